@@ -1,0 +1,1 @@
+"""Data: from files, databases and the generator to `Interactions`, `Catalogue` and splits."""

@@ -1,0 +1,89 @@
+"""What is known of the items themselves: title, text, categories, availability; aligned with an item id map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recstage.data.interactions import IdMap
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """One entry an item of `items`, in its order: `titles`, `texts` (object[n_items] of str, '' where unknown),
+    `categories` (a tuple of names an item), `available` bool[n_items]."""
+
+    items: IdMap
+    titles: NDArray[np.object_]
+    texts: NDArray[np.object_]
+    categories: Sequence[tuple[str, ...]]
+    available: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, items: IdMap) -> Catalogue:
+        """Nothing known but the ids."""
+        return cls.from_frame(pd.DataFrame({"item_id": pd.Series(dtype=str)}), items)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, items: IdMap) -> Catalogue:
+        """From columns item_id and optionally title, text, categories (lists of names), available. Items of the map
+        that the frame lacks stay empty and available; rows about other items are left out."""
+        rows = frame.assign(item_id=frame["item_id"].astype(str)).drop_duplicates("item_id", keep="last")
+        rows = rows.set_index("item_id").reindex(pd.Index(items.ids))
+        n = len(items)
+
+        def texts(column: str) -> NDArray[np.object_]:
+            values = [""] * n if column not in rows else ["" if not isinstance(v, str) else v for v in rows[column]]
+            return np.array(values, dtype=object)
+
+        categories: list[tuple[str, ...]] = [()] * n
+        if "categories" in rows:
+            categories = [
+                tuple(map(str, v)) if isinstance(v, list | tuple | np.ndarray) else () for v in rows["categories"]
+            ]
+        available = np.ones(n, bool)
+        if "available" in rows:
+            available = np.array([True if pd.isna(v) else bool(v) for v in rows["available"]], dtype=bool)
+        return cls(items, texts("title"), texts("text"), categories, available)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns item_id, title, text, categories, available."""
+        return pd.DataFrame(
+            {
+                "item_id": self.items.ids,
+                "title": self.titles,
+                "text": self.texts,
+                "categories": [list(names) for names in self.categories],
+                "available": self.available,
+            }
+        )
+
+    @cached_property
+    def category_names(self) -> list[str]:
+        """All categories, sorted."""
+        return sorted({name for names in self.categories for name in names})
+
+    @cached_property
+    def category_matrix(self) -> sparse.csr_matrix:
+        """One where an item has a category: float32[n_items, n_categories]."""
+        column = {name: i for i, name in enumerate(self.category_names)}
+        rows = [i for i, names in enumerate(self.categories) for _ in names]
+        columns = [column[name] for names in self.categories for name in names]
+        shape = (len(self.items), len(column))
+        matrix = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
+        matrix.data[:] = 1
+        return matrix
+
+    @cached_property
+    def documents(self) -> list[str]:
+        """Title, text and categories of each item as one string, for text models."""
+        return [
+            " ".join(part for part in (title, text, " ".join(names)) if part)
+            for title, text, names in zip(self.titles, self.texts, self.categories, strict=True)
+        ]

@@ -1,0 +1,83 @@
+"""The one error tree. Every message says what was given, the rule it breaks, and the fix, on one line.
+
+RecstageError
+├── InputError              exit 2: what the user gave cannot be used
+│   ├── ConfigError         a YAML file, an environment variable or an override
+│   ├── DataError           a data set
+│   │   └── TooLittleData   below the minimum that a model needs
+│   ├── BundleError         a saved model that is broken, or not one of ours
+│   ├── RegistryError       a version, a stage, an alias
+│   │   └── NoProduction    nothing is staged Production
+│   └── StoreError          a database or disk that refuses: locked, full, out of reach
+└── GateRefused             exit 3: the promotion gate said no
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RecstageError(Exception):
+    """Base of all: `given` is what arrived, `rule` what must hold, `fix` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, given: str, *, rule: str, fix: str) -> None:
+        self.given, self.rule, self.fix = (" ".join(str(part).split()) for part in (given, rule, fix))
+        super().__init__(f"{self.given}: {self.rule}. {self.fix}.")
+
+    def __reduce__(self) -> tuple:
+        return _rebuild, (type(self), self.given, self.rule, self.fix)
+
+
+class InputError(RecstageError):
+    """What the user gave cannot be used; the program ends with status 2."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A setting: misspelt, missing, or out of its range."""
+
+
+class DataError(InputError):
+    """A data set that cannot be read or breaks the schema."""
+
+
+class TooLittleData(DataError):
+    """A data set below the minimum that a model or split needs."""
+
+
+class BundleError(InputError):
+    """A saved model that is broken, incomplete, or not one of ours."""
+
+
+class RegistryError(InputError):
+    """A registered version, stage or alias that is not there or cannot be changed so."""
+
+
+class NoProduction(RegistryError):
+    """Nothing is staged Production."""
+
+
+class StoreError(InputError):
+    """A database or a disk that refuses: locked, full, or out of reach."""
+
+
+class GateRefused(RecstageError):
+    """The promotion gate said no; the program ends with status 3."""
+
+    exit_code = 3
+
+
+def _rebuild(kind: type[RecstageError], given: str, rule: str, fix: str) -> RecstageError:
+    return kind(given, rule=rule, fix=fix)
+
+
+def valid_names(given: str, valid: Iterable[str]) -> str:
+    """The fix for a wrong name: the nearest valid one where there is one, then all of them."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(given, names, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Valid names: {', '.join(names) or 'none'}"
