@@ -1,0 +1,167 @@
+"""Every error as RFC 9457 problem+json: a type, a title, one clear sentence, and the request's id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from recstage.errors import InputError, NoProduction, RecstageError, StoreError
+
+MEDIA_TYPE = "application/problem+json"
+log = logging.getLogger("serving")
+
+
+class Problem(Exception):  # noqa: N818  the name RFC 9457 gives it
+    """An error to answer with: raise it from anywhere below a route.
+
+    `kind` is a stable, lower-case word a program can switch on ('unknown-item'); `detail` is the sentence for people.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail = status, kind, " ".join(detail.split())
+        self.headers, self.errors = dict(headers or {}), errors
+
+
+class FieldError(BaseModel):
+    """One field that broke a rule."""
+
+    where: str = Field(examples=["query.limit"])
+    rule: str = Field(examples=["Input should be less than or equal to 200"])
+
+
+class ProblemBody(BaseModel):
+    """What every error answers (RFC 9457)."""
+
+    type: str = Field(examples=["/problems/invalid-request"], description="stable name of the kind of problem")
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["query.limit: Input should be less than or equal to 200"])
+    instance: str = Field(examples=["/api/recommendations"], description="the path that was asked")
+    request_id: str | None = Field(None, examples=["b8d1c0c4a6f34a57"])
+    errors: list[FieldError] | None = Field(None, description="each field that broke a rule")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: these statuses answer a problem."""
+    return {
+        status: {
+            "model": ProblemBody,
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+        }
+        for status in statuses
+    }
+
+
+def response(problem: Problem, path: str, request_id: str | None) -> Response:
+    """The answer to a problem."""
+    return Response(body(problem, path, request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def body(problem: Problem, path: str, request_id: str | None) -> bytes:
+    """The JSON of a problem."""
+    content: dict[str, Any] = {
+        "type": f"/problems/{problem.kind}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        "request_id": request_id,
+    }
+    if problem.errors:
+        content["errors"] = problem.errors
+    # a path may hold lone surrogates, which JSON cannot: they are replaced
+    return orjson.dumps(content, default=str) if _encodable(path) else orjson.dumps({**content, "instance": "/"})
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def of_error(error: RecstageError) -> Problem:
+    """A recstage error as a problem: the user's mistake is a 422, a missing model or database a 503."""
+    if isinstance(error, NoProduction):
+        return Problem(503, "no-production", str(error), headers={"retry-after": "5"})
+    if isinstance(error, StoreError):
+        return Problem(503, "store-away", str(error), headers={"retry-after": "1"})
+    if isinstance(error, InputError):
+        return Problem(422, "invalid-request", str(error))
+    return Problem(500, "internal", "Something went wrong in the service; the request id finds it in the log.")
+
+
+def of_validation(error: RequestValidationError) -> Problem:
+    """What the framework refused, one entry a field, without repeating what was sent."""
+    errors = [
+        {"where": ".".join(str(part) for part in found["loc"]), "rule": found["msg"].removeprefix("Value error, ")}
+        for found in error.errors()[:20]
+    ]
+    malformed = any(found["type"] == "json_invalid" for found in error.errors())
+    detail = "; ".join(f"{one['where']}: {one['rule']}" for one in errors[:3])
+    return Problem(400 if malformed else 422, "invalid-request", detail or "The request is invalid.", errors=errors)
+
+
+_KINDS = {404: "not-found", 405: "method-not-allowed", 401: "unauthenticated", 403: "forbidden", 413: "too-large"}
+
+
+def of_http(error: HTTPException, request: Request) -> Problem:
+    """What the router refused."""
+    detail = str(error.detail)
+    if error.status_code == 404 and detail == "Not Found":
+        detail = f"There is nothing at {request.url.path}; /docs lists what there is."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{request.method} is not allowed here" + (f"; use {allowed}." if allowed else ".")
+    kind = _KINDS.get(error.status_code, "http-error")
+    return Problem(error.status_code, kind, detail, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem."""
+
+    def answer(request: Request, problem: Problem) -> Response:
+        return response(problem, request.url.path, request.scope.get("request_id"))
+
+    async def on_problem(request: Request, error: Problem) -> Response:
+        return answer(request, error)
+
+    async def on_recstage(request: Request, error: RecstageError) -> Response:
+        problem = of_error(error)
+        if problem.status >= 500:
+            log.warning("request failed", extra={"event": "request-failed", "error": str(error)})
+        return answer(request, problem)
+
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, of_validation(error))
+
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return answer(request, of_http(error, request))
+
+    for kind, handler in (
+        (Problem, on_problem),
+        (RecstageError, on_recstage),
+        (RequestValidationError, on_validation),
+        (HTTPException, on_http),
+    ):
+        app.add_exception_handler(kind, handler)  # type: ignore[arg-type]

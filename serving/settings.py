@@ -1,0 +1,144 @@
+"""Every setting of the service: `conf/serving.yaml` < RECSTAGE_SERVING_... < the command line.
+
+`docs/service.md` documents each; a test fails where one is missing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from recstage import config
+from recstage.errors import ConfigError, valid_names
+
+PREFIX = "RECSTAGE_SERVING_"
+Role = Literal["client", "service", "admin"]
+
+
+class ApiKey(config.Schema):
+    """One API key: who holds it, what he may do, and the key itself or its SHA-256 in hexadecimal."""
+
+    name: str = Field(min_length=1, description="shown in metrics and logs in place of the key")
+    role: Role = "client"
+    key: SecretStr | None = Field(None, min_length=16)
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ApiKey:
+        if (self.key is None) == (self.sha256 is None):
+            raise ValueError("an API key has a key or its sha256")
+        return self
+
+
+class ServingSettings(config.Settings):
+    """Settings of the service; immutable."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    # -- where it listens
+    host: str = Field("127.0.0.1", description="address to bind; other than loopback only with a key or token set")
+    port: int = Field(8000, ge=0, le=65535, description="0: any free one, printed at the start")
+    workers: int = Field(1, ge=1, le=64, description="processes that answer")
+    threads: int = Field(2, ge=1, le=64, description="threads a worker uses for models slower than slow_model_ms")
+
+    # -- what it serves
+    model_name: str = Field("recommender", description="registered model whose Production version is served")
+    reverse_name: str = Field("recommender-reverse", description="registered model for item -> users")
+    bundles: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
+    follow_registry: bool = Field(True, description="false: serve what is in the folder and never ask the registry")
+    poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two looks at the registry")
+    retry_seconds: float = Field(60.0, gt=0, description="longest pause between two tries of a broken version")
+    slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) answer in threads")
+
+    # -- its own data
+    database_url: str = Field("sqlite:///data/service.db", description="SQLAlchemy URL; empty: no database")
+    history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
+    own_models_seconds: float = Field(30.0, gt=0, description="pause between rebuilds of the models from own data")
+
+    # -- the cache
+    cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
+    cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")
+    redis_url: SecretStr | None = Field(None, description="shared cache, redis://...; none: in process")
+
+    # -- the guard
+    api_keys: tuple[ApiKey, ...] = Field((), description="JSON list of {name, role, key or sha256}")
+    jwt_secret: SecretStr | None = Field(None, min_length=32, description="HS256 secret for bearer tokens")
+    jwt_public_key: Path | None = Field(None, description="PEM file with the RS256 public key for bearer tokens")
+    jwt_audience: str | None = Field(None, description="the aud a token must carry; none: not checked")
+    jwt_issuer: str | None = Field(None, description="the iss a token must carry; none: not checked")
+    rate_limit: float = Field(0.0, ge=0, description="requests a second for each key and worker; 0: no limit")
+    rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit bites")
+    max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more are answered 503")
+    max_lag_ms: float = Field(250.0, gt=0, description="delay of the event loop from which new requests get 503")
+    max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
+    max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")
+    max_limit: int = Field(200, ge=1, le=1000, description="longest list one request may ask for")
+    max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of a list in a request")
+    cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that browsers may call from")
+
+    # -- the watch
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_requests: bool = Field(False, description="log each request, not only slow and failed ones")
+    slow_request_ms: float = Field(100.0, gt=0, description="recommendations slower than this are counted and logged")
+    slow_query_ms: float = Field(50.0, gt=0, description="database queries slower than this are counted and logged")
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("there is no such file")
+        return path
+
+    @field_validator("api_keys")
+    @classmethod
+    def _distinct(cls, keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        if len({key.name for key in keys}) != len(keys):
+            raise ValueError("API keys have distinct names")
+        return keys
+
+    @property
+    def guarded(self) -> bool:
+        """Whether callers must show a key or token."""
+        return bool(self.api_keys) or self.jwt_secret is not None or self.jwt_public_key is not None
+
+    @property
+    def bundle_root(self) -> Path:
+        """The folder of bundles, absolute."""
+        return config.root() / self.bundles
+
+    def check_binding(self) -> None:
+        """Raise `ConfigError` where the service would be open to others without a key."""
+        if not self.guarded and not _loopback(self.host):
+            raise ConfigError(
+                f"host {self.host} without a key",
+                rule="an unguarded service binds to loopback only",
+                fix=f"Set {PREFIX}API_KEYS or {PREFIX}JWT_SECRET, or bind to 127.0.0.1",
+            )
+
+
+def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> ServingSettings:
+    """Settings from `conf/serving.yaml` (where there is one), the environment and the command line. Raises
+    `ConfigError`, also on a misspelt RECSTAGE_SERVING_ variable."""
+    known = {f"{PREFIX}{name}".upper() for name in ServingSettings.model_fields}
+    for name in os.environ if environment is None else environment:
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known:
+            raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
+    path = config.root() / "conf" / "serving.yaml"
+    defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
+    settings = config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
+    return settings
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
