@@ -1,0 +1,271 @@
+"""Evaluating a fitted recommender on test rows: full ranking, the sampled protocol, beyond accuracy, and latency.
+
+Full ranking is what a user would get: each user's best items of the whole catalogue, his known ones left out, made by
+the very code that serves (`Recommender.rank`); ties fall as they fall in service, to the item that comes first in the
+id map. The sampled protocol (He et al. 2017) ranks each test item among the user's sampled candidates; ties count
+against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recstage.config import EvaluationConfig
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap, Interactions, Users
+from recstage.errors import ConfigError, DataError, TooLittleData
+from recstage.evaluation import metrics
+from recstage.evaluation.diversity import diversity_of
+from recstage.evaluation.segments import SEGMENTS, segments_of
+from recstage.evaluation.significance import interval_of, resampled_means
+from recstage.models.base import Recommender
+
+USERS_AT_ONCE = 1024
+CANDIDATES_AT_ONCE = 1 << 18
+LATENCY_K = 10
+WARM_UP = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found.
+
+    `metrics` are means over users (and, over all lists, coverage and Gini) under their logged names, those of a
+    segment with its name in front. `per_user` has a row for each test user: user_id, segment, n_train and every
+    metric that one user can have. `intervals` holds the bootstrap interval of each mean. `lists` int32[n, K] are the
+    ranked items (indices of the model, -1: no more) in the order of `per_user`. `diversity_by` says which vectors
+    made diversity.
+    """
+
+    metrics: dict[str, float]
+    per_user: pd.DataFrame
+    intervals: dict[str, tuple[float, float]]
+    lists: NDArray[np.int32]
+    diversity_by: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """The test users as the model knows them, and their relevant items: (`row`, `item`) pairs sorted by row, where
+    `row` is a position in `users` and `item` the model's index, -1 for an item that it has never met."""
+
+    user_ids: NDArray[np.object_]
+    users: Users
+    row: NDArray[np.int64]
+    item: NDArray[np.int32]
+    negatives: NDArray[np.int32] | None
+
+    @property
+    def n_relevant(self) -> NDArray[np.int64]:
+        return np.bincount(self.row, minlength=len(self.users))
+
+
+def evaluate(
+    model: Recommender,
+    test: Interactions,
+    *,
+    config: EvaluationConfig,
+    catalogue: Catalogue | None = None,
+    negatives: NDArray[np.int32] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate a fitted model on the positive rows of `test`; users without any are not counted.
+
+    The model masks what it has seen, so it must be fitted on all rows before the test. `negatives` int32[n_users, c]
+    (over the id maps of `test`, -1: none) adds the sampled protocol. `catalogue` gives categories for diversity (the
+    model's own by default). `seed` draws the bootstrap and the users that latency is timed on. `progress` shows bars
+    on work of more than two seconds at a terminal.
+
+    Raises `TooLittleData` where `test` has no positive row, `DataError` on negatives that do not fit the users, and
+    `ConfigError` on cutoffs that are none.
+    """
+    cutoffs = _checked(config)
+    cases = _cases(model, test, negatives)
+    lists = _lists(model, cases.users, max(cutoffs), progress)
+    columns = _accuracy(lists, cases, cutoffs, model.n_items)
+    information = metrics.self_information(model.train_.item_counts, int(np.count_nonzero(model.train_.lengths)))
+    diversity, diversity_by = diversity_of(lists, cutoffs, model, catalogue)
+    for i, k in enumerate(cutoffs):
+        columns[f"novelty_at_{k}"] = metrics.novelty(lists[:, :k], information)
+        columns[f"diversity_at_{k}"] = diversity[:, i]
+    if cases.negatives is not None:
+        columns |= _sampled(model, cases, cutoffs, progress)
+    n_train = cases.users.lengths
+    segment = segments_of(n_train, config)
+    available = model.catalogue_.available
+    found, intervals = _means(columns, segment, config, seed)
+    found |= _shares(lists, segment, cutoffs, available) | _latency(model, cases.user_ids, config, seed, progress)
+    per_user = pd.DataFrame({"user_id": cases.user_ids, "segment": segment, "n_train": n_train, **columns})
+    return Evaluation(found, per_user, intervals, lists, diversity_by)
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+def _checked(config: EvaluationConfig) -> list[int]:
+    cutoffs = sorted(set(config.cutoffs))
+    if not cutoffs or cutoffs[0] < 1:
+        raise ConfigError(f"cutoffs = {config.cutoffs}", rule="cutoffs are numbers from 1", fix="Give one at least")
+    return cutoffs
+
+
+def _cases(model: Recommender, test: Interactions, negatives: NDArray[np.int32] | None) -> Cases:
+    positive = test.weight > 0
+    asked, row = np.unique(test.user_index[positive], return_inverse=True)
+    if not len(asked):
+        raise TooLittleData(
+            f"{len(test)} test rows, none of them positive",
+            rule="an evaluation needs one positive row at least",
+            fix="Split so that some are kept for the test",
+        )
+    user_ids = test.users.id_of(asked)
+    items = _translation(test.items, model.items)
+    candidates = None
+    if negatives is not None and negatives.shape[1]:
+        if len(negatives) != test.n_users:
+            raise DataError(
+                f"negatives for {len(negatives)} users, test rows over {test.n_users}",
+                rule="there is one row of negatives a user of the id map",
+                fix="Give the negatives of this split",
+            )
+        candidates = items[negatives[asked]]
+    return Cases(user_ids, model.known(user_ids), row, items[test.item_index[positive]], candidates)
+
+
+def _translation(theirs: IdMap, ours: IdMap) -> NDArray[np.int32]:
+    """Our index of each of their items, -1 where we have none, and -1 at the end for their -1."""
+    same = np.arange(len(theirs), dtype=np.int32) if theirs is ours else ours.index_of(theirs.ids)
+    return np.append(same, np.int32(-1))
+
+
+# -- full ranking ------------------------------------------------------------------------------------------------------
+
+
+def _lists(model: Recommender, users: Users, k: int, progress: bool) -> NDArray[np.int32]:
+    lists = np.empty((len(users), k), np.int32)
+    for rows in _blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress):
+        lists[rows] = model.rank(users.take(rows), k).items
+    return lists
+
+
+def _accuracy(lists: NDArray[np.int32], cases: Cases, cutoffs: list[int], n_items: int) -> dict[str, NDArray]:
+    met = cases.item >= 0
+    hits = metrics.hits_of(lists, cases.row[met], cases.item[met], n_items)
+    n_relevant = cases.n_relevant
+    return {f"{name}_at_{k}": metric(hits, n_relevant, k) for name, metric in metrics.ACCURACY.items() for k in cutoffs}
+
+
+def _shares(
+    lists: NDArray[np.int32], segment: NDArray[np.object_], cutoffs: list[int], available: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Coverage and Gini of all lists and of each segment's, over the items that may be shown."""
+    found: dict[str, float] = {}
+    for name in (None, *SEGMENTS):
+        rows = lists if name is None else lists[segment == name]
+        prefix = "" if name is None else f"{name}_"
+        found[f"{prefix}n_users"] = float(len(rows))
+        for k in cutoffs if len(rows) else ():
+            shown = metrics.exposure(rows[:, :k], len(available))[available]
+            found[f"{prefix}coverage_at_{k}"] = metrics.coverage(shown)
+            found[f"{prefix}gini_at_{k}"] = metrics.gini(shown)
+    return found
+
+
+# -- sampled candidates ------------------------------------------------------------------------------------------------
+
+
+def _sampled(model: Recommender, cases: Cases, cutoffs: list[int], progress: bool) -> dict[str, NDArray]:
+    """Each test item among the user's candidates; a user's value is the mean over his test items, NaN for a user who
+    has no candidates."""
+    assert cases.negatives is not None
+    n_relevant = cases.n_relevant
+    first = np.concatenate([[0], np.cumsum(n_relevant)])
+    order = np.argsort(n_relevant, kind="stable")  # users with as many test items together: little padding
+    found = {f"{name}_at_{k}": np.full(len(order), np.nan) for name in metrics.SAMPLED for k in cutoffs}
+    for block in _blocks(len(order), USERS_AT_ONCE, "Rank the candidates", progress):
+        rows = order[block]
+        asked = np.arange(n_relevant[rows].max()) < n_relevant[rows][:, None]
+        tests = np.full(asked.shape, -1, np.int32)
+        tests[asked] = cases.item[_spans(first[rows], n_relevant[rows])]
+        others = cases.negatives[rows]
+        ranks = _ranks(model, cases.users.take(rows), tests, others)
+        judged = (others >= 0).any(axis=1)
+        for name, metric in metrics.SAMPLED.items():
+            for k in cutoffs:
+                value = np.where(asked & (tests >= 0), metric(ranks, k), 0.0).sum(axis=1) / n_relevant[rows]
+                found[f"{name}_at_{k}"][rows[judged]] = value[judged]
+    return found
+
+
+def _ranks(model: Recommender, users: Users, tests: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Ranks of `tests` (int32[n, p]) among `others` (int32[n, m]), scored in one call: a second stage may weigh them
+    together."""
+    candidates = np.concatenate([tests, others], axis=1)
+    scores = np.empty(candidates.shape, np.float32)
+    step = max(1, CANDIDATES_AT_ONCE // candidates.shape[1])
+    for start in range(0, len(users), step):
+        rows = np.arange(start, min(len(users), start + step))
+        scores[rows] = model.scores_of(users.take(rows), np.maximum(candidates[rows], 0))
+    p = tests.shape[1]
+    return metrics.ranks_among(scores[:, :p], scores[:, p:], others >= 0)
+
+
+def _spans(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices starts[0], ..., starts[0] + lengths[0] - 1, starts[1], ..."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+
+
+# -- means, intervals, time --------------------------------------------------------------------------------------------
+
+
+def _means(
+    columns: dict[str, NDArray], segment: NDArray[np.object_], config: EvaluationConfig, seed: int
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means over all users and over each segment, and their bootstrap intervals. What nobody has a value for is left
+    out."""
+    values = np.stack(list(columns.values()), axis=1)
+    group = np.array([SEGMENTS.index(name) for name in segment])
+    members = {f"{name}_": group == g for g, name in enumerate(SEGMENTS)} | {"": np.ones(len(group), bool)}
+    means = resampled_means(values, group, len(SEGMENTS), resamples=config.bootstrap, seed=seed)
+    found, intervals = {}, {}
+    for (prefix, rows), resampled in zip(members.items(), means, strict=True):
+        for column, name in enumerate(columns):
+            mine = values[rows, column]
+            mine = mine[np.isfinite(mine)]
+            if len(mine):
+                found[prefix + name] = float(mine.mean())
+                intervals[prefix + name] = interval_of(resampled[:, column], config.confidence)
+    return found, intervals
+
+
+def _latency(
+    model: Recommender, user_ids: NDArray[np.object_], config: EvaluationConfig, seed: int, progress: bool
+) -> dict[str, float]:
+    """Time of one user's list of ten, asked as a caller would, one after the other: median and 95th percentile."""
+    if not config.latency_requests:
+        return {}
+    chosen = np.random.default_rng(seed).choice(user_ids, config.latency_requests)
+    for user_id in chosen[:WARM_UP]:
+        model.recommend(user_id, LATENCY_K)
+    took = []
+    for user_id in tqdm(chosen, "Time single lists", disable=None if progress else True, delay=2, leave=False):
+        start = perf_counter()
+        model.recommend(user_id, LATENCY_K)
+        took.append(1000 * (perf_counter() - start))
+    p50, p95 = np.quantile(took, [0.5, 0.95])
+    return {"latency_p50_ms": float(p50), "latency_p95_ms": float(p95)}
+
+
+def _blocks(n: int, size: int, title: str, progress: bool) -> Iterator[NDArray[np.int64]]:
+    starts = range(0, n, size)
+    for start in tqdm(starts, title, disable=None if progress else True, delay=2, leave=False):
+        yield np.arange(start, min(n, start + size))
