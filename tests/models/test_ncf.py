@@ -1,0 +1,176 @@
+"""NCF: what it learns, when it stops, how it resumes, and that NumPy scores as PyTorch does."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap, Interactions
+from recstage.errors import StoreError, TooLittleData
+from recstage.models import ncf_training
+from recstage.models.ncf import Ncf, NcfParams
+from recstage.models.training import seeded
+
+VARIANTS = ("mlp", "gmf", "neumf")
+SMALL = {"factors": 8, "layers": (16, 8), "batch_size": 128, "learning_rate": 0.02, "epochs": 12}
+
+
+def ids(prefix: str, n: int) -> IdMap:
+    return IdMap(np.array([f"{prefix}{i}" for i in range(n)], dtype=object))
+
+
+def checkerboard(n_users: int = 40, n_items: int = 30) -> tuple[Interactions, Interactions]:
+    """Users like the items of their own parity; of each one's, one is held out."""
+    pairs = [(u, i) for u, i in itertools.product(range(n_users), range(n_items)) if (u + i) % 2 == 0]
+    held = {(u, (u * 2) % n_items + u % 2) for u in range(n_users)}
+    held = {(u, i % n_items) for u, i in held}
+
+    def rows(chosen: list[tuple[int, int]]) -> Interactions:
+        users, items = zip(*chosen, strict=True)
+        return Interactions.from_arrays(ids("u", n_users), ids("i", n_items), users, items)
+
+    return rows([p for p in pairs if p not in held]), rows([p for p in pairs if p in held])
+
+
+def fitted(params: Mapping[str, object] = {}, **fitting: object) -> Ncf:
+    train, _ = checkerboard()
+    return Ncf(NcfParams(**{**SMALL, **params})).fit(train, **{"seed": 3, **fitting})
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variant_learns_the_checkerboard(variant: str) -> None:
+    train, held = checkerboard()
+    model = fitted({"variant": variant})
+    ranking = model.rank(train.of(held.user_index), 1)
+    assert (ranking.items[:, 0] == held.item_index).mean() > 0.9
+
+
+def test_pretrained_neumf_learns_the_checkerboard_and_starts_better() -> None:
+    losses: dict[int, list[float]] = {0: [], 6: []}
+    for pretrain, seen in losses.items():
+        fitted(
+            {"variant": "neumf", "pretrain": pretrain, "epochs": 2},
+            report=lambda _, m, seen=seen: seen.append(m["loss"]),
+        )
+    assert losses[6][0] < losses[0][0]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_numpy_scores_as_pytorch_does(variant: str) -> None:
+    train, _ = checkerboard()
+    params = NcfParams(**{**SMALL, "variant": variant, "layers": (16, 12, 8)})
+    with seeded(0):
+        network = ncf_training.Network(train.n_users, train.n_items, params, variant).eval()
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.5)
+    model = Ncf.restore(params, network.export(), train, Catalogue.empty(train.items))
+    users = train.of(np.arange(train.n_users))
+    everything = torch.arange(train.n_items).repeat(train.n_users, 1)
+    logits, _ = network(torch.arange(train.n_users), everything)
+    expected = torch.sigmoid(logits).detach().numpy()
+    np.testing.assert_allclose(model.score(users), expected, atol=1e-5)
+    some = np.array([4, 1, 7], np.int32)
+    np.testing.assert_allclose(model.score(users, some), expected[:, some], atol=1e-5)
+    own = np.random.default_rng(0).integers(train.n_items, size=(train.n_users, 5)).astype(np.int32)
+    np.testing.assert_allclose(
+        model.score(users, own), np.take_along_axis(expected, own.astype(np.int64), 1), atol=1e-5
+    )
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("params", [{"variant": "neumf", "dropout": 0.2}, {"variant": "neumf", "pretrain": 2}])
+def test_resuming_an_interrupted_fit_equals_never_stopping_bit_for_bit(tmp_path: Path, params: dict) -> None:
+    train, held = checkerboard()
+
+    def stop_after_three(epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 3:
+            raise Interrupted
+
+    params = {**params, "epochs": 6}
+    whole = fitted(params, validation=held)
+    with pytest.raises(Interrupted):
+        fitted(params, validation=held, checkpoint=tmp_path, report=stop_after_three)
+    epochs: list[int] = []
+    resumed = fitted(params, validation=held, checkpoint=tmp_path, report=lambda epoch, _: epochs.append(epoch))
+    assert epochs[0] == 4
+    assert whole.learnt_ == resumed.learnt_
+    for name, value in whole.state().items():
+        np.testing.assert_array_equal(value, resumed.state()[name])
+
+
+def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
+    fitted({"epochs": 3}, checkpoint=tmp_path)
+    epochs: list[int] = []
+    fitted({"epochs": 3, "learning_rate": 0.01}, checkpoint=tmp_path, report=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [1, 2, 3]
+
+
+def test_a_damaged_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
+    fitted({"epochs": 1}, checkpoint=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(StoreError, match=r"\.pt: the checkpoint cannot be read .*Delete it to start afresh"):
+        fitted({"epochs": 1}, checkpoint=tmp_path)
+
+
+def test_early_stopping_keeps_the_best_epoch_and_its_weights() -> None:
+    _, held = checkerboard()
+    seen: list[float] = []
+    params = {"epochs": 40, "patience": 3, "learning_rate": 0.05}
+    model = fitted(params, validation=held, report=lambda _, m: seen.append(m["validation_ndcg_at_10"]))
+    best = int(np.argmax(seen)) + 1
+    assert model.learnt_ == {"epochs": best}
+    assert len(seen) == min(40, best + 3)
+    refitted = fitted({**params, **model.learnt_})
+    for name, value in model.state().items():
+        np.testing.assert_array_equal(value, refitted.state()[name])
+
+
+def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
+    one, same, other = (fitted({"epochs": 2}, seed=seed).state() for seed in (1, 1, 2))
+    assert all(np.array_equal(one[name], same[name]) for name in one)
+    assert not np.array_equal(one["mlp_users"], other["mlp_users"])
+
+
+def test_a_fit_leaves_the_global_generator_of_torch_alone() -> None:
+    before = torch.random.get_rng_state()
+    fitted({"epochs": 1, "dropout": 0.5})
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("cells", [1 << 30, 0], ids=["by bitmap", "by search"])
+def test_sampled_negatives_are_never_positives(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncf_training, "BITMAP_CELLS", cells)
+    train, _ = checkerboard()
+    users = torch.from_numpy(np.repeat(np.arange(train.n_users), 5))
+    sampler = ncf_training.Negatives(train, torch.device("cpu"))
+    items = sampler.sample(users, 4, torch.Generator().manual_seed(0)).numpy()
+    assert train.matrix[users.numpy().repeat(4), items.ravel()].sum() == 0
+    assert len(np.unique(items)) == train.n_items
+
+
+def test_too_little_data_is_refused_by_name() -> None:
+    few = Interactions.from_arrays(ids("u", 3), ids("i", 3), [0, 1, 2], [0, 1, 2])
+    with pytest.raises(TooLittleData, match="3 positive interactions: ncf needs at least 10"):
+        Ncf().fit(few)
+
+
+def test_people_whom_training_did_not_meet_get_popularity() -> None:
+    assert fitted({"epochs": 1}).recommend("a stranger", 3).method == "popularity"
+
+
+def test_a_fitted_ncf_scores_without_importing_torch() -> None:
+    script = "import sys; import recstage.models.ncf as n; assert 'torch' not in sys.modules, 'imported torch'; print(n.Ncf.name)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
