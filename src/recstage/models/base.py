@@ -138,6 +138,20 @@ class Recommender(ABC):
             items[rows], scores[rows] = top_k(block(chunk, None if blocked is None else blocked[rows]), k)
         return items, scores
 
+    @property
+    def early_stopping(self) -> bool:
+        """Whether a fit watches validation rows to choose its length (`patience` epochs without a gain)."""
+        return getattr(self.params, "patience", 0) > 0
+
+    @property
+    def steps_planned(self) -> int | None:
+        """How many times a fit will report, for its progress bar; None where that is open."""
+        return getattr(self.params, "epochs", None) or getattr(self.params, "iterations", None)
+
+    def feature_importance(self) -> dict[str, float]:
+        """Gain of each feature, for models that have features."""
+        return {}
+
     # -- what everybody calls -----------------------------------------------------------------------------------------
 
     @property

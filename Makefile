@@ -1,0 +1,53 @@
+# Every target makes what it needs: `make demo` and `make test` work as the first command after a clone.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA ?= synthetic
+PORT ?= 8000
+UI_PORT ?= 5000
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check ui serve lab mlproject constraints clean help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(STAMP) ## the virtual environment, with everything pinned
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -c "import sys; sys.exit(sys.version_info[:2] != (3, 11) and 'recstage needs Python 3.11: make setup PYTHON=/path/to/python3.11')"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[notebooks,dev]"
+	touch $(STAMP)
+
+demo: setup ## prepare, train, compare, promote, serve, promote another, roll back (DATA=... for any data set)
+	$(BIN)/python experiments/demo.py --data $(DATA)
+
+test: setup ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+check: setup ## static checks: ruff, types, the arrows between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: setup ## the MLflow UI on this repository's store
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port $(UI_PORT)
+
+serve: setup ## the service, on whatever is staged Production
+	$(BIN)/python -m serving --port $(PORT)
+
+lab: setup ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+mlproject: setup ## rewrite MLproject after adding a model
+	$(BIN)/python -m recstage.mlproject
+
+constraints: setup ## rewrite constraints.txt from the versions installed here
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+clean: ## generated files: caches, prepared data, runs and models (asks nothing)
+	rm -rf data/* mlruns/* mlflow.db* .pytest_cache .ruff_cache .mypy_cache build *.egg-info src/*.egg-info

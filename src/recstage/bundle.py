@@ -1,0 +1,251 @@
+"""A fitted recommender on disk: a manifest and plain arrays, no pickle; all that serving needs in one folder.
+
+    manifest.json     what it is, what it was trained on, SHA-256 of every other file, answers to check it against
+    users.parquet     user ids in order of index
+    items.parquet     item ids in order of index, with title, text, categories, availability
+    train.npz         the training rows: histories, what is seen, popularity
+    state.npz         what the model learnt (a composite's parts below parts/NAME/state.npz)
+
+Loading reads just these names, checks each digest first, and imports no class from outside `recstage.models`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from recstage.config import Schema
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap, Interactions
+from recstage.errors import BundleError, ConfigError
+from recstage.models import class_of
+from recstage.models.base import Recommender
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LIBRARIES = ("recstage", "numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "torch")
+GOLDEN_USERS, GOLDEN_ITEMS = 5, 10
+GOLDEN_TOLERANCE = 1e-3
+
+
+class Part(Schema):
+    """One recommender of a bundle: its class, its hyperparameters and its own parts."""
+
+    target: str
+    params: dict[str, Any]
+    parts: dict[str, Part] = Field(default_factory=dict)
+
+
+class Golden(Schema):
+    """A user's best items when the bundle was made: a loaded model must answer the same."""
+
+    user_id: str
+    item_ids: list[str]
+    scores: list[float]
+
+
+class Manifest(Schema):
+    """What a bundle says of itself."""
+
+    format: Literal[1] = FORMAT
+    algorithm: str
+    model: Part
+    created_at: datetime
+    trained_until: int = Field(description="latest timestamp of the training rows")
+    n_users: int
+    n_items: int
+    n_interactions: int
+    train_fingerprint: str = Field(description="of the rows that the model was fitted on")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="data, split, fingerprint, run_id, metrics, ...")
+    libraries: dict[str, str]
+    golden: list[Golden]
+    files: dict[str, str] = Field(description="SHA-256 of every file, by name")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory."""
+
+    manifest: Manifest
+    model: Recommender
+
+
+def save(model: Recommender, folder: Path, *, metadata: Mapping[str, Any] | None = None) -> Manifest:
+    """Write a fitted recommender into `folder`, which must be empty or absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train = model.train_
+    pd.DataFrame({"user_id": train.users.ids}).to_parquet(folder / "users.parquet", index=False)
+    model.catalogue_.to_frame().to_parquet(folder / "items.parquet", index=False)
+    np.savez(
+        folder / "train.npz",
+        user_index=train.user_index,
+        item_index=train.item_index,
+        weight=train.weight,
+        timestamp=train.timestamp,
+    )
+    part = _save_part(model, folder)
+    files = {
+        path.relative_to(folder).as_posix(): _digest(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = Manifest(
+        algorithm=model.name,
+        model=part,
+        created_at=datetime.now(UTC),
+        trained_until=int(train.timestamp.max(initial=0)),
+        n_users=train.n_users,
+        n_items=train.n_items,
+        n_interactions=len(train),
+        train_fingerprint=train.fingerprint,
+        metadata=dict(metadata or {}),
+        libraries=_library_versions(),
+        golden=_golden(model),
+        files=files,
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    return manifest
+
+
+def load(folder: Path) -> Bundle:
+    """Read and verify a bundle. Raises `BundleError` where a file is missing, altered, or not what it should be."""
+    manifest = read_manifest(folder)
+    files = _Files(folder, manifest.files)
+    try:
+        users = IdMap(pd.read_parquet(files.open("users.parquet"))["user_id"].astype(str).to_numpy(object))
+        catalogue_frame = pd.read_parquet(files.open("items.parquet"))
+        items = IdMap(catalogue_frame["item_id"].astype(str).to_numpy(object))
+        rows = files.arrays("train.npz")
+        train = Interactions(users, items, rows["user_index"], rows["item_index"], rows["weight"], rows["timestamp"])
+        model = _load_part(manifest.model, files, "", train, Catalogue.from_frame(catalogue_frame, items))
+    except BundleError:
+        raise
+    except (KeyError, ValueError, TypeError, ConfigError, ValidationError, OSError, zipfile.BadZipFile) as error:
+        raise _broken(folder, f"its content does not fit its manifest ({type(error).__name__}: {error})") from error
+    return Bundle(manifest, model)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, nothing verified. Raises `BundleError` where it is missing or malformed."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _broken(folder, f"{MANIFEST} is malformed ({'.'.join(map(str, first['loc']))}: {first['msg']})") from error
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 of the manifest, which holds those of all other files: one digest for the whole bundle."""
+    return _digest((folder / MANIFEST).read_bytes())
+
+
+def verify_answers(bundle: Bundle) -> None:
+    """Ask the loaded model what the manifest's golden users were told. Raises `BundleError` where scores differ."""
+    for golden in bundle.manifest.golden:
+        scores = bundle.model.predict(golden.user_id, golden.item_ids)
+        if not np.allclose(scores, golden.scores, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
+            raise BundleError(
+                f"bundle of {bundle.manifest.algorithm} made at {bundle.manifest.created_at:%Y-%m-%d %H:%M:%S}",
+                rule="a loaded model must score as it did when it was saved",
+                fix="Train it again with the libraries installed here",
+            )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on disk."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+class _Files:
+    """The files of a bundle, each read once and checked against its digest."""
+
+    def __init__(self, folder: Path, digests: Mapping[str, str]) -> None:
+        self._folder, self._digests = folder, digests
+
+    def open(self, name: str) -> io.BytesIO:
+        if name not in self._digests:
+            raise _broken(self._folder, f"{name} is not listed in its manifest")
+        try:
+            content = (self._folder / name).read_bytes()
+        except OSError as error:
+            raise _broken(self._folder, f"{name} cannot be read ({error.strerror})") from error
+        if _digest(content) != self._digests[name]:
+            raise _broken(self._folder, f"{name} does not match its SHA-256")
+        return io.BytesIO(content)
+
+    def arrays(self, name: str) -> dict[str, NDArray]:
+        with np.load(self.open(name), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+
+
+def _save_part(model: Recommender, folder: Path) -> Part:
+    np.savez(folder / "state.npz", **_plain(model.state()))
+    parts = {}
+    for name, part in model.parts().items():
+        (folder / "parts" / name).mkdir(parents=True)
+        parts[name] = _save_part(part, folder / "parts" / name)
+    target = f"{type(model).__module__}:{type(model).__qualname__}"
+    return Part(target=target, params=json.loads(model.params.model_dump_json()), parts=parts)
+
+
+def _load_part(part: Part, files: _Files, prefix: str, train: Interactions, catalogue: Catalogue) -> Recommender:
+    kind = class_of(part.target)
+    parts = {
+        name: _load_part(inner, files, f"{prefix}parts/{name}/", train, catalogue) for name, inner in part.parts.items()
+    }
+    return kind.restore(kind.Params(**part.params), files.arrays(f"{prefix}state.npz"), train, catalogue, parts)
+
+
+def _plain(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    for name, values in state.items():
+        if values.dtype.hasobject:
+            raise BundleError(name, rule="a model's state is plain arrays, no objects", fix="Store text as UTF-8 bytes")
+    return dict(state)
+
+
+def _golden(model: Recommender) -> list[Golden]:
+    users = model.train_.users.ids
+    chosen = users[np.linspace(0, len(users) - 1, min(GOLDEN_USERS, len(users))).astype(int)].tolist()
+    lists = model.recommend_batch(chosen, GOLDEN_ITEMS, exclude_seen=False)
+    return [
+        Golden(
+            user_id=one.user_id,
+            item_ids=one.item_ids,
+            scores=[float(score) for score in model.predict(one.user_id, one.item_ids)],
+        )
+        for one in lists
+        if one.item_ids
+    ]
+
+
+def _library_versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _broken(folder: Path, what: str) -> BundleError:
+    return BundleError(f"bundle {folder}", rule=what, fix="Register a model again, or promote another version")

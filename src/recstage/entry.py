@@ -1,0 +1,87 @@
+"""From a command line to one step and back: exit status, one clear line for a mistake, one JSON line for the result.
+
+Exit 0 done, 1 a fault of ours (with its traceback), 2 wrong input, 3 refused by the gate, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from recstage.errors import ConfigError, RecstageError
+
+INTERRUPTED = 130
+
+
+def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:
+    """Run `step(arguments)`; progress goes to stderr, the result is the last line of stdout. Returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("mlflow", "alembic", "optuna", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = step(sys.argv[1:] if arguments is None else arguments)
+    except RecstageError as error:
+        sys.stdout.flush()
+        print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("recstage: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    print(json.dumps(plain(result)), flush=True)  # noqa: T201
+    return 0
+
+
+def named(arguments: Sequence[str], **defaults: str | None) -> tuple[dict[str, str], list[str]]:
+    """Takes options such as `--data NAME` out of `arguments`: what they say (or their defaults), and the rest.
+
+    These choose the YAML files, which decide what the other options may be. Raises `ConfigError` where one without a
+    default is missing.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default)
+    try:
+        found, rest = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error), rule="an option has one value", fix="Give it, or leave the option out") from error
+    for name, value in vars(found).items():
+        if value is None:
+            raise ConfigError(f"no --{name}", rule="it must be named", fix=f"Give --{name} NAME")
+    return vars(found), rest
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON knows it: dataclasses and schemas by field, arrays as lists, times as ISO 8601, NaN as null."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,59 @@
+"""Writes `MLproject`: one entry point a step and one a model of `conf/model`, so that a new YAML is an entry point.
+
+    python -m recstage.mlproject        rewrites the file; a test fails where it is out of date
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from recstage.config import names_in, root
+
+HEADER = """\
+# Written by `make mlproject` from conf/model and src/recstage/mlproject.py.
+# Run with the environment that is active:  mlflow run . --env-manager local -e als -P data=ml-100k
+# Any other setting is an override:         ... -P model.params.factors=64
+"""
+
+TRAINING = {
+    "data": {"type": "string", "default": "synthetic"},
+    "trials": {"type": "float", "default": 0},
+    "seed": {"type": "float", "default": 42},
+    "register": {"type": "string", "default": "false"},
+}
+STEPS: dict[str, dict[str, Any]] = {
+    "main": {key: TRAINING[key] for key in ("data", "trials", "seed")},
+    "prepare": {"data": TRAINING["data"]},
+    "evaluate": {"version": {"type": "string", "default": "Production"}, "data": {"type": "string", "default": "same"}},
+    "compare": {},
+    "promote": {
+        "version": {"type": "string", "default": "best"},
+        "reason": {"type": "string", "default": ""},
+        "force": {"type": "string", "default": "false"},
+    },
+    "rollback": {"to": {"type": "string", "default": "previous"}, "reason": {"type": "string", "default": ""}},
+    "history": {"at": {"type": "string", "default": "now"}},
+    "prune": {"keep": {"type": "float", "default": 3}},
+    "benchmark": {"data": {"type": "string", "default": "ml-1m-ncf"}},
+}
+
+
+def render() -> str:
+    """The text of `MLproject`."""
+    entries = {name: _entry(f"experiments/{name}.py", parameters) for name, parameters in STEPS.items()}
+    for model in names_in("model"):
+        entries[model] = _entry(f"experiments/train.py --model {model}", TRAINING)
+    content = {"name": "recstage", "conda_env": "conda.yaml", "entry_points": entries}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, width=200)
+
+
+def _entry(command: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    options = " ".join(f"--{name} {{{name}}}" for name in parameters)
+    entry: dict[str, Any] = {"parameters": {name: dict(values) for name, values in parameters.items()}} if parameters else {}
+    return {**entry, "command": f"python {command} {options}".strip()}
+
+
+if __name__ == "__main__":
+    (root() / "MLproject").write_text(render())

@@ -1,0 +1,87 @@
+"""The main job: prepare the data, train (and tune) several models, compare them, promote the best through the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from recstage import tracking
+from recstage.config import Settings, resolve
+from recstage.errors import GateRefused, TooLittleData
+from recstage.steps import compare, prepare, promote, train
+from recstage.steps.train import TrainResult
+
+MODELS = ("popularity", "als", "knn", "ncf", "lambdarank")
+
+
+class PipelineSettings(Settings):
+    """What the main job trains, and on what."""
+
+    data: str = Field("synthetic", description="a name of conf/data, a YAML file, or a file or folder with data")
+    models: tuple[str, ...] = Field(MODELS, min_length=1, description="names of conf/model")
+    trials: int = Field(0, ge=0, description="trials of each model's hyperparameter search")
+    seed: int = Field(42, ge=0)
+    promote: bool = Field(True, description="promote the best version, if the gate allows")
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """`production` is the version in Production afterwards; `kept_because` the gate's words where it did not change;
+    `skipped` the models that the data set is too small for, with the reason."""
+
+    run_id: str
+    trained: list[TrainResult]
+    skipped: dict[str, str]
+    production: int | None
+    kept_because: str | None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
+    """Settings from the command line. Raises `ConfigError` on an unknown name."""
+    return resolve(PipelineSettings, {}, arguments, program="main")
+
+
+def run(settings: PipelineSettings) -> PipelineResult:
+    """The whole path. A model that the data is too small for is left out; any other fault ends the job."""
+    plans = [
+        train.settings_from(
+            name,
+            settings.data,
+            overrides={"trials": settings.trials if _tunable(name) else 0, "seed": settings.seed, "register": True},
+        )
+        for name in settings.models
+    ]
+    with tracking.run("main", tags={"stage-of-work": "pipeline"}) as active:
+        prepare.prepare(plans[0].data)
+        trained, skipped = [], {}
+        for plan in plans:
+            try:
+                trained.append(train.run(plan, nested=True))
+            except TooLittleData as error:
+                skipped[plan.model.name] = str(error)
+        if not trained:
+            raise TooLittleData(
+                settings.data, rule="no model can be trained on it", fix="Give more data; the messages above say how much"
+            )
+        compare.run(compare.settings_from(), nested=True)
+        production, kept_because = None, None
+        if settings.promote:
+            production, kept_because = _promote_best()
+        best = max(trained, key=lambda result: result.metrics["ndcg_at_10"])
+        tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
+    return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
+
+
+def _promote_best() -> tuple[int | None, str | None]:
+    try:
+        promoted = promote.run(promote.settings_from(["--reason", "best of the main job"]))
+    except GateRefused as refusal:
+        return None, str(refusal)
+    return promoted.version, None
+
+
+def _tunable(name: str) -> bool:
+    return bool(train.model_config_of(name).search)

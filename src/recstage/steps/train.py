@@ -1,0 +1,313 @@
+"""Train one model: search on validation, refit the best on train + validation, test once, log everything.
+
+The test rows are read in one place, after the last decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import Field, create_model
+from tqdm import tqdm
+
+from recstage import model_card, plots, registry, tracking, tuning
+from recstage.config import (
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    Settings,
+    model_config_of,
+    read_yaml,
+    resolve,
+    root,
+)
+from recstage.data import dataset
+from recstage.data.catalogue import Catalogue
+from recstage.data.dataset import Dataset
+from recstage.data.interactions import Interactions
+from recstage.data.split import Split
+from recstage.evaluation.protocol import Evaluation, evaluate
+from recstage.models import build, params_class
+from recstage.models.base import Recommender, Report
+
+SEARCH_METRIC = "ndcg_at_10"
+REPORTED_METRIC = "validation_ndcg_at_10"
+
+
+class TrainSettings(Settings):
+    """Everything that decides a training run."""
+
+    data: DataConfig
+    model: ModelConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
+    seed: int = Field(42, ge=0)
+    register_: bool = Field(False, alias="register", description="register the model as a new version")
+    work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run came to; `version` is None where it was not registered."""
+
+    run_id: str
+    model: str
+    model_uri: str
+    version: int | None
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+
+def settings_from(
+    model: str, data: str, arguments: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> TrainSettings:
+    """Settings for a model and a data set by name, with command-line arguments and further values by field.
+
+    Raises `ConfigError` on an unknown name, listing the valid ones.
+    """
+    config = model_config_of(model)
+    params = params_class(config)
+    # the command line knows the hyperparameters of just this model, with their descriptions
+    typed = create_model(f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params)))
+    schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
+    defaults = {
+        "data": dataset.config_of(data),
+        "model": config.model_dump(exclude_unset=True),
+        "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
+        **(overrides or {}),
+    }
+    return resolve(schema, defaults, arguments, program=f"train {model}")
+
+
+def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:
+    """Train, test, log and, where asked, register. Raises `RecstageError` on wrong input; the run is then FAILED."""
+    clock = _Clock()
+    tags = {"model": settings.model.name, "stage-of-work": settings.work}
+    with tracking.run(f"{settings.model.name}", tags=tags, nested=nested) as active:
+        run_id = active.info.run_id
+        with clock("data"):
+            data = dataset.load(settings.data)
+        tracking.log_dataset(run_id, data)
+        model = build(settings.model)
+        split = data.split.transposed() if model.reverse else data.split
+        training = Training(settings, data, split, run_id)
+        with clock("search"):
+            params = training.search() if settings.trials else dict(settings.model.params)
+        with clock("fit"):
+            model = training.final(params)
+        with clock("evaluation"):
+            result = training.test(model)
+        tracking.log_config(run_id, _resolved(settings, model))
+        with clock("logging"):
+            model_uri = training.log(model, result, clock.seconds)
+        version = registry.register(model_uri, name=settings.model.registered_name) if settings.register_ else None
+        tracking.log_metrics(run_id, {f"{name}_seconds": value for name, value in clock.seconds.items()})
+    number = None if version is None else int(version.number)
+    return TrainResult(run_id, settings.model.name, model_uri, number, result.metrics, clock.seconds)
+
+
+@dataclass
+class Training:
+    """One model on one data set within one run."""
+
+    settings: TrainSettings
+    data: Dataset
+    split: Split
+    run_id: str
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    found: tuning.Search | None = None
+
+    def search(self) -> dict[str, Any]:
+        """The best parameters by validation, each trial a nested run."""
+        settings = self.settings
+        base = params_class(settings.model)(**settings.model.params).model_dump()
+        self.found = tuning.search(
+            settings.model.search,
+            self._trial,
+            trials=settings.trials,
+            seed=settings.seed,
+            storage=root() / "data" / "optuna.db",
+            identity={
+                "model": settings.model.name,
+                "target": settings.model.target,
+                "params": base,
+                "fingerprint": self.data.fingerprint,
+                "seed": settings.seed,
+            },
+            start=base,
+            metric=REPORTED_METRIC,
+        )
+        return {**settings.model.params, **self.found.best_params}
+
+    def _trial(self, params: dict[str, Any], number: int, report: Report) -> float:
+        name = f"{self.settings.model.name}-trial-{number}"
+        tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
+        with tracking.run(name, tags=tags, nested=True) as active:
+            tracking.log_config(active.info.run_id, {"model": {"params": params}})
+            started = time.perf_counter()
+            try:
+                model = self._fit({**self.settings.model.params, **params}, self.split.train, self.split, report)
+            except tuning.PRUNED:
+                tracking.log_metrics(active.info.run_id, {"pruned": 1.0})
+                pruned = True
+            else:
+                pruned = False
+                result = self._evaluate(model, self.split.validation, quick=True)
+                metrics = {f"validation_{key}": value for key, value in result.metrics.items()}
+                fit_seconds = time.perf_counter() - started
+                tracking.log_metrics(active.info.run_id, {**metrics, "fit_seconds": fit_seconds})
+        if pruned:
+            raise tuning.PRUNED
+        return result.metrics[SEARCH_METRIC]
+
+    def final(self, params: dict[str, Any]) -> Recommender:
+        """The model that is tested: where early stopping chooses its length on validation, it is then fitted again on
+        train + validation for that long."""
+        candidate = build(self.settings.model, **params)
+        if candidate.early_stopping:
+            with self._progress(candidate, "fit") as report, self._checkpoint(params, "fit") as folder:
+                candidate.fit(
+                    self.split.train,
+                    seed=self.settings.seed,
+                    validation=self.split.validation,
+                    catalogue=self._catalogue(candidate),
+                    report=report,
+                    checkpoint=folder,
+                )
+            params = {**params, **candidate.learnt_}
+        final = build(self.settings.model, **params)
+        stage = "refit" if candidate.early_stopping else "fit"
+        with self._progress(final, stage) as report, self._checkpoint(params, stage) as folder:
+            return final.fit(
+                self.split.train_and_validation,
+                seed=self.settings.seed,
+                catalogue=self._catalogue(final),
+                report=report,
+                checkpoint=folder,
+            )
+
+    def test(self, model: Recommender) -> Evaluation:
+        """The one look at the test rows."""
+        return self._evaluate(model, self.split.test, quick=False)
+
+    def log(self, model: Recommender, result: Evaluation, seconds: Mapping[str, float]) -> str:
+        """Evaluation, plots, bundle and model card; returns the model's URI."""
+        tracking.log_evaluation(self.run_id, result)
+        tracking.log_libraries(self.run_id)
+        tracking.log_figures(self.run_id, self._figures(model, result))
+        if self.found is not None:
+            tracking.log_table(self.run_id, "trials", _trials_table(self.found))
+        facts = {
+            **tracking.dataset_tags(self.data),
+            "n_test_users": len(result.per_user),
+            "metrics": result.metrics,
+            "seed": self.settings.seed,
+        }
+        card = model_card.render(model, self.data, result, seconds, self.settings.model.registered_name)
+        tracking.log_text(self.run_id, card, "model_card.md")
+        return tracking.log_model(self.run_id, model, facts)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------
+
+    def _fit(self, params: Mapping[str, Any], train: Interactions, split: Split, report: Report) -> Recommender:
+        model = build(self.settings.model, **params)
+        validation = split.validation if model.early_stopping else None
+        return model.fit(
+            train, seed=self.settings.seed, validation=validation, catalogue=self._catalogue(model), report=report
+        )
+
+    def _evaluate(self, model: Recommender, rows: Interactions, *, quick: bool) -> Evaluation:
+        config = self.settings.evaluation
+        if quick:
+            config = config.model_copy(update={"latency_requests": 0})
+        return evaluate(
+            model,
+            rows,
+            config=config,
+            catalogue=self._catalogue(model),
+            negatives=None if quick else self.split.negatives,
+            seed=self.settings.seed,
+        )
+
+    def _catalogue(self, model: Recommender) -> Catalogue | None:
+        return None if model.reverse else self.data.catalogue
+
+    @contextmanager
+    def _progress(self, model: Recommender, stage: str) -> Iterator[Report]:
+        """A report that draws a bar on a terminal, keeps the learning curve and logs it to the run."""
+        planned = model.steps_planned
+        with tqdm(total=planned, desc=f"{model.name} {stage}", disable=None) as bar:
+
+            def report(step: int, metrics: Mapping[str, float]) -> None:
+                named = {key if stage == "fit" else f"{stage}_{key}": value for key, value in metrics.items()}
+                for key, value in named.items():
+                    self.curves.setdefault(key, []).append((step, value))
+                if named:
+                    tracking.log_metrics(self.run_id, named, step)
+                bar.update()
+                bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items()})
+
+            yield report
+
+    @contextmanager
+    def _checkpoint(self, params: Mapping[str, Any], stage: str) -> Iterator[Path]:
+        """A folder from which the same fit goes on after an interruption; gone once the fit is done."""
+        identity = json.dumps(
+            [self.settings.model.target, dict(params), self.data.fingerprint, self.settings.seed, stage],
+            sort_keys=True,
+            default=str,
+        )
+        name = f"{self.settings.model.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        folder = root() / "data" / "checkpoints" / name
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _figures(self, model: Recommender, result: Evaluation) -> dict[str, Figure]:
+        figures = {"metric_by_segment": plots.metric_by_segment(result)}
+        if self.curves:
+            figures["learning_curve"] = plots.learning_curves(self.curves)
+        importance = model.feature_importance()
+        if importance:
+            figures["feature_importance"] = plots.feature_importance(importance)
+        if self.found is not None:
+            values = [(trial.number, trial.value) for trial in self.found.trials]
+            figures["optuna_history"] = plots.optuna_history(values)
+            if self.found.importances:
+                figures["optuna_importances"] = plots.optuna_importances(self.found.importances)
+        return figures
+
+
+class _Clock:
+    """Seconds by stage of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - started
+
+
+def _resolved(settings: TrainSettings, model: Recommender) -> dict[str, Any]:
+    """The whole configuration, with the parameters that the final model was fitted with."""
+    config = settings.model_dump(mode="json", by_alias=True)
+    config["model"]["params"] = model.params.model_dump(mode="json")
+    return config
+
+
+def _trials_table(found: tuning.Search) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"trial": t.number, "value": t.value, "state": t.state, **t.params} for t in found.trials]
+    )
