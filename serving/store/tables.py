@@ -1,0 +1,253 @@
+"""The tables of the service's database, one class each, with the indexes that the queries need.
+
+Ids of people and items are the caller's own (text). Times are milliseconds since 1970, UTC, so that they sort, index
+and compare alike on SQLite and PostgreSQL. `docs/database.md` draws the picture; `migrations/` makes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+ID_LENGTH = 200
+InteractionType = Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"]
+INTERACTION_TYPES: tuple[str, ...] = get_args(InteractionType)
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_ONE_OF_THE_TYPES = f"interaction_type IN ({', '.join(repr(name) for name in INTERACTION_TYPES)})"
+Id = String(ID_LENGTH)
+RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in INTEGER columns only
+Milliseconds = BigInteger()
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Options of an index over the rows where `condition` holds."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+class Table(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+
+
+class User(Table):
+    """A person: created by the first event or profile. `history_version` never repeats, not even after an erasure."""
+
+    __tablename__ = "users"
+
+    user_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    created_at: Mapped[int] = mapped_column(Milliseconds)
+    history_version: Mapped[int] = mapped_column(Milliseconds)
+    opted_out: Mapped[bool] = mapped_column(server_default=false())
+    forgotten_at: Mapped[int | None] = mapped_column(Milliseconds)
+    """When this person was last erased: what older models learnt must not be used."""
+
+    __table_args__ = (Index("ix_users_opted_out", "user_id", **_only("opted_out")),)
+
+
+class UserProfile(Table):
+    """What a person declared."""
+
+    __tablename__ = "user_profiles"
+
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
+    role: Mapped[str | None] = mapped_column(String(64))
+    categories: Mapped[list[str]] = mapped_column(JSON)
+    updated_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (Index("ix_user_profiles_role", "role", "user_id"),)
+
+
+class Item(Table):
+    """An item: created by the first event that names it, or by the catalogue's owner."""
+
+    __tablename__ = "items"
+
+    item_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    title: Mapped[str] = mapped_column(Text, server_default="")
+    text: Mapped[str] = mapped_column(Text, server_default="")
+    hidden: Mapped[bool] = mapped_column(server_default=false())
+    expires_at: Mapped[int | None] = mapped_column(Milliseconds)
+    deleted_at: Mapped[int | None] = mapped_column(Milliseconds)
+    created_at: Mapped[int] = mapped_column(Milliseconds)
+    updated_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        Index("ix_items_expires_at", "expires_at", **_only("expires_at IS NOT NULL")),
+        Index("ix_items_withheld", "item_id", **_only("hidden OR deleted_at IS NOT NULL")),
+    )
+
+
+class ItemCategory(Table):
+    """A category of an item; `position` keeps the owner's order."""
+
+    __tablename__ = "item_categories"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    category: Mapped[str] = mapped_column(Id, primary_key=True)
+    position: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (Index("ix_item_categories_category", "category", "item_id"),)
+
+
+class UserInteraction(Table):
+    """One event: somebody did something with an item. The row number never repeats, so it also tells what is new."""
+
+    __tablename__ = "user_interactions"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"))
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"))
+    interaction_type: Mapped[str] = mapped_column(String(16))
+    value: Mapped[float | None] = mapped_column(Double)
+    context: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    """The list that led to it, as `X-Request-ID` named it."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(160))
+    occurred_at: Mapped[int] = mapped_column(Milliseconds)
+    received_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        CheckConstraint(_ONE_OF_THE_TYPES, "known_type"),
+        CheckConstraint("value >= 0", "value_not_negative"),
+        # the live history of a request is read from this index alone
+        Index("ix_user_interactions_user_time", "user_id", "occurred_at", "item_id", "interaction_type", "value"),
+        Index("ix_user_interactions_item_user", "item_id", "user_id", "interaction_type", "value"),
+        Index("ix_user_interactions_time", "occurred_at"),
+        Index(
+            "ix_user_interactions_idempotency_key",
+            "idempotency_key",
+            unique=True,
+            **_only("idempotency_key IS NOT NULL"),
+        ),
+        Index("ix_user_interactions_request", "request_id", "item_id", **_only("request_id IS NOT NULL")),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class RecommendationImpression(Table):
+    """One item of a list that was shown: at which rank, by which model version, with which probability."""
+
+    __tablename__ = "recommendation_impressions"
+
+    request_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"))
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"))
+    score: Mapped[float] = mapped_column(Double)
+    propensity: Mapped[float] = mapped_column(Double)
+    method: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str | None] = mapped_column(String(64))
+    shown_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        Index("ix_recommendation_impressions_user_time", "user_id", "shown_at"),
+        Index("ix_recommendation_impressions_item_time", "item_id", "shown_at"),
+        Index("ix_recommendation_impressions_version_time", "model_version", "shown_at"),
+    )
+
+
+class RecommendationFeedback(Table):
+    """What came of an item of a shown list; joined to its impression by request and item."""
+
+    __tablename__ = "recommendation_feedback"
+
+    id: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
+    request_id: Mapped[str] = mapped_column(String(64))
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"))
+    user_id: Mapped[str | None] = mapped_column(Id, ForeignKey("users.user_id"))
+    outcome: Mapped[str] = mapped_column(String(16))
+    value: Mapped[float | None] = mapped_column(Double)
+    occurred_at: Mapped[int] = mapped_column(Milliseconds)
+    received_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        CheckConstraint("value >= 0", "value_not_negative"),
+        Index("ix_recommendation_feedback_request", "request_id", "item_id", "outcome", unique=True),
+        Index("ix_recommendation_feedback_item", "item_id", "outcome"),
+        Index("ix_recommendation_feedback_user", "user_id"),
+        Index("ix_recommendation_feedback_time", "received_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class UserRecommendation(Table):
+    """One item of a precomputed list, valid for its model version and until it expires."""
+
+    __tablename__ = "user_recommendations"
+
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    score: Mapped[float] = mapped_column(Double)
+    method: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(Milliseconds)
+    expires_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        Index("ix_user_recommendations_user_score", "user_id", "model_version", "score"),
+        Index("ix_user_recommendations_item", "item_id"),
+        Index("ix_user_recommendations_expires_at", "expires_at"),
+    )
+
+
+class Erasure(Table):
+    """That somebody was erased, and when; `person` is a keyed digest, the id itself is gone."""
+
+    __tablename__ = "erasures"
+
+    person: Mapped[bytes] = mapped_column(LargeBinary(8), primary_key=True)
+    erased_at: Mapped[int] = mapped_column(Milliseconds)
+
+
+class TrainedUsers(Table):
+    """Whom a registered version was trained on: the sorted keyed digests of their ids, eight bytes each."""
+
+    __tablename__ = "trained_users"
+
+    model_name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    n_users: Mapped[int] = mapped_column(Integer)
+    digests: Mapped[bytes] = mapped_column(LargeBinary)
+    recorded_at: Mapped[int] = mapped_column(Milliseconds)
+
+
+class Counter(Table):
+    """Numbers that change when something else does (`hidden`, `items`, `people`): how other processes notice."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class Secret(Table):
+    """Keys of this database, made when it was: `digests` keys the digests of ids."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
