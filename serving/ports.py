@@ -42,7 +42,7 @@ class HistorySource(Protocol):
     fast: bool
 
     def history(self, user_id: str) -> History:
-        """Everything collected of this person, the newest `settings.history_limit` items; `NO_HISTORY` for a stranger."""
+        """What was collected of this person, the newest `settings.history_limit` items; a stranger: `NO_HISTORY`."""
         ...
 
 

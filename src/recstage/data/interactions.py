@@ -40,6 +40,13 @@ class IdMap:
         wanted = np.asarray(externals, dtype=object)
         return self._index.get_indexer(pd.Index(wanted.ravel())).astype(np.int32).reshape(wanted.shape)
 
+    def find(self, external: str) -> int:
+        """`index_of` for a single id, without the cost of arrays."""
+        try:
+            return int(self._index.get_loc(external))
+        except KeyError:
+            return -1
+
     def id_of(self, indices: ArrayLike) -> NDArray[np.object_]:
         """External ids of internal indices."""
         return self.ids[np.asarray(indices)]
@@ -170,8 +177,8 @@ class Interactions:
             )
         weight = np.ones(len(user), np.float32) if weight is None else np.asarray(weight, np.float32)
         timestamp = np.zeros(len(user), np.int64) if timestamp is None else np.asarray(timestamp, np.int64)
-        pair = user.astype(np.int64) * len(items) + item
-        if len(np.unique(pair)) != len(pair):
+        pair = np.sort(user.astype(np.int64) * len(items) + item)
+        if (pair[1:] == pair[:-1]).any():
             raise DataError("a (user, item) pair twice", rule="one row a pair", fix="Aggregate repeats first")
         order = np.lexsort((timestamp, user))
         return cls(users, items, user[order], item[order], weight[order], timestamp[order])

@@ -1,0 +1,105 @@
+"""`python -m serving`: read the settings, bind, serve.
+
+python -m serving [--host 127.0.0.1] [--port 8000] [--workers 1] [--any-setting value]
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from recstage.errors import ConfigError, RecstageError
+from serving.settings import PREFIX, ServingSettings, load
+
+log = logging.getLogger("serving")
+SWITCH_SECONDS = 0.0005
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until told to stop; returns the exit status: 2 with one clear line where a setting is wrong."""
+    try:
+        settings = load(arguments)
+        settings.check_binding()
+        _serve(settings)
+    except RecstageError as error:
+        print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve(settings: ServingSettings) -> None:
+    # one list is a small product of matrices: threads inside it cost more than they bring, and hold up other requests
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    if settings.workers == 1:
+        _run(settings)
+        return
+    _pass_on(settings)
+    with tempfile.TemporaryDirectory(prefix="recstage-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        _run(settings)
+
+
+def _run(settings: ServingSettings) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from serving import logs
+
+    logs.configure(settings.log_level)
+    several = settings.workers > 1
+    if several:
+        app: object = "serving.app:from_environment"
+    else:
+        from serving.app import create_app
+
+        # while a thread loads another version, the event loop must get its turn soon
+        sys.setswitchinterval(SWITCH_SECONDS)
+        app = create_app(settings)
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        factory=several,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    try:
+        socket = config.bind_socket()
+    except SystemExit as error:  # uvicorn has logged why
+        raise ConfigError(
+            f"{settings.host}:{settings.port}",
+            rule="the address cannot be bound",
+            fix="Choose another --port or --host",
+        ) from error
+    host, port = socket.getsockname()[:2]
+    log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
+    if several:
+        Multiprocess(config, sockets=[socket]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[socket])
+
+
+def _pass_on(settings: ServingSettings) -> None:
+    """Settings of the command line as environment variables, for workers that read their settings anew."""
+    for name, value in settings.model_dump(mode="python", exclude_unset=True).items():
+        os.environ[f"{PREFIX}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

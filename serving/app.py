@@ -1,0 +1,54 @@
+"""The application: routes, guard and engine put together. Importing this starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from serving import problems
+from serving.engine import ProductionPointer
+from serving.metrics import Metrics
+from serving.middleware import Gate
+from serving.ports import Ports
+from serving.routes import ROUTERS
+from serving.service import Service
+from serving.settings import ServingSettings, load
+
+
+def create_app(
+    settings: ServingSettings, *, ports: Ports | None = None, pointer: ProductionPointer | None = None
+) -> FastAPI:
+    """The service as an ASGI application. `ports` and `pointer` replace the database and the registry in tests.
+
+    Nothing is opened before the application starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service(settings, ports or Ports(), pointer, app.state.metrics)
+        app.state.service = service
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(
+        title="recstage",
+        version=version("recstage"),
+        summary="Recommendations from whichever model version is staged Production",
+        lifespan=lifespan,
+    )
+    app.state.metrics = Metrics()
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """`create_app` for servers that start workers of their own: settings from conf/serving.yaml and the environment."""
+    return create_app(load())

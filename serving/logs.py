@@ -1,0 +1,45 @@
+"""Structured logs: one JSON object a line on stderr, with the request's id and never a person's."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextvars import ContextVar
+
+import orjson
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as JSON: time, level, logger, message, request_id, and whatever `extra` holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        asked = request_id.get()
+        if asked is not None:
+            entry["request_id"] = asked
+        entry.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str).decode()
+
+
+def configure(level: str) -> None:
+    """Send the logs of the service and of uvicorn to stderr as JSON; called once by a process, never by a library."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    for name in ("serving", "recstage", "uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level.upper())
+    access = logging.getLogger("uvicorn.access")  # its lines hold query strings, and with them people's ids
+    access.handlers, access.propagate = [], False

@@ -1,0 +1,97 @@
+"""What the service counts, for Prometheus. No label ever holds a person's id, an item's id or a key.
+
+With several workers, `PROMETHEUS_MULTIPROC_DIR` (set by `python -m serving`) makes any worker's `/metrics` the sum of
+all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics import MetricWrapperBase
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+SCORES = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2, 5)
+
+
+class Metrics:
+    """All metrics of one application; each test's application has its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter, gauge, histogram = (self._maker(kind) for kind in (Counter, Gauge, Histogram))
+        self.requests = histogram(
+            "recstage_request_seconds", "Time to answer a request", ["route", "method", "status"], buckets=SECONDS
+        )
+        self.in_flight = gauge("recstage_requests_in_flight", "Requests under way", multiprocess_mode="livesum")
+        self.refused = counter("recstage_requests_refused_total", "Requests refused before a route", ["why"])
+        self.answers = counter("recstage_answers_total", "Lists answered, by what spoke", ["method_used"])
+        self.fallbacks = counter("recstage_fallbacks_total", "Lists answered by less than was asked for", ["why"])
+        self.scores = histogram("recstage_best_score", "Score of the first item of a list", buckets=SCORES)
+        self.slow = counter("recstage_slow_recommendations_total", "Lists slower than slow_request_ms")
+        self.cache = counter("recstage_cache_total", "Look-ups of finished lists", ["outcome"])
+        self.model = gauge(
+            "recstage_model_info",
+            "1 for the version that answers",
+            ["name", "version", "algorithm"],
+            multiprocess_mode="max",
+        )
+        self.model_age = gauge(
+            "recstage_model_age_seconds", "Time since the version was made", ["name"], multiprocess_mode="max"
+        )
+        self.trained_until = gauge(
+            "recstage_model_trained_until_seconds",
+            "Time of the newest interaction the version was trained on",
+            ["name"],
+            multiprocess_mode="max",
+        )
+        self.swaps = counter("recstage_swaps_total", "Tries to put a version in place", ["name", "outcome"])
+        self.swap_seconds = histogram(
+            "recstage_swap_seconds", "Time to load, check and warm a version", buckets=SECONDS
+        )
+        self.swapped_at = gauge(
+            "recstage_swapped_timestamp_seconds", "When the last swap was", ["name"], multiprocess_mode="max"
+        )
+        self.registry_age = gauge(
+            "recstage_registry_look_age_seconds",
+            "Time since the registry last answered",
+            ["name"],
+            multiprocess_mode="max",
+        )
+        self.events = counter("recstage_events_total", "Events received", ["type", "outcome"])
+        self.impressions = counter("recstage_impressions_total", "Shown lists, kept or dropped", ["outcome"])
+        self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)
+        self.slow_queries = counter("recstage_slow_queries_total", "Queries slower than slow_query_ms", ["query"])
+        self._children: dict[object, Any] = {}
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One answered request."""
+        key = (route, method, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self.requests.labels(route, method, str(status))
+        child.observe(seconds)
+
+    def count_answer(self, method: str) -> None:
+        """One list, by what spoke."""
+        child = self._children.get(method)
+        if child is None:
+            child = self._children[method] = self.answers.labels(method)
+        child.inc()
+
+    def render(self) -> bytes:
+        """The exposition text: of all workers where there are several."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together)
+        return generate_latest(together)
+
+    def _maker(self, kind: type[MetricWrapperBase]) -> Callable[..., Any]:
+        def make(name: str, text: str, labels: list[str] | None = None, **options: Any) -> Any:
+            return kind(name, text, labels or [], registry=self.registry, **options)
+
+        return make

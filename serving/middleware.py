@@ -1,0 +1,169 @@
+"""The outermost layer, plain ASGI: request ids, guard, security headers, metrics and the log of each request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving import auth, logs, problems
+from serving.auth import Authenticator
+from serving.metrics import Metrics
+from serving.problems import Problem
+from serving.settings import ServingSettings
+
+log = logging.getLogger("serving.request")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_UNMATCHED = "(unmatched)"
+API = "/api/"
+
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+API_HEADERS = [*SECURITY_HEADERS, (b"content-security-policy", b"default-src 'none'"), (b"cache-control", b"no-store")]
+
+
+class Gate:
+    """Wraps the application. Sets `request_id` and `principal` in the scope."""
+
+    def __init__(self, app: ASGIApp, settings: ServingSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._authenticate = Authenticator(settings)
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = _chosen(scope)
+        request_id = _request_id(headers.get(b"x-request-id"))
+        scope["request_id"] = request_id
+        token = logs.request_id.set(request_id)
+        status = 500
+        started = False
+        path: str = scope["path"]
+        is_api = path.startswith(API)
+        extra = [(b"x-request-id", request_id.encode()), *(API_HEADERS if is_api else SECURITY_HEADERS)]
+
+        async def sending(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        self._in_flight += 1
+        try:
+            if is_api:
+                self._guard(scope, headers)
+            await self._app(scope, await self._body(scope, receive, headers), sending)
+        except Problem as problem:
+            await problems.response(problem, path, request_id)(scope, receive, sending)
+        except asyncio.CancelledError:
+            status = 499  # the caller went away
+            raise
+        except Exception:
+            log.exception("unforeseen", extra={"event": "unforeseen"})
+            if started:
+                raise
+            await problems.response(_unforeseen(), path, request_id)(scope, receive, sending)
+        finally:
+            self._in_flight -= 1
+            seconds = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", _UNMATCHED)
+            self._metrics.observe_request(route, scope["method"], status, seconds)
+            if self._settings.log_requests or status >= 500:
+                self._log(scope["method"], route, status, seconds)
+            logs.request_id.reset(token)
+
+    def _guard(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
+        if principal is None and scope["method"] != "OPTIONS":
+            raise auth.missing()
+        scope["principal"] = principal
+
+    async def _body(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
+        """The body, read within its limits, to be received again; a request without one is left alone."""
+        declared = headers.get(b"content-length", b"0")
+        if declared == b"0" and b"transfer-encoding" not in headers:
+            return receive
+        limit = self._settings.max_body_bytes
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        chunks, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            chunks.append(message.get("body", b""))
+            size, more = size + len(chunks[-1]), message.get("more_body", False)
+            if size > limit:
+                raise _too_large(limit)
+        body = b"".join(chunks)
+        if deeper_than(body, self._settings.max_depth):
+            raise Problem(
+                413, "too-deep", f"A JSON body has at most {self._settings.max_depth} levels of lists and objects."
+            )
+        return _replay(body, receive)
+
+    def _log(self, method: str, route: str, status: int, seconds: float) -> None:
+        level = logging.ERROR if status >= 500 else logging.INFO
+        entry = {"event": "request", "method": method, "route": route, "status": status}
+        log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def deeper_than(body: bytes, levels: int) -> bool:
+    """Whether JSON nests deeper than `levels`, without parsing it: strings are cut out, then innermost pairs of
+    brackets are peeled off, a level a pass."""
+    if body.count(b"[") + body.count(b"{") <= levels:
+        return False
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(levels):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return b"[" in brackets or b"{" in brackets
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replaying() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replaying
+
+
+def _unforeseen() -> Problem:
+    return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "too-large", f"A request body has at most {limit} bytes.", headers={"connection": "close"})
+
+
+_HEADERS = frozenset({b"x-request-id", b"x-api-key", b"authorization", b"content-length", b"transfer-encoding"})
+
+
+def _chosen(scope: Scope) -> dict[bytes, bytes]:
+    return {name: value for name, value in scope["headers"] if name in _HEADERS}
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return secrets.token_hex(8)

@@ -1,0 +1,7 @@
+"""The routes, one router a resource; `serving.app` includes all that are listed here."""
+
+from fastapi import APIRouter
+
+from serving.routes import health, model, recommendations
+
+ROUTERS: tuple[APIRouter, ...] = (recommendations.router, model.router, health.router)
