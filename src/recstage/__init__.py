@@ -1,1 +1,1 @@
-"""recstage: train recommenders with MLflow Projects, compare them in the MLflow UI, serve the version staged Production."""
+"""recstage: train recommenders with MLflow Projects, compare and promote in the MLflow UI, serve Production."""

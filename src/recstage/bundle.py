@@ -146,7 +146,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _broken(folder, f"{MANIFEST} is malformed ({'.'.join(map(str, first['loc']))}: {first['msg']})") from error
+        raise _broken(
+            folder, f"{MANIFEST} is malformed ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+        ) from error
 
 
 def digest_of(folder: Path) -> str:

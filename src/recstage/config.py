@@ -1,7 +1,7 @@
-"""Every schema of configuration, and how one is resolved: YAML, overridden by the environment, overridden by the command line.
+"""Every schema of configuration, and how one is resolved: YAML < environment < command line.
 
-All schemas are frozen and refuse unknown names, so that a typo ends a program before it trains. The schemas of a model's
-hyperparameters live with the model (`recstage.models.base.ModelParams`).
+All schemas are frozen and refuse unknown names, so that a typo ends a program before it trains. A model's
+hyperparameters are a schema beside the model (`recstage.models.base.ModelParams`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# -- where things are ---------------------------------------------------------------------------------------------------
+# -- where things are --------------------------------------------------------------------------------------
 
 
 @cache
@@ -46,7 +46,7 @@ def root() -> Path:
     )
 
 
-# -- data -----------------------------------------------------------------------------------------------------------------
+# -- data --------------------------------------------------------------------------------------------------
 
 
 class ValueWeight(Schema):
@@ -57,12 +57,19 @@ class ValueWeight(Schema):
     full: float = Field(gt=0, description="the value that earns the whole weight")
 
 
+ItemsPath = Annotated[
+    str | None,
+    Field(description="CSV, JSON lines, Parquet or movies.dat with item_id (or movie_id), title, text, categories"),
+]
+
+
 class MovieLensSource(Schema):
     """MovieLens in any official layout, from a folder or archive, or downloaded by name."""
 
     kind: Literal["movielens"] = "movielens"
     path: str | None = Field(None, description="folder or archive; none: download `release`")
     release: Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"] | None = None
+    items_path: ItemsPath = None
 
 
 class EventsSource(Schema):
@@ -70,7 +77,7 @@ class EventsSource(Schema):
 
     kind: Literal["events"] = "events"
     path: str
-    items_path: str | None = Field(None, description="CSV, JSON lines or Parquet with item_id, title, text, categories")
+    items_path: ItemsPath = None
     columns: dict[str, str] = Field(
         default_factory=dict, description="our name to the file's: user_id, item_id, timestamp, interaction_type, value"
     )
@@ -84,6 +91,7 @@ class JsonSource(Schema):
 
     kind: Literal["json"] = "json"
     path: str
+    items_path: ItemsPath = None
 
 
 class NcfSource(Schema):
@@ -91,6 +99,7 @@ class NcfSource(Schema):
 
     kind: Literal["ncf"] = "ncf"
     path: str
+    items_path: ItemsPath = None
 
 
 class SyntheticSource(Schema):
@@ -100,6 +109,9 @@ class SyntheticSource(Schema):
     users: int = Field(1000, ge=1)
     items: int = Field(500, ge=1)
     interactions: int = Field(50_000, ge=1)
+    profile: Literal["feed", "advice"] = Field(
+        "feed", description="what people do: see conf/data/feed.yaml, advice.yaml"
+    )
     seed: int = 42
 
 
@@ -132,7 +144,7 @@ class DataConfig(Schema):
     name: str
     source: SourceConfig
     weights: dict[str, float | ValueWeight] = Field(
-        default_factory=lambda: {"rating": 1.0}, description="weight of each interaction type"
+        default={"rating": 1.0}, description="weight of each interaction type"
     )
     negative_types: tuple[str, ...] = Field((), description="types that say no (dismiss): seen, never liked")
     aggregate: Literal["sum", "max", "last"] = Field("sum", description="how repeats of a (user, item) pair combine")
@@ -141,7 +153,7 @@ class DataConfig(Schema):
     split: SplitConfig = SplitConfig()
 
 
-# -- evaluation and promotion ---------------------------------------------------------------------------------------------
+# -- evaluation and promotion ------------------------------------------------------------------------------
 
 
 class EvaluationConfig(Schema):
@@ -176,7 +188,7 @@ class PromotionConfig(Schema):
     keep: int = Field(3, ge=1, description="versions an algorithm that prune keeps")
 
 
-# -- models ---------------------------------------------------------------------------------------------------------------
+# -- models ------------------------------------------------------------------------------------------------
 
 
 class SearchRange(Schema):
@@ -206,13 +218,13 @@ class ModelConfig(Schema):
     registered_name: str = "recommender"
 
 
-# -- resolving ------------------------------------------------------------------------------------------------------------
+# -- resolving ---------------------------------------------------------------------------------------------
 
 S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
-    """A step's whole configuration: keyword arguments (from YAML) < environment (RECSTAGE_A__B) < command line (--a.b)."""
+    """A step's whole configuration: arguments (from YAML) < environment (RECSTAGE_A__B) < command line (--a.b)."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -243,7 +255,7 @@ def resolve(
         @classmethod
         def settings_customise_sources(cls, settings_cls: type[BaseSettings], **sources: Any) -> tuple:
             rest = super().settings_customise_sources(settings_cls, **sources)
-            command_line = CliSettingsSource(
+            command_line: CliSettingsSource = CliSettingsSource(
                 settings_cls, cli_parse_args=list(arguments), cli_exit_on_error=False, cli_prog_name=program
             )
             return (command_line, *rest)
@@ -314,7 +326,7 @@ def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> set[str]:
     return {info.alias or name for schema in schemas for name, info in schema.model_fields.items()}
 
 
-# -- YAML -----------------------------------------------------------------------------------------------------------------
+# -- YAML --------------------------------------------------------------------------------------------------
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:
-    """Run `step(arguments)`; progress goes to stderr, the result is the last line of stdout. Returns the exit status."""
+    """Run `step(arguments)`: progress to stderr, the result as stdout's last line. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

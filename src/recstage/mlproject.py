@@ -1,6 +1,6 @@
 """Writes `MLproject`: one entry point a step and one a model of `conf/model`, so that a new YAML is an entry point.
 
-    python -m recstage.mlproject        rewrites the file; a test fails where it is out of date
+python -m recstage.mlproject        rewrites the file; a test fails where it is out of date
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def render() -> str:
 
 def _entry(command: str, parameters: dict[str, Any]) -> dict[str, Any]:
     options = " ".join(f"--{name} {{{name}}}" for name in parameters)
-    entry: dict[str, Any] = {"parameters": {name: dict(values) for name, values in parameters.items()}} if parameters else {}
+    entry: dict[str, Any] = (
+        {"parameters": {name: dict(values) for name, values in parameters.items()}} if parameters else {}
+    )
     return {**entry, "command": f"python {command} {options}".strip()}
 
 

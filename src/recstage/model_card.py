@@ -31,14 +31,18 @@ def render(
         "## Data",
         "",
         f"`{data.name}`, fingerprint `{data.fingerprint}`, split {data.split.method}: {len(train):,} training rows of "
-        f"{train.n_users:,} users and {train.n_items:,} items, {len(test):,} test rows of {len(result.per_user):,} users.",
+        f"{train.n_users:,} users and {train.n_items:,} items, {len(test):,} test rows of "
+        f"{len(result.per_user):,} users.",
         "",
         "## Hyperparameters",
         "",
         *_table(("name", "value", "meaning"), _hyperparameters(model)),
         "## Quality on the test rows",
         "",
-        *_table(("metric", "value", "confidence interval"), [_measured(result, name) for name in _present(result, HEADLINES)]),
+        *_table(
+            ("metric", "value", "confidence interval"),
+            [_measured(result, name) for name in _present(result, HEADLINES)],
+        ),
         "By training interactions of the user (cold, warm, hot):",
         "",
         *_table(("segment", "users", "ndcg_at_10"), _segments(result)),

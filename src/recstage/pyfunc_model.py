@@ -26,9 +26,7 @@ def signature() -> ModelSignature:
                 ColSpec(DataType.string, "method"),
             ]
         ),
-        params=ParamSchema(
-            [ParamSpec("k", DataType.long, 10), ParamSpec("exclude_seen", DataType.boolean, True)]
-        ),
+        params=ParamSchema([ParamSpec("k", DataType.long, 10), ParamSpec("exclude_seen", DataType.boolean, True)]),
     )
 
 

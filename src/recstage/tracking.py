@@ -1,7 +1,7 @@
 """MLflow runs: the only room that logs.
 
-`connect` makes notebooks, steps, the command line, the UI and the service agree on one tracking store; `run` opens a run
-that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write what every run of recstage carries.
+`connect` makes notebooks, steps, the command line, the UI and the service agree on one tracking store; `run` opens a
+run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write what every run of recstage carries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ PER_USER = "evaluation/per_user.parquet"
 SYSTEM_METRICS_SECONDS = 1.0
 LONGEST_PARAM = 6000
 
-# -- the store ------------------------------------------------------------------------------------------------------------
+# -- the store ----------------------------------------------------------------------------------------------
 
 
 def store_uri() -> str:
@@ -56,8 +57,8 @@ def store_uri() -> str:
 def connect() -> MlflowClient:
     """Point MLflow at the store, initialise a fresh database once, and return a client.
 
-    Two processes that initialise one SQLite database together crash, hence the lock. Raises `StoreError` where the store is locked,
-    full or out of reach.
+    Two processes that initialise one SQLite database together crash, hence the lock. Raises `StoreError` where the
+    store is locked, full or out of reach.
     """
     uri = store_uri()
     if mlflow.get_tracking_uri() != uri:
@@ -127,7 +128,7 @@ def _initialisation_lock(uri: str) -> Iterator[None]:
         yield
 
 
-# -- runs -----------------------------------------------------------------------------------------------------------------
+# -- runs --------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -140,7 +141,7 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
         where = None if given_from_outside or nested else _experiment_id()
-        all_tags = {**tags, **_provenance()} if not nested else dict(tags)
+        all_tags = {**tags, **_provenance()}
         active = mlflow.start_run(
             run_name=None if given_from_outside else name,
             experiment_id=where,
@@ -175,10 +176,8 @@ def _experiment_id() -> str | None:
 
 
 def _end_failed(error: BaseException) -> None:
-    try:
+    with suppress(Exception):  # a full disk may refuse the tag, too: the status below matters more
         mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:LONGEST_PARAM])
-    except Exception:  # a full disk may refuse the tag, too: the status below matters more
-        pass
     try:
         mlflow.end_run("FAILED")
     except Exception:
@@ -186,10 +185,8 @@ def _end_failed(error: BaseException) -> None:
 
 
 def _ignore(sign: int) -> None:
-    try:
+    with suppress(ValueError):  # not the main thread: signals do not arrive here
         signal.signal(sign, signal.SIG_IGN)
-    except ValueError:  # not the main thread: signals do not arrive here
-        pass
 
 
 def _log_resources(run_id: str, seconds: float) -> None:
@@ -197,6 +194,7 @@ def _log_resources(run_id: str, seconds: float) -> None:
     log_metrics(run_id, {"wall_seconds": seconds, "peak_memory_mb": peak_mb})
 
 
+@cache
 def _provenance() -> dict[str, str]:
     commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     if commit is None:
@@ -212,7 +210,7 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-# -- what runs carry ------------------------------------------------------------------------------------------------------
+# -- what runs carry ---------------------------------------------------------------------------------------
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:

@@ -1,7 +1,8 @@
 """Hyperparameter search: the only room that imports optuna.
 
-A study lives in its own SQLite file, under a name made of all that decides its outcome, so that an interrupted search goes on where it
-stopped. Unpromising trials are pruned where a model reports a validation metric as it learns.
+Studies live in an SQLite file of their own, each under a name made of all that decides its outcome, so that an
+interrupted search goes on where it stopped. Unpromising trials are pruned where a model reports a validation metric
+as it learns.
 """
 
 from __future__ import annotations
@@ -91,9 +92,9 @@ def search(
     if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         raise ConfigError(f"{trials} trials", rule="none of them succeeded", fix="Widen the search space")
     return Search(
-        dict(study.best_params),
+        _unpacked(study.best_params, space),
         study.best_value,
-        [Trial(t.number, dict(t.params), t.value, t.state.name.lower()) for t in study.trials],
+        [Trial(t.number, _unpacked(t.params, space), t.value, t.state.name.lower()) for t in study.trials],
         _importances(study),
         resumed,
     )
@@ -133,21 +134,37 @@ PRUNED = optuna.TrialPruned
 
 def study_name(identity: Mapping[str, Any], space: Mapping[str, SearchRange]) -> str:
     """A name that changes with anything that decides the outcome."""
-    content = json.dumps([dict(identity), {key: value.model_dump() for key, value in space.items()}], sort_keys=True, default=str)
+    content = json.dumps(
+        [dict(identity), {key: value.model_dump() for key, value in space.items()}], sort_keys=True, default=str
+    )
     return f"{identity.get('model', 'study')}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: SearchRange) -> Any:
     if dimension.choices is not None:
         # lists are no categories to Optuna: they travel as JSON
-        packed = [json.dumps(c) if isinstance(c, list | tuple) else c for c in dimension.choices]
-        chosen = trial.suggest_categorical(name, packed)
-        return next(c for c, p in zip(dimension.choices, packed, strict=True) if p == chosen)
-    assert dimension.low is not None and dimension.high is not None
+        return _choice(trial.suggest_categorical(name, [_packed(choice) for choice in dimension.choices]), dimension)
+    assert dimension.low is not None
+    assert dimension.high is not None
     if dimension.integer:
         step = int(dimension.step) if dimension.step else 1
         return trial.suggest_int(name, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
     return trial.suggest_float(name, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+
+
+def _packed(choice: Any) -> Any:
+    return json.dumps(choice) if isinstance(choice, list | tuple) else choice
+
+
+def _choice(packed: Any, dimension: SearchRange) -> Any:
+    return next(choice for choice in dimension.choices or () if _packed(choice) == packed)
+
+
+def _unpacked(params: Mapping[str, Any], space: Mapping[str, SearchRange]) -> dict[str, Any]:
+    return {
+        name: _choice(value, space[name]) if space[name].choices is not None else value
+        for name, value in params.items()
+    }
 
 
 def _finished(study: optuna.Study) -> int:
@@ -164,4 +181,6 @@ def _importances(study: optuna.Study) -> dict[str, float]:
     complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
         return {}
-    return dict(optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)))
+    return dict(
+        optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    )

@@ -1,7 +1,7 @@
 """The contract of every recommender, and all that must be equal everywhere.
 
-A model writes `Params`, `_fit`, `score`, `state` and `_load_state`. This base owns masking, candidate and exclusion lists,
-top-k and its ties, ids, people the model cannot score (served by popularity), and what saving and loading need.
+A model writes `Params`, `_fit`, `score`, `state` and `_load_state`. This base owns masking, candidate and exclusion
+lists, top-k and its ties, ids, people the model cannot score (served by popularity), and what saving and loading need.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Recommender(ABC):
     def __init__(self, params: Any | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
 
-    # -- what a model writes ------------------------------------------------------------------------------------------
+    # -- what a model writes --------------------------------------------------------------------------------
 
     @abstractmethod
     def _fit(self, train: Interactions, fitting: Fitting) -> None:
@@ -107,13 +107,13 @@ class Recommender(ABC):
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         """The inverse of `state`; `params`, `train_`, `catalogue_` and parts are in place when it is called."""
 
-    # -- what a model may override ------------------------------------------------------------------------------------
+    # -- what a model may override --------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Recommender]:
         """Fitted recommenders that this one is composed of."""
         return {}
 
-    def _load_parts(self, parts: Mapping[str, Recommender]) -> None:
+    def _load_parts(self, parts: Mapping[str, Recommender]) -> None:  # noqa: B027
         """The inverse of `parts`."""
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
@@ -123,7 +123,7 @@ class Recommender(ABC):
         return known if self.folds_in else known & (users.index >= 0)
 
     def item_vectors(self) -> NDArray[np.float32] | None:
-        """Vectors whose cosine says how alike two items are: float32[n_items, d], for diversity. None: not this model."""
+        """Vectors whose cosine says how alike two items are: float32[n_items, d], or None where there are none."""
         return None
 
     def retrieve(
@@ -152,7 +152,7 @@ class Recommender(ABC):
         """Gain of each feature, for models that have features."""
         return {}
 
-    # -- what everybody calls -----------------------------------------------------------------------------------------
+    # -- what everybody calls -------------------------------------------------------------------------------
 
     @property
     def n_items(self) -> int:
@@ -186,7 +186,7 @@ class Recommender(ABC):
         return self
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:
-        """Set what every fitted recommender carries: the training rows (ids, histories, popularity) and the catalogue."""
+        """Set what every fitted recommender carries: the training rows (ids, histories, popularity), the catalogue."""
         self.train_ = train
         self.catalogue_ = catalogue if catalogue is not None else Catalogue.empty(train.items)
         self.popularity_ = (train.item_counts / max(1, train.item_counts.max(initial=0))).astype(np.float32)
@@ -313,7 +313,7 @@ class Recommender(ABC):
         """`score` of candidates (int32[m] or int32[n, m]), popularity for the users the model cannot score."""
         return self._scores(users, items)
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    # -- inside ---------------------------------------------------------------------------------------------
 
     def _scores(self, users: Users, items: NDArray[np.int32]) -> NDArray[np.float32]:
         able = self.can_score(users)

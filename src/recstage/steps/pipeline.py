@@ -64,7 +64,9 @@ def run(settings: PipelineSettings) -> PipelineResult:
                 skipped[plan.model.name] = str(error)
         if not trained:
             raise TooLittleData(
-                settings.data, rule="no model can be trained on it", fix="Give more data; the messages above say how much"
+                settings.data,
+                rule="no model can be trained on it",
+                fix="Give more data; the messages above say how much",
             )
         compare.run(compare.settings_from(), nested=True)
         production, kept_because = None, None

@@ -78,7 +78,9 @@ def settings_from(
     config = model_config_of(model)
     params = params_class(config)
     # the command line knows the hyperparameters of just this model, with their descriptions
-    typed = create_model(f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params)))
+    typed = create_model(
+        f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params))
+    )
     schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
     defaults = {
         "data": dataset.config_of(data),
@@ -86,7 +88,8 @@ def settings_from(
         "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
         **(overrides or {}),
     }
-    return resolve(schema, defaults, arguments, program=f"train {model}")
+    settings = resolve(schema, defaults, arguments, program=f"train {model}")
+    return settings.model_copy(update={"model": ModelConfig(**settings.model.model_dump())})
 
 
 def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:
@@ -217,7 +220,7 @@ class Training:
         tracking.log_text(self.run_id, card, "model_card.md")
         return tracking.log_model(self.run_id, model, facts)
 
-    # -- inside ---------------------------------------------------------------------------------------------------------
+    # -- inside ---------------------------------------------------------------------------------------------
 
     def _fit(self, params: Mapping[str, Any], train: Interactions, split: Split, report: Report) -> Recommender:
         model = build(self.settings.model, **params)
@@ -308,6 +311,4 @@ def _resolved(settings: TrainSettings, model: Recommender) -> dict[str, Any]:
 
 
 def _trials_table(found: tuning.Search) -> pd.DataFrame:
-    return pd.DataFrame(
-        [{"trial": t.number, "value": t.value, "state": t.state, **t.params} for t in found.trials]
-    )
+    return pd.DataFrame([{"trial": t.number, "value": t.value, "state": t.state, **t.params} for t in found.trials])

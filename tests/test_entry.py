@@ -1,0 +1,83 @@
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recstage.entry import INTERRUPTED, main, named, plain
+from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
+
+
+@dataclass(frozen=True)
+class Result:
+    run_id: str
+    metrics: dict[str, float]
+
+
+def raising(error):
+    def step(arguments):
+        raise error
+
+    return step
+
+
+def test_the_last_line_of_stdout_is_the_result_as_json(capsys):
+    assert main(lambda arguments: Result("a", {"ndcg_at_10": np.float32(0.5)}), []) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"run_id": "a", "metrics": {"ndcg_at_10": 0.5}}
+
+
+def test_wrong_input_is_one_line_on_stderr_and_exit_2(capsys):
+    assert main(raising(DataError("a\nb.csv", rule="no such file", fix="Give another")), []) == 2
+    captured = capsys.readouterr()
+    assert captured.err.strip() == "recstage: a b.csv: no such file. Give another."
+    assert captured.out == ""
+
+
+def test_a_refusal_of_the_gate_is_exit_3():
+    assert main(raising(GateRefused("version 2", rule="no gain", fix="Train on")), []) == 3
+
+
+def test_an_interrupt_is_exit_130():
+    assert main(raising(KeyboardInterrupt()), []) == INTERRUPTED
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        main(raising(ZeroDivisionError()), [])
+
+
+def test_options_that_choose_files_are_taken_out_of_the_arguments():
+    assert named(["--data", "x", "--model.params.factors", "3"], data=None, model="als") == (
+        {"data": "x", "model": "als"},
+        ["--model.params.factors", "3"],
+    )
+
+
+def test_a_missing_option_is_named():
+    with pytest.raises(ConfigError, match="no --model: it must be named. Give --model NAME"):
+        named([], model=None)
+
+
+def test_an_option_without_its_value_is_refused():
+    with pytest.raises(ConfigError, match="--model"):
+        named(["--model"], model=None)
+
+
+def test_results_become_plain_json():
+    value = {"a": np.arange(2), "b": (float("nan"), Path("x")), "c": datetime(2026, 1, 2, tzinfo=UTC)}
+    assert plain(value) == {"a": [0, 1], "b": [None, "x"], "c": "2026-01-02T00:00:00+00:00"}
+
+
+def test_an_error_says_given_rule_and_fix_and_survives_pickling():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(RecstageError("given", rule="rule", fix="Fix")))
+    assert str(error) == "given: rule. Fix."
+    assert (error.given, error.rule, error.fix) == ("given", "rule", "Fix")
+
+
+def test_valid_names_suggest_the_nearest_and_list_all():
+    assert valid_names("alz", ["knn", "als"]) == "Did you mean 'als'? Valid names: als, knn"
+    assert valid_names("zzz", []) == "Valid names: none"

@@ -1,0 +1,110 @@
+import pytest
+
+from recstage.config import SearchRange
+from recstage.errors import ConfigError
+from recstage.tuning import PRUNED, search, study_name
+
+SPACE = {
+    "x": SearchRange(low=-4, high=4),
+    "n": SearchRange(low=1, high=9, integer=True),
+    "c": SearchRange(choices=("a", "b")),
+}
+
+
+def parabola(params, number, report):
+    return -((params["x"] - 1) ** 2) - abs(params["n"] - 3) - (params["c"] == "a")
+
+
+def found(tmp_path, objective=parabola, space=SPACE, trials=30, **changes):
+    options = {
+        "seed": 0,
+        "storage": tmp_path / "optuna.db",
+        "identity": {"model": "m"},
+        "start": {"x": 0.0},
+        "metric": "v",
+    }
+    return search(space, objective, trials=trials, **{**options, **changes})
+
+
+def test_a_search_finds_the_top_and_says_what_mattered(tmp_path):
+    result = found(tmp_path)
+    assert abs(result.best_params["x"] - 1) < 1
+    assert result.best_params["c"] == "b"
+    assert result.best_value == max(trial.value for trial in result.trials)
+    assert set(result.importances) == {"x", "n", "c"}
+
+
+def test_the_first_trial_tries_the_given_parameters(tmp_path):
+    result = found(tmp_path, trials=1, start={"x": 0.25, "n": 5, "c": "a"})
+    assert result.best_params == {"x": 0.25, "n": 5, "c": "a"}
+
+
+def test_the_same_seed_finds_the_same(tmp_path):
+    first, second = found(tmp_path / "1", trials=8), found(tmp_path / "2", trials=8)
+    assert [t.params for t in first.trials] == [t.params for t in second.trials]
+
+
+def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):
+    def interrupted(params, number, report):
+        if number == 3:
+            raise KeyboardInterrupt
+        return parabola(params, number, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        found(tmp_path, interrupted, trials=6)
+    result = found(tmp_path, trials=6)
+    assert result.resumed == 3
+    assert sum(trial.state == "complete" for trial in result.trials) == 6
+
+
+def test_a_search_that_is_done_is_not_done_again(tmp_path):
+    found(tmp_path, trials=4)
+    calls = []
+    result = found(tmp_path, lambda *given: calls.append(given), trials=4)
+    assert calls == []
+    assert result.resumed == 4
+
+
+def test_unpromising_trials_are_pruned(tmp_path):
+    def learning(params, number, report):
+        for step in range(1, 6):
+            report(step, {"v": 1.0 if number < 6 else 0.0, "other": 9.0})
+        return 1.0 if number < 6 else 0.0
+
+    result = found(tmp_path, learning, trials=8)
+    assert [trial.state for trial in result.trials[6:]] == ["pruned", "pruned"]
+
+
+def test_lists_can_be_choices(tmp_path):
+    space = {"layers": SearchRange(choices=([4, 2], [8]))}
+    result = found(tmp_path, lambda params, *_: -len(params["layers"]), space=space, trials=4, start={})
+    assert result.best_params["layers"] == [8]
+
+
+def test_no_space_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="the model has no search space"):
+        found(tmp_path, space={})
+
+
+def test_a_search_in_which_nothing_succeeds_says_so(tmp_path):
+    def pruned(*given):
+        raise PRUNED
+
+    with pytest.raises(ConfigError, match="2 trials: none of them succeeded"):
+        found(tmp_path, pruned, trials=2)
+
+
+def test_a_second_process_on_the_same_study_is_refused(tmp_path):
+    def nested(params, number, report):
+        found(tmp_path, trials=1)
+        return 0.0
+
+    with pytest.raises(ConfigError, match="another process is searching it"):
+        found(tmp_path, nested, trials=1)
+
+
+def test_the_study_changes_with_whatever_decides_its_outcome():
+    name = study_name({"model": "m", "seed": 1}, SPACE)
+    assert name == study_name({"model": "m", "seed": 1}, SPACE)
+    assert name != study_name({"model": "m", "seed": 2}, SPACE)
+    assert name != study_name({"model": "m", "seed": 1}, {"x": SPACE["x"]})
