@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pandas as pd
 
@@ -16,13 +17,27 @@ EVENT_COLUMNS = (USER, ITEM, TIME, TYPE, VALUE)
 
 
 @dataclass(frozen=True)
+class Unparsable:
+    """Lines of a source that are no rows: how many, and the first of them in words."""
+
+    SHOWN: ClassVar[int] = 3
+
+    count: int = 0
+    first: tuple[str, ...] = ()
+
+    def __add__(self, other: Unparsable) -> Unparsable:
+        return Unparsable(self.count + other.count, (self.first + other.first)[: self.SHOWN])
+
+
+@dataclass(frozen=True)
 class RawData:
     """What a source delivers.
 
-    `events`: user_id (text), item_id (text), timestamp (int64 seconds, or a rank), interaction_type (text), value
-    (float, NaN where the type has none). `items`: item_id and any of title, text, categories (lists), available.
-    `test` (same columns as events) and `negatives` (user_id, item_id: sampled candidates) where the source brings its own
-    split. `time_is_clock` is false where timestamps are ranks.
+    `events`: user_id, item_id, interaction_type (text, or categoricals of text), timestamp (float64 seconds, or a rank;
+    NaN where missing), value (float64, NaN where the type has none); its index says where a row stands in the source (a
+    line number, or a position). `items`: item_id and any of title, text, categories (lists), available. `test` (same
+    columns as events) and `negatives` (user_id, item_id: sampled candidates) where the source brings its own split.
+    `time_is_clock` is false where timestamps are ranks. `unparsable`: lines that are no rows at all.
     """
 
     events: pd.DataFrame
@@ -30,4 +45,5 @@ class RawData:
     test: pd.DataFrame | None = None
     negatives: pd.DataFrame | None = None
     time_is_clock: bool = True
+    unparsable: Unparsable = Unparsable()
     metadata: dict = field(default_factory=dict)

@@ -1,14 +1,27 @@
-"""Cutting a data set into training, validation and test, all over the same id maps."""
+"""Cutting a data set into training, validation and test, all over the same id maps.
+
+Every method comes down to two places in each user's events: where his validation begins, and where his test begins. A pair
+belongs to the part in which its first event falls, so that nothing a person has already met can be a test positive; its
+weight counts the events inside that part only, so that training never knows of later ones. Dismissals are training
+material and nothing else: those that fall after the cut are left out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.config import SplitConfig
 from recstage.data.interactions import Interactions
+from recstage.data.log import EventLog, Rule
+from recstage.data.negatives import NegativeSampler
+from recstage.errors import DataError, TooLittleData
+
+NEVER = np.iinfo(np.int64).max
+TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +29,7 @@ class Split:
     """`train`, `validation` and `test` share id maps and no pair; `validation` is never later than `test`.
 
     `negatives` int32[n_users, c] holds each user's sampled candidates for the sampled protocol (padded with -1), to be
-    ranked against his test items; None where the protocol is not asked for.
+    ranked against his test items; None where the protocol is not asked for. `left_out` counts what belongs to no part.
     """
 
     method: str
@@ -24,8 +37,148 @@ class Split:
     validation: Interactions
     test: Interactions
     negatives: NDArray[np.int32] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def train_and_validation(self) -> Interactions:
         """What the final model is fitted on."""
         return self.train.union(self.validation)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """For each user the number of events before his validation, and before his test (`NEVER`: he has none)."""
+
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def cut(
+    log: EventLog,
+    config: SplitConfig,
+    *,
+    rule: Rule = "sum",
+    time_is_clock: bool = True,
+    given_negatives: NDArray[np.int32] | None = None,
+) -> Split:
+    """The log in three parts. Raises `DataError` where the method does not fit the data, `TooLittleData` where nothing
+    is left to train on or to test."""
+    positive = np.empty(len(log.first), bool)
+    everything = log.aggregate(rule)
+    positive[_pair_of(log, everything)] = everything.weight > 0
+    candidates = np.sort(log.first[positive])  # the first events of pairs that were liked in the end, in order
+    cuts = _cuts(log, config, candidates, time_is_clock)
+    split = _parts(log, cuts, config.method, rule)
+    for name, part in (("training", split.train), ("test", split.test)):
+        if not (part.weight > 0).any():
+            raise TooLittleData(
+                f"a {config.method} split of {len(candidates)} liked pairs of {log.indptr.size - 1} users",
+                rule=f"leaves no {name} rows",
+                fix="Give more data, or choose another split.method",
+            )
+    negatives = given_negatives
+    if negatives is None and config.negatives:
+        sampler, rng = NegativeSampler(everything), np.random.default_rng(config.seed)
+        negatives = np.full((len(log.users), config.negatives), -1, np.int32)
+        asked = np.flatnonzero(split.test.lengths + split.validation.lengths)
+        negatives[asked] = sampler.sample_distinct(asked, config.negatives, rng)
+    return Split(config.method, split.train, split.validation, split.test, negatives, split.left_out)
+
+
+def _parts(log: EventLog, cuts: Cuts, method: str, rule: Rule) -> Split:
+    window = np.full(len(log), TRAIN, np.int8)
+    window[log.place >= cuts.validation[log.user_index]] = VALIDATION
+    window[log.place >= cuts.test[log.user_index]] = TEST
+    home = window[log.first][log.pair]  # the part of each event's pair
+    inside = window == home
+    train, validation, test = (log.aggregate(rule, inside & (home == part)) for part in (TRAIN, VALIDATION, TEST))
+    left_out = {
+        "dismissed after the cut": int((validation.weight <= 0).sum() + (test.weight <= 0).sum()),
+        "repeats after the cut": int((~inside).sum()),
+    }
+    liked_validation, liked_test = validation.select(validation.weight > 0), test.select(test.weight > 0)
+    return Split(method, train, liked_validation, liked_test, None, left_out)
+
+
+def _cuts(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
+    if config.method == "given":
+        return _given(log, candidates)
+    if config.method == "temporal":
+        return _temporal(log, config, candidates, time_is_clock)
+    counts = np.bincount(log.user_index[candidates], minlength=len(log.users))
+    if config.method == "leave-one-out":
+        n_test, n_validation = (counts >= 2).astype(np.int64), (counts >= 3).astype(np.int64)
+    else:
+        n_test = _share(counts, config.test_fraction)
+        n_validation = _share(counts - n_test, config.validation_fraction)
+    return Cuts(
+        _place_from_the_end(log, candidates, counts, n_test + n_validation),
+        _place_from_the_end(log, candidates, counts, n_test),
+    )
+
+
+def _share(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
+    """A fraction of each count, rounded: at least one where there are two, never all."""
+    return np.clip(
+        np.rint(counts * fraction).astype(np.int64), np.minimum(1, np.maximum(counts - 1, 0)), np.maximum(counts - 1, 0)
+    )
+
+
+def _place_from_the_end(
+    log: EventLog, candidates: NDArray[np.int64], counts: NDArray[np.int64], n: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Where in each user's events his last `n` candidates begin."""
+    ends = np.cumsum(counts)
+    some = n > 0
+    places = np.full(len(counts), NEVER)
+    places[some] = log.place[candidates[ends[some] - n[some]]]
+    return places
+
+
+def _given(log: EventLog, candidates: NDArray[np.int64]) -> Cuts:
+    """Test: the rows that the source holds out. Validation: the last liked item of what remains, unless it is the only one."""
+    if not log.held_out.any():
+        raise DataError(
+            "split.method = given",
+            rule="the source must bring its own test rows",
+            fix="Choose leave-one-out, temporal or ratio",
+        )
+    before = np.bincount(log.user_index[~log.held_out], minlength=len(log.users))
+    trained = candidates[~log.held_out[candidates]]
+    counts = np.bincount(log.user_index[trained], minlength=len(log.users))
+    return Cuts(_place_from_the_end(log, trained, counts, (counts >= 2).astype(np.int64)), before)
+
+
+def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
+    """One moment for everybody. Events of that very moment fall after it."""
+    if not time_is_clock:
+        raise DataError(
+            "split.method = temporal",
+            rule="the data set's times are ranks, which say nothing across people",
+            fix="Choose leave-one-out or ratio",
+        )
+    times = np.sort(log.timestamp[candidates])
+    test_from = _moment(times, config.test_fraction)
+    validation_from = _moment(times[times < test_from], config.validation_fraction)
+    return Cuts(_events_before(log, validation_from), _events_before(log, test_from))
+
+
+def _moment(times: NDArray[np.int64], fraction: float) -> int:
+    """The time from which about `fraction` of the sorted times lie, some of them before it."""
+    later = times[times > times[0]] if len(times) else times
+    if not len(later):
+        raise TooLittleData(
+            f"{len(times)} liked pairs at one moment",
+            rule="a temporal split needs at least three different times",
+            fix="Choose leave-one-out or ratio",
+        )
+    return int(max(times[int(len(times) * (1 - fraction))], later[0]))
+
+
+def _events_before(log: EventLog, moment: int) -> NDArray[np.int64]:
+    return np.bincount(log.user_index[log.timestamp < moment], minlength=len(log.users))
+
+
+def _pair_of(log: EventLog, pairs: Interactions) -> NDArray[np.int64]:
+    """The pair number, as `log.pair` counts, of each row of `pairs`."""
+    return np.searchsorted(log.pair_keys, pairs.user_index.astype(np.int64) * len(log.items) + pairs.item_index)

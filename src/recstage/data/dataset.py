@@ -1,0 +1,141 @@
+"""A data set made ready: read, checked, weighed, split, and kept as Parquet under a fingerprint of all that decided it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recstage.config import DataConfig, root
+from recstage.data import prepared, sources, validation, weights
+from recstage.data.catalogue import Catalogue
+from recstage.data.detection import config_of
+from recstage.data.interactions import IdMap
+from recstage.data.prepared import Dataset
+from recstage.data.schema import ITEM, USER
+from recstage.data.split import cut
+from recstage.errors import TooLittleData
+
+FORMAT = 1
+"""Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
+WHOLE = 1 << 30  # files up to so many bytes are hashed whole, larger ones by samples
+SAMPLES = 256
+
+
+def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
+    """The prepared data set, from the cache (`data/` in the repository by default) where it is there and undamaged.
+
+    Raises `DataError` where the source cannot be read or used, `TooLittleData` below the configured minimum, `StoreError`
+    where the cache cannot be written.
+    """
+    cache = cache if cache is not None else root() / "data"
+    config = config.model_copy(update={"source": sources.located(config.source, cache / "downloads")})
+    fingerprint = fingerprint_of(config)
+    kept = prepared.Folder(cache, config.name, fingerprint)
+    found = _acceptable(kept.read(), config)
+    if found is not None:
+        return found
+    with kept.lock():
+        found = _acceptable(kept.read(), config)  # another process may have made it meanwhile
+        if found is not None:
+            return found
+        made = prepare(config, fingerprint)
+        kept.write(made)
+    return made
+
+
+def prepare(config: DataConfig, fingerprint: str) -> Dataset:
+    """Everything from the raw files to the split, without the cache. The source must be located."""
+    raw, findings = validation.clean(sources.read(config.source), config)
+    log = weights.to_log(raw, config)
+    _check_minimum(config, pairs=len(log.first), users=len(log.users), items=len(log.items))
+    catalogue = Catalogue.empty(log.items) if raw.items is None else Catalogue.from_frame(raw.items, log.items)
+    split = cut(
+        log,
+        config.split,
+        rule=config.aggregate,
+        time_is_clock=raw.time_is_clock,
+        given_negatives=None if raw.negatives is None else _candidates(raw.negatives, log.users, log.items),
+    )
+    report = {
+        "rows": findings.rows,
+        "dropped": findings.dropped,
+        "first_dropped": {reason: list(rows) for reason, rows in findings.first.items()},
+        "events": len(log),
+        "pairs": len(log.first),
+        "users": len(log.users),
+        "items": len(log.items),
+        "items_described": int(sum(map(bool, catalogue.documents))),
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "left_out": split.left_out,
+    }
+    return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
+
+
+def fingerprint_of(config: DataConfig) -> str:
+    """16 hexadecimal digits of the configuration, the content of its files and the version of this code.
+
+    Where the files lie, what the data set is called and whether it is strict do not matter: equal data, equal fingerprint.
+    """
+    values = config.model_dump(mode="json", exclude={"name", "strict"})
+    for path in ("path", "items_path"):
+        values["source"].pop(path, None)
+    digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
+    for file in sources.files(config.source):
+        digest.update(_content_of(file))
+    return digest.hexdigest()[:16]
+
+
+def _content_of(file: Path) -> bytes:
+    """The digest of a file: of all its bytes, or, above `WHOLE`, of its size and evenly spaced samples."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if size <= WHOLE:
+            return hashlib.file_digest(stream, "sha256").digest()
+        digest = hashlib.sha256(str(size).encode())
+        for start in np.linspace(0, size - (1 << 20), SAMPLES).astype(int):
+            stream.seek(int(start))
+            digest.update(stream.read(1 << 20))
+        return digest.digest()
+
+
+def _acceptable(found: Dataset | None, config: DataConfig) -> Dataset | None:
+    """What the cache holds, unless it is strictness that has to be asked again."""
+    return None if found is not None and config.strict and found.report["dropped"] else found
+
+
+def _check_minimum(config: DataConfig, *, pairs: int, users: int, items: int) -> None:
+    minimum = config.minimum
+    for what, found, least in (
+        ("users", users, minimum.users),
+        ("items", items, minimum.items),
+        ("interactions", pairs, minimum.interactions),
+    ):
+        if found < least:
+            raise TooLittleData(
+                f"{config.name}: {found} {what if found != 1 else what[:-1]}",
+                rule=f"the data set's minimum.{what} is {least}",
+                fix="Give more data" + (f", or lower minimum.{what}" if least > 2 else ""),
+            )
+
+
+def _candidates(negatives: pd.DataFrame, users: IdMap, items: IdMap) -> NDArray[np.int32]:
+    """A frame of (user_id, item_id) as int32[n_users, most a user has], padded with -1; unknown ids are left out."""
+    user, item = users.index_of(negatives[USER].astype(object)), items.index_of(negatives[ITEM].astype(object))
+    known = (user >= 0) & (item >= 0)
+    order = np.argsort(user[known], kind="stable")
+    user, item = user[known][order], item[known][order]
+    counts = np.bincount(user, minlength=len(users))
+    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    out = np.full((len(users), int(counts.max(initial=0))), -1, np.int32)
+    out[user, place] = item
+    return out
+
+
+__all__ = ["Dataset", "config_of", "fingerprint_of", "load", "prepare"]

@@ -1,0 +1,129 @@
+"""Every event in order, as arrays: what stands between the raw tables and pairs.
+
+Splits cut the log, not the pairs, so that a weight in training never counts an event from after the cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.data.interactions import IdMap, Interactions
+
+Rule = Literal["sum", "max", "last"]
+
+
+@dataclass(frozen=True, eq=False)
+class EventLog:
+    """Events sorted by (user, held out, time), equal times in the order of the source.
+
+    Aligned arrays: `user_index` int32[n], `item_index` int32[n], `weight` float32[n], `negative` bool[n] (the event says
+    no), `timestamp` int64[n], `held_out` bool[n] (a test row that the source itself brings).
+    """
+
+    users: IdMap
+    items: IdMap
+    user_index: NDArray[np.int32]
+    item_index: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    negative: NDArray[np.bool_]
+    timestamp: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+
+    @classmethod
+    def build(
+        cls,
+        users: IdMap,
+        items: IdMap,
+        user_index: NDArray[np.int32],
+        item_index: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        negative: NDArray[np.bool_],
+        timestamp: NDArray[np.int64],
+        held_out: NDArray[np.bool_],
+    ) -> EventLog:
+        """Sorts rows that come in the order of the source."""
+        order = np.lexsort((timestamp, held_out, user_index))
+        columns = (user_index, item_index, weight, negative, timestamp, held_out)
+        return cls(users, items, *(values[order] for values in columns))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.user_index)
+
+    @cached_property
+    def indptr(self) -> NDArray[np.int64]:
+        """Offsets of each user's events: int64[n_users + 1]."""
+        return np.concatenate([[0], np.cumsum(np.bincount(self.user_index, minlength=len(self.users)))])
+
+    @cached_property
+    def place(self) -> NDArray[np.int64]:
+        """How many events of the same user came before: int64[n]."""
+        return np.arange(len(self)) - self.indptr[self.user_index]
+
+    @property
+    def pair(self) -> NDArray[np.int64]:
+        """Number of each event's (user, item) pair, from 0, in the order of (user, item): int64[n]."""
+        return self._pairs[2]
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """The event that opens each pair: int64[n_pairs]."""
+        return self._pairs[1]
+
+    @property
+    def pair_keys(self) -> NDArray[np.int64]:
+        """user_index * n_items + item_index of each pair, ascending: int64[n_pairs]."""
+        return self._pairs[0]
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        keys = self.user_index.astype(np.int64) * len(self.items) + self.item_index
+        return np.unique(keys, return_index=True, return_inverse=True)
+
+    def aggregate(self, rule: Rule, events: NDArray[np.bool_] | None = None) -> Interactions:
+        """One row a pair, of the chosen events (all by default).
+
+        The last word counts: a pair whose last event says no is dismissed, with that event's weight or zero, whichever is
+        lower; an event after a dismissal wins the pair back, and only events since then count. Their weights are summed,
+        or the greatest or the last is taken, by `rule`. The pair's time is that of its last event.
+        """
+        chosen = np.arange(len(self)) if events is None else np.flatnonzero(events)
+        pair = self.pair[chosen]
+        order = np.argsort(pair, kind="stable")
+        chosen, pair = chosen[order], pair[order]
+        if not len(chosen):
+            return self._interactions(chosen, np.empty(0, np.float32))
+        starts = np.flatnonzero(np.diff(pair, prepend=-1))
+        ends = np.append(starts[1:], len(pair)) - 1
+        position = np.arange(len(pair))
+        last_no = np.maximum.reduceat(np.where(self.negative[chosen], position, -1), starts)
+        dismissed = last_no == ends
+        counts = position > np.repeat(last_no, ends - starts + 1)
+        weight = _combine(self.weight[chosen].astype(np.float64), counts, starts, ends, rule)
+        weight = np.where(dismissed, np.minimum(self.weight[chosen[ends]], 0), weight)
+        return self._interactions(chosen[ends], weight.astype(np.float32))
+
+    def _interactions(self, last: NDArray[np.int64], weight: NDArray[np.float32]) -> Interactions:
+        order = np.argsort(last)  # events are in order of time, equal times in the order of the source: keep that
+        last, weight = last[order], weight[order]
+        return Interactions.from_arrays(
+            self.users, self.items, self.user_index[last], self.item_index[last], weight, self.timestamp[last]
+        )
+
+
+def _combine(
+    weight: NDArray[np.float64],
+    counts: NDArray[np.bool_],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    rule: Rule,
+) -> NDArray[np.float64]:
+    if rule == "sum":
+        return np.add.reduceat(np.where(counts, weight, 0), starts)
+    if rule == "max":
+        return np.maximum.reduceat(np.where(counts, weight, -np.inf), starts)
+    return weight[ends]

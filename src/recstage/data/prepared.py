@@ -1,0 +1,178 @@
+"""Prepared data sets, and how they lie on disk: one folder of Parquet each, named by fingerprint, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap, Interactions
+from recstage.data.schema import ITEM, USER
+from recstage.data.split import Split
+from recstage.errors import DataError, StoreError
+
+PARTS = ("train", "validation", "test")
+CONTENTS = "dataset.json"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DataError)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set as steps use it. `fingerprint` is equal exactly where the prepared data is; `report` counts what was read,
+    dropped and left out; `time_is_clock` is false where timestamps are ranks."""
+
+    name: str
+    split: Split
+    catalogue: Catalogue
+    fingerprint: str
+    time_is_clock: bool
+    report: dict[str, Any]
+
+
+class Folder:
+    """Where one prepared data set lies in a cache."""
+
+    def __init__(self, cache: Path, name: str, fingerprint: str) -> None:
+        self.cache, self.name, self.fingerprint = cache, name, fingerprint
+        self.path = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-')}-{fingerprint}"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held while the data set is made, so that two processes do not do the same work. Raises `StoreError` where the
+        cache cannot be written."""
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.cache / f".{self.path.name}.lock")
+            lock.acquire()
+        except OSError as error:
+            raise _refused(self.cache, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read(self) -> Dataset | None:
+        """The data set; None where it is not there or damaged."""
+        try:
+            contents = json.loads((self.path / CONTENTS).read_text())
+            for file, digest in contents["files"].items():
+                if _digest(self.path / file) != digest:
+                    return None
+            return self._assembled(contents)
+        except UNREADABLE:
+            return None
+
+    def write(self, dataset: Dataset) -> None:
+        """All files in a folder of another name, renamed when it is whole. Call it under `lock`. Raises `StoreError`."""
+        partial = self.cache / f".{self.path.name}.partial"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)  # what a killed process has left
+            partial.mkdir(parents=True)
+            for name, table in _tables(dataset).items():
+                pq.write_table(table, partial / f"{name}.parquet", compression="zstd")
+            contents = {
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "method": dataset.split.method,
+                "time_is_clock": dataset.time_is_clock,
+                "left_out": dataset.split.left_out,
+                "report": dataset.report,
+                "files": {file.name: _digest(file) for file in sorted(partial.iterdir())},
+            }
+            (partial / CONTENTS).write_text(json.dumps(contents, indent=1))
+            shutil.rmtree(self.path, ignore_errors=True)  # nothing, or a damaged one
+            partial.rename(self.path)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise _refused(self.cache, error) from error
+
+    def _assembled(self, contents: dict[str, Any]) -> Dataset:
+        users = IdMap(_objects(self._table("users"), USER))
+        catalogue_frame = self._table("catalogue")
+        items = IdMap(_objects(catalogue_frame, ITEM))
+        train, validation, test = (_interactions(self._table(part), users, items) for part in PARTS)
+        negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
+        catalogue = Catalogue(
+            items,
+            _objects(catalogue_frame, "title"),
+            _objects(catalogue_frame, "text"),
+            [tuple(names) for names in catalogue_frame["categories"].to_pylist()],
+            catalogue_frame["available"].to_numpy().astype(bool),
+        )
+        split = Split(contents["method"], train, validation, test, negatives, contents["left_out"])
+        return Dataset(self.name, split, catalogue, self.fingerprint, contents["time_is_clock"], contents["report"])
+
+    def _table(self, name: str) -> pa.Table:
+        return pq.read_table(self.path / f"{name}.parquet", memory_map=False)
+
+
+def _tables(dataset: Dataset) -> dict[str, pa.Table]:
+    split = dataset.split
+    tables = {
+        part: pa.table(
+            {
+                "user_index": rows.user_index,
+                "item_index": rows.item_index,
+                "weight": rows.weight,
+                "timestamp": rows.timestamp,
+            }
+        )
+        for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
+    }
+    tables["users"] = pa.table({USER: pa.array(split.train.users.ids, pa.string())})
+    schema = pa.schema(
+        {
+            ITEM: pa.string(),
+            "title": pa.string(),
+            "text": pa.string(),
+            "categories": pa.list_(pa.string()),
+            "available": pa.bool_(),
+        }
+    )
+    tables["catalogue"] = pa.Table.from_pandas(dataset.catalogue.to_frame(), schema=schema, preserve_index=False)
+    if split.negatives is not None and split.negatives.shape[1]:
+        flat = pa.array(split.negatives.ravel())
+        tables["negatives"] = pa.table(
+            {"candidates": pa.FixedSizeListArray.from_arrays(flat, split.negatives.shape[1])}
+        )
+    return tables
+
+
+def _interactions(table: pa.Table, users: IdMap, items: IdMap) -> Interactions:
+    columns = {name: table[name].to_numpy() for name in ("user_index", "item_index", "weight", "timestamp")}
+    return Interactions(users, items, **columns)
+
+
+def _matrix(table: pa.Table) -> NDArray[np.int32]:
+    lists = table["candidates"].combine_chunks()
+    return lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), -1).astype(np.int32)
+
+
+def _objects(table: pa.Table, column: str) -> NDArray[np.object_]:
+    return np.array(table[column].to_pylist(), dtype=object)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _refused(cache: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the data cache {cache}",
+        rule=f"cannot be written ({error.strerror or error})",
+        fix="Free space or mend its permissions",
+    )

@@ -1,0 +1,68 @@
+"""Sources of raw data: one module a class of source, each with `read(config) -> RawData` and `files(config) -> paths`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recstage.config import MovieLensSource, SourceConfig
+from recstage.data import download
+from recstage.data.schema import RawData
+from recstage.data.sources import events, movielens, ncf
+from recstage.errors import DataError
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a class of source can do."""
+
+    read: Callable[[Any], RawData]
+    files: Callable[[Any], list[Path]]
+
+
+SOURCES = {
+    "events": Source(events.read, events.files),
+    "movielens": Source(movielens.read, movielens.files),
+    "ncf": Source(ncf.read, ncf.files),
+}
+
+
+def read(config: SourceConfig) -> RawData:
+    """The raw tables of a located source (see `located`)."""
+    return SOURCES[config.kind].read(config)
+
+
+def files(config: SourceConfig) -> list[Path]:
+    """The files that decide what `read` gives; none where the configuration alone does."""
+    return SOURCES[config.kind].files(config)
+
+
+def located(config: SourceConfig, downloads: Path) -> SourceConfig:
+    """The same source with real paths: `${NAME}` replaced from the environment, a named MovieLens release downloaded where
+    it has no path, or one whose variable is unset. Raises `DataError` on an unset variable and nothing to download."""
+    paths = {name: getattr(config, name) for name in ("path", "items_path") if getattr(config, name, None)}
+    unset = {name: missing for name, path in paths.items() if (missing := _unset(path))}
+    found: dict[str, Any] = {
+        name: VARIABLE.sub(lambda m: os.environ[m[1]], path) for name, path in paths.items() if name not in unset
+    }
+    if isinstance(config, MovieLensSource) and "path" not in found and config.release is not None:
+        found["path"] = str(download.release(config.release, downloads))
+        unset.pop("path", None)
+    if unset:
+        name, variable = next(iter(unset.items()))
+        raise DataError(
+            f"source.{name} = {paths[name]}",
+            rule=f"the environment variable {variable} is not set",
+            fix="Set it to the folder that holds the data, or give a path instead of a name",
+        )
+    return config.model_copy(update=found)
+
+
+def _unset(path: str) -> str | None:
+    return next((name for name in VARIABLE.findall(path) if not os.environ.get(name)), None)

@@ -1,0 +1,130 @@
+"""Tables of events: delimited text or Parquet, packed or not, one row an event, columns mapped to ours."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recstage.config import EventsSource
+from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
+from recstage.data.sources.clock import seconds_of
+from recstage.data.sources.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
+from recstage.data.sources.item_files import read_items
+from recstage.data.sources.place import Place, unpacked
+from recstage.errors import DataError, valid_names
+
+FORMATS = (".csv", ".tsv", ".txt", ".parquet")
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    USER: (USER, "userId", "user", "uid", "customer_id", "visitorid"),
+    ITEM: (ITEM, "itemId", "item", "movieId", "movie_id", "product_id", "article_id", "itemid"),
+    TIME: (TIME, "time", "ts", "datetime", "date", "event_time", "created_at", "position", "rank"),
+    TYPE: (TYPE, "type", "event", "event_type", "action"),
+    VALUE: (VALUE, "rating", "stars", "duration"),
+}
+"""What columns are called elsewhere; used for those that `columns` does not map."""
+
+
+def files(config: EventsSource) -> list[Path]:
+    """The files that `read` reads."""
+    place = Place(config.path)
+    return sorted({place.on_disk(_table_in(place)), *([Path(config.items_path)] if config.items_path else [])})
+
+
+def read(config: EventsSource) -> RawData:
+    """Raises `DataError` where the path holds no such table, it is empty or damaged, or a column is missing."""
+    place = Place(config.path)
+    name = _table_in(place)
+    reader = _parquet if unpacked(name).lower().endswith(".parquet") else _delimited
+    table, unparsable = reader(place, name, config)
+    parsed: dict[str, pd.Series] = {}
+    is_clock = False
+    if TIME in table:
+        parsed[TIME], is_clock = seconds_of(table[TIME], config.time)
+    if VALUE in table:
+        parsed[VALUE] = numbers(table[VALUE])
+    table, parsed, more = without_unparsable(table, parsed)
+    events = pd.DataFrame({USER: table[USER], ITEM: table[ITEM]})
+    events[TIME] = parsed.get(TIME, np.arange(len(table), dtype=np.float64))
+    events[TYPE] = table[TYPE] if TYPE in table else pd.Categorical([config.default_type]).repeat(len(table))
+    events[VALUE] = parsed.get(VALUE, np.nan)
+    if is_clock and (events[TIME] % 1 != 0).any():
+        events = events.sort_values(TIME, kind="stable")  # the order within a second, before fractions are cut off
+    return RawData(
+        events=events,
+        items=read_items(config.items_path) if config.items_path else None,
+        time_is_clock=is_clock,
+        unparsable=unparsable + more,
+    )
+
+
+def _table_in(place: Place) -> str:
+    if place.path.is_file() and not place.is_archive:
+        return place.names[0]
+    tables = place.ending(*FORMATS)
+    if len(tables) != 1:
+        raise DataError(
+            str(place.path),
+            rule=f"must hold one table of events, and has {len(tables)} ({', '.join(FORMATS)})",
+            fix="Name the file",
+        )
+    return tables[0]
+
+
+def _delimited(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
+    content, where = place.read(name), place.label(name)
+    if not content.strip():
+        raise DataError(where, rule="is empty", fix="Give a file with rows")
+    separator = config.separator or separator_of(content, where)
+    ours = mapped(header_of(content, separator), config, where)
+    coded = [ours[column] for column in (USER, ITEM, TYPE) if column in ours]
+    table, unparsable = read_delimited(content, where, separator=separator, coded=coded, keep=list(ours.values()))
+    return table.rename(columns={theirs: column for column, theirs in ours.items()}), unparsable
+
+
+def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
+    where = place.label(name)
+    try:
+        file = pq.ParquetFile(io.BytesIO(place.read(name)) if place.is_archive else place.on_disk(name))
+        ours = mapped(file.schema_arrow.names, config, where)
+        table = file.read(columns=list(ours.values()))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(where, rule=f"is no Parquet file, or damaged ({error})", fix="Get the file again") from error
+    columns = {column: table[theirs] for column, theirs in ours.items()}
+    for column in (USER, ITEM, TYPE):
+        if column in columns and not pa.types.is_dictionary(columns[column].type):
+            columns[column] = columns[column].cast(pa.string()).dictionary_encode()
+    return pa.table(columns).to_pandas().set_axis(np.arange(1, len(table) + 1), axis="index"), Unparsable()
+
+
+def mapped(names: list[str], config: EventsSource, where: str) -> dict[str, str]:
+    """Our column to the file's, of those that the file has. Raises `DataError` on a wrong mapping and missing ids."""
+    for ours, theirs in config.columns.items():
+        if ours not in EVENT_COLUMNS:
+            raise DataError(
+                f"source.columns.{ours}", rule="no such column of ours", fix=valid_names(ours, EVENT_COLUMNS)
+            )
+        if theirs not in names:
+            raise DataError(
+                f"{where}: column '{theirs}' for {ours}",
+                rule="the file has no such column",
+                fix=valid_names(theirs, names),
+            )
+    usual = {
+        column: name
+        for column, candidates in USUAL_NAMES.items()
+        if (name := next((c for c in candidates if c in names), None)) is not None
+    }
+    found = {**usual, **config.columns}
+    missing = [column for column in (USER, ITEM) if column not in found]
+    if missing:
+        raise DataError(
+            f"{where}: columns {', '.join(names)}",
+            rule=f"no column for {' and '.join(missing)}",
+            fix="Map them in source.columns, as in user_id: customer",
+        )
+    return found

@@ -1,0 +1,139 @@
+"""Where raw files lie: a folder, a zip or tar archive, or one file, all read in the same way and never unpacked to disk."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from recstage.errors import DataError
+
+PACKED = (".gz", ".bz2", ".xz")
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile)
+
+
+class Place:
+    """Named files of a folder or archive. Raises `DataError` where the path does not exist or is damaged."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.exists():
+            raise DataError(
+                f"data path '{path}'",
+                rule="no such file or folder",
+                fix="Correct the path, or give a name in conf/data",
+            )
+
+    @property
+    def is_archive(self) -> bool:
+        return self.path.is_file() and self.path.name.lower().endswith(ARCHIVES)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Paths of all files inside, relative, sorted; of a single file: its own name."""
+        if self.path.is_dir():
+            files = (file for file in self.path.rglob("*") if file.is_file())
+            return tuple(sorted(file.relative_to(self.path).as_posix() for file in files))
+        if not self.is_archive:
+            return (self.path.name,)
+        with damaged_is_an_error(self.path):
+            if self.path.name.lower().endswith(".zip"):
+                with zipfile.ZipFile(self.path) as archive:
+                    return tuple(sorted(entry.filename for entry in archive.infolist() if not entry.is_dir()))
+            with tarfile.open(self.path) as tar:
+                return tuple(sorted(member.name for member in tar.getmembers() if member.isfile()))
+
+    def find(self, *wanted: str) -> str | None:
+        """The shallowest file whose last part is one of `wanted`, packed (.gz, .bz2, .xz) or not; None if there is none."""
+        matches = [name for name in self.names if unpacked(PurePosixPath(name).name) in wanted]
+        return min(matches, key=lambda name: (name.count("/"), name), default=None)
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Files whose unpacked name ends with one of `suffixes`."""
+        return [name for name in self.names if unpacked(name).lower().endswith(suffixes)]
+
+    def read(self, name: str) -> bytes:
+        """The unpacked bytes of one file."""
+        with damaged_is_an_error(self.path):
+            return unpack(self._packed(name))
+
+    def label(self, name: str) -> str:
+        """The file as messages call it."""
+        return f"{self.path}: {name}" if self.is_archive else str(self.on_disk(name))
+
+    def on_disk(self, name: str) -> Path:
+        """The file that holds `name`: itself, or the archive."""
+        return self.path / name if self.path.is_dir() else self.path
+
+    def _packed(self, name: str) -> bytes:
+        if not self.is_archive:
+            return self.on_disk(name).read_bytes()
+        if self.path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(name)
+        with tarfile.open(self.path) as tar:
+            member = tar.extractfile(name)
+            if member is None:
+                raise tarfile.ReadError(f"{name} is not a file")
+            return member.read()
+
+
+def unpacked(name: str) -> str:
+    """A file name without the suffix of its packing."""
+    return name[: name.rindex(".")] if name.lower().endswith(PACKED) else name
+
+
+def unpack(content: bytes) -> bytes:
+    """Plain bytes of content that may be packed, told by its first bytes."""
+    if content[:2] == b"\x1f\x8b":
+        return gzip.decompress(content)
+    if content[:3] == b"BZh":
+        return bz2.decompress(content)
+    if content[:6] == b"\xfd7zXZ\x00":
+        return lzma.decompress(content)
+    return content
+
+
+def text_of(content: bytes) -> str:
+    """Text that is UTF-8 or, as the older MovieLens files are, latin-1."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def lines_of(content: bytes) -> list[str]:
+    """Its lines, cut at line feeds only: texts hold other marks that Python would take for ends of lines."""
+    return [line.removesuffix("\r") for line in text_of(content).split("\n")]
+
+
+def as_stream(content: bytes) -> io.BytesIO:
+    """UTF-8 bytes as a stream, whatever of both encodings they came in."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        content = content.decode("latin-1").encode()
+    return io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))
+
+
+@contextmanager
+def damaged_is_an_error(path: Path) -> Iterator[None]:
+    """Turns what the archive readers raise on truncated or foreign bytes, and what the disk refuses, into `DataError`."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise DataError(str(path), rule=f"is truncated or damaged ({error})", fix="Get the file again") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            str(path), rule=f"cannot be read ({reason})", fix="Get the file again, or mend its permissions"
+        ) from error
