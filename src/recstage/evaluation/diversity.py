@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.models.base import Recommender
-from recstage.rerank import CO_OCCURRENCE, vectors_of
+from recstage.rerank import CO_OCCURRENCE, source_of, vectors_of
 
 FLOATS_AT_ONCE = 1 << 22
+WORDS_AT_ONCE = 1 << 17
 MOST_USERS = 32_768  # whose co-occurrences are counted; a seeded sample of them beyond
 
 
@@ -24,10 +25,10 @@ def diversity_of(
 ) -> tuple[NDArray[np.float64], str]:
     """Diversity of each list at each cutoff, float64[n, len(cutoffs)] (NaN: no pair to speak of), and the name of the
     vectors it was measured by (`rerank.vectors_of`). Co-occurrence is counted exactly here, not sketched."""
-    space = vectors_of(model, catalogue)
-    if space.source == CO_OCCURRENCE:
-        return co_occurrence_diversity(lists, cutoffs, model.train_), space.source
-    return vector_diversity(lists, cutoffs, space.vectors), space.source
+    source = source_of(model, catalogue)
+    if source == CO_OCCURRENCE:
+        return co_occurrence_diversity(lists, cutoffs, model.train_), source
+    return vector_diversity(lists, cutoffs, vectors_of(model, catalogue).vectors), source
 
 
 def vector_diversity(
@@ -72,7 +73,7 @@ def co_occurrence_diversity(
     keys, where = np.unique(compact[:, first].astype(np.int64) * len(shown) + compact[:, second], return_inverse=True)
     left, right = keys // len(shown), keys % len(shown)
     both = np.empty(len(keys), np.int64)
-    step = max(1, FLOATS_AT_ONCE // bits.shape[1])
+    step = max(1, WORDS_AT_ONCE // bits.shape[1])
     for start in range(0, len(keys), step):
         pair = slice(start, start + step)
         both[pair] = np.bitwise_count(bits[left[pair]] & bits[right[pair]]).sum(axis=1, dtype=np.int64)

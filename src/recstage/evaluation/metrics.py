@@ -43,7 +43,7 @@ def ndcg(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64], k: int) -> NDAr
 
 def hit_rate(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     """One where any of the first k is relevant. trec_eval `success`; He et al. 2017 call it HR."""
-    return hits[:, : _within(hits, k)].any(axis=1).astype(np.float64)
+    return np.asarray(hits[:, : _within(hits, k)].any(axis=1), np.float64)
 
 
 def recall(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64], k: int) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from recstage.evaluation import metrics
 from recstage.evaluation.diversity import diversity_of
 from recstage.evaluation.segments import SEGMENTS, segments_of
 from recstage.evaluation.significance import interval_of, resampled_means
-from recstage.models.base import Recommender
+from recstage.models.base import Ranking, Recommender
 
 USERS_AT_ONCE = 1024
 CANDIDATES_AT_ONCE = 1 << 18
@@ -66,6 +66,12 @@ class Cases:
     def n_relevant(self) -> NDArray[np.int64]:
         return np.bincount(self.row, minlength=len(self.users))
 
+    @property
+    def met(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """`row` and `item` of the relevant items that the model has met."""
+        known = self.item >= 0
+        return self.row[known], self.item[known]
+
 
 def evaluate(
     model: Recommender,
@@ -88,8 +94,8 @@ def evaluate(
     `ConfigError` on cutoffs that are none.
     """
     cutoffs = _checked(config)
-    cases = _cases(model, test, negatives)
-    lists = _lists(model, cases.users, max(cutoffs), progress)
+    cases = cases_of(model, test, negatives)
+    lists = lists_of(model, cases.users, max(cutoffs), progress).items
     columns = _accuracy(lists, cases, cutoffs, model.n_items)
     information = metrics.self_information(model.train_.item_counts, int(np.count_nonzero(model.train_.lengths)))
     diversity, diversity_by = diversity_of(lists, cutoffs, model, catalogue)
@@ -117,7 +123,8 @@ def _checked(config: EvaluationConfig) -> list[int]:
     return cutoffs
 
 
-def _cases(model: Recommender, test: Interactions, negatives: NDArray[np.int32] | None) -> Cases:
+def cases_of(model: Recommender, test: Interactions, negatives: NDArray[np.int32] | None = None) -> Cases:
+    """Who is asked, and for what: the users with positive rows in `test`, in the model's terms."""
     positive = test.weight > 0
     asked, row = np.unique(test.user_index[positive], return_inverse=True)
     if not len(asked):
@@ -149,16 +156,17 @@ def _translation(theirs: IdMap, ours: IdMap) -> NDArray[np.int32]:
 # -- full ranking ------------------------------------------------------------------------------------------------------
 
 
-def _lists(model: Recommender, users: Users, k: int, progress: bool) -> NDArray[np.int32]:
-    lists = np.empty((len(users), k), np.int32)
-    for rows in _blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress):
-        lists[rows] = model.rank(users.take(rows), k).items
-    return lists
+def lists_of(model: Recommender, users: Users, k: int, progress: bool = True) -> Ranking:
+    """`model.rank` of many users, a block at a time, with a bar."""
+    blocks = [
+        model.rank(users.take(rows), k) for rows in blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress)
+    ]
+    parts = ([getattr(block, name) for block in blocks] for name in ("items", "scores", "methods"))
+    return Ranking(*map(np.concatenate, parts))
 
 
 def _accuracy(lists: NDArray[np.int32], cases: Cases, cutoffs: list[int], n_items: int) -> dict[str, NDArray]:
-    met = cases.item >= 0
-    hits = metrics.hits_of(lists, cases.row[met], cases.item[met], n_items)
+    hits = metrics.hits_of(lists, *cases.met, n_items)
     n_relevant = cases.n_relevant
     return {f"{name}_at_{k}": metric(hits, n_relevant, k) for name, metric in metrics.ACCURACY.items() for k in cutoffs}
 
@@ -190,7 +198,7 @@ def _sampled(model: Recommender, cases: Cases, cutoffs: list[int], progress: boo
     first = np.concatenate([[0], np.cumsum(n_relevant)])
     order = np.argsort(n_relevant, kind="stable")  # users with as many test items together: little padding
     found = {f"{name}_at_{k}": np.full(len(order), np.nan) for name in metrics.SAMPLED for k in cutoffs}
-    for block in _blocks(len(order), USERS_AT_ONCE, "Rank the candidates", progress):
+    for block in blocks(len(order), USERS_AT_ONCE, "Rank the candidates", progress):
         rows = order[block]
         asked = np.arange(n_relevant[rows].max()) < n_relevant[rows][:, None]
         tests = np.full(asked.shape, -1, np.int32)
@@ -265,7 +273,8 @@ def _latency(
     return {"latency_p50_ms": float(p50), "latency_p95_ms": float(p95)}
 
 
-def _blocks(n: int, size: int, title: str, progress: bool) -> Iterator[NDArray[np.int64]]:
+def blocks(n: int, size: int, title: str, progress: bool) -> Iterator[NDArray[np.int64]]:
+    """The indices 0 ... n - 1 in blocks of `size`, with a bar where it takes longer than two seconds."""
     starts = range(0, n, size)
     for start in tqdm(starts, title, disable=None if progress else True, delay=2, leave=False):
         yield np.arange(start, min(n, start + size))
