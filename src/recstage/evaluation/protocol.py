@@ -158,10 +158,10 @@ def _translation(theirs: IdMap, ours: IdMap) -> NDArray[np.int32]:
 
 def lists_of(model: Recommender, users: Users, k: int, progress: bool = True) -> Ranking:
     """`model.rank` of many users, a block at a time, with a bar."""
-    blocks = [
+    ranked = [
         model.rank(users.take(rows), k) for rows in blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress)
     ]
-    parts = ([getattr(block, name) for block in blocks] for name in ("items", "scores", "methods"))
+    parts = ([getattr(block, name) for block in ranked] for name in ("items", "scores", "methods"))
     return Ranking(*map(np.concatenate, parts))
 
 
@@ -214,8 +214,8 @@ def _sampled(model: Recommender, cases: Cases, cutoffs: list[int], progress: boo
 
 
 def _ranks(model: Recommender, users: Users, tests: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Ranks of `tests` (int32[n, p]) among `others` (int32[n, m]), scored in one call: a second stage may weigh them
-    together."""
+    """Ranks of `tests` (int32[n, p], -1: none) among `others` (int32[n, m], -1: none, a test item: not counted), scored
+    in one call: a second stage may weigh them together."""
     candidates = np.concatenate([tests, others], axis=1)
     scores = np.empty(candidates.shape, np.float32)
     step = max(1, CANDIDATES_AT_ONCE // candidates.shape[1])
@@ -223,7 +223,10 @@ def _ranks(model: Recommender, users: Users, tests: NDArray[np.int32], others: N
         rows = np.arange(start, min(len(users), start + step))
         scores[rows] = model.scores_of(users.take(rows), np.maximum(candidates[rows], 0))
     p = tests.shape[1]
-    return metrics.ranks_among(scores[:, :p], scores[:, p:], others >= 0)
+    counted = others >= 0
+    for column in range(p):
+        counted &= others != tests[:, column, None]
+    return metrics.ranks_among(scores[:, :p], scores[:, p:], counted)
 
 
 def _spans(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
