@@ -1,0 +1,29 @@
+"""The model registry: versions, Production, and who made it so. The only room that knows stages and aliases."""
+
+from recstage.registry.changes import Change, How, history, predecessor, production_at, trail
+from recstage.registry.pruning import Pruned, prune
+from recstage.registry.reconciliation import Overtaken, Resolution, move, production, reconcile, resolve
+from recstage.registry.store import Version
+from recstage.registry.versions import fetch, register, version_of, versions
+
+__all__ = [
+    "Change",
+    "How",
+    "Overtaken",
+    "Pruned",
+    "Resolution",
+    "Version",
+    "fetch",
+    "history",
+    "move",
+    "predecessor",
+    "production",
+    "production_at",
+    "prune",
+    "reconcile",
+    "register",
+    "resolve",
+    "trail",
+    "version_of",
+    "versions",
+]

@@ -1,0 +1,265 @@
+"""MLflow's model registry, spoken to in this one module: plain values in, plain values out, errors of ours.
+
+Stages are deprecated in MLflow and still the truth of recstage (DESIGN, "Production"): the one call that sets a stage,
+and the one warning that it utters, are here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+
+from recstage.errors import RegistryError, StoreError, valid_names
+from recstage.tracking import connect, refusals, store_uri
+
+PRODUCTION = "Production"
+ARCHIVED = "Archived"
+NONE = "None"
+ALIAS = "production"
+LONGEST_TAG = 5000
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model. Times are milliseconds since 1970."""
+
+    name: str
+    number: int
+    stage: str
+    run_id: str
+    source: str
+    created_at: int
+    updated_at: int
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def algorithm(self) -> str:
+        return self.tags.get("algorithm", "unknown")
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Data, split and fingerprint: only versions that share all three can be compared by their logged metrics."""
+        return tuple(self.tags.get(key, "") for key in ("data", "split", "fingerprint"))  # type: ignore[return-value]
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.name} ({self.algorithm})"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A registered model at one moment. `versions`: all of them by number (from `peek`: the newest of each stage)."""
+
+    name: str
+    updated_at: int
+    aliases: Mapping[str, int]
+    tags: Mapping[str, str]
+    versions: Mapping[int, Version]
+
+    @property
+    def alias(self) -> int | None:
+        return self.aliases.get(ALIAS)
+
+    @property
+    def staged(self) -> set[int]:
+        return {number for number, version in self.versions.items() if version.stage == PRODUCTION}
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def peek(name: str) -> Shelf:
+    """The registered model in one cheap call: tags, alias, and the highest version of each stage."""
+    with speaking(name):
+        model = client().get_registered_model(name)
+    return _shelf(model, model.latest_versions)
+
+
+def read(name: str) -> Shelf:
+    """The registered model with all its versions. The model is read first: what moves between the two calls has a newer
+    `updated_at` than the shelf says, and so is seen by the next look."""
+    with speaking(name):
+        model = client().get_registered_model(name)
+        found: list[ModelVersion] = []
+        token = None
+        while True:
+            page = client().search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return _shelf(model, found)
+
+
+def one(name: str, number: int) -> Version | None:
+    """A version by itself; None where there is none."""
+    with speaking(name):
+        try:
+            return _version(client().get_model_version(name, str(number)))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+
+def names() -> list[str]:
+    """All registered models."""
+    with speaking("the registry"):
+        return sorted(model.name for model in client().search_registered_models(max_results=1000))
+
+
+def exists(name: str) -> bool:
+    return name in names()
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def stage(name: str, number: int) -> int:
+    """Move a version to Production and archive whatever is there, in one transaction. Returns the time of it."""
+    with speaking(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*transition_model_version_stage.*", category=FutureWarning)
+        moved = client().transition_model_version_stage(name, str(number), PRODUCTION, archive_existing_versions=True)
+    return int(moved.last_updated_timestamp)
+
+
+def point_alias(name: str, number: int | None) -> None:
+    """Let the alias `production` name a version, or remove it."""
+    with speaking(name):
+        if number is None:
+            client().delete_registered_model_alias(name, ALIAS)
+        else:
+            client().set_registered_model_alias(name, ALIAS, str(number))
+
+
+def tag_model(name: str, key: str, value: str | None) -> None:
+    """Set a tag of the registered model, or remove it."""
+    with speaking(name):
+        if value is None:
+            client().delete_registered_model_tag(name, key)
+        else:
+            client().set_registered_model_tag(name, key, value[:LONGEST_TAG])
+
+
+def tag_version(name: str, number: int, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    with speaking(name):
+        for key, value in tags.items():
+            client().set_model_version_tag(name, str(number), key, value[:LONGEST_TAG])
+
+
+def delete(name: str, number: int) -> None:
+    """Delete a version; its run and artifacts stay."""
+    with speaking(name):
+        client().delete_model_version(name, str(number))
+
+
+# -- connecting -------------------------------------------------------------------------------------------------------
+
+
+def client() -> MlflowClient:
+    """One client a store: `connect` looks for a fresh database each time, which a poll each second need not."""
+    uri = store_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    return _client(uri)
+
+
+@cache
+def _client(uri: str) -> MlflowClient:
+    return connect()
+
+
+@contextmanager
+def lock(name: str) -> Iterator[None]:
+    """One change of a registered model at a time among the processes of this machine. Between machines nothing locks:
+    there, reconciling afterwards leaves one Production. Raises `StoreError` when it is held for too long."""
+    path = _lock_file(store_uri(), name)
+    try:
+        with FileLock(path, timeout=PATIENCE_SECONDS):
+            yield
+    except Timeout as error:
+        raise StoreError(
+            f"registered model '{name}'",
+            rule=f"another process has been changing it for {PATIENCE_SECONDS:.0f} seconds",
+            fix="Wait for it to finish, or end it",
+        ) from error
+    except PermissionError as error:
+        raise StoreError(str(path), rule="the registry's lock file is not writable", fix="Change its owner") from error
+
+
+def _lock_file(uri: str, name: str) -> Path:
+    key = hashlib.sha256(f"{uri}\n{name}".encode()).hexdigest()[:16]
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///"))
+        return database.with_name(f"{database.name}.{key}.lock")
+    return Path(tempfile.gettempdir()) / f"recstage-registry-{key}.lock"
+
+
+@contextmanager
+def speaking(name: str) -> Iterator[None]:
+    """MLflow's refusals as errors of the tree, and no traceback of MLflow's own on the terminal."""
+    logger = logging.getLogger("mlflow.store.db.utils")
+    logger.addFilter(_no_traceback)  # adding it twice is adding it once
+    try:
+        with refusals(store_uri()):
+            yield
+    except MlflowException as error:
+        raise _translated(name, error) from error
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("SQLAlchemy database error")
+
+
+def _translated(name: str, error: MlflowException) -> RegistryError | StoreError:
+    said = str(error.message).splitlines()[0][:300]
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST" and "Registered Model" in said:
+        return RegistryError(
+            f"registered model '{name}'", rule="there is no such registered model", fix=valid_names(name, names())
+        )
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Name an existing version")
+    if error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"):
+        return StoreError(store_uri(), rule=f"the registry does not answer ({said})", fix="Try again when it is back")
+    return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Correct the request")
+
+
+def _shelf(model: RegisteredModel, found: list[ModelVersion]) -> Shelf:
+    return Shelf(
+        name=model.name,
+        updated_at=int(model.last_updated_timestamp or 0),
+        aliases={alias: int(number) for alias, number in model.aliases.items()},
+        tags=dict(model.tags),
+        versions={version.number: version for version in sorted(map(_version, found), key=lambda one: one.number)},
+    )
+
+
+def _version(found: ModelVersion) -> Version:
+    # the number is an int from SQLite and a str over REST
+    return Version(
+        name=found.name,
+        number=int(found.version),
+        stage=found.current_stage or NONE,
+        run_id=found.run_id or "",
+        source=found.source or "",
+        created_at=int(found.creation_timestamp or 0),
+        updated_at=int(found.last_updated_timestamp or 0),
+        tags=dict(found.tags),
+    )

@@ -1,0 +1,145 @@
+"""Registered versions: made from runs, listed, found, fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from recstage.errors import RegistryError
+from recstage.registry import store
+from recstage.registry.reconciliation import no_such_version
+from recstage.registry.store import Version
+from recstage.tracking import MODEL_ARTIFACT
+
+COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
+"""Tags of a version and the run's tags that they are copied from."""
+KEY_FIGURES = (
+    "ndcg_at_10",
+    "hit_rate_at_10",
+    "recall_at_20",
+    "coverage_at_10",
+    "sampled_ndcg_at_10",
+    "sampled_hit_rate_at_10",
+    "latency_p95_ms",
+    "bundle_bytes",
+)
+
+
+def register(run_id_or_uri: str, name: str = "recommender") -> Version:
+    """Register the model of a run (its id, `runs:/RUN/model` or `models:/m-...`) as a new version of `name`.
+
+    The version carries the run's algorithm, data, split, fingerprint and key figures as tags. A model that is
+    registered under that name already is not registered twice: its version is returned. Raises `RegistryError` where
+    there is no such run or model, where the run failed, or where it is no training run of recstage.
+    """
+    store.client()
+    with store.speaking(name):
+        uri, run = _model_of(run_id_or_uri)
+    if run.info.status in ("FAILED", "KILLED"):
+        raise RegistryError(
+            f"run {run.info.run_id}",
+            rule=f"a run that ended {run.info.status} has no model to register",
+            fix="Train again",
+        )
+    tags = _tags_of(run)
+    with store.lock(name):
+        known = store.read(name) if store.exists(name) else None
+        for version in () if known is None else known.versions.values():
+            if version.tags.get("model_uri") == uri:
+                return version
+        with store.speaking(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
+            made = mlflow.register_model(uri, name, tags={**tags, "model_uri": uri})
+    return version_of(name, int(made.version))
+
+
+def versions(name: str = "recommender") -> list[Version]:
+    """All versions, the newest first. Raises `RegistryError` where the registered model does not exist."""
+    return sorted(store.read(name).versions.values(), key=lambda one: -one.number)
+
+
+def version_of(name: str, number: int | str) -> Version:
+    """One version. Raises `RegistryError` naming those that exist."""
+    shelf = store.read(name)
+    try:
+        return shelf.versions[int(number)]
+    except (KeyError, ValueError):
+        raise no_such_version(name, number, shelf) from None
+
+
+def fetch(version: Version, folder: Path | None = None) -> Path:
+    """The bundle of a version as a local folder: a copy below `folder`, or, without one, wherever the artifacts are if
+    they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone."""
+    try:
+        with store.speaking(version.name):
+            return _downloaded(version, folder)
+    except (OSError, RegistryError) as error:
+        raise RegistryError(
+            str(version), rule="its bundle cannot be fetched from the artifact store", fix="Promote another version"
+        ) from error
+
+
+def _downloaded(version: Version, folder: Path | None) -> Path:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    where = f"{version.uri}/artifacts/bundle"
+    path = mlflow.artifacts.download_artifacts(
+        artifact_uri=where, dst_path=None if folder is None else tempfile.mkdtemp(dir=folder)
+    )
+    return Path(path)
+
+
+def _model_of(given: str) -> tuple[str, Run]:
+    client = store.client()
+    if given.startswith("models:/"):
+        model_id = given.removeprefix("models:/")
+        try:
+            model = client.get_logged_model(model_id)
+        except MlflowException as error:
+            raise _unknown(given, "there is no such logged model") from error
+        return given, _run(model.source_run_id or "", given)
+    run_id, _, artifact = given.removeprefix("runs:/").partition("/")
+    run = _run(run_id, given)
+    logged = [] if run.outputs is None else run.outputs.model_outputs
+    found = [client.get_logged_model(one.model_id) for one in sorted(logged, key=lambda one: one.step)]
+    named = [model for model in found if model.name == (artifact or MODEL_ARTIFACT)]
+    if not named:
+        raise _unknown(given, f"the run has logged no model named '{artifact or MODEL_ARTIFACT}'")
+    return f"models:/{named[-1].model_id}", run
+
+
+def _run(run_id: str, given: str) -> Run:
+    try:
+        return store.client().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise _unknown(given, "there is no such run") from error
+        raise
+
+
+def _unknown(given: str, rule: str) -> RegistryError:
+    return RegistryError(
+        f"'{given}'", rule=rule, fix="Give the id of a training run, or a model URI as the run's last line prints it"
+    )
+
+
+def _tags_of(run: Run) -> dict[str, str]:
+    missing = [source for source in COPIED_TAGS.values() if source not in run.data.tags]
+    if missing:
+        raise RegistryError(
+            f"run {run.info.run_id}",
+            rule=f"a training run has the tags {', '.join(COPIED_TAGS.values())}, this one lacks {', '.join(missing)}",
+            fix="Register the run of a training entry point",
+        )
+    return {ours: run.data.tags[theirs] for ours, theirs in COPIED_TAGS.items()} | figures_of(run.data.metrics)
+
+
+def figures_of(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The key figures as texts."""
+    return {key: f"{metrics[key]:.6g}" for key in KEY_FIGURES if key in metrics}
