@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from recstage import config
 from recstage.errors import StoreError
-from serving.store.connection import connect_sqlite, open_unpooled, refusal, shown, sqlite_path, translated
+from serving.store.connection import connect_sqlite, open_tool_engine, refusal, shown, sqlite_path, translated
 from serving.store.errors import StoreAway, StoreBroken, StoreOutOfStep
 from serving.store.tables import Table
 
@@ -43,7 +43,7 @@ def verify(url: URL) -> Verification:
     path = sqlite_path(url)
     if path is not None:
         return verify_file(path)
-    engine = open_unpooled(url)
+    engine = open_tool_engine(url)
     with translated(url), engine.connect() as connection:
         present = set(inspect(connection).get_table_names())
         revision = (
@@ -208,7 +208,7 @@ def _set_aside(path: Path) -> None:
 def _restore_postgres(url: URL, backup: Path) -> None:
     if not backup.is_file():
         raise StoreAway(str(backup), rule="there is no such file", fix="Give an existing backup")
-    engine = open_unpooled(url)
+    engine = open_tool_engine(url)
     with translated(url), engine.connect() as connection:
         present = inspect(connection).get_table_names()
     script = _pg(None, "pg_restore", "--no-owner", "--no-privileges", "--file=-", str(backup))

@@ -63,42 +63,31 @@ def shown(url: URL) -> str:
     return str(path) if path else url.render_as_string(hide_password=True)
 
 
-def open_engine(url: URL, *, busy_timeout: float = 2.0, pool_size: int = 5) -> Engine:
-    """An engine with all of the above; opens no connection yet. `busy_timeout` in seconds."""
+def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, statements: bool = True) -> Engine:
+    """An engine with all of the above; opens no connection yet. `busy_timeout` in seconds; `pooled` keeps a connection
+    open; `statements` false: none takes too long."""
     path = sqlite_path(url)
+    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1} if pooled else {"poolclass": NullPool}
     if path is not None:
-        engine = create_engine(
-            url,
-            creator=lambda: connect_sqlite(path, busy_timeout),
-            poolclass=QueuePool,
-            pool_size=pool_size,
-            pool_reset_on_return="rollback",
-        )
+        engine = create_engine(url, creator=lambda: connect_sqlite(path, busy_timeout), **pool)
         event.listen(engine, "begin", _begin_sqlite)
-        event.listen(engine, "checkout", _refuse_moved_file)
+        if pooled:
+            event.listen(engine, "checkout", _refuse_moved_file)
         return engine
     milliseconds = int(busy_timeout * 1000)
-    options = f"-c lock_timeout={milliseconds} -c statement_timeout={15 * milliseconds} -c timezone=utc"
+    limits = f" -c lock_timeout={milliseconds} -c statement_timeout={15 * milliseconds}" if statements else ""
+    arguments = {"connect_timeout": 2, "options": f"-c synchronous_commit=on -c timezone=utc{limits}"}
     try:
-        return create_engine(
-            url, connect_args={"connect_timeout": 2, "options": options}, pool_size=pool_size, pool_pre_ping=True
-        )
+        return create_engine(url, connect_args=arguments, pool_pre_ping=pooled, **pool)
     except ImportError as error:
         raise ConfigError(
             "a PostgreSQL URL", rule="PostgreSQL is spoken through psycopg 3", fix="pip install 'psycopg[binary]'"
         ) from error
 
 
-def open_unpooled(url: URL, *, busy_timeout: float = 10.0) -> Engine:
-    """An engine that closes each connection after use: for the tools that move whole databases."""
-    engine = open_engine(url, busy_timeout=busy_timeout)
-    path = sqlite_path(url)
-    if path is None:
-        return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
-    unpooled = create_engine(url, creator=lambda: connect_sqlite(path, busy_timeout), poolclass=NullPool)
-    engine.dispose()
-    event.listen(unpooled, "begin", _begin_sqlite)
-    return unpooled
+def open_tool_engine(url: URL) -> Engine:
+    """An engine for the tools that move whole databases: each connection is closed after use, and may take its time."""
+    return open_engine(url, busy_timeout=10.0, pooled=False, statements=False)
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -132,7 +121,13 @@ def connect_sqlite(path: Path, busy_timeout: float, *, create: bool = False) -> 
     status = os.stat(path)
     connection.place, connection.identity = path, (status.st_dev, status.st_ino)
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "temp_store=MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
@@ -146,7 +141,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _refuse_moved_file(dbapi_connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: Any) -> None:
-    if dbapi_connection.moved():  # type: ignore[attr-defined]
+    if dbapi_connection.moved():
         raise exc.DisconnectionError("the database file was moved")  # the pool then opens the file anew
 
 

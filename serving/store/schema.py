@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 
 from recstage.errors import StoreError
 from serving.store import backup
-from serving.store.connection import WRITE, connect_sqlite, open_unpooled, shown, sqlite_path, translated
+from serving.store.connection import WRITE, connect_sqlite, open_tool_engine, shown, sqlite_path, translated
 from serving.store.errors import StoreBroken, StoreBusy, StoreOutOfStep
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -100,7 +100,7 @@ def _change(url: URL, target: str, *, upwards: bool, to: Path | None, with_backu
 def _change_existing(
     url: URL, target: str, upwards: bool, to: Path | None, with_backup: bool, migrations: Path
 ) -> Change:
-    engine = open_unpooled(url)
+    engine = open_tool_engine(url)
     script = _script(migrations)
     kept: Path | None = None
     try:
