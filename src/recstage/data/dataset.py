@@ -1,4 +1,4 @@
-"""A data set made ready: read, checked, weighed, split, and kept as Parquet under a fingerprint of all that decided it."""
+"""A data set made ready: read, checked, weighed, split, and kept as Parquet under a fingerprint of what decided it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SAMPLES = 256
 def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
     """The prepared data set, from the cache (`data/` in the repository by default) where it is there and undamaged.
 
-    Raises `DataError` where the source cannot be read or used, `TooLittleData` below the configured minimum, `StoreError`
-    where the cache cannot be written.
+    Raises `DataError` where the source cannot be read or used, `TooLittleData` below the configured minimum,
+    `StoreError` where the cache cannot be written.
     """
     cache = cache if cache is not None else root() / "data"
     config = config.model_copy(update={"source": sources.located(config.source, cache / "downloads")})
@@ -81,7 +81,7 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
 def fingerprint_of(config: DataConfig) -> str:
     """16 hexadecimal digits of the configuration, the content of its files and the version of this code.
 
-    Where the files lie, what the data set is called and whether it is strict do not matter: equal data, equal fingerprint.
+    Where the files lie, what the data set is called and whether it is strict do not matter.
     """
     values = config.model_dump(mode="json", exclude={"name", "strict"})
     for path in ("path", "items_path"):

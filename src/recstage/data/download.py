@@ -27,7 +27,8 @@ PUBLISHED_MD5 = {
     "1m": "c4d9eecfca2ab87c1945afe126590906",
     "25m": "6b51fb2759a8657d3bfcbfc42b592ada",
 }
-"""Digests of releases that never change; of the others, the file that GroupLens publishes beside the archive is asked."""
+"""Digests of releases that never change. For the others, the file that GroupLens publishes beside the archive is
+read."""
 CHUNK = 1 << 16
 ATTEMPTS = 4
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -63,8 +64,8 @@ def published_md5(url: str) -> str:
 
 
 def fetch(url: str, target: Path, *, md5: str) -> None:
-    """`url` as `target`. Bytes gather in `target`.part, from which an interrupted download goes on; `target` itself appears
-    only when its digest is right. Raises `DataError` otherwise."""
+    """`url` as `target`. Bytes gather in `target`.part, from which an interrupted download goes on; `target` itself
+    appears only when its digest is right. Raises `DataError` otherwise."""
     part = target.with_name(target.name + ".part")
     resumed = part.exists()
     _gather(url, part)

@@ -1,7 +1,7 @@
 """Who did what, as arrays: ids become indices here, once, and every room below and above speaks indices.
 
-One row per (user, item) pair, sorted by user and, within a user, by time. A pair's weight says how strong the signal is;
-a weight of zero or less is a dismissal: the item counts as seen and never as liked.
+One row per (user, item) pair, sorted by user and, within a user, by time. A pair's weight says how strong the signal
+is; a weight of zero or less is a dismissal: the item counts as seen and never as liked.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ class IdMap:
     def find(self, external: str) -> int:
         """`index_of` for a single id, without the cost of arrays."""
         try:
-            return int(self._index.get_loc(external))
+            return cast(int, self._index.get_loc(external))
         except KeyError:
             return -1
 

@@ -21,8 +21,8 @@ Rule = Literal["sum", "max", "last"]
 class EventLog:
     """Events sorted by (user, held out, time), equal times in the order of the source.
 
-    Aligned arrays: `user_index` int32[n], `item_index` int32[n], `weight` float32[n], `negative` bool[n] (the event says
-    no), `timestamp` int64[n], `held_out` bool[n] (a test row that the source itself brings).
+    Aligned arrays: `user_index` int32[n], `item_index` int32[n], `weight` float32[n], `negative` bool[n] (the event
+    says no), `timestamp` int64[n], `held_out` bool[n] (a test row that the source itself brings).
     """
 
     users: IdMap
@@ -87,9 +87,9 @@ class EventLog:
     def aggregate(self, rule: Rule, events: NDArray[np.bool_] | None = None) -> Interactions:
         """One row a pair, of the chosen events (all by default).
 
-        The last word counts: a pair whose last event says no is dismissed, with that event's weight or zero, whichever is
-        lower; an event after a dismissal wins the pair back, and only events since then count. Their weights are summed,
-        or the greatest or the last is taken, by `rule`. The pair's time is that of its last event.
+        The last word counts: a pair whose last event says no is dismissed, with that event's weight or zero, whichever
+        is lower; an event after a dismissal wins the pair back, and only events since then count. Their weights are
+        summed, or the greatest or the last is taken, by `rule`. The pair's time is that of its last event.
         """
         chosen = np.arange(len(self)) if events is None else np.flatnonzero(events)
         pair = self.pair[chosen]

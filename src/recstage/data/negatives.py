@@ -1,4 +1,4 @@
-"""Items that a person never touched, drawn uniformly: for training (n a positive) and for the sampled protocol (99 a user)."""
+"""Items that a person never touched, drawn uniformly: n a positive for training, 99 a user for the sampled protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepared data sets, and how they lie on disk: one folder of Parquet each, named by fingerprint, whole or not there at all."""
+"""Prepared data sets, and how they lie on disk: a folder of Parquet each, named by fingerprint, whole or not there."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ from recstage.errors import DataError, StoreError
 
 PARTS = ("train", "validation", "test")
 CONTENTS = "dataset.json"
+LOCKS = ".locks"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DataError)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as steps use it. `fingerprint` is equal exactly where the prepared data is; `report` counts what was read,
-    dropped and left out; `time_is_clock` is false where timestamps are ranks."""
+    """A data set as steps use it. `fingerprint` is equal exactly where what decides the data is; `report` counts what
+    was read, dropped and left out; `time_is_clock` is false where timestamps are ranks."""
 
     name: str
     split: Split
@@ -54,8 +55,8 @@ class Folder:
         """Held while the data set is made, so that two processes do not do the same work. Raises `StoreError` where the
         cache cannot be written."""
         try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.cache / f".{self.path.name}.lock")
+            (self.cache / LOCKS).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.cache / LOCKS / f"{self.path.name}.lock")
             lock.acquire()
         except OSError as error:
             raise _refused(self.cache, error) from error
@@ -76,7 +77,7 @@ class Folder:
             return None
 
     def write(self, dataset: Dataset) -> None:
-        """All files in a folder of another name, renamed when it is whole. Call it under `lock`. Raises `StoreError`."""
+        """All files in a folder of another name, renamed when whole. Call it under `lock`. Raises `StoreError`."""
         partial = self.cache / f".{self.path.name}.partial"
         try:
             shutil.rmtree(partial, ignore_errors=True)  # what a killed process has left

@@ -1,9 +1,9 @@
 """Cutting a data set into training, validation and test, all over the same id maps.
 
-Every method comes down to two places in each user's events: where his validation begins, and where his test begins. A pair
-belongs to the part in which its first event falls, so that nothing a person has already met can be a test positive; its
-weight counts the events inside that part only, so that training never knows of later ones. Dismissals are training
-material and nothing else: those that fall after the cut are left out.
+Every method comes down to two places in each user's events: where his validation begins, and where his test begins. A
+pair belongs to the part in which its first event falls, so that nothing a person has already met can be a test
+positive; its weight counts the events inside that part only, so that training never knows of later ones. Dismissals
+are training material and nothing else: those that fall after the cut are left out.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _place_from_the_end(
 
 
 def _given(log: EventLog, candidates: NDArray[np.int64]) -> Cuts:
-    """Test: the rows that the source holds out. Validation: the last liked item of what remains, unless it is the only one."""
+    """Test: the rows that the source holds out. Validation: the last liked item of the others, unless it is the only
+    one."""
     if not log.held_out.any():
         raise DataError(
             "split.method = given",

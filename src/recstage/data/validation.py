@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -18,6 +19,7 @@ from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, RawData,
 from recstage.errors import DataError
 
 A_DAY = 86_400
+GREATEST_RANK = 2.0**53  # beyond it neighbouring whole numbers are one float
 NULL, IMPOSSIBLE, UNKNOWN, DUPLICATE = "missing", "impossible", "unknown", "duplicate row"
 UNPARSABLE = "unparsable row"
 
@@ -40,10 +42,10 @@ class Findings:
         )
 
 
-def schema_of(types: Iterable[str], *, latest: float | None) -> pa.DataFrameSchema:
-    """The schema of events: ids and times present, times possible (not before 1970, or rank 0, nor after `latest`), types
-    among `types`, no row twice."""
-    possible = pa.Check.in_range(0, latest, name=IMPOSSIBLE) if latest is not None else pa.Check.ge(0, name=IMPOSSIBLE)
+def schema_of(types: Iterable[str], *, latest: float) -> pa.DataFrameSchema:
+    """The schema of events: ids and times present, times possible (not before 1970, or rank 0, nor after `latest`),
+    types among `types`, no row twice."""
+    possible = pa.Check.in_range(0, latest, name=IMPOSSIBLE)
     return pa.DataFrameSchema(
         {
             USER: pa.Column(nullable=False),
@@ -57,9 +59,9 @@ def schema_of(types: Iterable[str], *, latest: float | None) -> pa.DataFrameSche
 
 
 def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
-    """The rows that hold, and what was wrong with the others. Raises `DataError` where a column is missing, where the data
-    set is strict and any row is bad, and where no row holds."""
-    schema = schema_of(config.weights, latest=time.time() + A_DAY if raw.time_is_clock else None)
+    """The rows that hold, and what was wrong with the others. Raises `DataError` where a column is missing, where the
+    data set is strict and any row is bad, and where no row holds."""
+    schema = schema_of(config.weights, latest=time.time() + A_DAY if raw.time_is_clock else GREATEST_RANK)
     events, findings = _checked(raw.events, schema, raw.unparsable, config.name)
     test = raw.test
     if test is not None:
@@ -140,7 +142,8 @@ def _sorted_rows(cases: pd.DataFrame) -> pd.Index:
 
 
 def _described(events: pd.DataFrame, index: pd.Index, row: int, reason: str) -> str:
-    user, item, when, what, _ = (events.at[row, column] for column in EVENT_COLUMNS)
+    values: dict[Any, Any] = events.loc[row].to_dict()
+    user, item, when, what = (values[column] for column in (USER, ITEM, TIME, TYPE))
     where = f"line {index[row]}: user {user}, item {item}"
     if reason.endswith(TIME):
         return f"{where}, {TIME} {when:.0f}" if pd.notna(when) else where

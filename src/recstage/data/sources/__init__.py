@@ -1,4 +1,4 @@
-"""Sources of raw data: one module a class of source, each with `read(config) -> RawData` and `files(config) -> paths`."""
+"""Sources of raw data: one module a class of source, each with `read(config)` and `files(config)`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from recstage.config import MovieLensSource, SourceConfig
 from recstage.data import download
 from recstage.data.schema import RawData
-from recstage.data.sources import events, movielens, ncf
+from recstage.data.sources import events, movielens, ncf, synthetic
 from recstage.errors import DataError
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -30,6 +30,7 @@ SOURCES = {
     "events": Source(events.read, events.files),
     "movielens": Source(movielens.read, movielens.files),
     "ncf": Source(ncf.read, ncf.files),
+    "synthetic": Source(synthetic.read, synthetic.files),
 }
 
 
@@ -44,8 +45,9 @@ def files(config: SourceConfig) -> list[Path]:
 
 
 def located(config: SourceConfig, downloads: Path) -> SourceConfig:
-    """The same source with real paths: `${NAME}` replaced from the environment, a named MovieLens release downloaded where
-    it has no path, or one whose variable is unset. Raises `DataError` on an unset variable and nothing to download."""
+    """The same source with real paths: `${NAME}` replaced from the environment, and a named MovieLens release
+    downloaded where it has no path, or one whose variable is unset. Raises `DataError` on an unset variable and no
+    release."""
     paths = {name: getattr(config, name) for name in ("path", "items_path") if getattr(config, name, None)}
     unset = {name: missing for name, path in paths.items() if (missing := _unset(path))}
     found: dict[str, Any] = {

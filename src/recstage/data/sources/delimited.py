@@ -103,7 +103,7 @@ def numbers(text: pd.Series) -> pd.Series:
 def without_unparsable(
     table: pd.DataFrame, parsed: Mapping[str, pd.Series]
 ) -> tuple[pd.DataFrame, dict[str, pd.Series], Unparsable]:
-    """Rows of `table` and of its columns as `parsed`, without those where there was something and nothing came of it."""
+    """`table` and its columns as `parsed`, without the rows where there was something and nothing came of it."""
     bad = pd.Series(False, table.index)
     first: list[str] = []
     for column, values in parsed.items():

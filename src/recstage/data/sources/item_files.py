@@ -26,16 +26,16 @@ ALSO_TEXT = ("director", "actors", "author", "tags", "keywords")
 """Columns whose words are worth as much as the text's own and are appended to it."""
 NO_GENRE = {"", "unknown", "(no genres listed)"}
 GENRES_OF_100K = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical Mystery "
-    "Romance Sci-Fi Thriller War Western"
-).split()
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
 
 
 def read_items(path: str | Path, *, id_column: str | None = None) -> pd.DataFrame:
     """Columns item_id and any of title, text, categories, available of a file about items.
 
-    `id_column` names the file's own column of ids where it is not one of the usual names. Raises `DataError` where the file
-    cannot be read or has no ids.
+    `id_column` names the file's own column of ids where it is not one of the usual names. Raises `DataError` where the
+    file cannot be read or has no ids.
     """
     place = Place(path)
     if place.path.is_dir() or place.is_archive:
@@ -95,7 +95,8 @@ def _first_of(table: pd.DataFrame, names: Sequence[str]) -> str | None:
 def _text_ids(ids: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(ids):
         ids = ids.astype("Int64")
-    return ids.astype("string").str.strip().replace("", pd.NA)
+    text = ids.astype("string").str.strip()
+    return text.mask(text.eq(""))
 
 
 def _words(value: object) -> str:

@@ -1,8 +1,9 @@
 """MovieLens in every official layout, from a folder or an archive.
 
-100K: `u.data` (tabs), `u.item` (bars, a flag a genre). 1M and 10M: `ratings.dat`, `movies.dat` (`::`). latest-small, 20M, 25M
-and 32M: `ratings.csv`, `movies.csv`. A rating is an interaction of type `rating` whose value is the stars. What the releases
-tell of the people (`u.user`, `users.dat`) is not read: no model uses a person's age, gender or address.
+100K: `u.data` (tabs), `u.item` (bars, a flag a genre). 1M and 10M: `ratings.dat`, `movies.dat` (`::`). latest-small,
+20M, 25M and 32M: `ratings.csv`, `movies.csv`. A rating is an interaction of type `rating` whose value is the stars.
+What the releases tell of the people (`u.user`, `users.dat`) is not read: no model uses a person's age, gender or
+address.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _ratings(content: bytes, where: str) -> tuple[pd.DataFrame, Unparsable]:
         frame, unparsable = read_delimited(content, where, separator="\t", names=COLUMNS, coded=[USER, ITEM])
     frame, parsed, more = without_unparsable(frame, {column: numbers(frame[column]) for column in (VALUE, TIME)})
     frame = frame.assign(**parsed)
-    frame[TYPE] = pd.Categorical.from_codes([0] * len(frame), ["rating"])  # type: ignore[arg-type]
+    frame[TYPE] = pd.Categorical(["rating"]).repeat(len(frame))
     return frame, unparsable + more
 
 

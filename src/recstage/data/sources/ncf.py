@@ -66,7 +66,7 @@ def _ratings(place: Place, name: str) -> tuple[pd.DataFrame, Unparsable]:
     )
     frame, parsed, more = without_unparsable(frame, {column: numbers(frame[column]) for column in (VALUE, TIME)})
     frame = frame.assign(**parsed)
-    frame[TYPE] = pd.Categorical.from_codes([0] * len(frame), ["rating"])  # type: ignore[arg-type]
+    frame[TYPE] = pd.Categorical(["rating"]).repeat(len(frame))
     return frame, unparsable + more
 
 

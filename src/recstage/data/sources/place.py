@@ -1,4 +1,4 @@
-"""Where raw files lie: a folder, a zip or tar archive, or one file, all read in the same way and never unpacked to disk."""
+"""Where raw files lie: a folder, a zip or tar archive, or one file, read in the same way and never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Place:
                 return tuple(sorted(member.name for member in tar.getmembers() if member.isfile()))
 
     def find(self, *wanted: str) -> str | None:
-        """The shallowest file whose last part is one of `wanted`, packed (.gz, .bz2, .xz) or not; None if there is none."""
+        """The shallowest file called one of `wanted`, packed (.gz, .bz2, .xz) or not; None if there is none."""
         matches = [name for name in self.names if unpacked(PurePosixPath(name).name) in wanted]
         return min(matches, key=lambda name: (name.count("/"), name), default=None)
 
@@ -127,7 +127,7 @@ def as_stream(content: bytes) -> io.BytesIO:
 
 @contextmanager
 def damaged_is_an_error(path: Path) -> Iterator[None]:
-    """Turns what the archive readers raise on truncated or foreign bytes, and what the disk refuses, into `DataError`."""
+    """Turns what readers raise on truncated or foreign bytes, and what the disk refuses, into `DataError`."""
     try:
         yield
     except DAMAGED as error:
