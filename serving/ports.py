@@ -31,6 +31,8 @@ class History:
     personal: bool = True
     categories: tuple[str, ...] = ()
     """Declared preferences: names of categories, strongest first."""
+    forgotten: bool = False
+    """This person was erased: what the model learnt of him must not be used, only what came since."""
 
 
 NO_HISTORY = History()
