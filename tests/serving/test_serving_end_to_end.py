@@ -1,0 +1,171 @@
+"""The service as a process of its own beside a real registry: promotion, rollback, broken versions, a registry away."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+
+from recstage import bundle
+from recstage.config import root
+from recstage.models.als import ALS
+from recstage.models.popularity import Popularity
+
+FOLLOWS_WITHIN_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:
+    """Wait for a condition; returns how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+class Running:
+    """A service process."""
+
+    def __init__(self, folder: Path, uri: str, *arguments: str) -> None:
+        self.log = folder / "service.log"
+        command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", str(folder / "serving")]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "OMP_NUM_THREADS": "1"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--database_url", "", *arguments], stderr=log, cwd=root(), env=environment
+            )
+        until(lambda: '"event":"listening"' in self.log.read_text() or self.process.poll() is not None)
+        self.url = self.log.read_text().split('"url":"')[1].split('"')[0]
+        self.client = httpx.Client(base_url=self.url, timeout=10)
+
+    def version(self) -> str | None:
+        try:
+            answer = self.client.get("/api/model")
+        except httpx.TransportError:  # bound, and not listening yet
+            return None
+        return answer.json().get("version")
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory, als: ALS, popularity: Popularity) -> tuple[Path, str]:
+    """A registry with versions 1 (ALS), 2 (popularity) and 3 (ALS, its file cut off), nothing staged; the folder and
+    the URI."""
+    folder = tmp_path_factory.mktemp("registry")
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client.create_registered_model("recommender")
+    for number, model in enumerate((als, popularity, als), start=1):
+        source = folder / "artifacts" / str(number)
+        bundle.save(model, source / "artifacts" / "bundle")
+        client.create_model_version("recommender", str(source), tags={"algorithm": model.name})
+    state = folder / "artifacts" / "3" / "artifacts" / "bundle" / "state.npz"
+    state.write_bytes(state.read_bytes()[:-7])
+    return folder, f"sqlite:///{folder}/mlflow.db"
+
+
+def promote(uri: str, version: int) -> None:
+    """What the MLflow UI does when somebody chooses a stage."""
+    with pytest.warns(FutureWarning):
+        MlflowClient(uri).transition_model_version_stage(
+            "recommender", str(version), "Production", archive_existing_versions=True
+        )
+
+
+@contextlib.contextmanager
+def load_on(url: str) -> Iterator[list[tuple[int, str | None]]]:
+    """Ask without pause in a thread; yields the statuses and versions so far."""
+    answers: list[tuple[int, str | None]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=10) as client:
+            while not stop.is_set():
+                try:
+                    answer = client.get("/api/recommendations", params={"user_id": "u7"})
+                    answers.append((answer.status_code, answer.json().get("model_version")))
+                except httpx.HTTPError as error:
+                    answers.append((0, str(error)))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_promotion_rollback_a_broken_version_and_a_registry_away(registered, tmp_path):
+    folder, uri = registered
+    service = Running(tmp_path, uri)
+    try:
+        assert service.client.get("/health/ready").status_code == 503
+        promote(uri, 1)
+        until(lambda: service.version() == "1")
+
+        with load_on(service.url) as answers:
+            for version in (2, 1):
+                promote(uri, version)
+                took = until(lambda wanted=str(version): service.version() == wanted)
+                assert took < FOLLOWS_WITHIN_SECONDS
+            time.sleep(0.3)
+        assert {status for status, _ in answers} == {200}
+        turns = [version for version, _ in itertools.groupby(version for _, version in answers)]
+        assert turns == ["1", "2", "1"]
+
+        promote(uri, 3)
+        until(lambda: "SHA-256" in " ".join(service.client.get("/health/ready").json()["degraded"]))
+        assert service.version() == "1"
+        assert service.client.get("/api/model").json()["staged_version"] == "3"
+    finally:
+        service.stop()
+
+    # the registry is gone, version 3 cannot be had, and a new process answers with what is on disk, at once
+    began = time.monotonic()
+    service = Running(tmp_path, f"sqlite:///{folder}/nowhere/that/exists/mlflow.db")
+    try:
+        until(lambda: service.version() == "1")
+        assert time.monotonic() - began < 10
+        assert service.client.get("/api/recommendations", params={"user_id": "u7"}).json()["method_used"] == "als"
+    finally:
+        service.stop()
+
+
+def test_an_open_address_without_a_key_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "serving", "--host", "0.0.0.0"], capture_output=True, text=True, cwd=root(), timeout=60
+    )
+    assert done.returncode == 2
+    assert "an unguarded service binds to loopback only" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "serving", "--port", port], capture_output=True, text=True, cwd=root(), timeout=60
+        )
+    assert done.returncode == 2
+    assert "the address cannot be bound" in done.stderr
+    assert "Traceback" not in done.stderr
