@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+from recstage.config import EvaluationConfig
+from recstage.errors import ConfigError
+from recstage.evaluation.segments import segments_of
+
+
+def test_users_are_cold_below_five_and_hot_from_twenty():
+    counts = np.array([0, 4, 5, 19, 20, 500])
+    assert segments_of(counts, EvaluationConfig()).tolist() == ["cold", "cold", "warm", "warm", "hot", "hot"]
+
+
+def test_thresholds_come_from_the_configuration():
+    assert segments_of(np.array([1, 2, 3]), EvaluationConfig(cold_below=2, hot_from=3)).tolist() == [
+        "cold",
+        "warm",
+        "hot",
+    ]
+
+
+def test_thresholds_that_overlap_are_refused():
+    with pytest.raises(ConfigError, match="cold_below = 9, hot_from = 4: hot users begin where cold ones have ended"):
+        segments_of(np.array([1]), EvaluationConfig(cold_below=9, hot_from=4))
