@@ -205,11 +205,14 @@ def lock(name: str) -> Iterator[None]:
 
 
 def _lock_file(uri: str, name: str) -> Path:
-    key = hashlib.sha256(f"{uri}\n{name}".encode()).hexdigest()[:16]
-    if uri.startswith("sqlite:///"):
-        database = Path(uri.removeprefix("sqlite:///"))
-        return database.with_name(f"{database.name}.{key}.lock")
-    return Path(tempfile.gettempdir()) / f"recstage-registry-{key}.lock"
+    if uri.startswith("sqlite:///"):  # beside the database, however its path is spelt
+        database = Path(uri.removeprefix("sqlite:///")).resolve()
+        return database.with_name(f"{database.name}.{_short(name)}.lock")
+    return Path(tempfile.gettempdir()) / f"recstage-registry-{_short(f'{uri} {name}')}.lock"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""A registry that is locked, read-only, broken or out of reach ends in one clear line."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from filelock import FileLock
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from recstage import registry
+from recstage.errors import StoreError
+from recstage.registry import store
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Let the database refuse every write with these words."""
+    listeners = []
+
+    def begin(words: str) -> None:
+        def refusing(_connection, _cursor, statement, *_):
+            if statement.startswith(("UPDATE", "INSERT", "DELETE")):
+                raise sqlite3.OperationalError(words)
+
+        event.listen(Engine, "before_cursor_execute", refusing)
+        listeners.append(refusing)
+
+    yield begin
+    for one in listeners:
+        event.remove(Engine, "before_cursor_execute", one)
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ("database is locked", "the database is locked by another process"),
+        ("database or disk is full", "the disk is full"),
+        ("attempt to write a readonly database", "the database is read-only"),
+    ],
+)
+def test_a_database_that_refuses_is_one_clear_line(desk, refuse, capfd, words, rule):
+    desk.add()
+    refuse(words)
+    with pytest.raises(StoreError, match=rf"sqlite:///.*mlflow\.db: {rule}"):
+        registry.move("recommender", 1, how="promote", by="ada")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_after_a_refusal_everything_goes_on(desk, refuse):
+    desk.add()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "stage", lambda *_: (_ for _ in ()).throw(StoreError("x", rule="locked", fix="wait")))
+        with pytest.raises(StoreError):
+            registry.move("recommender", 1, how="promote", by="ada")
+    registry.move("recommender", 1, how="promote", by="ada")
+    assert desk.staged == [1]
+
+
+def test_a_server_that_does_not_answer_is_one_clear_line(desk, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9: the MLflow server does not answer"):
+        registry.reconcile()
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(desk, monkeypatch, tmp_path):
+    (tmp_path / "text.db").write_text("not a database, but long enough to be looked at as one\n" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'text.db'}")
+    with pytest.raises(StoreError, match="the file is not a database"):
+        registry.reconcile()
+
+
+def test_a_change_that_another_process_holds_up_is_one_clear_line(desk, monkeypatch):
+    desk.add()
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.05)
+    with store.lock("recommender"):
+        path = next(desk.folder.glob("mlflow.db.*.lock"))
+    with FileLock(path), pytest.raises(StoreError, match="'recommender': another process has been changing it"):
+        registry.move("recommender", 1, how="promote", by="ada")
+
+
+def test_the_lock_does_not_depend_on_how_the_database_is_spelt(tmp_path):
+    (tmp_path / "sub").mkdir()
+    spelt = [f"sqlite:///{tmp_path}/mlflow.db", f"sqlite:///{tmp_path}/sub/../mlflow.db"]
+    assert len({store._lock_file(uri, "recommender") for uri in spelt}) == 1
+    assert store._lock_file(spelt[0], "recommender") != store._lock_file(spelt[0], "item-classifier")

@@ -1,0 +1,100 @@
+"""Versions made from runs, found, fetched."""
+
+from __future__ import annotations
+
+import pytest
+from mlflow.entities import Metric
+
+from recstage import registry
+from recstage.errors import RegistryError
+
+
+def test_a_registered_version_carries_what_its_run_says(desk):
+    run_id = desk.train("knn", data="ml-100k", split="temporal", fingerprint="abc", metrics={"ndcg_at_10": 0.123456789})
+    version = registry.register(run_id)
+    assert (version.name, version.number, version.run_id, version.stage) == ("recommender", 1, run_id, "None")
+    assert version.algorithm == "knn"
+    assert version.group == ("ml-100k", "temporal", "abc")
+    assert version.tags["ndcg_at_10"] == "0.123457"
+    assert version.tags["bundle_bytes"] == "1.5e+06"
+
+
+def test_run_id_runs_uri_and_model_uri_name_the_same_model_which_is_registered_once(desk, capfd):
+    run_id = desk.train()
+    first = registry.register(run_id)
+    assert registry.register(f"runs:/{run_id}/model") == first
+    assert registry.register(first.tags["model_uri"]) == first
+    assert len(registry.versions()) == 1
+    assert registry.register(run_id, "recommender-reverse").number == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_versions_are_listed_newest_first(desk):
+    for algorithm in ("als", "knn", "ncf"):
+        desk.register(algorithm)
+    assert [(one.number, one.algorithm) for one in registry.versions()] == [(3, "ncf"), (2, "knn"), (1, "als")]
+
+
+@pytest.mark.parametrize("given", [7, "7", "seven"])
+def test_a_version_that_does_not_exist_is_refused_with_those_that_do(desk, given):
+    desk.add()
+    desk.add()
+    with pytest.raises(RegistryError, match=rf"version {given} of recommender: there is no such version\. Valid.*1, 2"):
+        registry.version_of("recommender", given)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("0" * 32, "there is no such run"),
+        ("not a run", "there is no such run"),
+        ("runs:/" + "0" * 32 + "/model", "there is no such run"),
+        ("models:/m-" + "0" * 32, "there is no such logged model"),
+    ],
+)
+def test_what_names_no_model_is_refused(desk, given, rule):
+    with pytest.raises(RegistryError, match=rf"'{given}': {rule}\. Give the id of a training run"):
+        registry.register(given)
+
+
+def test_a_run_without_a_model_is_refused(desk):
+    run_id = desk.train(model=False)
+    with pytest.raises(RegistryError, match="the run has logged no model named 'model'"):
+        registry.register(run_id)
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_a_run_that_did_not_finish_is_refused(desk, status):
+    run_id = desk.train(status=status)
+    with pytest.raises(RegistryError, match=f"run {run_id}: a run that ended {status} has no model to register"):
+        registry.register(run_id)
+
+
+def test_a_run_of_something_else_is_refused(desk):
+    run_id = desk.train()
+    desk.client.delete_tag(run_id, "fingerprint")
+    with pytest.raises(
+        RegistryError, match="a training run has the tags model, data, split, fingerprint, this one lac"
+    ):
+        registry.register(run_id)
+
+
+def test_a_run_may_register_itself_before_it_ends(desk):
+    run_id = desk.train(status="RUNNING")
+    desk.client.log_batch(run_id, metrics=[Metric("ndcg_at_10", 0.5, 0, 0)])
+    assert registry.register(run_id).tags["ndcg_at_10"] == "0.5"
+
+
+def test_a_bundle_is_fetched_in_place_or_as_a_copy(desk, tmp_path):
+    version = registry.version_of("recommender", desk.register())
+    assert (registry.fetch(version) / "manifest.json").is_file()
+    copy = registry.fetch(version, tmp_path / "copies")
+    assert (copy / "manifest.json").is_file()
+    assert copy.is_relative_to(tmp_path / "copies")
+
+
+def test_a_bundle_whose_artifacts_are_gone_is_refused(desk, tmp_path):
+    version = registry.version_of("recommender", desk.register())
+    (tmp_path / "mlruns").rename(tmp_path / "moved")
+    with pytest.raises(RegistryError, match=r"version 1 of recommender \(als\): its bundle cannot be fetched"):
+        registry.fetch(version)
