@@ -30,6 +30,8 @@ import yaml
 from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Experiment, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
@@ -242,10 +244,7 @@ def log_dataset(run_id: str, dataset: Dataset) -> None:
         "validation": len(split.validation),
         "test": len(split.test),
     }
-    frame = pd.DataFrame([profile])
-    described = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-        frame, name=dataset.name, digest=dataset.fingerprint[:36], source=str(root() / "data")
-    )
+    described = MetaDataset(CodeDatasetSource({"prepared-by": "recstage"}), dataset.name, dataset.fingerprint)
     mlflow.log_input(described, context="training", tags={key: str(value) for key, value in profile.items()})
     client.log_dict(run_id, {**profile, "fingerprint": dataset.fingerprint, "report": dataset.report}, "dataset.json")
     for key, value in dataset_tags(dataset).items():

@@ -77,6 +77,8 @@ class Recommender(ABC):
     Params: ClassVar[type[ModelParams]]
     folds_in: ClassVar[bool] = False
     """Whether `score` serves a user whose `index` is -1 from his history alone."""
+    reverse: ClassVar[bool] = False
+    """Whether it ranks users for items: it is then trained on transposed interactions."""
     minimum_positives: ClassVar[int] = 1
     """Fewest positive interactions that training needs."""
 

@@ -88,8 +88,9 @@ def settings_from(
         "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
         **(overrides or {}),
     }
-    settings = resolve(schema, defaults, arguments, program=f"train {model}")
-    return settings.model_copy(update={"model": ModelConfig(**settings.model.model_dump())})
+    found = resolve(schema, defaults, arguments, program=f"train {model}")
+    values = {name: getattr(found, name) for name in TrainSettings.model_fields}
+    return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})
 
 
 def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:

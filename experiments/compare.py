@@ -1,0 +1,9 @@
+"""Compare all versions and the current Production, as a table, HTML and CSV."""
+
+import sys
+
+from recstage.entry import main
+from recstage.steps import compare
+
+if __name__ == "__main__":
+    sys.exit(main(lambda arguments: compare.run(compare.settings_from(arguments))))

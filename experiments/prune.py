@@ -1,0 +1,9 @@
+"""Delete old versions: all but the last of each algorithm, never Production or its predecessor."""
+
+import sys
+
+from recstage.entry import main
+from recstage.steps import prune
+
+if __name__ == "__main__":
+    sys.exit(main(lambda arguments: prune.run(prune.settings_from(arguments))))

@@ -1,0 +1,72 @@
+"""Make a data set ready, and say what it holds: the first step of the main job, so that the others read the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recstage import tracking
+from recstage.config import DataConfig, Settings, resolve
+from recstage.data import dataset
+from recstage.entry import named
+
+
+class PrepareSettings(Settings):
+    """The data set to prepare."""
+
+    data: DataConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a data set holds once it is clean and cut. `dropped` counts bad rows by reason, `left_out` what belongs to
+    no part of the split."""
+
+    data: str
+    fingerprint: str
+    split: str
+    rows: int
+    dropped: dict[str, int]
+    users: int
+    items: int
+    pairs: int
+    train: int
+    validation: int
+    test: int
+    left_out: dict[str, int]
+    seconds: float
+
+
+def settings_from(arguments: Sequence[str] = ()) -> PrepareSettings:
+    """`--data NAME` and any setting of it. Raises `ConfigError` on a wrong name."""
+    names, rest = named(arguments, data="synthetic")
+    return resolve(PrepareSettings, {"data": dataset.config_of(names["data"])}, rest, program="prepare")
+
+
+def run(settings: PrepareSettings) -> Prepared:
+    """`prepare`, logged as a run of its own."""
+    with tracking.run(f"prepare {settings.data.name}", tags={"stage-of-work": "prepare"}) as active:
+        tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
+        done = prepare(settings.data)
+        tracking.log_dataset(active.info.run_id, dataset.load(settings.data))
+        tracking.log_metrics(active.info.run_id, {"seconds": done.seconds})
+    return done
+
+
+def prepare(data: DataConfig) -> Prepared:
+    """Read, check, weigh, split and cache; at once where the cache has it. Raises `DataError`, `TooLittleData`,
+    `StoreError`."""
+    began = time.perf_counter()
+    ready = dataset.load(data)
+    report = ready.report
+    return Prepared(
+        data=ready.name,
+        fingerprint=ready.fingerprint,
+        split=ready.split.method,
+        seconds=round(time.perf_counter() - began, 3),
+        **{
+            name: report[name]
+            for name in ("rows", "dropped", "users", "items", "pairs", "train", "validation", "test", "left_out")
+        },
+    )
