@@ -1,0 +1,136 @@
+"""The look of every plot: a title that names what is shown, a quiet line below it that says how to read it, no frame,
+colours that the colour-blind can tell apart. All by objects: nothing global is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
+
+INK, QUIET, FAINT = "#22262b", "#6b7280", "#e3e6ea"
+BLUE, ORANGE, GREEN, ROSE, VIOLET, SKY = "#2f6db2", "#d97a1e", "#2c8f6a", "#b8476b", "#7a67b3", "#9dbfe0"
+COLOURS = (BLUE, ORANGE, GREEN, ROSE, VIOLET, QUIET)
+DPI = 144
+PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.0
+SINGLE_WIDTH, SINGLE_HEIGHT = 7.2, 4.2
+SPELLED = {"ndcg": "NDCG", "map": "MAP", "mrr": "MRR", "gini": "Gini"}
+UNITS = {"novelty": "bits", "diversity": "1 − mean cosine", "coverage": "share of items"}
+
+
+def label(name: str, *, unit: bool = False) -> str:
+    """A logged name as people write it: ndcg_at_10 as NDCG@10, sampled_hit_rate_at_5 as Sampled hit rate@5."""
+    plain, _, k = name.partition("_at_")
+    text = " ".join(SPELLED.get(word, word) for word in plain.split("_"))
+    text = text[:1].upper() + text[1:] + (f"@{k}" if k else "")
+    return f"{text}, {UNITS[plain]}" if unit and plain in UNITS else text
+
+
+def panels(
+    title: str, told: str, n: int, *, columns: int = 3, width: float | None = None, height: float | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels in rows of at most `columns`, of `width` x `height` inches each, under its title."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    wide = (width or (SINGLE_WIDTH if n == 1 else PANEL_WIDTH)) * columns
+    high = (height or (SINGLE_HEIGHT if n == 1 else PANEL_HEIGHT)) * rows
+    figure = Figure(figsize=(max(wide, 5.5), high + 0.8), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.subfigures(2, 1, height_ratios=[0.8, high])
+    grid[0].text(0.012, 0.86, title, fontsize=14, fontweight="bold", color=INK, va="top")
+    grid[0].text(0.012, 0.34, told, fontsize=9.5, color=QUIET, va="top")
+    axes = grid[1].subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axis in axes[n:]:
+        axis.remove()
+    for axis in axes[:n]:
+        _quieten(axis)
+    return figure, axes[:n]
+
+
+def heading(axis: Axes, text: str) -> None:
+    """The title of one panel."""
+    axis.set_title(text, loc="left", fontsize=10.5, color=INK, pad=8)
+
+
+def legend(axis: Axes, where: str = "best") -> None:
+    """A legend without a frame."""
+    axis.legend(loc=where, frameon=False, fontsize=9, labelcolor=INK, handlelength=1.6)
+
+
+def sideways(axis: Axes) -> None:
+    """For horizontal bars: the grid stands upright, and names need no ticks."""
+    axis.grid(False)
+    axis.grid(axis="x", color=FAINT, linewidth=0.8)
+    axis.tick_params(axis="y", length=0, labelcolor=INK)
+    axis.spines["bottom"].set_visible(False)
+    axis.spines["left"].set_visible(True)
+    axis.spines["left"].set_color(QUIET)
+
+
+def bars(axis: Axes, values: Mapping[str, float], top: int, *, percent: bool = False, colour: str = BLUE) -> None:
+    """The `top` greatest values as horizontal bars, greatest first, each with its number."""
+    chosen = sorted(values.items(), key=lambda pair: pair[1], reverse=True)[:top]
+    names, lengths = [name for name, _ in chosen], np.array([value for _, value in chosen], dtype=float)
+    places = np.arange(len(names))[::-1]
+    axis.barh(places, lengths, height=0.66, color=colour)
+    for place, length in zip(places, lengths, strict=True):
+        text = f"{100 * length:.1f} %" if percent else f"{length:.3g}"
+        beside(axis, text, (length, place))
+    axis.set_yticks(places, names)
+    axis.set_ylim(-0.6, len(names) - 0.4)
+    axis.set_xlim(0, 1.18 * (lengths.max(initial=0) or 1))
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    if percent:
+        axis.xaxis.set_major_formatter(PercentFormatter(1))
+    sideways(axis)
+
+
+def beside(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = False) -> None:
+    """A number to the right of a bar's end."""
+    axis.annotate(
+        text,
+        point,
+        (5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=INK,
+        fontweight="bold" if bold else "normal",
+    )
+
+
+def height_of(n_bars: int) -> float:
+    """Inches that so many horizontal bars want."""
+    return 0.9 + 0.27 * max(n_bars, 3)
+
+
+def mean_line(axis: Axes, values: ArrayLike) -> None:
+    """An upright line at the mean of what a histogram shows, with its number."""
+    mean = float(np.mean(values))
+    axis.axvline(mean, color=ORANGE, linewidth=1.6)
+    axis.annotate(
+        f"mean {mean:.2f}",
+        (mean, 1),
+        (5, -4),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        fontsize=9,
+        color=INK,
+    )
+
+
+def _quieten(axis: Axes) -> None:
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.spines["bottom"].set_color(QUIET)
+    axis.tick_params(colors=QUIET, labelsize=9, length=3)
+    axis.tick_params(axis="y", length=0)
+    axis.xaxis.label.set(color=QUIET, fontsize=9.5)
+    axis.yaxis.label.set(color=QUIET, fontsize=9.5)
+    axis.grid(axis="y", color=FAINT, linewidth=0.8)
+    axis.set_axisbelow(True)
