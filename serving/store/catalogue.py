@@ -146,7 +146,7 @@ class IngestItems(Task[tuple[int, int]]):
         for some in in_parts(before):
             connection.execute(delete(ItemCategory).where(ItemCategory.item_id.in_(some)))
         _put_categories(connection, {item.item_id: item.categories for item in self.items.values()})
-        after = {item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()}
+        after: dict[str, Served] = {item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()}
         _announce(connection, before, after, now)
         return len(after) - len(before), len(before)
 

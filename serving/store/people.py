@@ -139,8 +139,8 @@ class Erased:
 
 
 class Erase(Task[Erased]):
-    """Remove everything of a person, and remember by a digest that nothing from before may come back: neither late events
-    nor what older models learnt. Erasing a stranger does the latter."""
+    """Remove everything of a person, and remember by a digest that nothing from before may come back: neither late
+    events nor what older models learnt. Erasing a stranger does the latter."""
 
     name = "erase"
     leaves_traces = True

@@ -134,7 +134,7 @@ class Writer:
             group, ending = self._next_group()
             spare = self._spare(ending)
             if spare is not None:
-                group.append((spare, Future()))
+                group.insert(0, (spare, Future()))
             if group:
                 self._write(group, spare)
             elif ending:

@@ -1,0 +1,133 @@
+"""What was shown: queued by the answering side, stored in batches when there is time, dropped and counted when not."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, select
+
+from serving.ports import Shown
+from serving.store.bulk import BulkInsert
+from serving.store.events import RefusedPeople, add_items, add_users, in_parts, now_ms
+from serving.store.tables import RecommendationImpression
+from serving.store.writing import Task
+
+_LISTS_AT_ONCE = 200  # of one transaction: acknowledged events share it and must not wait long
+Count = Callable[[str, int], None]
+"""Called with `kept` or `dropped` and a number of lists."""
+
+
+class Impressions:
+    """`ShownSink`, and the backlog of the writer. Holds at most `most` lists."""
+
+    def __init__(self, wake: Callable[[], None], count: Count, *, most: int = 5_000) -> None:
+        self._wake, self._count, self._most = wake, count, most
+        self._waiting: OrderedDict[str, Shown] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def record(self, shown: Shown) -> None:
+        """Queue a list. Never blocks on the database and never raises."""
+        with self._lock:
+            full = len(self._waiting) >= self._most
+            if not full:
+                self._waiting.setdefault(shown.request_id, shown)
+        if full:
+            self._count("dropped", 1)
+        else:
+            self._wake()
+
+    def take(self) -> WriteImpressions | None:
+        """The oldest lists."""
+        with self._lock:
+            some = [self._waiting.popitem(last=False)[1] for _ in range(min(_LISTS_AT_ONCE, len(self._waiting)))]
+        return WriteImpressions(some, self._count) if some else None
+
+    def failed(self, task: WriteImpressions) -> None:
+        """The database refused: try these again unless newer ones fill the queue."""
+        with self._lock:
+            room = max(0, self._most - len(self._waiting))
+            kept = task.lists[len(task.lists) - room :] if room < len(task.lists) else task.lists
+            for shown in reversed(kept):
+                self._waiting[shown.request_id] = shown
+                self._waiting.move_to_end(shown.request_id, last=False)
+        if len(kept) < len(task.lists):
+            self._count("dropped", len(task.lists) - len(kept))
+
+    def waiting(self, request_id: str) -> Shown | None:
+        """One list that waits, to be stored at once; it is passed over when its turn comes."""
+        with self._lock:
+            return self._waiting.get(request_id)
+
+    def forget(self, user_id: str) -> int:
+        """Take out everything of one person."""
+        with self._lock:
+            his = [request_id for request_id, shown in self._waiting.items() if shown.user_id == user_id]
+            for request_id in his:
+                del self._waiting[request_id]
+        return len(his)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+
+class WriteImpressions(Task[None]):
+    """Store lists, a row an item. Lists of people who opted out or were erased since are left out, and those whose
+    request is stored already (a caller that sends one X-Request-ID twice)."""
+
+    name = "impressions"
+
+    def __init__(self, lists: Sequence[Shown], count: Count) -> None:
+        self.lists, self._count = list(lists), count
+
+    def run(self, connection: Connection) -> None:
+        people = {shown.user_id for shown in self.lists}
+        refused = RefusedPeople.among(connection, people)
+        stored = _stored(connection, {shown.request_id for shown in self.lists})
+        kept = [
+            shown
+            for shown in self.lists
+            if shown.request_id not in stored and not refused.refuses(shown.user_id, shown.timestamp * 1000)
+        ]
+        now = now_ms()
+        add_users(connection, {shown.user_id for shown in kept}, now, refused.erased)
+        add_items(connection, {item_id for shown in kept for item_id in shown.item_ids}, now)
+        _INSERT(connection, [row for shown in kept for row in _rows(shown)])
+        self._count("kept", len(kept))
+
+
+def _rows(shown: Shown) -> list[tuple]:
+    return [
+        (
+            shown.request_id,
+            rank,
+            shown.user_id,
+            item_id,
+            score if math.isfinite(score) else 0.0,
+            propensity,
+            shown.method,
+            shown.model_version,
+            shown.timestamp * 1000,
+        )
+        for rank, (item_id, score, propensity) in enumerate(
+            zip(shown.item_ids, shown.scores, shown.propensities, strict=True), start=1
+        )
+    ]
+
+
+def _stored(connection: Connection, request_ids: set[str]) -> set[str]:
+    found: set[str] = set()
+    for some in in_parts(request_ids):
+        statement = select(RecommendationImpression.request_id).where(
+            RecommendationImpression.request_id.in_(some), RecommendationImpression.rank == 1
+        )
+        found.update(connection.execute(statement).scalars())
+    return found
+
+
+_INSERT = BulkInsert(
+    RecommendationImpression,
+    ("request_id", "rank", "user_id", "item_id", "score", "propensity", "method", "model_version", "shown_at"),
+)

@@ -1,0 +1,126 @@
+"""The database as the service uses it: one `Store` a process, opened when the application starts."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from sqlalchemy.engine import URL
+
+from recstage import config
+from recstage.config import DataConfig
+from recstage.errors import StoreError
+from serving.metrics import Metrics
+from serving.ports import Health, Hidden, Item, Ports
+from serving.settings import ServingSettings
+from serving.store import schema
+from serving.store.catalogue import Withheld, known_item
+from serving.store.connection import open_engine, parse_url, sqlite_path
+from serving.store.histories import Histories, Weighting
+from serving.store.impressions import Impressions
+from serving.store.lineage import IndexedLineage, Lineage, by_process
+from serving.store.people import People
+from serving.store.precomputed import PrecomputedLists
+from serving.store.reading import Reader
+from serving.store.statistics import Everything, ItemCounting
+from serving.store.writing import Writer
+
+log = logging.getLogger("serving.store")
+DATA = "service"
+"""The data set in conf/data whose weights live events get: the one that retraining reads."""
+
+
+class Store:
+    """Reads and writes of one process."""
+
+    def __init__(
+        self, url: URL, data: DataConfig, settings: ServingSettings, metrics: Metrics, *, busy_timeout: float = 2.0
+    ) -> None:
+        self.url = url
+        self.fast = sqlite_path(url) is not None
+        self.metrics = metrics
+        weighting = Weighting.of(data)
+        self.reader = Reader(url, observe=self._observed, slow_seconds=settings.slow_query_ms / 1000)
+        self.writer = Writer(url, busy_timeout=busy_timeout, observe=self._observed)
+        self.impressions = Impressions(self.writer.wake, self._count_impressions)
+        self.writer.attach(self.impressions)
+        self.histories = Histories(self.reader, weighting, limit=settings.history_limit, fast=self.fast)
+        self.withheld = Withheld(self.reader)
+        self.people = People(self.reader, fast=self.fast)
+        self.precomputed = PrecomputedLists(self.reader, self.withheld, fast=self.fast)
+        self.item_counting = ItemCounting(self.reader, weighting)
+        self._whole = open_engine(url, pooled=False, statements=False)
+        self.everything = Everything(self._whole, data, self._observed)
+        index = by_process(url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_name])
+        self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
+        self._slow_seconds = settings.slow_query_ms / 1000
+
+    @classmethod
+    def open(cls, settings: ServingSettings, metrics: Metrics) -> Store:
+        """The database of the settings. A SQLite file that is missing is made; an older schema is refused, for only
+        `python -m serving.database upgrade` backs up before it changes anything. A database that is away is waited
+        for. Raises `ConfigError` on a URL that is none and `StoreOutOfStep` on another revision."""
+        url = parse_url(settings.database_url)
+        path = sqlite_path(url)
+        if path is not None and not path.exists():
+            schema.upgrade(url)
+        data = config.check(DataConfig, config.named_yaml("data", DATA), f"conf/data/{DATA}.yaml")
+        store = cls(url, data, settings, metrics)
+        try:
+            schema.check(store._whole)
+        except schema.StoreOutOfStep:
+            store.close()
+            raise
+        except StoreError as error:
+            log.warning("the database is away", extra={"event": "database-away", "error": str(error)})
+        return store
+
+    def ports(self) -> Ports:
+        """What the answering side asks of it."""
+        return Ports(
+            histories=self.histories,
+            items=_Items(self),
+            own_data=self.everything,
+            shown=self.impressions,
+            precomputed=self.precomputed,
+            people=self.people,
+            vitals=self,
+            closing=(self,),
+        )
+
+    def health(self) -> Health:
+        """Whether the database answers."""
+        try:
+            self.withheld.hidden()
+        except StoreError:
+            return "away"
+        return "ready"
+
+    def close(self) -> None:
+        """Write what waits, then close everything."""
+        self.writer.close()
+        self.reader.close()
+        self._whole.dispose()
+
+    def _observed(self, name: str, seconds: float) -> None:
+        self.metrics.queries.labels(name).observe(seconds)
+        if seconds > self._slow_seconds and name != "snapshot":
+            self.metrics.slow_queries.labels(name).inc()
+
+    def _count_impressions(self, outcome: str, number: int) -> None:
+        self.metrics.impressions.labels(outcome).inc(number)
+
+
+class _Items:
+    """`ItemSource` on the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.fast = store.fast
+        self._withheld = store.withheld
+        self._item = partial(known_item, store.reader)
+
+    def hidden(self) -> Hidden:
+        return self._withheld.hidden()
+
+    def item(self, item_id: str) -> Item | None:
+        return self._item(item_id)
