@@ -28,11 +28,10 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 test: setup ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-check: setup ## static checks: ruff, types, the arrows between rooms
+check: setup ## static checks: ruff and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
 
 ui: setup ## the MLflow UI on this repository's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port $(UI_PORT)
