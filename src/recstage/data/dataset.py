@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from recstage.data.detection import config_of
 from recstage.data.interactions import IdMap
 from recstage.data.prepared import Dataset
 from recstage.data.schema import ITEM, USER
+from recstage.data.sources.place import damaged_is_an_error
 from recstage.data.split import cut
 from recstage.errors import TooLittleData
 
@@ -24,6 +26,8 @@ FORMAT = 1
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
 WHOLE = 1 << 30  # files up to so many bytes are hashed whole, larger ones by samples
 SAMPLES = 256
+
+log = logging.getLogger(__name__)
 
 
 def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
@@ -44,6 +48,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         if found is not None:
             return found
         made = prepare(config, fingerprint)
+        _say_what_was_dropped(made)
         kept.write(made)
     return made
 
@@ -51,24 +56,24 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
 def prepare(config: DataConfig, fingerprint: str) -> Dataset:
     """Everything from the raw files to the split, without the cache. The source must be located."""
     raw, findings = validation.clean(sources.read(config.source), config)
-    log = weights.to_log(raw, config)
-    _check_minimum(config, pairs=len(log.first), users=len(log.users), items=len(log.items))
-    catalogue = Catalogue.empty(log.items) if raw.items is None else Catalogue.from_frame(raw.items, log.items)
+    events = weights.to_log(raw, config)
+    _check_minimum(config, pairs=len(events.first), users=len(events.users), items=len(events.items))
+    catalogue = Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)
     split = cut(
-        log,
+        events,
         config.split,
         rule=config.aggregate,
         time_is_clock=raw.time_is_clock,
-        given_negatives=None if raw.negatives is None else _candidates(raw.negatives, log.users, log.items),
+        given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
     )
     report = {
         "rows": findings.rows,
         "dropped": findings.dropped,
         "first_dropped": {reason: list(rows) for reason, rows in findings.first.items()},
-        "events": len(log),
-        "pairs": len(log.first),
-        "users": len(log.users),
-        "items": len(log.items),
+        "events": len(events),
+        "pairs": len(events.first),
+        "users": len(events.users),
+        "items": len(events.items),
         "items_described": int(sum(map(bool, catalogue.documents))),
         "train": len(split.train),
         "validation": len(split.validation),
@@ -84,18 +89,18 @@ def fingerprint_of(config: DataConfig) -> str:
     Where the files lie, what the data set is called and whether it is strict do not matter.
     """
     values = config.model_dump(mode="json", exclude={"name", "strict"})
-    for path in ("path", "items_path"):
-        values["source"].pop(path, None)
+    for place in ("path", "items_path", "release"):
+        values["source"].pop(place, None)
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
-    for file in sources.files(config.source):
-        digest.update(_content_of(file))
+    for content in sorted(_content_of(file) for file in sources.files(config.source)):
+        digest.update(content)
     return digest.hexdigest()[:16]
 
 
 def _content_of(file: Path) -> bytes:
     """The digest of a file: of all its bytes, or, above `WHOLE`, of its size and evenly spaced samples."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
+    with damaged_is_an_error(file), file.open("rb") as stream:
+        size = file.stat().st_size
         if size <= WHOLE:
             return hashlib.file_digest(stream, "sha256").digest()
         digest = hashlib.sha256(str(size).encode())
@@ -103,6 +108,12 @@ def _content_of(file: Path) -> bytes:
             stream.seek(int(start))
             digest.update(stream.read(1 << 20))
         return digest.digest()
+
+
+def _say_what_was_dropped(dataset: Dataset) -> None:
+    for reason, count in dataset.report["dropped"].items():
+        first = "; ".join(dataset.report["first_dropped"][reason])
+        log.warning("%s: dropped %d of %d rows: %s (%s)", dataset.name, count, dataset.report["rows"], reason, first)
 
 
 def _acceptable(found: Dataset | None, config: DataConfig) -> Dataset | None:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recstage.config import named_yaml, names_in, read_yaml
-from recstage.data.sources import events, movielens, ncf
+from recstage.data.sources import events, json_layout, movielens, ncf
 from recstage.data.sources.place import ARCHIVES, Place, unpacked
 from recstage.errors import DataError, valid_names
 
@@ -25,6 +25,9 @@ KNOWN_WEIGHTS: dict[str, Any] = {
     "dismiss": 0.0,
 }
 """For event files that nobody has written a YAML for: the usual types. A YAML says better what yours are worth."""
+
+
+ANY_TYPE: dict[str, Any] = {"weights": KNOWN_WEIGHTS, "negative_types": ["dismiss"]}
 
 
 def config_of(name_or_path: str) -> dict[str, Any]:
@@ -56,27 +59,34 @@ def name_of(path: Path) -> str:
 
 def layout_of(place: Place) -> dict[str, Any]:
     """Source, and split and weights where the layout decides them. Raises `DataError` where no layout fits."""
-    path = str(place.path)
-    if place.find(*movielens.LAYOUTS) and (place.path.is_dir() or place.is_archive):
-        return {"source": {"kind": "movielens", "path": path}}
+    a_file = place.path.is_file() and not place.is_archive
+    folder = str(place.path.parent if a_file else place.path)
+    if movielens.is_layout(place):
+        return {"source": {"kind": "movielens", "path": folder}}
     if any(unpacked(name).endswith(ncf.TRAIN) for name in place.names):
-        if place.path.is_file() and not place.is_archive:
-            path = str(place.path.parent)
-        return {"source": {"kind": "ncf", "path": path}, "split": {"method": "given"}}
-    jsons, tables = (
-        place.ending(".json"),
-        [name for name in place.ending(*events.FORMATS) if _file(name) not in ITEM_FILES],
-    )
+        return {"source": {"kind": "ncf", "path": folder}, "split": {"method": "given"}}
+    jsons = place.ending(".json")
+    tables = [name for name in place.names if a_file] or _tables(place)
+    if len(jsons) == 1 and len(tables) in (0, int(a_file)):
+        return _json(place.on_disk(jsons[0]))
     if len(tables) == 1:
         return _events(place, tables[0])
-    if len(jsons) == 1 and not tables:
-        return {"source": {"kind": "json", "path": str(place.on_disk(jsons[0]))}, "split": {"method": "given"}}
     raise DataError(
-        path,
+        str(place.path),
         rule="holds no layout that is known: MovieLens, the NCF authors' files, JSON, or one table of events "
         f"({', '.join(events.FORMATS)})" + (f"; it has {len(tables)} tables" if tables else ""),
         fix="Give one file, or write a YAML that says how to read it",
     )
+
+
+def _tables(place: Place) -> list[str]:
+    tables = [name for name in place.ending(*events.FORMATS) if _file(name) not in ITEM_FILES]
+    return tables if len(tables) < 2 else [name for name in tables if events.is_table(place, name)]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    method = {"split": {"method": "given"}} if json_layout.brings_test(Place(file)) else {}
+    return {"source": {"kind": "json", "path": str(file)}, **ANY_TYPE, **method}
 
 
 def _events(place: Place, table: str) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def _events(place: Place, table: str) -> dict[str, Any]:
     described = place.find(*ITEM_FILES)
     if described is not None and not place.is_archive:
         source["items_path"] = str(place.on_disk(described))
-    return {"source": source, "weights": KNOWN_WEIGHTS, "negative_types": ["dismiss"]}
+    return {"source": source, **ANY_TYPE}
 
 
 def _file(name: str) -> str:

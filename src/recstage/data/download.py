@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from pathlib import Path
 
 import httpx
 from filelock import FileLock
 from tqdm import tqdm
 
-from recstage.errors import DataError
+from recstage.errors import DataError, StoreError
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 ARCHIVES = {
@@ -31,22 +32,28 @@ PUBLISHED_MD5 = {
 read."""
 CHUNK = 1 << 16
 ATTEMPTS = 4
+PAUSE = 1.0  # seconds before the second attempt, twice that before the third
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 def release(name: str, folder: Path, *, base: str = GROUPLENS) -> Path:
     """The archive of a MovieLens release in `folder`, downloaded unless it is there.
 
-    Raises `DataError` where it cannot be had or is not what GroupLens published.
+    Raises `DataError` where it cannot be had or is not what GroupLens published, `StoreError` where the disk refuses.
     """
     archive = folder / ARCHIVES[name]
     if archive.exists():
         return archive
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{archive.name}.lock"):
-        if not archive.exists():
-            url = f"{base}/{archive.name}"
-            fetch(url, archive, md5=PUBLISHED_MD5.get(name) or published_md5(f"{url}.md5"))
+    url = f"{base}/{archive.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{archive.name}.lock"):
+            if not archive.exists():
+                fetch(url, archive, md5=PUBLISHED_MD5.get(name) or published_md5(f"{url}.md5"))
+    except OSError as error:
+        raise StoreError(
+            str(folder), rule=f"cannot be written ({error.strerror})", fix="Free space or mend its permissions"
+        ) from error
     return archive
 
 
@@ -94,11 +101,12 @@ def _gather(url: str, part: Path) -> None:
     """Appends what is missing of `url` to `part`, going on after broken connections."""
     failure: Exception | None = None
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
+                time.sleep(attempt * PAUSE)
                 _stream(client, url, part)
                 return
-            except httpx.HTTPStatusError as error:
+            except (httpx.HTTPStatusError, httpx.ConnectError) as error:
                 raise _unreachable(url, error) from error
             except httpx.HTTPError as error:
                 failure = error

@@ -248,6 +248,12 @@ class Interactions:
             np.concatenate([self.timestamp, other.timestamp]),
         )
 
+    def transposed(self) -> Interactions:
+        """The same rows with users and items in each other's place."""
+        return Interactions.from_arrays(
+            self.items, self.users, self.item_index, self.user_index, self.weight, self.timestamp
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """Columns user_id, item_id, weight, timestamp."""
         return pd.DataFrame(

@@ -44,6 +44,12 @@ class Split:
         """What the final model is fitted on."""
         return self.train.union(self.validation)
 
+    def transposed(self) -> Split:
+        """The same cut with users and items in each other's place, for models that find users for an item. The sampled
+        candidates, which are a user's, have no counterpart."""
+        train, validation, test = (part.transposed() for part in (self.train, self.validation, self.test))
+        return Split(self.method, train, validation, test, None, self.left_out)
+
 
 @dataclass(frozen=True)
 class Cuts:

@@ -15,7 +15,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from recstage.config import DataConfig
-from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, RawData, Unparsable
+from recstage.data.schema import EVENT_COLUMNS, HELD_OUT, ITEM, TIME, TYPE, USER, RawData, Unparsable
 from recstage.errors import DataError
 
 A_DAY = 86_400
@@ -61,7 +61,7 @@ def schema_of(types: Iterable[str], *, latest: float) -> pa.DataFrameSchema:
 def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     """The rows that hold, and what was wrong with the others. Raises `DataError` where a column is missing, where the
     data set is strict and any row is bad, and where no row holds."""
-    schema = schema_of(config.weights, latest=time.time() + A_DAY if raw.time_is_clock else GREATEST_RANK)
+    schema = schema_of((*config.weights, HELD_OUT), latest=time.time() + A_DAY if raw.time_is_clock else GREATEST_RANK)
     events, findings = _checked(raw.events, schema, raw.unparsable, config.name)
     test = raw.test
     if test is not None:

@@ -6,7 +6,7 @@ combine is said in `recstage.data.log.EventLog.aggregate`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recstage.config import DataConfig, ValueWeight
 from recstage.data.interactions import IdMap
 from recstage.data.log import EventLog
-from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData
+from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
 
 
 def weights_of(events: pd.DataFrame, weights: Mapping[str, float | ValueWeight]) -> NDArray[np.float32]:
@@ -25,7 +25,7 @@ def weights_of(events: pd.DataFrame, weights: Mapping[str, float | ValueWeight])
     value = events[VALUE].to_numpy(np.float64)
     out = np.zeros(len(events), np.float64)
     for code, name in enumerate(types.cat.categories):
-        rule, rows = weights[name], codes == code
+        rule, rows = 1.0 if name == HELD_OUT else weights[name], codes == code
         out[rows] = grown(value[rows], rule) if isinstance(rule, ValueWeight) else rule
     return out.astype(np.float32)
 
@@ -42,7 +42,7 @@ def to_log(raw: RawData, config: DataConfig) -> EventLog:
     events = raw.events if raw.test is None else pd.concat([_coded(raw.events), _coded(raw.test)])
     held_out = np.arange(len(events)) >= len(raw.events)
     users, user_index = sorted_ids(events[USER])
-    items, item_index = sorted_ids(events[ITEM])
+    items, item_index = sorted_ids(events[ITEM], also=raw.negatives[ITEM] if raw.negatives is not None else ())
     return EventLog.build(
         users,
         items,
@@ -55,10 +55,11 @@ def to_log(raw: RawData, config: DataConfig) -> EventLog:
     )
 
 
-def sorted_ids(column: pd.Series) -> tuple[IdMap, NDArray[np.int32]]:
-    """The ids of a column, sorted as text, and the index of each row's: int32[n]."""
+def sorted_ids(column: pd.Series, also: Iterable[str] = ()) -> tuple[IdMap, NDArray[np.int32]]:
+    """The ids of a column and those of `also`, sorted as text, and the index of each row's: int32[n]."""
     codes, ids = pd.factorize(column)
-    names = np.asarray(ids, dtype=object)
+    others = set(also).difference(ids)
+    names = np.array([*ids, *others], dtype=object)
     order = np.argsort(names)
     rank = np.empty(len(names), np.int32)
     rank[order] = np.arange(len(names), dtype=np.int32)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recstage.config import MovieLensSource, SourceConfig
+from recstage.config import MovieLensSource, ServiceSource, SourceConfig
 from recstage.data import download
 from recstage.data.schema import RawData
-from recstage.data.sources import events, movielens, ncf, synthetic
+from recstage.data.sources import events, json_layout, movielens, ncf, service, synthetic
 from recstage.errors import DataError
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -28,8 +28,10 @@ class Source:
 
 SOURCES = {
     "events": Source(events.read, events.files),
+    "json": Source(json_layout.read, json_layout.files),
     "movielens": Source(movielens.read, movielens.files),
     "ncf": Source(ncf.read, ncf.files),
+    "service": Source(service.read, service.files),
     "synthetic": Source(synthetic.read, synthetic.files),
 }
 
@@ -46,8 +48,10 @@ def files(config: SourceConfig) -> list[Path]:
 
 def located(config: SourceConfig, downloads: Path) -> SourceConfig:
     """The same source with real paths: `${NAME}` replaced from the environment, and a named MovieLens release
-    downloaded where it has no path, or one whose variable is unset. Raises `DataError` on an unset variable and no
-    release."""
+    downloaded where it has no path, or one whose variable is unset. A database comes with what it holds now. Raises
+    `DataError` on an unset variable and no release."""
+    if isinstance(config, ServiceSource):
+        return service.pinned(config)
     paths = {name: getattr(config, name) for name in ("path", "items_path") if getattr(config, name, None)}
     unset = {name: missing for name, path in paths.items() if (missing := _unset(path))}
     found: dict[str, Any] = {

@@ -62,10 +62,25 @@ def read(config: EventsSource) -> RawData:
     )
 
 
+def is_table(place: Place, name: str) -> bool:
+    """Whether the file has columns of user and item ids under any usual name."""
+    try:
+        if unpacked(name).lower().endswith(".parquet"):
+            names = _parquet_file(place, name).schema_arrow.names
+        else:
+            content = place.read(name)
+            names = header_of(content, separator_of(content, name))
+        return bool(mapped(names, EventsSource(path=""), name))
+    except DataError:
+        return False
+
+
 def _table_in(place: Place) -> str:
     if place.path.is_file() and not place.is_archive:
         return place.names[0]
     tables = place.ending(*FORMATS)
+    if len(tables) > 1:
+        tables = [name for name in tables if is_table(place, name)]
     if len(tables) != 1:
         raise DataError(
             str(place.path),
@@ -88,17 +103,28 @@ def _delimited(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFr
 
 def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
     where = place.label(name)
+    file = _parquet_file(place, name)
+    ours = mapped(file.schema_arrow.names, config, where)
     try:
-        file = pq.ParquetFile(io.BytesIO(place.read(name)) if place.is_archive else place.on_disk(name))
-        ours = mapped(file.schema_arrow.names, config, where)
         table = file.read(columns=list(ours.values()))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(where, rule=f"is no Parquet file, or damaged ({error})", fix="Get the file again") from error
+        raise _no_parquet(where, error) from error
     columns = {column: table[theirs] for column, theirs in ours.items()}
     for column in (USER, ITEM, TYPE):
         if column in columns and not pa.types.is_dictionary(columns[column].type):
             columns[column] = columns[column].cast(pa.string()).dictionary_encode()
     return pa.table(columns).to_pandas().set_axis(np.arange(1, len(table) + 1), axis="index"), Unparsable()
+
+
+def _parquet_file(place: Place, name: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(io.BytesIO(place.read(name)) if place.is_archive else place.on_disk(name))
+    except (pa.ArrowException, OSError) as error:
+        raise _no_parquet(place.label(name), error) from error
+
+
+def _no_parquet(where: str, error: Exception) -> DataError:
+    return DataError(where, rule=f"is no Parquet file, or damaged ({error})", fix="Get the file again")
 
 
 def mapped(names: list[str], config: EventsSource, where: str) -> dict[str, str]:

@@ -16,13 +16,21 @@ from recstage.config import MovieLensSource
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
 from recstage.data.sources.delimited import header_of, numbers, read_delimited, without_unparsable
 from recstage.data.sources.item_files import items_from, read_items
-from recstage.data.sources.place import Place
+from recstage.data.sources.place import Place, unpacked
 from recstage.errors import DataError
 
 LAYOUTS = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
 """The file of ratings and the file of movies of each layout."""
 COLUMNS = [USER, ITEM, VALUE, TIME]
 CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
+
+
+def is_layout(place: Place) -> bool:
+    """Whether the place holds one of the layouts, or is the ratings of one."""
+    found = place.find(*LAYOUTS)
+    return found is not None and (
+        not unpacked(found).endswith(".csv") or header_of(place.read(found), ",") == CSV_COLUMNS
+    )
 
 
 def files(config: MovieLensSource) -> list[Path]:

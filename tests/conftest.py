@@ -1,0 +1,46 @@
+"""Fixtures for every room: the shared data sets where they are, and small seeded ones everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recstage.config import DataConfig, SplitConfig, SyntheticSource
+from recstage.data.dataset import Dataset, prepare
+
+FEED_WEIGHTS = {"view": 0.1, "click": 0.3, "like": 0.7, "share": 1.0}
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets that RECSTAGE_SHARED_DATA names; skips where it is not set."""
+    named = os.environ.get("RECSTAGE_SHARED_DATA")
+    if not named:
+        pytest.skip("RECSTAGE_SHARED_DATA is not set: the real data sets are not here")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> DataConfig:
+    """120 people, 60 items, 4,000 events of a feed, cut leave-one-out, 20 sampled candidates a user."""
+    return DataConfig(
+        name="small",
+        source=SyntheticSource(users=120, items=60, interactions=4000, seed=7),
+        weights=FEED_WEIGHTS,
+        split=SplitConfig(method="leave-one-out", negatives=20),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_dataset(small_config: DataConfig) -> Dataset:
+    """The prepared data set of `small_config`, outside any cache."""
+    return prepare(small_config, "small")
+
+
+@pytest.fixture(scope="session")
+def temporal_dataset(small_config: DataConfig) -> Dataset:
+    """The same events cut at one moment for everybody."""
+    split = SplitConfig(method="temporal", negatives=20)
+    return prepare(small_config.model_copy(update={"name": "small-temporal", "split": split}), "small-temporal")
