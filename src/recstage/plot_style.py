@@ -9,13 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 INK, QUIET, FAINT = "#22262b", "#6b7280", "#e3e6ea"
 BLUE, ORANGE, GREEN, ROSE, VIOLET, SKY = "#2f6db2", "#d97a1e", "#2c8f6a", "#b8476b", "#7a67b3", "#9dbfe0"
 COLOURS = (BLUE, ORANGE, GREEN, ROSE, VIOLET, QUIET)
 DPI = 144
+HEADER = 0.68  # inches of title and explanation
+LONGEST_NAME = 40
+FEWEST_BARS = 3  # that a panel has room for
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.0
 SINGLE_WIDTH, SINGLE_HEIGHT = 7.2, 4.2
 SPELLED = {"ndcg": "NDCG", "map": "MAP", "mrr": "MRR", "gini": "Gini"}
@@ -30,6 +34,11 @@ def label(name: str, *, unit: bool = False) -> str:
     return f"{text}, {UNITS[plain]}" if unit and plain in UNITS else text
 
 
+def short(name: str) -> str:
+    """A name beside a bar: of a long one, its beginning and its end."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 12]}…{name[-11:]}"
+
+
 def panels(
     title: str, told: str, n: int, *, columns: int = 3, width: float | None = None, height: float | None = None
 ) -> tuple[Figure, list[Axes]]:
@@ -38,12 +47,18 @@ def panels(
     rows = -(-n // columns)
     wide = (width or (SINGLE_WIDTH if n == 1 else PANEL_WIDTH)) * columns
     high = (height or (SINGLE_HEIGHT if n == 1 else PANEL_HEIGHT)) * rows
-    figure = Figure(figsize=(max(wide, 5.5), high + 0.8), dpi=DPI, layout="constrained", facecolor="white")
+    wide = max(wide, 5.5)
+    figure = Figure(
+        figsize=(wide, high + HEADER),
+        dpi=DPI,
+        layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.08),
+        facecolor="white",
+    )
     FigureCanvasAgg(figure)
-    grid = figure.subfigures(2, 1, height_ratios=[0.8, high])
-    grid[0].text(0.012, 0.86, title, fontsize=14, fontweight="bold", color=INK, va="top")
-    grid[0].text(0.012, 0.34, told, fontsize=9.5, color=QUIET, va="top")
-    axes = grid[1].subplots(rows, columns, squeeze=False).ravel().tolist()
+    header, body = figure.subfigures(2, 1, height_ratios=[HEADER, high])  # type: ignore[misc]
+    header.text(0.14 / wide, 0.84, title, fontsize=14, fontweight="bold", color=INK, va="top")
+    header.text(0.14 / wide, 0.36, told, fontsize=9.5, color=QUIET, va="top")
+    axes = body.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axis in axes[n:]:
         axis.remove()
     for axis in axes[:n]:
@@ -56,9 +71,9 @@ def heading(axis: Axes, text: str) -> None:
     axis.set_title(text, loc="left", fontsize=10.5, color=INK, pad=8)
 
 
-def legend(axis: Axes, where: str = "best") -> None:
+def legend(axis: Axes) -> None:
     """A legend without a frame."""
-    axis.legend(loc=where, frameon=False, fontsize=9, labelcolor=INK, handlelength=1.6)
+    axis.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.6)
 
 
 def sideways(axis: Axes) -> None:
@@ -78,15 +93,21 @@ def bars(axis: Axes, values: Mapping[str, float], top: int, *, percent: bool = F
     places = np.arange(len(names))[::-1]
     axis.barh(places, lengths, height=0.66, color=colour)
     for place, length in zip(places, lengths, strict=True):
-        text = f"{100 * length:.1f} %" if percent else f"{length:.3g}"
+        text = f"{100 * length:.1f}%" if percent else f"{length:#.3g}"
         beside(axis, text, (length, place))
-    axis.set_yticks(places, names)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xlim(0, 1.18 * (lengths.max(initial=0) or 1))
-    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.set_yticks(places, [short(name) for name in names])
+    axis.set_ylim(len(names) - max(len(names), FEWEST_BARS) - 0.6, len(names) - 0.4)
+    reach(axis, float(lengths.max(initial=0)), 1.18)
     if percent:
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     sideways(axis)
+
+
+def reach(axis: Axes, longest: float, room: float) -> None:
+    """Scale an x axis to its longest bar, with room for the number beside it and no tick beyond the bar."""
+    longest = longest or 1
+    axis.set_xlim(0, room * longest)
+    axis.set_xticks([tick for tick in MaxNLocator(4).tick_values(0, longest) if 0 <= tick <= 1.001 * longest])
 
 
 def beside(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = False) -> None:
@@ -105,12 +126,12 @@ def beside(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = Fa
 
 def height_of(n_bars: int) -> float:
     """Inches that so many horizontal bars want."""
-    return 0.9 + 0.27 * max(n_bars, 3)
+    return 0.9 + 0.27 * max(n_bars, FEWEST_BARS)
 
 
-def mean_line(axis: Axes, values: ArrayLike) -> None:
+def mean_line(axis: Axes, values: NDArray[np.float64]) -> None:
     """An upright line at the mean of what a histogram shows, with its number."""
-    mean = float(np.mean(values))
+    mean = float(values.mean())
     axis.axvline(mean, color=ORANGE, linewidth=1.6)
     axis.annotate(
         f"mean {mean:.2f}",

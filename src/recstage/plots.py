@@ -32,6 +32,8 @@ from recstage.plot_style import (
     legend,
     mean_line,
     panels,
+    reach,
+    short,
     sideways,
 )
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from recstage.evaluation.protocol import Evaluation
 
 STAGES = ("train_", "validation_", "tune_", "fit_")
+LESS_IS_BETTER = ("gini", "latency")
 SEGMENT_ORDER = ("cold", "warm", "hot", "all")
 TENTHS = 10
 S = TypeVar("S", bound=Sized)
@@ -62,7 +65,7 @@ def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], *, step: 
             )
         heading(axis, label(metric))
         axis.set_xlabel(step)
-        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axis.margins(y=0.12)
         if len(names) > 1:
             legend(axis)
@@ -74,7 +77,7 @@ def optuna_history(trials: Sequence[tuple[int, float | None]], *, metric: str = 
     finished = np.array([(n, v) for n, v in _some(trials, "trials") if v is not None and np.isfinite(v)]).reshape(-1, 2)
     finished = finished[np.argsort(finished[:, 0])]
     ended = [number for number, value in trials if value is None or not np.isfinite(value)]
-    told = f"{len(finished)} trials finished" + (f", {len(ended)} pruned or failed" if ended else "")
+    told = f"trials: {len(finished)} finished" + (f", {len(ended)} pruned or failed" if ended else "")
     figure, (axis,) = panels("Tuning history", told, 1)
     if len(finished):
         best = np.maximum.accumulate(finished[:, 1])
@@ -90,8 +93,9 @@ def optuna_history(trials: Sequence[tuple[int, float | None]], *, metric: str = 
         axis.plot(ended, low, "|", color=QUIET, markersize=9, transform=base, label="pruned or failed")
     axis.set_xlabel("trial")
     axis.set_ylabel(label(metric))
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axis.margins(x=0.04, y=0.15)
+    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axis.set_xlim(-0.5, max(number for number, _ in trials) + 0.5)
+    axis.margins(y=0.15)
     legend(axis)
     return figure
 
@@ -112,14 +116,14 @@ def feature_importance(gain: Mapping[str, float], shap: Mapping[str, float] | No
     shown = min(top, len(_some(gain, "features")))
     told = f"the first {shown} of {len(gain)} features" if shown < len(gain) else f"all {shown} features"
     both = shap is not None
-    width = 5.2 if both else None
+    width = 5.8 if both else None
     figure, axes = panels("Feature importance", told, 1 + both, columns=2, width=width, height=height_of(shown))
     total = sum(gain.values()) or 1
     bars(axes[0], {name: value / total for name, value in gain.items()}, top, percent=True)
     axes[0].set_xlabel("share of the total gain")
     if shap is not None:
         bars(axes[1], shap, top, colour=ORANGE)
-        axes[1].set_xlabel("mean |SHAP value|, in units of the score")
+        axes[1].set_xlabel("mean |SHAP value|, units of the score")
     return figure
 
 
@@ -139,8 +143,8 @@ def metric_by_segment(
     people = {name: int(evaluation.metrics.get(_within(name, "n_users"), 0)) for name in SEGMENT_ORDER}
     segments = [name for name in SEGMENT_ORDER if people[name]]
     figure, axes = panels(
-        "By segment of users", "mean and confidence interval; segments by number of training interactions", len(names),
-        columns=4 if len(names) == 4 else 3, width=3.1,
+        "By segment of users", "mean and confidence interval; below each segment, how many users are in it", len(names),
+        columns=4 if len(names) == 4 else 3, width=3.3,
     )  # fmt: skip
     for axis, name in zip(axes, names, strict=True):
         for place, segment in enumerate(segments):
@@ -153,10 +157,9 @@ def metric_by_segment(
                     evaluation.intervals.get(key),
                     QUIET if segment == "all" else BLUE,
                 )
-        axis.set_xticks(range(len(segments)), [f"{name}\n{people[name]:,} users" for name in segments])
-        axis.set_xlim(-0.6, len(segments) - 0.4)
-        axis.margins(y=0.15)
-        axis.set_ylim(bottom=0)
+        axis.set_xticks(range(len(segments)), [f"{name}\n{people[name]:,}" for name in segments])
+        axis.set_xlim(-0.6, len(segments) - 0.1)
+        axis.set_ylim(0, 1.1 * axis.dataLim.y1 or 1)
         heading(axis, label(name, unit=True))
     return figure
 
@@ -173,19 +176,18 @@ def compare_models(
     figure, axes = panels("Models compared", told, len(metrics), columns=3, height=height_of(len(order)))
     for i, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         known = {place: values[name][metric] for place, name in enumerate(order) if metric in values[name]}
-        best = max(known.values(), default=0)
-        reach = best
+        best = (min if metric.startswith(LESS_IS_BETTER) else max)(known.values(), default=0)
+        longest = max(known.values(), default=0)
         for place, value in known.items():
             low, high = intervals.get(order[place], {}).get(metric, (value, value))
             axis.barh(place, value, height=0.62, color=BLUE if value == best else SKY)
             if high > low:
                 axis.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
             beside(axis, f"{value:.3f}", (max(value, high), place), bold=value == best)
-            reach = max(reach, high)
-        axis.set_yticks(range(len(order)), order if i % 3 == 0 else [""] * len(order))
+            longest = max(longest, high)
+        axis.set_yticks(range(len(order)), [short(name) if i % 3 == 0 else "" for name in order])
         axis.set_ylim(-0.6, len(order) - 0.4)
-        axis.set_xlim(0, 1.25 * (reach or 1))
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+        reach(axis, longest, 1.25)
         heading(axis, label(metric, unit=True))
         sideways(axis)
     return figure
@@ -206,8 +208,9 @@ def mmr_trade_off(curve: pd.DataFrame, *, k: int = 10, chosen: float = 0.7) -> F
         mine = bool(np.isclose(point["lambda"], chosen))
         axis.plot(point[x], point[y], "o", color=ORANGE if mine else BLUE, markersize=9 if mine else 5, zorder=3)
         axis.annotate(
-            f"λ = {point['lambda']:g}" if mine else f"{point['lambda']:g}", (point[x], point[y]), (5, 7),
-            textcoords="offset points", fontsize=10 if mine else 8.5, color=INK if mine else QUIET,
+            f"λ = {point['lambda']:g}" if mine else f"{point['lambda']:g}", (point[x], point[y]),
+            (0, -19) if mine else (5, 6), ha="center" if mine else "left", textcoords="offset points",
+            fontsize=10 if mine else 8.5, color=INK if mine else QUIET,
         )  # fmt: skip
     axis.set_xlabel(label(x, unit=True))
     axis.set_ylabel(label(y))
@@ -225,8 +228,8 @@ def long_tail(item_counts: ArrayLike, shown: ArrayLike, novelty: ArrayLike, *, n
     figure, (cumulated, tenths, surprise) = panels("The long tail", told, 3, width=3.9)
     shares = {"training": _share(counts[order]), name: _share(exposed)}
     for (what, share), colour in zip(shares.items(), (QUIET, BLUE), strict=True):
-        reach = np.linspace(0, 1, len(order) + 1)
-        cumulated.plot(reach, np.append(0, np.cumsum(share)), color=colour, linewidth=1.8, label=what)
+        upto = np.linspace(0, 1, len(order) + 1)
+        cumulated.plot(upto, np.append(0, np.cumsum(share)), color=colour, linewidth=1.8, label=what)
         by_tenth = [part.sum() for part in np.array_split(share, TENTHS)]
         offset = -0.21 if what == "training" else 0.21
         tenths.bar(np.arange(1, TENTHS + 1) + offset, by_tenth, width=0.4, color=colour, label=what)
@@ -236,9 +239,9 @@ def long_tail(item_counts: ArrayLike, shown: ArrayLike, novelty: ArrayLike, *, n
     heading(cumulated, "Share of all that is taken or shown")
     tenths.set(xlabel="tenth of the catalogue by popularity", xticks=range(1, TENTHS + 1))
     heading(tenths, "The same by tenth")
-    for axis, where in ((cumulated, "lower right"), (tenths, "upper right")):
+    for axis in (cumulated, tenths):
         axis.yaxis.set_major_formatter(PercentFormatter(1))
-        legend(axis, where)
+        legend(axis)
     bits = np.asarray(novelty, float)
     bits = bits[np.isfinite(bits)]
     surprise.hist(bits, bins=30, color=BLUE)
@@ -264,7 +267,7 @@ def _mean_with_interval(
     if interval is not None:
         axis.plot([place, place], interval, color=colour, linewidth=5, alpha=0.3, solid_capstyle="butt")
     axis.plot(place, value, "o", color=colour, markersize=6.5)
-    beside(axis, f"{value:.3g}", (place, value))
+    beside(axis, f"{value:#.3g}", (place, value))
 
 
 def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:

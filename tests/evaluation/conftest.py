@@ -44,12 +44,12 @@ def rows(n_users: int, n_items: int, pairs: ArrayLike, weight: ArrayLike | None 
     return Interactions.from_arrays(users, items, pairs[:, 0], pairs[:, 1], weight)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def interactions() -> Callable[..., Interactions]:
     return rows
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def written() -> Callable[..., Written]:
     def build(table: ArrayLike, train: Interactions, vectors: ArrayLike | None = None) -> Written:
         model = Written().fit(train)
