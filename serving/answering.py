@@ -1,72 +1,176 @@
-"""From a request to a list: one version, one person, what he did since, and the wishes of the request."""
+"""From a request to a list: one version, one person, what he did since, and the wishes of the request.
+
+Whatever fails or is missing on the way, an answer comes: a model that cannot score the person or raises is followed by
+the next of the chain, and the chain by popularity. `method` says what spoke.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recstage.data.interactions import Users
-from recstage.models.base import POPULARITY, block
+from recstage import rerank
+from recstage.models.base import POPULARITY, Recommender, block
 from recstage.models.ranking import top_k
-from serving.served import Served
+from serving.explaining import reasons_for
+from serving.ports import NO_HISTORY, Hidden, History
+from serving.served import Person, Served
+
+log = logging.getLogger("serving.answering")
+AUTO = "auto"
+PREFERENCES = "preferences"
+POOL = 5
+"""MMR chooses from so many times the list's length."""
+SMALLEST_POOL = 50
+NOTHING_HIDDEN = Hidden()
+OnFailure = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is wanted."""
+    """What is wanted. `diversify` is MMR's lambda: 1 leaves the model's order."""
 
     user_id: str
     limit: int = 10
+    strategy: str = AUTO
+    diversify: float = 1.0
+    exclude: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     exclude_seen: bool = True
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Item indices of `served`, best first, their scores, and what spoke."""
+    """Item indices of `served`, best first, their scores, what spoke, how varied the list is (0: all alike, 1: nothing
+    in common; None for fewer than two items), and a reason an item where it was asked for."""
 
     served: Served
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     method: str
+    diversity: float | None
+    reasons: Sequence[str] | None = None
 
 
-def answer(served: Served, ask: Ask) -> Answer:
-    """The list that `served` gives."""
-    users = served.user(ask.user_id)
-    items, scores, method = best(served, users, ask.limit, _blocked(served, users, ask.exclude_seen))
-    return Answer(served, items, scores, method)
+def ignore(model: str) -> None:
+    """An `OnFailure` that nobody listens to."""
+
+
+def answer(
+    served: Served,
+    ask: Ask,
+    history: History = NO_HISTORY,
+    hidden: Hidden = NOTHING_HIDDEN,
+    on_failure: OnFailure = ignore,
+) -> Answer:
+    """The list that `served` gives. `on_failure` is told the name of each model that raised."""
+    person = served.person(ask.user_id, history)
+    blocked = blocked_row(served, person, ask, hidden)
+    k = ask.limit if ask.diversify >= 1 else max(POOL * ask.limit, SMALLEST_POOL)
+    items, scores, method = best(served, ask.strategy, person, k, blocked, on_failure)
+    if ask.diversify < 1 and len(items) > 1:
+        items, scores = varied(served, items, scores, ask.limit, ask.diversify)
+    reasons = reasons_for(served, served.methods.get(method), person.users, items) if ask.explain else None
+    return Answer(served, items, scores, method, diversity_of(served.likeness.vectors, items), reasons)
+
+
+def varied(
+    served: Served, items: NDArray[np.int32], scores: NDArray[np.float32], k: int, diversify: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """k of the candidates by maximal marginal relevance."""
+    chosen, kept_scores = rerank.mmr(items[None], scores[None], served.likeness.vectors, k, diversify)
+    real = chosen[0] >= 0
+    return chosen[0][real], kept_scores[0][real]
+
+
+def models_for(served: Served, strategy: str) -> tuple[Recommender, ...]:
+    """Who is asked, in this order, before popularity. A strategy that this version lacks is answered as 'auto'."""
+    if strategy == POPULARITY:
+        return ()
+    chosen = served.methods.get(strategy)
+    return served.chain if chosen is None else (chosen, *(model for model in served.chain if model is not chosen))
 
 
 def best(
-    served: Served, users: Users, k: int, blocked: sparse.csr_matrix | None
+    served: Served, strategy: str, person: Person, k: int, blocked: sparse.csr_matrix, on_failure: OnFailure
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], str]:
-    """The k best items of one user, as the model itself ranks them; popularity where it cannot score him."""
-    model = served.model
-    if model.can_score(users)[0]:
-        items, scores = model.retrieve(users, k, blocked)
-        method = model.name
-    else:
-        items, scores = top_k(block(model.popularity_[None].copy(), blocked), k)
-        method = POPULARITY
+    """The k best items of one person, as the first model of the chain that can score him ranks them."""
+    for model in models_for(served, strategy):
+        try:
+            users = person.seen_by(model)
+            if not model.can_score(users)[0]:
+                continue
+            items, scores = model.retrieve(users, k, blocked)
+        except Exception:  # one part failing must not leave anybody without a list
+            _failed(model, on_failure)
+            continue
+        kept = items[0] >= 0
+        return items[0][kept], scores[0][kept], model.name
+    scored, method = for_strangers(served, person)
+    items, scores = top_k(block(scored[None].copy(), blocked), k)
     kept = items[0] >= 0
     return items[0][kept], scores[0][kept], method
 
 
-def _blocked(served: Served, users: Users, exclude_seen: bool) -> sparse.csr_matrix | None:
-    columns = served.unavailable
-    if exclude_seen and len(users.items):
-        columns = np.concatenate([columns, users.items]) if len(columns) else users.items
-    if not len(columns):
-        return None
-    columns = np.unique(columns)
-    return one_row(columns, users.n_items)
+def scores_of(
+    served: Served, strategy: str, person: Person, items: NDArray[np.int32], on_failure: OnFailure = ignore
+) -> tuple[NDArray[np.float32], str]:
+    """Scores of the given items for one person, and what spoke: float32[len(items)]."""
+    for model in models_for(served, strategy):
+        try:
+            users = person.seen_by(model)
+            if model.can_score(users)[0]:
+                return model.score(users, items)[0], model.name
+        except Exception:  # as above
+            _failed(model, on_failure)
+    scored, method = for_strangers(served, person)
+    return scored[items], method
 
 
-def one_row(columns: NDArray[np.int32], n_items: int) -> sparse.csr_matrix:
-    """A mask of one user: bool[1, n_items], true in `columns` (sorted, distinct)."""
+def for_strangers(served: Served, person: Person) -> tuple[NDArray[np.float32], str]:
+    """Scores of the whole catalogue for somebody no model can score: popularity, after the categories he declared."""
+    if not person.categories:
+        return served.popularity, POPULARITY
+    scores = served.popularity.copy()
+    for place, name in enumerate(person.categories, start=1):
+        scores += served.in_categories([name]) / np.float32(place)
+    return scores, PREFERENCES
+
+
+def _failed(model: Recommender, on_failure: OnFailure) -> None:
+    log.exception("a model failed", extra={"event": "model-failed", "model": model.name})
+    on_failure(model.name)
+
+
+def blocked_row(served: Served, person: Person, ask: Ask, hidden: Hidden) -> sparse.csr_matrix:
+    """What must not be listed: bool[1, n_items]."""
+    barred = served.barred(hidden).copy()
+    if ask.exclude_seen:
+        barred[person.users.items] = True
+    for item_id in ask.exclude:
+        index = served.train.items.find(item_id)
+        if index >= 0:
+            barred[index] = True
+    if ask.categories:
+        barred |= ~served.in_categories(ask.categories)
+    columns = np.flatnonzero(barred).astype(np.int32)
     return sparse.csr_matrix(
-        (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, n_items)
+        (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, len(barred))
     )
+
+
+def diversity_of(vectors: NDArray[np.float32], items: NDArray[np.int32]) -> float | None:
+    """1 minus the mean cosine of the pairs of a list: intra-list diversity."""
+    n = len(items)
+    if n < 2:
+        return None
+    chosen = vectors[items]
+    total = chosen.sum(axis=0)
+    pairs = float(total @ total) - float(np.einsum("ij,ij->", chosen, chosen))
+    return min(1.0, max(0.0, 1.0 - pairs / (n * (n - 1))))

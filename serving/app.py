@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from serving import problems
 from serving.engine import ProductionPointer
@@ -19,15 +20,19 @@ from serving.settings import ServingSettings, load
 
 
 def create_app(
-    settings: ServingSettings, *, ports: Ports | None = None, pointer: ProductionPointer | None = None
+    settings: ServingSettings,
+    *,
+    ports: Ports | None = None,
+    pointer: ProductionPointer | None = None,
+    reverse_pointer: ProductionPointer | None = None,
 ) -> FastAPI:
-    """The service as an ASGI application. `ports` and `pointer` replace the database and the registry in tests.
+    """The service as an ASGI application. `ports` and pointers replace the database and the registry in tests.
 
     Nothing is opened before the application starts."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings, ports or Ports(), pointer, app.state.metrics)
+        service = Service(settings, ports or Ports(), app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
         try:
@@ -46,6 +51,14 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Gate, settings=settings, metrics=app.state.metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
     return app
 
 

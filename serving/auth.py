@@ -27,11 +27,12 @@ _REMEMBERED_TOKENS = 1024
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks: `name` is the key's name or 'token', never a person's id. `user_id` is set where a token speaks for one
-    person only."""
+    person only. `bucket` is whose rate limit counts."""
 
     name: str
     role: Role
     user_id: str | None = None
+    bucket: str = ""
 
     def require(self, role: Role) -> None:
         """Raise a 403 problem unless this principal has at least `role`."""
@@ -54,7 +55,7 @@ class Authenticator:
         self._guarded = settings.guarded
         self._keys = {
             key.sha256 or hashlib.sha256(key.key.get_secret_value().encode()).hexdigest(): Principal(  # type: ignore[union-attr]
-                key.name, key.role
+                key.name, key.role, bucket=f"key {key.name}"
             )
             for key in settings.api_keys
         }
@@ -123,7 +124,8 @@ class Authenticator:
         if role not in _RANK:
             raise _refused(f"The token's claim 'role' must be one of {', '.join(_RANK)}.")
         user_id = claims.get("user_id")
-        return Principal("token", role, None if user_id is None else str(user_id)), float(claims["exp"])
+        bucket = f"token {claims.get('sub', user_id)}"
+        return Principal("token", role, None if user_id is None else str(user_id), bucket), float(claims["exp"])
 
 
 def _refused(detail: str) -> Problem:

@@ -133,7 +133,7 @@ class Engine:
     def _follow_to(self, staged: Staged, *, note: bool = True) -> None:
         current = self.served
         if current is not None and current.version == staged.version:
-            if current.staged != staged:
+            if current.bundled is not None and current.bundled.staged != staged:
                 self.served = current.restaged(staged)
             if note:
                 self.failure = None
@@ -177,9 +177,10 @@ class Engine:
         metrics.swap_seconds.observe(seconds)
         metrics.swapped_at.labels(self.name).set(time.time())
         if old is not None:
-            metrics.model.labels(self.name, old.version, old.algorithm).set(0)
-        metrics.model.labels(self.name, new.version, new.algorithm).set(1)
-        metrics.trained_until.labels(self.name).set(new.manifest.trained_until)
+            metrics.model.labels(self.name, str(old.version), old.algorithm).set(0)
+        metrics.model.labels(self.name, str(new.version), new.algorithm).set(1)
+        if new.bundled is not None:
+            metrics.trained_until.labels(self.name).set(new.bundled.manifest.trained_until)
         log.info(
             "serving another version",
             extra={
@@ -196,8 +197,8 @@ class Engine:
         look, served = self._pointer.look(), self.served
         if look is not None:
             self._metrics.registry_age.labels(self.name).set(time.time() - look.at)
-        if served is not None:
-            age = datetime.now(UTC) - served.manifest.created_at
+        if served is not None and served.bundled is not None:
+            age = datetime.now(UTC) - served.bundled.manifest.created_at
             self._metrics.model_age.labels(self.name).set(age.total_seconds())
 
 

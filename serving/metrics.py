@@ -26,13 +26,13 @@ class Metrics:
         self.requests = histogram(
             "recstage_request_seconds", "Time to answer a request", ["route", "method", "status"], buckets=SECONDS
         )
-        self.in_flight = gauge("recstage_requests_in_flight", "Requests under way", multiprocess_mode="livesum")
         self.refused = counter("recstage_requests_refused_total", "Requests refused before a route", ["why"])
         self.answers = counter("recstage_answers_total", "Lists answered, by what spoke", ["method_used"])
         self.fallbacks = counter("recstage_fallbacks_total", "Lists answered by less than was asked for", ["why"])
         self.scores = histogram("recstage_best_score", "Score of the first item of a list", buckets=SCORES)
         self.slow = counter("recstage_slow_recommendations_total", "Lists slower than slow_request_ms")
-        self.cache = counter("recstage_cache_total", "Look-ups of finished lists", ["outcome"])
+        cache = counter("recstage_cache_total", "Look-ups of finished lists", ["outcome"])
+        self.cache_hits, self.cache_misses = cache.labels("hit"), cache.labels("miss")
         self.model = gauge(
             "recstage_model_info",
             "1 for the version that answers",

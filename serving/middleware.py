@@ -11,7 +11,8 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import auth, logs, problems
-from serving.auth import Authenticator
+from serving.auth import Authenticator, Principal
+from serving.limits import Admission, RateLimiter
 from serving.metrics import Metrics
 from serving.problems import Problem
 from serving.settings import ServingSettings
@@ -20,6 +21,8 @@ log = logging.getLogger("serving.request")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _UNMATCHED = "(unmatched)"
 API = "/api/"
+METRICS = "/metrics"
+WEBHOOK = "/api/model/webhook"
 
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -36,7 +39,9 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: ServingSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._authenticate = Authenticator(settings)
-        self._in_flight = 0
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms)
+        self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,12 +65,13 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 
-        self._in_flight += 1
         try:
-            if is_api:
-                self._guard(scope, headers)
-            await self._app(scope, await self._body(scope, receive, headers), sending)
+            if is_api or path == METRICS:
+                await self._guarded(scope, receive, sending, headers, began)
+            else:
+                await self._app(scope, receive, sending)
         except Problem as problem:
+            self._metrics.refused.labels(problem.kind).inc()
             await problems.response(problem, path, request_id)(scope, receive, sending)
         except asyncio.CancelledError:
             status = 499  # the caller went away
@@ -76,21 +82,41 @@ class Gate:
                 raise
             await problems.response(_unforeseen(), path, request_id)(scope, receive, sending)
         finally:
-            self._in_flight -= 1
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", _UNMATCHED)
             self._metrics.observe_request(route, scope["method"], status, seconds)
-            if self._settings.log_requests or status >= 500:
+            if self._settings.log_requests or status == 500:
                 self._log(scope["method"], route, status, seconds)
             logs.request_id.reset(token)
 
-    def _guard(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
-        if principal is None and scope["method"] != "OPTIONS":
-            raise auth.missing()
-        scope["principal"] = principal
+    async def _guarded(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
+    ) -> None:
+        """The application, for callers that may ask, as often as they may, and as much as it can bear."""
+        self._admission.enter()
+        try:
+            if scope["path"] == WEBHOOK:  # carries a signature of its own
+                principal = None
+            else:
+                principal = self._recognise(scope, headers)
+                self._limiter.take(principal.bucket, now)
+            scope["principal"] = principal
+            await self._app(scope, await self._body(receive, headers), send)
+        finally:
+            self._admission.leave()
 
-    async def _body(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
+    def _recognise(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+        if self._local_names_only and not _is_local(headers.get(b"host", b"")):
+            # a page that had its own name point at this machine could otherwise ask in its visitor's browser
+            raise Problem(403, "forbidden", "An unguarded service answers to localhost and 127.0.0.1 only.")
+        principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
+        if principal is None:
+            raise auth.missing()
+        if scope["path"] == METRICS:
+            principal.require("service")
+        return principal
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
         """The body, read within its limits, to be received again; a request without one is left alone."""
         declared = headers.get(b"content-length", b"0")
         if declared == b"0" and b"transfer-encoding" not in headers:
@@ -156,11 +182,20 @@ def _too_large(limit: int) -> Problem:
     return Problem(413, "too-large", f"A request body has at most {limit} bytes.", headers={"connection": "close"})
 
 
-_HEADERS = frozenset({b"x-request-id", b"x-api-key", b"authorization", b"content-length", b"transfer-encoding"})
+_HEADERS = frozenset(
+    {b"host", b"x-request-id", b"x-api-key", b"authorization", b"content-length", b"transfer-encoding"}
+)
 
 
 def _chosen(scope: Scope) -> dict[bytes, bytes]:
     return {name: value for name, value in scope["headers"] if name in _HEADERS}
+
+
+_LOCAL = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
+
+
+def _is_local(host: bytes) -> bool:
+    return _LOCAL.fullmatch(host) is not None
 
 
 def _request_id(given: bytes | None) -> str:

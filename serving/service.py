@@ -11,10 +11,16 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Request
 
-from serving.answering import Answer, Ask, answer
+from recstage.config import names_in
+from recstage.errors import valid_names
+from recstage.models.base import POPULARITY
+from serving.answering import AUTO, Ask, answer
+from serving.cache import Cache, Listed, LocalCache, NoCache, RedisCache
 from serving.depot import Depot
 from serving.engine import Engine, ProductionPointer
+from serving.listing import Lists
 from serving.metrics import Metrics
+from serving.own import OwnModels
 from serving.ports import Ports
 from serving.problems import Problem
 from serving.served import Served
@@ -25,51 +31,79 @@ WARM_REQUESTS = 20
 
 
 class Service:
-    """Settings, ports, metrics, and the engine that follows Production."""
+    """Settings, ports, metrics, the engines that follow Production, and the models from own data."""
 
     def __init__(
-        self, settings: ServingSettings, ports: Ports, pointer: ProductionPointer | None, metrics: Metrics
+        self,
+        settings: ServingSettings,
+        ports: Ports,
+        metrics: Metrics,
+        pointer: ProductionPointer | None = None,
+        reverse_pointer: ProductionPointer | None = None,
     ) -> None:
         self.settings, self.ports, self.metrics = settings, ports, metrics
-        self.watching: Watching | None = None
+        self.watching = Watching(settings) if settings.follow_registry and pointer is None else None
+        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="answer")
+        self.cache = _cache(settings)
+        self.lists = Lists(settings, ports, metrics, self.cache, self.threads)
+        self.engine = self._engine(settings.model_name, pointer)
+        self.reverse = self._engine(settings.reverse_name, reverse_pointer)
+        self.own = OwnModels(ports.own_data, settings.own_models_seconds, lambda: self.engine.served is None)
+        self._strategies = {AUTO, POPULARITY, "hybrid", "content", "graph", *names_in("model")}
+
+    def _engine(self, name: str, pointer: ProductionPointer | None) -> Engine:
         if pointer is None:
-            depot = Depot(settings.bundle_root, settings.model_name)
+            depot = Depot(self.settings.bundle_root, name)
             depot.prepare()
             pointer = depot
-            if settings.follow_registry:
-                self.watching = Watching(settings)
-        self.engine = Engine(
-            settings.model_name, pointer, self.metrics, retry_seconds=settings.retry_seconds, warm=self._warm
-        )
-        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="answer")
+        return Engine(name, pointer, self.metrics, retry_seconds=self.settings.retry_seconds, warm=self._warm)
 
     async def start(self) -> None:
         """Answer from what is on disk as soon as it is loaded; the registry is looked at from then on."""
         await asyncio.to_thread(self.engine.start)
+        await asyncio.to_thread(self.reverse.start)
+        await asyncio.to_thread(self.own.start)
         if self.watching is not None:
             self.watching.start()
 
     async def stop(self) -> None:
         if self.watching is not None:
             await asyncio.to_thread(self.watching.stop)
-        await asyncio.to_thread(self.engine.stop)
+        for part in (self.engine, self.reverse, self.own):
+            await asyncio.to_thread(part.stop)
+        await self.cache.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
         for port in self.ports.closing:
             port.close()
 
-    async def answer(self, ask: Ask) -> Answer:
-        """The list for one request, from one version. Raises a 503 problem while there is none."""
-        served = self.serving()
-        if served.slow:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, answer, served, ask)
-        return answer(served, ask)
+    # -- answering ----------------------------------------------------------------------------------------------------
 
-    def serving(self) -> Served:
-        """The version that answers now: take it once a request. Raises a 503 problem while there is none."""
+    async def recommend(self, ask: Ask, request_id: str) -> tuple[Listed, bool]:
+        """The list for one request, from one version, and whether it is degraded. Raises a problem for a strategy that
+        is none, and a 503 problem while there is nothing to answer from."""
+        return await self.lists.make(self.chosen(ask.strategy), ask, request_id)
+
+    def chosen(self, strategy: str = AUTO) -> Served:
+        """What answers a request now: take it once. Raises as `recommend` does."""
         served = self.engine.served
         if served is None:
-            raise Problem(503, "no-production", self.why_not_ready(), headers={"retry-after": "5"})
+            served = self.own.served
+            if served is None:
+                raise Problem(503, "no-production", self.why_not_ready(), headers={"retry-after": "5"})
+        if strategy in (AUTO, POPULARITY) or strategy in served.methods:
+            return served
+        if strategy not in self._strategies:
+            names = self._strategies | set(served.methods)
+            raise Problem(
+                422, "unknown-strategy", f"There is no strategy '{strategy}'. {valid_names(strategy, names)}."
+            )
+        own = self.own.served
+        if own is not None and strategy in own.methods:
+            return own
+        self.own.want()
         return served
+
+    # -- what it says of itself ---------------------------------------------------------------------------------------
 
     def degraded(self) -> list[str]:
         """What is done without, in words; empty when all is well."""
@@ -79,8 +113,12 @@ class Service:
             found.append(f"version {failure.version} cannot be served: {failure.reason}")
         if look is not None and look.problem is not None:
             found.append(look.problem)
-        if look is not None and look.version is None and look.problem is None:
+        if self.engine.served is None:
+            found.append("no version is served; the service answers from its own data")
+        elif look is not None and look.version is None and look.problem is None:
             found.append("nothing is staged Production; the last good version answers")
+        if self.ports.vitals.health() == "away":
+            found.append("the database is away; lists are made without live histories")
         return found
 
     def why_not_ready(self) -> str:
@@ -96,16 +134,25 @@ class Service:
             return f"No version of '{name}' is staged Production; promote one (mlflow run . -e promote)."
         return f"Version {look.version} of '{name}' is being fetched."
 
+    # -- inside -------------------------------------------------------------------------------------------------------
+
     def _warm(self, served: Served) -> Served:
         """Ask a new version what it will be asked, before anybody else does; measures whether it is slow."""
-        people = [golden.user_id for golden in served.manifest.golden] or [""]
+        assert served.bundled is not None
+        people = [golden.user_id for golden in served.bundled.manifest.golden] or [""]
         seconds = []
         for i in range(WARM_REQUESTS):
             began = time.perf_counter()
             answer(served, Ask(people[i % len(people)]))
             seconds.append(time.perf_counter() - began)
-        answer(served, Ask("\x00nobody"))
+        answer(served, Ask("\x00nobody", diversify=0.7))
         return replace(served, slow=float(np.median(seconds)) * 1000 > self.settings.slow_model_ms)
+
+
+def _cache(settings: ServingSettings) -> Cache:
+    if settings.redis_url is not None:
+        return RedisCache(settings.redis_url.get_secret_value(), settings.cache_seconds)
+    return LocalCache(settings.cache_size, settings.cache_seconds) if settings.cache_size else NoCache()
 
 
 def service_of(request: Request) -> Service:

@@ -56,6 +56,10 @@ class ServingSettings(config.Settings):
     retry_seconds: float = Field(60.0, gt=0, description="longest pause between two tries of a broken version")
     slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) answer in threads")
 
+    precomputed: Literal["slow", "always", "never"] = Field(
+        "slow", description="use lists made ahead of time: for slow models, whenever there is one, or never"
+    )
+
     # -- its own data
     database_url: str = Field("sqlite:///data/service.db", description="SQLAlchemy URL; empty: no database")
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
@@ -80,6 +84,7 @@ class ServingSettings(config.Settings):
     max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")
     max_limit: int = Field(200, ge=1, le=1000, description="longest list one request may ask for")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of a list in a request")
+    webhook_secret: SecretStr | None = Field(None, min_length=16, description="secret of the MLflow webhook; none: off")
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that browsers may call from")
 
     # -- the watch

@@ -114,6 +114,7 @@ class Watcher:
 def staged_of(version: Version, folder: Path) -> Staged:
     """What the registry says of a version, as the answering side keeps it."""
     tags = version.tags
+    previous = tags.get("previous_version", "none")
     return Staged(
         name=version.name,
         version=str(version.number),
@@ -121,7 +122,7 @@ def staged_of(version: Version, folder: Path) -> Staged:
         since=tags.get("promoted_at"),
         promoted_by=tags.get("promoted_by"),
         reason=tags.get("reason") or None,
-        previous=tags.get("previous_version") or None,
+        previous=None if previous in ("", "none") else previous,
         run_id=version.run_id or None,
     )
 

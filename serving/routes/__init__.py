@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from serving.routes import health, model, recommendations
+from serving.routes import health, model, predict, recommendations
 
-ROUTERS: tuple[APIRouter, ...] = (recommendations.router, model.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (recommendations.router, predict.router, model.router, health.router)

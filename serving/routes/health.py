@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serving.problems import Problem, documented
+from serving.problems import documented
 from serving.service import Serving
 
 router = APIRouter(tags=["health"])
@@ -38,9 +38,7 @@ async def live() -> Live:
 @router.get("/health/ready", responses=documented(503))
 async def ready(service: Serving) -> Ready:
     """Whether recommendations can be answered."""
-    served = service.engine.served
-    if served is None:
-        raise Problem(503, "no-production", service.why_not_ready(), headers={"retry-after": "5"})
+    served = service.chosen()
     return Ready(model_version=served.version, degraded=service.degraded())
 
 

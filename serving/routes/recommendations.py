@@ -2,66 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import orjson
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from serving.answering import Answer, Ask
-from serving.auth import requires
-from serving.problems import documented
+from serving.asking import RECOMMENDATION_LISTS, RecommendationQuery, parameters_of, read_query
+from serving.auth import principal_of
+from serving.problems import Problem, documented
 from serving.service import Service
 
-router = APIRouter(prefix="/api", tags=["recommendations"], dependencies=[Depends(requires("client"))])
+router = APIRouter(prefix="/api", tags=["recommendations"])
 JSON = "application/json"
-UserId = Annotated[str, Query(min_length=1, max_length=256, pattern="^[^\\x00]*$", examples=["42"])]
 
 
 class RecommendedItem(BaseModel):
     """One item of a list."""
 
     item_id: str = Field(examples=["2858"])
-    score: float = Field(examples=[0.93])
+    score: float = Field(examples=[0.93], description="comparable within one list only")
     title: str | None = Field(None, examples=["American Beauty (1999)"])
+    reason: str | None = Field(None, examples=["Like 'The Matrix (1999)', which you liked (by categories, 0.82 of 1)."])
 
 
 class RecommendationsBody(BaseModel):
     """A list, best first, made by exactly one version."""
 
-    user_id: str
+    user_id: str = Field(examples=["42"])
     items: list[RecommendedItem]
-    method_used: str = Field(examples=["als"], description="what spoke: the model, or popularity for strangers")
-    model_version: str | None = Field(examples=["7"])
-    request_id: str
+    method_used: str = Field(examples=["als"], description="what spoke: a model, popularity, or declared preferences")
+    model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        examples=[0.41], description="1 minus the mean likeness of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(description="made without the live history, because the database was out of reach")
+    request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be given back with feedback on this list")
 
 
 @router.get(
     "/recommendations",
-    responses={200: {"model": RecommendationsBody}, **documented(401, 403, 422, 429, 503)},
     response_class=Response,
+    responses={200: {"model": RecommendationsBody}, **documented(401, 403, 422, 429, 503)},
+    openapi_extra={"parameters": parameters_of(RecommendationQuery)},
 )
-async def recommendations(
-    request: Request, user_id: UserId, limit: Annotated[int, Query(ge=1, le=1000)] = 10
-) -> Response:
-    """The best items for a person; popularity for people the model does not know."""
+async def recommendations(request: Request) -> Response:
+    """The best items for a person, with all that he did until now; popularity for people nothing is known of."""
+    principal = principal_of(request)
+    principal.require("client")
+    query: RecommendationQuery = read_query(
+        RecommendationQuery, request.scope["query_string"], lists=RECOMMENDATION_LISTS
+    )
+    principal.require_user(query.user_id)
     service: Service = request.app.state.service
-    found = await service.answer(Ask(user_id, min(limit, service.settings.max_limit)))
-    service.metrics.count_answer(found.method)
-    body = {
-        "user_id": user_id,
-        "items": _items(found),
-        "method_used": found.method,
-        "model_version": found.served.version,
-        "request_id": request.scope["request_id"],
-    }
-    return Response(orjson.dumps(body), media_type=JSON)
-
-
-def _items(found: Answer) -> list[dict[str, Any]]:
-    ids, titles = found.served.item_ids, found.served.titles
-    return [
-        {"item_id": ids[item], "score": score, "title": titles[item] or None}
-        for item, score in zip(found.items.tolist(), found.scores.tolist(), strict=True)
-    ]
+    if query.limit > service.settings.max_limit:
+        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} items.")
+    if len(query.exclude) + len(query.category) > service.settings.max_batch:
+        raise Problem(422, "invalid-request", f"At most {service.settings.max_batch} items and categories are named.")
+    request_id: str = request.scope["request_id"]
+    listed, degraded = await service.recommend(query.ask(), request_id)
+    end = b',"degraded":%s,"request_id":"%s"}' % (b"true" if degraded else b"false", request_id.encode())
+    return Response(listed.body + end, media_type=JSON)

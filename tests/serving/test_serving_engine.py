@@ -44,11 +44,11 @@ def test_a_version_promoted_again_is_not_loaded_again_but_told_anew(als, stage):
     pointer = HandPointer(stage(als, "1", since="2026-01-01T00:00:00.000Z"))
     engine = engine_on(pointer)
     engine.step()
-    model = engine.served.model
+    model = engine.served.chain[0]
     pointer.staged = Staged("recommender", "1", pointer.staged.folder, since="2026-02-02T00:00:00.000Z")
     engine.step()
-    assert engine.served.model is model
-    assert engine.served.staged.since == "2026-02-02T00:00:00.000Z"
+    assert engine.served.chain[0] is model
+    assert engine.served.bundled.staged.since == "2026-02-02T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("file", ["state.npz", "users.parquet", "items.parquet", "train.npz", "manifest.json"])
@@ -154,7 +154,7 @@ def test_the_old_version_is_freed_once_nobody_holds_it(als, popularity, stage):
     engine = engine_on(pointer)
     engine.step()
     held = engine.served
-    watched = weakref.ref(held.model)
+    watched = weakref.ref(held.chain[0])
     pointer.staged = stage(popularity, "2")
     engine.step()
     assert watched() is not None  # a request under way keeps its version

@@ -1,0 +1,65 @@
+"""Scores of given items for one person."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.answering import AUTO
+from serving.asking import Id, Name
+from serving.auth import Principal, requires
+from serving.problems import Problem, documented
+from serving.service import Serving
+
+router = APIRouter(prefix="/api", tags=["recommendations"])
+
+
+class PredictBody(BaseModel):
+    """For whom, and which items."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Id = Field(examples=["42"])
+    item_ids: list[Id] = Field(min_length=1, examples=[["2858", "260"]])
+    strategy: Name = Field(AUTO, description="as for recommendations")
+
+
+class ScoredItem(BaseModel):
+    """An item and its score."""
+
+    item_id: str
+    score: float
+
+
+class PredictionBody(BaseModel):
+    """Scores in the order asked, by exactly one version."""
+
+    user_id: str
+    items: list[ScoredItem]
+    method_used: str
+    model_version: str | None
+    degraded: bool
+
+
+@router.post("/predict", responses=documented(400, 401, 403, 413, 422, 429, 503))
+async def predict(
+    wanted: PredictBody, service: Serving, principal: Annotated[Principal, Depends(requires("client"))]
+) -> PredictionBody:
+    """Scores of given items for one person, comparable among each other. An unknown item is refused by name."""
+    principal.require_user(wanted.user_id)
+    most = service.settings.max_batch
+    if len(wanted.item_ids) > most:
+        raise Problem(422, "invalid-request", f"body.item_ids: at most {most} items are scored at once.")
+    served = service.chosen(wanted.strategy)
+    history, degraded = await service.lists.history(wanted.user_id)
+    scores, method = await service.lists.scores(served, wanted.user_id, wanted.item_ids, history, wanted.strategy)
+    items = [ScoredItem(item_id=item, score=score) for item, score in zip(wanted.item_ids, scores, strict=True)]
+    return PredictionBody(
+        user_id=wanted.user_id,
+        items=items,
+        method_used=method,
+        model_version=served.version,
+        degraded=degraded,
+    )
