@@ -236,7 +236,7 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
     pd.DataFrame(ROWS, columns=COLUMNS).to_parquet(tmp_path / "whole.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "whole.parquet").read_bytes()[:-8])
 
-    with pytest.raises(DataError, match=r"cut\.parquet: is no Parquet file, or damaged"):
+    with pytest.raises(DataError, match=r"cut\.parquet: is truncated or damaged"):
         events.read(EventsSource(path=str(tmp_path / "cut.parquet")))
 
 

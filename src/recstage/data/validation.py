@@ -45,13 +45,12 @@ class Findings:
 def schema_of(types: Iterable[str], *, latest: float) -> pa.DataFrameSchema:
     """The schema of events: ids and times present, times possible (not before 1970, or rank 0, nor after `latest`),
     types among `types`, no row twice."""
-    possible = pa.Check.in_range(0, latest, name=IMPOSSIBLE)
     return pa.DataFrameSchema(
         {
             USER: pa.Column(nullable=False),
             ITEM: pa.Column(nullable=False),
-            TIME: pa.Column(float, possible, nullable=False),
-            TYPE: pa.Column(checks=pa.Check.isin(list(types), name=UNKNOWN), nullable=False),
+            TIME: pa.Column(checks=pa.Check.in_range(0, latest), nullable=False),
+            TYPE: pa.Column(checks=pa.Check.isin(list(types)), nullable=False),
         },
         unique=list(EVENT_COLUMNS),
         report_duplicates="exclude_first",
@@ -129,7 +128,7 @@ def _reasons(cases: pd.DataFrame) -> dict[str, pd.Index]:
         if len(rows):
             reasons[f"{NULL} {column}"] = _sorted_rows(rows)
     for check, column in ((IMPOSSIBLE, TIME), (UNKNOWN, TYPE)):
-        rows = named[checks.eq(check)]
+        rows = named[named["column"].eq(column) & ~absent & ~duplicate]
         if len(rows):
             reasons[f"{check} {column}"] = _sorted_rows(rows)
     if duplicate.any():

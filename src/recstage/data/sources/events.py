@@ -15,7 +15,7 @@ from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, R
 from recstage.data.sources.clock import seconds_of
 from recstage.data.sources.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
 from recstage.data.sources.item_files import read_items
-from recstage.data.sources.place import Place, unpacked
+from recstage.data.sources.place import Place, damaged_is_an_error, unpacked
 from recstage.errors import DataError, valid_names
 
 FORMATS = (".csv", ".tsv", ".txt", ".parquet")
@@ -105,10 +105,8 @@ def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFram
     where = place.label(name)
     file = _parquet_file(place, name)
     ours = mapped(file.schema_arrow.names, config, where)
-    try:
+    with damaged_is_an_error(place.on_disk(name)):
         table = file.read(columns=list(ours.values()))
-    except (pa.ArrowException, OSError) as error:
-        raise _no_parquet(where, error) from error
     columns = {column: table[theirs] for column, theirs in ours.items()}
     for column in (USER, ITEM, TYPE):
         if column in columns and not pa.types.is_dictionary(columns[column].type):
@@ -117,14 +115,8 @@ def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFram
 
 
 def _parquet_file(place: Place, name: str) -> pq.ParquetFile:
-    try:
+    with damaged_is_an_error(place.on_disk(name)):
         return pq.ParquetFile(io.BytesIO(place.read(name)) if place.is_archive else place.on_disk(name))
-    except (pa.ArrowException, OSError) as error:
-        raise _no_parquet(place.label(name), error) from error
-
-
-def _no_parquet(where: str, error: Exception) -> DataError:
-    return DataError(where, rule=f"is no Parquet file, or damaged ({error})", fix="Get the file again")
 
 
 def mapped(names: list[str], config: EventsSource, where: str) -> dict[str, str]:

@@ -1,0 +1,143 @@
+"""Bad rows are named, dropped and counted, or refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recstage.config import DataConfig, SyntheticSource
+from recstage.data.schema import RawData, Unparsable
+from recstage.data.validation import clean
+from recstage.errors import DataError
+
+NOW = 1_700_000_000
+
+
+def config_with(**options: Any) -> DataConfig:
+    return DataConfig(name="shop", source=SyntheticSource(), weights={"view": 0.1, "click": 1.0}, **options)
+
+
+def raw_of(*rows: tuple[object, ...], clock: bool = True, unparsable: Unparsable = Unparsable()) -> RawData:  # noqa: B008
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "interaction_type", "value"])
+    frame = frame.astype({"timestamp": float, "value": float})
+    return RawData(events=frame.set_axis(np.arange(2, len(frame) + 2)), time_is_clock=clock, unparsable=unparsable)
+
+
+GOOD = ("a", "x", NOW, "view", np.nan)
+
+
+def test_good_rows_pass_untouched() -> None:
+    raw = raw_of(GOOD, ("a", "y", NOW, "click", 2.0))
+
+    cleaned, findings = clean(raw, config_with(strict=True))
+
+    assert cleaned.events.equals(raw.events)
+    assert findings.dropped == {}
+    assert findings.rows == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason", "described"),
+    [
+        ((None, "x", NOW, "view", np.nan), "missing user_id", "line 3: user None, item x"),
+        (("a", None, NOW, "view", np.nan), "missing item_id", "line 3: user a, item None"),
+        (("a", "z", np.nan, "view", np.nan), "missing timestamp", "line 3: user a, item z"),
+        (("a", "z", NOW, None, np.nan), "missing interaction_type", "line 3: user a, item z, None"),
+        (("a", "z", -5, "view", np.nan), "impossible timestamp", "line 3: user a, item z, timestamp -5"),
+        (("a", "z", 5e9, "view", np.nan), "impossible timestamp", "line 3: user a, item z, timestamp 5000000000"),
+        (("a", "z", NOW, "buy", np.nan), "unknown interaction_type", "line 3: user a, item z, buy"),
+        (GOOD, "duplicate row", "line 3: user a, item x"),
+    ],
+)
+def test_a_bad_row_is_dropped_counted_and_named(bad: tuple[object, ...], reason: str, described: str) -> None:
+    cleaned, findings = clean(raw_of(GOOD, bad, ("b", "x", NOW, "view", np.nan)), config_with())
+
+    assert cleaned.events.index.tolist() == [2, 4]
+    assert findings.dropped == {reason: 1}
+    assert findings.first[reason][0].replace("nan", "None") == described
+
+
+def test_strict_refuses_and_names_the_first_rows() -> None:
+    raw = raw_of(GOOD, *[(f"u{i}", "x", NOW, "buy", np.nan) for i in range(5)])
+
+    with pytest.raises(DataError) as caught:
+        clean(raw, config_with(strict=True))
+
+    message = str(caught.value)
+    assert "shop: 5 with unknown interaction_type" in message
+    assert "line 3: user u0, item x, buy, line 4: user u1, item x, buy, line 5: user u2, item x, buy" in message
+    assert "u3" not in message
+    assert "strict data sets have no bad row, and 5 of 6 are" in message
+    assert "types with a weight: view, click" in message
+
+
+def test_unparsable_lines_count_too() -> None:
+    raw = raw_of(GOOD, unparsable=Unparsable(2, ("line 9: 'x'",)))
+
+    _, findings = clean(raw, config_with())
+    assert findings.dropped == {"unparsable row": 2}
+    assert findings.rows == 3
+
+    with pytest.raises(DataError, match=r"2 with unparsable row \(line 9: 'x'\)"):
+        clean(raw, config_with(strict=True))
+
+
+def test_a_row_with_two_faults_counts_once() -> None:
+    _, findings = clean(raw_of(GOOD, (None, None, NOW, "buy", np.nan)), config_with())
+
+    assert findings.total == 1
+
+
+def test_equal_rows_are_one_row_and_a_later_repeat_is_another() -> None:
+    cleaned, findings = clean(raw_of(GOOD, GOOD, GOOD, ("a", "x", NOW + 1, "view", np.nan)), config_with())
+
+    assert findings.dropped == {"duplicate row": 2}
+    assert len(cleaned.events) == 2
+
+
+def test_ranks_may_be_small_and_large_but_not_negative() -> None:
+    raw = raw_of(("a", "x", 0, "view", np.nan), ("a", "y", 1e12, "view", np.nan), ("a", "z", -1, "view", np.nan), clock=False)
+
+    cleaned, findings = clean(raw, config_with())
+
+    assert len(cleaned.events) == 2
+    assert findings.dropped == {"impossible timestamp": 1}
+
+
+def test_a_clock_may_be_a_little_ahead() -> None:
+    cleaned, _ = clean(raw_of(("a", "x", time.time() + 3600, "view", np.nan)), config_with())
+
+    assert len(cleaned.events) == 1
+
+
+def test_nothing_left_is_refused_even_when_not_strict() -> None:
+    with pytest.raises(DataError, match="a data set needs at least one good row.*types with a weight: view, click"):
+        clean(raw_of(("a", "x", NOW, "buy", np.nan)), config_with())
+
+
+def test_no_rows_at_all_is_refused() -> None:
+    with pytest.raises(DataError, match="shop: no rows: a data set needs at least one good row"):
+        clean(raw_of(), config_with())
+
+
+def test_a_missing_column_is_named() -> None:
+    raw = raw_of(GOOD)
+
+    with pytest.raises(DataError, match="item_id missing. Map the file's columns to ours"):
+        clean(RawData(events=raw.events.drop(columns="item_id")), config_with())
+
+
+def test_test_rows_are_checked_as_well() -> None:
+    raw = raw_of(GOOD)
+    raw = RawData(events=raw.events, test=raw_of(("a", None, NOW, "view", np.nan), GOOD).events)
+
+    cleaned, findings = clean(raw, config_with())
+
+    assert cleaned.test is not None
+    assert len(cleaned.test) == 1
+    assert findings.dropped == {"missing item_id": 1}
+    assert findings.rows == 3
