@@ -65,7 +65,7 @@ def test_a_move_to_what_is_production_already_records_nothing(desk):
 def test_a_move_to_a_version_that_does_not_exist_names_those_that_do(desk):
     desk.add()
     desk.add()
-    with pytest.raises(RegistryError, match=r"version 9 of recommender: there is no such version\. Valid names: 1, 2"):
+    with pytest.raises(RegistryError, match=r"version 9 of recommender: there is no such version\. There are 1, 2"):
         move(9)
 
 
@@ -85,7 +85,7 @@ def test_no_stage_call_of_ours_warns(desk):
         registry.reconcile()
 
 
-# -- gestures in the UI ----------------------------------------------------------------------------------------------
+# -- gestures in the UI -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_registry_that_was_never_reconciled_is_taken_as_its_stages_say(desk):
     assert (desk.staged, desk.pointed) == ([1], 1)
 
 
-# -- robustness ------------------------------------------------------------------------------------------------------
+# -- robustness ---------------------------------------------------------------------------------------------------
 
 
 def test_resolving_writes_nothing(three, monkeypatch):

@@ -39,7 +39,9 @@ def test_versions_are_listed_newest_first(desk):
 def test_a_version_that_does_not_exist_is_refused_with_those_that_do(desk, given):
     desk.add()
     desk.add()
-    with pytest.raises(RegistryError, match=rf"version {given} of recommender: there is no such version\. Valid.*1, 2"):
+    with pytest.raises(
+        RegistryError, match=rf"version {given} of recommender: there is no such version\. There are 1, 2"
+    ):
         registry.version_of("recommender", given)
 
 
@@ -73,9 +75,7 @@ def test_a_run_that_did_not_finish_is_refused(desk, status):
 def test_a_run_of_something_else_is_refused(desk):
     run_id = desk.train()
     desk.client.delete_tag(run_id, "fingerprint")
-    with pytest.raises(
-        RegistryError, match="a training run has the tags model, data, split, fingerprint, this one lac"
-    ):
+    with pytest.raises(RegistryError, match="a training run has the tags model, data, split, fingerprint, this one"):
         registry.register(run_id)
 
 

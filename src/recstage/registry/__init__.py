@@ -1,10 +1,10 @@
 """The model registry: versions, Production, and who made it so. The only room that knows stages and aliases."""
 
-from recstage.registry.changes import Change, How, history, predecessor, production_at, trail
+from recstage.registry.changes import Change, How, author, history, predecessor, production_at, trail
 from recstage.registry.pruning import Pruned, prune
 from recstage.registry.reconciliation import Overtaken, Resolution, move, production, reconcile, resolve
 from recstage.registry.store import Version
-from recstage.registry.versions import fetch, register, version_of, versions
+from recstage.registry.versions import fetch, figures, register, version_of, versions
 
 __all__ = [
     "Change",
@@ -13,7 +13,9 @@ __all__ = [
     "Pruned",
     "Resolution",
     "Version",
+    "author",
     "fetch",
+    "figures",
     "history",
     "move",
     "predecessor",

@@ -6,7 +6,9 @@ versions they speak of, and a key made of time and version makes recording twice
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -100,6 +102,17 @@ def predecessor(changes: Sequence[Change], current: int | None, existing: Iterab
         while versions.pop() != current:
             pass
     return next((number for number in reversed(versions) if number in alive), None)
+
+
+def author() -> str:
+    """Who does things here: the MLflow user where one is set, else the login name."""
+    named = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a name for its user
+        return f"uid {os.getuid()}"
 
 
 def shortened(reason: str) -> str:

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from recstage.errors import NoProduction, RegistryError, valid_names
+from recstage.errors import NoProduction, RegistryError
 from recstage.registry import changes, store
 from recstage.registry.changes import Change, How
 from recstage.registry.store import Shelf, Version
@@ -276,8 +276,5 @@ def no_production(name: str) -> NoProduction:
 
 
 def no_such_version(name: str, number: object, shelf: Shelf) -> RegistryError:
-    return RegistryError(
-        f"version {number} of {name}",
-        rule="there is no such version",
-        fix=valid_names(str(number), map(str, shelf.versions)),
-    )
+    existing = ", ".join(map(str, sorted(shelf.versions))) or "none yet: register a run"
+    return RegistryError(f"version {number} of {name}", rule="there is no such version", fix=f"There are {existing}")

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from recstage.errors import RegistryError
 from recstage.registry import store
-from recstage.registry.reconciliation import no_such_version
-from recstage.registry.store import Version
+from recstage.registry.reconciliation import no_such_version, production
+from recstage.registry.store import PRODUCTION, Version
 from recstage.tracking import MODEL_ARTIFACT
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
@@ -65,7 +65,10 @@ def versions(name: str = "recommender") -> list[Version]:
 
 
 def version_of(name: str, number: int | str) -> Version:
-    """One version. Raises `RegistryError` naming those that exist."""
+    """One version by number, or the one in Production by that word. Raises `RegistryError` naming those that exist,
+    and `NoProduction`."""
+    if number == PRODUCTION:
+        return production(name)
     shelf = store.read(name)
     try:
         return shelf.versions[int(number)]
@@ -143,3 +146,8 @@ def _tags_of(run: Run) -> dict[str, str]:
 def figures_of(metrics: Mapping[str, float]) -> dict[str, str]:
     """The key figures as texts."""
     return {key: f"{metrics[key]:.6g}" for key in KEY_FIGURES if key in metrics}
+
+
+def figures(version: Version) -> dict[str, float]:
+    """The key figures that a version carries."""
+    return {key: float(version.tags[key]) for key in KEY_FIGURES if key in version.tags}

@@ -1,0 +1,94 @@
+"""Who was made Production, when, by whom and why; and what was Production at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import Field
+
+from recstage import registry, tracking
+from recstage.config import Settings, resolve
+from recstage.errors import ConfigError
+from recstage.registry import Change
+
+NOW = "now"
+
+log = logging.getLogger(__name__)
+
+
+class HistorySettings(Settings):
+    """Whose history, and the time that is asked about."""
+
+    at: str = Field(NOW, description="ISO 8601, local where it names no zone: what was Production then?")
+    name: str = Field("recommender", description="the registered model")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A change of Production; `version` None: nothing was Production from then on."""
+
+    version: int | None
+    previous: int | None
+    at: datetime
+    by: str
+    how: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class HistoryResult:
+    """`production` is the version that was Production at `at`; `changes` are all up to then, oldest first."""
+
+    name: str
+    at: datetime
+    production: int | None
+    changes: list[Entry]
+
+
+def settings_from(arguments: Sequence[str] = ()) -> HistorySettings:
+    """Settings from the command line."""
+    return resolve(HistorySettings, {}, arguments, program="history")
+
+
+def run(settings: HistorySettings) -> HistoryResult:
+    """Raises `ConfigError` on a time that is none, `RegistryError` on an unknown registered model."""
+    tracking.connect()
+    when = _time(settings.at)
+    registry.reconcile(settings.name)  # so that what was just done in the UI is told
+    past = [change for change in registry.history(settings.name) if change.time <= when]
+    entries = [_entry(change) for change in past]
+    for line in as_text(entries).splitlines():
+        log.info("%s", line)
+    return HistoryResult(settings.name, when, entries[-1].version if entries else None, entries)
+
+
+def as_text(entries: Sequence[Entry]) -> str:
+    """For a terminal: a line a change, the newest first."""
+    if not entries:
+        return "Nothing was Production."
+    lines = []
+    for entry in reversed(entries):
+        version = "none" if entry.version is None else f"version {entry.version}"
+        local = entry.at.astimezone()
+        lines.append(f"{local:%Y-%m-%d %H:%M:%S}  {version:<12} {entry.how:<10} {entry.by:<18} {entry.reason}".rstrip())
+    return "\n".join(lines)
+
+
+def _time(text: str) -> datetime:
+    if text == NOW:
+        return datetime.now().astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"--at {text}",
+            rule="a time is written as ISO 8601",
+            fix="Write it like 2026-11-20T18:00 or 2026-11-20T18:00Z",
+        ) from error
+
+
+def _entry(change: Change) -> Entry:
+    return Entry(change.version, change.previous, change.time, change.by, change.how, change.reason)
