@@ -1,0 +1,22 @@
+"""A user's history as one weighted row: what he liked, the latest weighing most."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from recstage.data.interactions import Users
+
+
+def recent(users: Users, recency_decay: float) -> sparse.csr_matrix:
+    """Positive weights, that of the n-th last interaction divided by n**recency_decay: float32[n_users, n_items],
+    canonical. Dismissals weigh nothing, but are steps in time like any other."""
+    if recency_decay == 0:
+        return users.matrix
+    nth_last = users.indptr[1:][users.rows] - np.arange(len(users.items))
+    weights = np.maximum(users.weights, 0) * nth_last.astype(np.float32) ** np.float32(-recency_decay)
+    shape = (len(users), users.n_items)
+    matrix = sparse.csr_matrix((weights, users.items, users.indptr), shape=shape, copy=True)
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix
