@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from recstage import registry, tracking
+from recstage import bundle, registry, tracking
 from recstage.config import DataConfig, EvaluationConfig, Settings, check, read_yaml, resolve, root
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
@@ -56,7 +56,7 @@ def run(settings: EvaluateSettings) -> EvaluateResult:
         data = dataset.load(config)
         tracking.log_dataset(active.info.run_id, data)
         tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
-        model = registry.fetch(version).model
+        model = bundle.load(registry.fetch(version)).model
         result = measure(model, data, settings.evaluation, settings.seed)
         tracking.log_evaluation(active.info.run_id, result)
     return EvaluateResult(
