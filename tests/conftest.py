@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,33 @@ def temporal_dataset(small_config: DataConfig) -> Dataset:
     """The same events cut at one moment for everybody."""
     split = SplitConfig(method="temporal", negatives=20)
     return prepare(small_config.model_copy(update={"name": "small-temporal", "split": split}), "small-temporal")
+
+
+@pytest.fixture(scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """A test's database need not survive a power cut."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def relax(connection, _record):
+        if "sqlite" in type(connection).__module__:
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", relax)
+    yield
+    event.remove(Engine, "connect", relax)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory, no_waiting_for_the_disk: None) -> Iterator[Path]:
+    """An MLflow store that was initialised once, to copy from: that takes seconds."""
+    import mlflow
+
+    from recstage import tracking
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        tracking.connect()
+        yield path
+    mlflow.set_tracking_uri(None)

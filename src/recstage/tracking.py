@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+if not sys.stderr.isatty():
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import pandas as pd
@@ -142,7 +145,8 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         connect()
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
-        where = None if given_from_outside or nested else _experiment_id()
+        parent = mlflow.active_run()
+        where = None if given_from_outside else parent.info.experiment_id if parent else _experiment_id()
         all_tags = {**tags, **_provenance()}
         active = mlflow.start_run(
             run_name=None if given_from_outside else name,

@@ -87,7 +87,10 @@ def search(
         resumed = _finished(study)
         study.sampler = optuna.samplers.TPESampler(seed=seed + resumed, n_startup_trials=STARTUP_TRIALS)
         if resumed == 0:
-            study.enqueue_trial({key: start[key] for key in space if key in start}, skip_if_exists=True)
+            study.enqueue_trial(
+                {key: start[key] for key in space if key in start and _holds(space[key], start[key])},
+                skip_if_exists=True,
+            )
         _optimise(study, space, objective, max(0, trials - resumed), metric)
     if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         raise ConfigError(f"{trials} trials", rule="none of them succeeded", fix="Widen the search space")
@@ -114,7 +117,7 @@ def _optimise(
     study: optuna.Study, space: Mapping[str, SearchRange], objective: Objective, trials: int, metric: str
 ) -> None:
     def run_trial(trial: optuna.Trial) -> float:
-        params = {name: _suggest(trial, name, dimension) for name, dimension in space.items()}
+        params = {key: _suggest(trial, key, dimension) for key, dimension in space.items()}
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
             if metric in metrics:
@@ -150,6 +153,15 @@ def _suggest(trial: optuna.Trial, name: str, dimension: SearchRange) -> Any:
         step = int(dimension.step) if dimension.step else 1
         return trial.suggest_int(name, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
     return trial.suggest_float(name, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+
+
+def _holds(dimension: SearchRange, value: Any) -> bool:
+    if dimension.choices is not None:
+        return _packed(value) in [_packed(choice) for choice in dimension.choices]
+    assert dimension.low is not None
+    assert dimension.high is not None
+    on_the_grid = dimension.step is None or (value - dimension.low) % dimension.step == 0
+    return dimension.low <= value <= dimension.high and on_the_grid
 
 
 def _packed(choice: Any) -> Any:

@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from recstage import bundle, registry, tracking
+from recstage.config import DataConfig
+from recstage.data import dataset
+from recstage.errors import ConfigError, TooLittleData
+from recstage.steps import train
+from tests.steps.conftest import QUICK
+
+ALS = [*QUICK, "--model.params.factors=8", "--model.params.iterations=3"]
+
+
+def trained(tiny, model="als", *arguments, **overrides):
+    return train.run(train.settings_from(model, tiny, [*ALS[:2], *arguments], overrides))
+
+
+def bundle_of(result):
+    return Path(mlflow.artifacts.download_artifacts(result.model_uri)) / "artifacts" / "bundle"
+
+
+def test_a_run_carries_all_that_a_comparison_needs(tiny, client):
+    result = trained(tiny, "als", *ALS[2:])
+    run = client.get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    assert {"data", "split", "fingerprint", "model", "git-commit", "git-dirty"} <= set(run.data.tags)
+    assert (run.data.tags["stage-of-work"], run.data.tags["data"], run.data.tags["split"]) == (
+        "train",
+        "tiny",
+        "leave-one-out",
+    )
+    assert run.data.params["model.params.factors"] == "8"
+    for metric in ("ndcg_at_10", "ndcg_at_10_low", "ndcg_at_10_high", "sampled_hit_rate_at_10", "coverage_at_10"):
+        assert metric in run.data.metrics
+    for metric in ("wall_seconds", "peak_memory_mb", "fit_seconds", "bundle_bytes", "latency_p95_ms"):
+        assert run.data.metrics[metric] > 0
+    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["fingerprint"]
+    names = {file.path for file in client.list_artifacts(result.run_id)}
+    assert {"config.yaml", "dataset.json", "libraries.txt", "model_card.md", "plots", "evaluation"} <= names
+    config = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{result.run_id}/config.yaml"))
+    assert config["model"]["params"]["factors"] == 8
+    assert config["data"]["source"]["users"] == 80
+
+
+def test_the_mean_over_the_logged_users_is_the_logged_metric(tiny):
+    result = trained(tiny, "als", *ALS[2:])
+    per_user = tracking.per_user_of(result.run_id)
+    assert per_user["ndcg_at_10"].mean() == pytest.approx(result.metrics["ndcg_at_10"])
+
+
+def test_the_logged_pyfunc_answers_as_the_bundle_does(tiny):
+    result = trained(tiny, "als", *ALS[2:])
+    pyfunc = mlflow.pyfunc.load_model(result.model_uri)
+    answer = pyfunc.predict(pd.DataFrame({"user_id": ["u1", "nobody"]}), params={"k": 3})
+    folder = bundle_of(result)
+    loaded = bundle.load(folder)
+    expected = loaded.model.recommend_batch(["u1", "nobody"], 3)
+    assert answer["item_ids"].tolist() == [one.item_ids for one in expected]
+    assert answer["method"].tolist() == [one.method for one in expected]
+    assert loaded.manifest.metadata["run_id"] == result.run_id
+    assert mlflow.models.get_model_info(result.model_uri).metadata["bundle_sha256"] == bundle.digest_of(folder)
+
+
+def test_registering_makes_a_version_with_the_runs_tags(tiny):
+    result = trained(tiny, "als", *ALS[2:], register=True)
+    version = registry.version_of("recommender", result.version)
+    assert version.run_id == result.run_id
+    assert version.tags["algorithm"] == "als"
+
+
+def test_a_search_logs_its_trials_as_children_and_refits_the_best(tiny, client):
+    result = trained(tiny, "als", *ALS[2:], trials=3)
+    run = client.get_run(result.run_id)
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    assert len(children) == 3
+    assert {child.data.tags["stage-of-work"] for child in children} == {"trial"}
+    best = max(children, key=lambda child: child.data.metrics["validation_ndcg_at_10"])
+    assert run.data.params["model.params.factors"] == best.data.params["model.params.factors"]
+    names = {file.path for file in client.list_artifacts(result.run_id, "plots")}
+    assert "plots/optuna_history.png" in names
+    assert "trials.csv" in {file.path for file in client.list_artifacts(result.run_id)}
+
+
+def test_the_final_model_learns_from_train_and_validation_and_never_from_test(tiny):
+    result = trained(tiny, "als", *ALS[2:])
+    data = dataset.load(DataConfig(**dataset.config_of(tiny)))
+    rows = bundle.load(bundle_of(result)).model.train_
+    assert rows.fingerprint == data.split.train_and_validation.fingerprint
+
+
+def test_early_stopping_chooses_the_length_of_the_refit(tiny, client):
+    small = [
+        "--model.params.factors=4",
+        "--model.params.layers=[8]",
+        "--model.params.epochs=3",
+        "--model.params.patience=1",
+    ]
+    result = trained(tiny, "ncf", *small)
+    run = client.get_run(result.run_id)
+    curve = client.get_metric_history(result.run_id, "validation_ndcg_at_10")
+    assert len(curve) >= 1
+    best = max(curve, key=lambda point: (point.value, -point.step)).step
+    assert run.data.params["model.params.epochs"] == str(best)
+    assert len(client.get_metric_history(result.run_id, "refit_loss")) == best
+    assert "plots/learning_curve.png" in {file.path for file in client.list_artifacts(result.run_id, "plots")}
+
+
+def test_the_same_seed_gives_the_same_metrics(tiny):
+    first, second = (trained(tiny, "als", *ALS[2:]).metrics for _ in range(2))
+    timing = {"latency_p50_ms", "latency_p95_ms"}
+    assert {k: v for k, v in first.items() if k not in timing} == {k: v for k, v in second.items() if k not in timing}
+
+
+def test_a_misspelt_override_ends_before_any_run(tiny, client):
+    with pytest.raises(
+        ConfigError, match="--model.params.factrs: no such setting. Did you mean 'model.params.factors'"
+    ):
+        train.settings_from("als", tiny, ["--model.params.factrs", "9"])
+
+
+def test_too_little_data_fails_the_run_and_says_how_much_is_needed(workspace, client):
+    (workspace / "five.csv").write_text(
+        "user_id,item_id,timestamp\n" + "".join(f"u{i % 3},i{i},{i}\n" for i in range(12))
+    )
+    settings = train.settings_from("lambdarank", str(workspace / "five.csv"), QUICK)
+    with pytest.raises(TooLittleData, match="lambdarank needs at least 100"):
+        train.run(settings)
+    experiment = client.get_experiment_by_name("recstage")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert "needs at least 100" in run.data.tags["failure"]
+
+
+def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, monkeypatch):
+    def interrupted(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "evaluate", interrupted)
+    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny, "als", *ALS[2:])
+    experiment = client.get_experiment_by_name("recstage")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["KILLED"]
+
+
+def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatch):
+    small = [
+        "--model.params.factors=4",
+        "--model.params.layers=[8]",
+        "--model.params.epochs=4",
+        "--model.params.patience=9",
+    ]
+    whole = trained(tiny, "ncf", *small)
+    log = tracking.log_metrics
+    steps = []
+
+    def interrupting(run_id, metrics, step=0):
+        log(run_id, metrics, step)
+        if "loss" in metrics:
+            steps.append(step)
+            if len(steps) == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking, "log_metrics", interrupting)
+    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny, "ncf", *small)
+    assert list((workspace / "data" / "checkpoints").iterdir())
+    resumed = trained(tiny, "ncf", *small)
+    assert steps[2:][0] > 1, "the second run must not start from the first epoch"
+    assert resumed.metrics["ndcg_at_10"] == whole.metrics["ndcg_at_10"]
+    assert not list((workspace / "data" / "checkpoints").iterdir())
+
+
+def test_values_of_metrics_are_finite(tiny):
+    assert all(np.isfinite(value) for value in trained(tiny, "popularity").metrics.values())
