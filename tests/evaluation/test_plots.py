@@ -14,7 +14,7 @@ from recstage import plots
 from recstage.config import EvaluationConfig
 from recstage.errors import DataError
 from recstage.evaluation.protocol import evaluate
-from recstage.plot_style import label, short
+from recstage.plots.style import label, short
 
 RANDOM = np.random.default_rng(0)
 LONG = {

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from recstage.errors import DataError
-from recstage.plot_style import (
+from recstage.plots.style import (
     BLUE,
     COLOURS,
     FAINT,
