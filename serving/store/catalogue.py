@@ -76,7 +76,7 @@ class Withheld:
         expired = bisect_right(self._expiring, moment, key=lambda entry: entry[0])
         self._next_expiry = self._expiring[expired][0] if expired < len(self._expiring) else float("inf")
         ids = self._always.union(item_id for _, item_id in self._expiring[:expired])
-        return Hidden(ids, (state << 24) + expired)
+        return Hidden(ids, state * 1_000_003 + expired)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _EVENTS = Query(
         UserInteraction.item_id, UserInteraction.interaction_type, UserInteraction.value, UserInteraction.occurred_at
     )
     .where(UserInteraction.user_id == bindparam("user_id"))
-    .order_by(UserInteraction.occurred_at.desc())
+    .order_by(UserInteraction.occurred_at.desc(), UserInteraction.id.desc())
     .limit(bindparam("most")),
 )
 _DECLARED = Query("declared", select(UserProfile.categories).where(UserProfile.user_id == bindparam("user_id")))

@@ -37,9 +37,12 @@ _PROFILE = Query(
 )
 _WITH_ROLE = Query("people_with_role", select(UserProfile.user_id).where(UserProfile.role == bindparam("role")))
 _OPTED_OUT = Query("people_opted_out", select(User.user_id).where(User.opted_out))
-_ANY_ERASURE = Query("any_erasure", select(Erasure.erased_at).limit(1))
 _ERASURE = Query("erasure", select(Erasure.erased_at).where(Erasure.person == bindparam("person")))
 _KEY = Query("digest_key", select(Secret.value).where(Secret.name == "digests"))
+_KEY_IF_NEEDED = Query(
+    "digest_key_if_needed",
+    select(Secret.value).where(Secret.name == "digests", select(Erasure.erased_at).limit(1).exists()),
+)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -68,9 +71,10 @@ def profile(reader: Reader, user_id: str) -> Profile | None:
 
 def erased_at(reader: Reader, user_id: str) -> int | None:
     """When a person was last erased, milliseconds since 1970; None for a mere stranger. Raises `StoreError`."""
-    if reader.row(_ANY_ERASURE) is None:
+    key = reader.row(_KEY_IF_NEEDED)
+    if key is None:
         return None
-    row = reader.row(_ERASURE, {"person": digests(reader).digest(user_id)})
+    row = reader.row(_ERASURE, {"person": Digests(bytes(key[0])).digest(user_id)})
     return None if row is None else int(row[0])
 
 

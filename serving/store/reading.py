@@ -36,16 +36,17 @@ class Query:
 
     name: str
     statement: ClauseElement
-    _compiled: dict[str, str] = field(default_factory=dict)
+    _compiled: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 
-    def sql(self, engine: Engine) -> str:
-        """The text for this engine's driver, with named parameters."""
-        text = self._compiled.get(engine.dialect.name)
-        if text is None:
+    def sql(self, engine: Engine) -> tuple[str, dict[str, Any]]:
+        """The text for this engine's driver, with named parameters, and the values of those that are constant."""
+        found = self._compiled.get(engine.dialect.name)
+        if found is None:
             # SQLAlchemy's own SQLite dialect asks by position; by name, the call is the same as PostgreSQL's
             dialect = sqlite.dialect(paramstyle="named") if is_sqlite(engine.dialect) else engine.dialect
-            text = self._compiled[engine.dialect.name] = str(self.statement.compile(dialect=dialect))
-        return text
+            compiled = self.statement.compile(dialect=dialect)
+            found = self._compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
+        return found
 
 
 class Reader:
@@ -64,7 +65,8 @@ class Reader:
         began = time.perf_counter()
         connection = self._connection()
         try:
-            found: list[tuple] = connection.execute(query.sql(self._engine), parameters or {}).fetchall()
+            sql, constants = query.sql(self._engine)
+            found: list[tuple] = connection.execute(sql, {**constants, **(parameters or {})}).fetchall()
         except Exception as error:
             self._forget()
             raise refusal(error, self._engine.url) from error

@@ -51,7 +51,7 @@ class ItemCounting:
 
     def __init__(self, reader: Reader, weighting: Weighting) -> None:
         self._reader = reader
-        item = bindparam("item_id")
+        item: Any = bindparam("item_id")
         label = func.sum(_label(weighting))
         self._by_type = Query(
             "item_counts",
@@ -100,8 +100,8 @@ def _grown(rule: ValueWeight) -> ColumnElement:
 
 
 def _clicked(item: Any) -> Any:
-    """Lists that held the item and led to a click on it: by feedback, or by an event that names the list. It starts from
-    the clicks, which are few, and looks each list up."""
+    """Lists that held the item and led to a click on it: by feedback, or by an event that names the list. It starts
+    from the clicks, which are few, and looks each list up."""
     fed_back = select(Feedback.request_id).where(Feedback.item_id == item, Feedback.outcome == "click")
     events = select(Interaction.request_id).where(
         Interaction.item_id == item, Interaction.interaction_type == "click", Interaction.request_id.is_not(None)
@@ -137,7 +137,8 @@ _PAGE = Query(
 )
 _CATEGORIES = Query(
     "categories_of_history",
-    select(distinct(Interaction.item_id), ItemCategory.category)
+    select(Interaction.item_id, ItemCategory.category)
+    .distinct()
     .join(ItemCategory, ItemCategory.item_id == Interaction.item_id)
     .where(Interaction.user_id == bindparam("user_id")),
 )

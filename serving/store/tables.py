@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ID_LENGTH = 200
+ID_LENGTH = 256
 InteractionType = Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"]
 INTERACTION_TYPES: tuple[str, ...] = get_args(InteractionType)
 
@@ -42,9 +42,10 @@ RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows 
 Milliseconds = BigInteger()
 
 
-def _only(condition: str) -> dict[str, Any]:
-    """Options of an index over the rows where `condition` holds."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+def _only(condition: str, of_postgresql: str = "") -> dict[str, Any]:
+    """Options of an index over the rows where a condition holds: SQLite has no booleans and needs it spelt as queries
+    spell it."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(of_postgresql or condition)}
 
 
 class Table(DeclarativeBase):
@@ -65,7 +66,7 @@ class User(Table):
     forgotten_at: Mapped[int | None] = mapped_column(Milliseconds)
     """When this person was last erased: what older models learnt must not be used."""
 
-    __table_args__ = (Index("ix_users_opted_out", "user_id", **_only("opted_out")),)
+    __table_args__ = (Index("ix_users_opted_out", "user_id", **_only("opted_out = 1", "opted_out")),)
 
 
 class UserProfile(Table):
@@ -96,8 +97,14 @@ class Item(Table):
     updated_at: Mapped[int] = mapped_column(Milliseconds)
 
     __table_args__ = (
-        Index("ix_items_expires_at", "expires_at", **_only("expires_at IS NOT NULL")),
-        Index("ix_items_withheld", "item_id", **_only("hidden OR deleted_at IS NOT NULL")),
+        Index(
+            "ix_items_withheld",
+            "item_id",
+            **_only(
+                "hidden = 1 OR deleted_at IS NOT NULL OR expires_at IS NOT NULL",
+                "hidden OR deleted_at IS NOT NULL OR expires_at IS NOT NULL",
+            ),
+        ),
     )
 
 
@@ -134,7 +141,7 @@ class UserInteraction(Table):
         CheckConstraint(_ONE_OF_THE_TYPES, "known_type"),
         CheckConstraint("value >= 0", "value_not_negative"),
         # the live history of a request is read from this index alone
-        Index("ix_user_interactions_user_time", "user_id", "occurred_at", "item_id", "interaction_type", "value"),
+        Index("ix_user_interactions_user_time", "user_id", "occurred_at", "id", "item_id", "interaction_type", "value"),
         Index("ix_user_interactions_item_user", "item_id", "user_id", "interaction_type", "value"),
         Index("ix_user_interactions_time", "occurred_at"),
         Index(

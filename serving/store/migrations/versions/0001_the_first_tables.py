@@ -10,7 +10,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-ID = sa.String(200)
+ID = sa.String(256)
 ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TYPES = "'view', 'click', 'like', 'save', 'share', 'rate', 'implement', 'dismiss'"
 
@@ -41,9 +41,17 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
-    condition = sa.text(where)
-    op.create_index(name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+def _partial(
+    name: str, table: str, columns: list[str], where: str, of_postgresql: str = "", *, unique: bool = False
+) -> None:
+    op.create_index(
+        name,
+        table,
+        columns,
+        unique=unique,
+        sqlite_where=sa.text(where),
+        postgresql_where=sa.text(of_postgresql or where),
+    )
 
 
 def _people() -> None:
@@ -56,7 +64,7 @@ def _people() -> None:
         sa.Column("forgotten_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("user_id", name="pk_users"),
     )
-    _partial("ix_users_opted_out", "users", ["user_id"], "opted_out")
+    _partial("ix_users_opted_out", "users", ["user_id"], "opted_out = 1", "opted_out")
     op.create_table(
         "user_profiles",
         sa.Column("user_id", ID, nullable=False),
@@ -82,8 +90,8 @@ def _items() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("item_id", name="pk_items"),
     )
-    _partial("ix_items_expires_at", "items", ["expires_at"], "expires_at IS NOT NULL")
-    _partial("ix_items_withheld", "items", ["item_id"], "hidden OR deleted_at IS NOT NULL")
+    withheld = "deleted_at IS NOT NULL OR expires_at IS NOT NULL"
+    _partial("ix_items_withheld", "items", ["item_id"], f"hidden = 1 OR {withheld}", f"hidden OR {withheld}")
     op.create_table(
         "item_categories",
         sa.Column("item_id", ID, nullable=False),
@@ -118,7 +126,7 @@ def _events() -> None:
     op.create_index(
         "ix_user_interactions_user_time",
         "user_interactions",
-        ["user_id", "occurred_at", "item_id", "interaction_type", "value"],
+        ["user_id", "occurred_at", "id", "item_id", "interaction_type", "value"],
     )
     op.create_index(
         "ix_user_interactions_item_user", "user_interactions", ["item_id", "user_id", "interaction_type", "value"]
