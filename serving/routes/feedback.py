@@ -30,9 +30,7 @@ class FeedbackBody(Body):
     """Outcomes of one list. An item of it that is not named had none."""
 
     request_id: RequestId = Field(description="the request_id that the list came with")
-    user_id: Id | None = Field(
-        None, description="the person; needed only where the list may not be known", examples=["42"]
-    )
+    user_id: Id | None = Field(None, description="the person; needed only where the list may be unknown")
     outcomes: list[OutcomeBody] = Field(min_length=1, max_length=1000)
 
 
@@ -69,11 +67,8 @@ async def post_feedback(body: FeedbackBody, store: Stored, service: Serving, cal
         )
     except (NotShown, SomebodyElses) as error:
         raise Problem(422, "not-shown", str(error)) from error
-    for outcome, number in (
-        ("stored", receipt.stored),
-        ("duplicate", receipt.duplicates),
-        ("ignored", receipt.ignored),
-    ):
+    fates = {"stored": receipt.stored, "duplicate": receipt.duplicates, "ignored": receipt.ignored}
+    for outcome, number in fates.items():
         if number:
             service.metrics.events.labels("feedback", outcome).inc(number)
     return FeedbackReceiptBody(

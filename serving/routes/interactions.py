@@ -105,7 +105,8 @@ IdempotencyKey = Annotated[
 async def post_interactions(
     body: OneOrMany, store: Stored, service: Serving, caller: Caller, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Store one event or a batch. The answer comes when they are on disk; until then, send them again with the same key."""
+    """Store one event or a batch. The answer comes when they are on disk; without one, send them again with the same
+    idempotency key."""
     bodies = body.events if isinstance(body, BatchBody) else [body]
     most = service.settings.max_batch
     if len(bodies) > most:
