@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from recstage import config
 from recstage.config import DataConfig, SplitConfig, SyntheticSource
 from recstage.data.dataset import Dataset, prepare
 
+TINY = """
+source: {kind: synthetic, users: 80, items: 40, interactions: 3000, seed: 3}
+weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
+split: {method: leave-one-out, negatives: 20}
+"""
 FEED_WEIGHTS = {"view": 0.1, "click": 0.3, "like": 0.7, "share": 1.0}
 
 
@@ -75,3 +82,32 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, no_waiting_for_the_
         tracking.connect()
         yield path
     mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that `root()` takes for the repository, with the real conf and its own data, runs and registry; nothing
+    is exported, as in a fresh shell."""
+    import mlflow
+
+    here = config.root()
+    home = tmp_path / "home"
+    shutil.copytree(here / "conf", home / "conf")
+    shutil.copy(here / "MLproject", home)
+    shutil.copy(empty_database, home / "mlflow.db")
+    (home / "tiny.yaml").write_text(TINY)
+    monkeypatch.setenv("RECSTAGE_HOME", str(home))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    config.root.cache_clear()
+    yield home
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")
+    mlflow.set_tracking_uri(None)  # setting it also exported it: a later test must not inherit it
+    config.root.cache_clear()
+
+
+@pytest.fixture
+def tiny(workspace: Path) -> str:
+    """A data set that trains in a second."""
+    return str(workspace / "tiny.yaml")

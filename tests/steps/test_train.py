@@ -11,8 +11,8 @@ from recstage.config import DataConfig
 from recstage.data import dataset
 from recstage.errors import ConfigError, TooLittleData
 from recstage.steps import train
-from tests.steps.conftest import QUICK
 
+QUICK = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=5"]
 ALS = [*QUICK, "--model.params.factors=8", "--model.params.iterations=3"]
 
 
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_metrics(tiny):
 
 def test_a_misspelt_override_ends_before_any_run(tiny, client):
     with pytest.raises(
-        ConfigError, match="--model.params.factrs: no such setting. Did you mean 'model.params.factors'"
+        ConfigError, match=r"--model.params.factrs: no such setting. Did you mean 'model.params.factors'"
     ):
         train.settings_from("als", tiny, ["--model.params.factrs", "9"])
 

@@ -1,0 +1,50 @@
+"""The notebooks run from top to bottom, are committed without outputs, and find the one tracking store."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from recstage.config import root
+
+NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_without_outputs(path):
+    for cell in nbformat.read(path, 4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_defines_nothing_that_others_would_import(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            assert not any(line.startswith(("def ", "class ")) for line in cell.source.splitlines())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path, workspace, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(workspace / "ipython"))
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = cell.source.replace('DATA = "synthetic"', f'DATA = "{workspace / "tiny.yaml"}"')
+    NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": workspace}}).execute()
+    texts = [out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert any("is Production" in text for text in texts)
+
+
+@pytest.mark.parametrize("folder", [".", "notebooks", "src/recstage", "tests"])
+def test_the_tracking_store_is_the_same_wherever_one_starts(folder):
+    code = "from recstage.tracking import store_uri; print(store_uri())"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RECSTAGE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root() / folder, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"sqlite:///{Path(root()) / 'mlflow.db'}"
