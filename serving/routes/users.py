@@ -119,7 +119,7 @@ async def put_profile(user_id: PathId, body: ProfileBody, store: Stored, caller:
 
 @router.delete("/{user_id:path}", responses=documented(401, 403, 422, 429, 503))
 async def delete_user(user_id: PathId, store: Stored, caller: Admin) -> ErasureBody:
-    """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused, and
+    """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused and
     what models learnt of him is not used for him. The registry is asked which versions did; that takes seconds."""
     erased = await written(store, Erase(user_id, forget_waiting=store.impressions.forget))
     trained = await store.lineage.trained_on(user_id)

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from recstage.config import DataConfig, ValueWeight
 from serving.ports import NO_HISTORY, History
 from serving.store.digests import Digests
-from serving.store.people import erased_at
+from serving.store.people import People, erased_at
 from serving.store.reading import Query, Reader, from_json
 from serving.store.tables import User, UserInteraction, UserProfile
 
@@ -80,10 +80,17 @@ class Histories:
     reads the events only when it did."""
 
     def __init__(
-        self, reader: Reader, weighting: Weighting, *, limit: int, fast: bool, remembered: int = 5_000
+        self,
+        reader: Reader,
+        people: People,
+        weighting: Weighting,
+        *,
+        limit: int,
+        fast: bool,
+        remembered: int = 5_000,
     ) -> None:
         self.fast = fast
-        self._reader, self._weighting, self._limit = reader, weighting, limit
+        self._reader, self._people, self._weighting, self._limit = reader, people, weighting, limit
         self._remembered = remembered
         self._known: OrderedDict[str, History] = OrderedDict()
         self._lock = Lock()
@@ -95,14 +102,15 @@ class Histories:
         if person is None:
             return self._stranger(user_id)
         version, opted_out, forgotten_at = person
-        if opted_out:
-            return History(version=version, personal=False)
         with self._lock:
             known = self._known.get(user_id)
             if known is not None and known.version == version:
                 self._known.move_to_end(user_id)
                 return known
-        history = self._read(user_id, version, forgotten_at is not None)
+        if opted_out:
+            history = History(version=version, personal=False)
+        else:
+            history = self._read(user_id, version, forgotten_at is not None)
         with self._lock:
             self._known[user_id] = history
             while len(self._known) > self._remembered:
@@ -110,9 +118,12 @@ class Histories:
         return history
 
     def last_known(self, user_id: str) -> History:
-        """What the last answer was, for while the database is away."""
+        """The last answer, for while the database is away; nothing personal for those known to have opted out."""
         with self._lock:
-            return self._known.get(user_id, NO_HISTORY)
+            known = self._known.get(user_id)
+        if known is not None:
+            return known
+        return History(personal=False) if user_id in self._people.last_opted_out else NO_HISTORY
 
     def _stranger(self, user_id: str) -> History:
         moment = erased_at(self._reader, user_id)

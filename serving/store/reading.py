@@ -53,6 +53,7 @@ class Reader:
     """Runs queries. Safe to use from several threads."""
 
     def __init__(self, url: URL, *, observe: Observe = lambda name, seconds: None, slow_seconds: float = 0.05) -> None:
+        self.url = url
         self._engine = engine = open_engine(url, pooled=False)
         self._observe, self._slow_seconds = observe, slow_seconds
         self._is_sqlite = is_sqlite(engine.dialect)

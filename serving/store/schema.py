@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
 from recstage.errors import StoreError
@@ -36,28 +36,9 @@ class Change:
     backup: Path | None
 
 
-def newest(migrations: Path = MIGRATIONS) -> str:
-    """The revision that this code works with."""
-    return str(_script(migrations).get_current_head())
-
-
 def revision_of(connection: Connection) -> str | None:
     """The revision of a database, None where it has no tables of ours."""
     return MigrationContext.configure(connection).get_current_revision()
-
-
-def check(engine: Engine) -> None:
-    """Raise `StoreOutOfStep` unless the database has exactly the revision that this code works with."""
-    with translated(engine.url), engine.connect() as connection:
-        found = revision_of(connection)
-    if found == newest():
-        return
-    _refuse_newer(found, engine.url, _script(MIGRATIONS))
-    raise StoreOutOfStep(
-        f"{shown(engine.url)} at revision {found or 'none'}",
-        rule=f"this code works with revision {newest()}",
-        fix="Run python -m serving.database upgrade",
-    )
 
 
 def upgrade(

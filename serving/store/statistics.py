@@ -1,20 +1,14 @@
-"""Counting: what became of an item, what a person likes, and everything at once for the service's own models."""
+"""Counting: what became of an item, what a person likes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-from sqlalchemy import ColumnElement, Engine, bindparam, case, distinct, func, literal, or_, select, union
+from sqlalchemy import ColumnElement, bindparam, case, distinct, func, literal, or_, select, union
 
-from recstage.config import DataConfig, ValueWeight
-from recstage.data import weights
-from recstage.data.sources import service
-from serving.ports import Snapshot
-from serving.store.connection import translated
+from recstage.config import ValueWeight
 from serving.store.histories import Weighting
 from serving.store.reading import Query, Reader, from_json
 from serving.store.tables import (
@@ -186,36 +180,3 @@ def preferences_of(reader: Reader, user_id: str, liked: Sequence[tuple[str, floa
             totals[name] = totals.get(name, 0.0) + weight / len(names)
     whole = sum(totals.values())
     return {name: total / whole for name, total in sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))}
-
-
-# -- everything -------------------------------------------------------------------------------------------------------
-
-
-class Everything:
-    """`OwnData` on the store: what retraining would read, aggregated by the same code."""
-
-    def __init__(self, engine: Engine, data: DataConfig, observe: Callable[[str, float], None]) -> None:
-        self._engine, self._data, self._observe = engine, data, observe
-
-    def version(self) -> int:
-        """Changes with the newest event, the catalogue and who may be used. Raises `StoreError`."""
-        with translated(self._engine.url), self._engine.connect() as connection:
-            return _number(service.marks(connection))
-
-    def snapshot(self) -> Snapshot:
-        """Everything that may be used, one row a (user, item) pair. Raises `StoreError`."""
-        began = time.perf_counter()
-        with translated(self._engine.url), self._engine.connect() as connection:
-            marks = service.marks(connection)
-            raw = service.read_from(connection, marks[0])
-        items = pd.DataFrame() if raw.items is None else raw.items
-        if len(raw.events):
-            pairs = weights.to_log(raw, self._data).aggregate(self._data.aggregate).to_frame()
-        else:
-            pairs = pd.DataFrame(columns=["user_id", "item_id", "weight", "timestamp"])
-        self._observe("snapshot", time.perf_counter() - began)
-        return Snapshot(pairs, items, _number(marks))
-
-
-def _number(marks: tuple[int, str]) -> int:
-    return hash((marks[0], *(int(part.split("=")[1]) for part in marks[1].split(","))))

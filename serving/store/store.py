@@ -13,16 +13,18 @@ from recstage.errors import StoreError
 from serving.metrics import Metrics
 from serving.ports import Health, Hidden, Item, Ports
 from serving.settings import ServingSettings
-from serving.store import schema
+from serving.store import revision
 from serving.store.catalogue import Withheld, known_item
-from serving.store.connection import open_engine, parse_url, sqlite_path
+from serving.store.connection import parse_url, sqlite_path
+from serving.store.errors import StoreOutOfStep
+from serving.store.everything import Everything
 from serving.store.histories import Histories, Weighting
 from serving.store.impressions import Impressions
 from serving.store.lineage import IndexedLineage, Lineage, by_process
 from serving.store.people import People
 from serving.store.precomputed import PrecomputedLists
 from serving.store.reading import Reader
-from serving.store.statistics import Everything, ItemCounting
+from serving.store.statistics import ItemCounting
 from serving.store.writing import Writer
 
 log = logging.getLogger("serving.store")
@@ -44,13 +46,12 @@ class Store:
         self.writer = Writer(url, busy_timeout=busy_timeout, observe=self._observed)
         self.impressions = Impressions(self.writer.wake, self._count_impressions)
         self.writer.attach(self.impressions)
-        self.histories = Histories(self.reader, weighting, limit=settings.history_limit, fast=self.fast)
-        self.withheld = Withheld(self.reader)
         self.people = People(self.reader, fast=self.fast)
+        self.histories = Histories(self.reader, self.people, weighting, limit=settings.history_limit, fast=self.fast)
+        self.withheld = Withheld(self.reader)
         self.precomputed = PrecomputedLists(self.reader, self.withheld, fast=self.fast)
         self.item_counting = ItemCounting(self.reader, weighting)
-        self._whole = open_engine(url, pooled=False, statements=False)
-        self.everything = Everything(self._whole, data, self._observed)
+        self.everything = Everything(self.reader, data, self._observed)
         index = by_process(url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_name])
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
         self._slow_seconds = settings.slow_query_ms / 1000
@@ -63,12 +64,14 @@ class Store:
         url = parse_url(settings.database_url)
         path = sqlite_path(url)
         if path is not None and not path.exists():
+            from serving.store import schema  # with Alembic, which only the first start needs
+
             schema.upgrade(url)
         data = config.check(DataConfig, config.named_yaml("data", DATA), f"conf/data/{DATA}.yaml")
         store = cls(url, data, settings, metrics)
         try:
-            schema.check(store._whole)
-        except schema.StoreOutOfStep:
+            revision.check(store.reader)
+        except StoreOutOfStep:
             store.close()
             raise
         except StoreError as error:
@@ -92,6 +95,7 @@ class Store:
         """Whether the database answers."""
         try:
             self.withheld.hidden()
+            self.people.opted_out()
         except StoreError:
             return "away"
         return "ready"
@@ -100,7 +104,6 @@ class Store:
         """Write what waits, then close everything."""
         self.writer.close()
         self.reader.close()
-        self._whole.dispose()
 
     def _observed(self, name: str, seconds: float) -> None:
         self.metrics.queries.labels(name).observe(seconds)

@@ -1,0 +1,42 @@
+"""Whether the database has the schema that this code works with: asked at each start, so without Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, MetaData, String, Table, select
+
+from serving.store.connection import shown
+from serving.store.errors import StoreOutOfStep
+from serving.store.reading import Query, Reader
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+_ALEMBIC = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+_REVISION = Query("revision", select(_ALEMBIC.c.version_num))
+
+
+def newest() -> str:
+    """The revision that this code works with: the files of the migrations begin with their numbers."""
+    return max(path.stem for path in VERSIONS.glob("[0-9]*.py")).split("_")[0]
+
+
+def check(reader: Reader) -> None:
+    """Raise `StoreOutOfStep` unless the database has exactly that revision, another `StoreError` where it is away."""
+    try:
+        row = reader.row(_REVISION)
+    except StoreOutOfStep:
+        row = None
+    found = None if row is None else str(row[0])
+    if found == newest():
+        return
+    if found is not None and found > newest():
+        raise StoreOutOfStep(
+            f"{shown(reader.url)} at revision {found}",
+            rule=f"it is newer than this code, which works with revision {newest()}",
+            fix="Run the newer code, or restore a backup of the older revision",
+        )
+    raise StoreOutOfStep(
+        f"{shown(reader.url)} at revision {found or 'none'}",
+        rule=f"this code works with revision {newest()}",
+        fix="Run python -m serving.database upgrade",
+    )
