@@ -1,25 +1,26 @@
-"""Neural collaborative filtering: GMF, the MLP, and NeuMF, which joins both (He et al. 2017, https://arxiv.org/abs/1708.05031).
+"""Neural collaborative filtering: GMF, the MLP, and NeuMF, which joins both (He et al. 2017,
+https://arxiv.org/abs/1708.05031).
 
-Training is PyTorch's (`recstage.models.ncf_training`, imported only by a fit); scoring is NumPy's, with the first layer of the
-MLP factored into a user's and an item's half, so that the service ranks a whole catalogue without importing torch.
+Training is PyTorch's (`recstage.models.ncf_training`, imported only by a fit); scoring is NumPy's, with the first layer
+of the MLP factored into a user's and an item's half, so that the service ranks a whole catalogue without importing
+torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from scipy.special import expit
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
 
 PAIRS_AT_ONCE = 1 << 14  # rows of hidden activations computed at once: they stay in the processor's cache
-NO_ROWS = np.empty(0, np.float32)
 
 
 class NcfParams(base.ModelParams):
@@ -30,11 +31,14 @@ class NcfParams(base.ModelParams):
     layers: tuple[PositiveInt, ...] = Field(
         (128, 64, 32), min_length=1, description="widths of the MLP's hidden layers"
     )
-    epochs: PositiveInt = Field(40, description="most passes over the data")
+    epochs: PositiveInt = Field(20, description="most passes over the data; the learning rate falls to 0 over them")
     learning_rate: float = Field(0.001, gt=0, description="of Adam")
     batch_size: PositiveInt = Field(4096, description="pairs a step, sampled negatives included")
     n_negatives: PositiveInt = Field(4, description="unseen items sampled for every positive, anew each epoch")
-    patience: PositiveInt = Field(5, description="epochs without a better validation after which training stops")
+    negatives: Literal["sampled", "all"] = Field(
+        "sampled", description="all: every unseen item, counted as often as it would be sampled on average; no chance"
+    )
+    patience: NonNegativeInt = Field(5, description="epochs without a better validation before stopping; 0: never")
     regularization: float = Field(0.0, ge=0, description="L2 of the embeddings of every pair trained on")
     dropout: float = Field(0.0, ge=0, lt=1, description="of the MLP's hidden units")
     pretrain: int = Field(
@@ -46,8 +50,8 @@ class NcfParams(base.ModelParams):
 
 
 class Ncf(base.Recommender):
-    """Scores a pair with the probability that the user interacts with the item, learnt against sampled negatives by binary
-    cross-entropy. People that training did not meet are left to popularity."""
+    """Scores a pair with the probability that the user interacts with the item, learnt against sampled negatives by
+    binary cross-entropy. People that training did not meet are left to popularity."""
 
     name = "ncf"
     Params = NcfParams
@@ -107,9 +111,9 @@ class Ncf(base.Recommender):
         """float32[n, n_items], or [n, m] for items of shape [m] or [n, m]."""
         some = slice(None) if items is None else items
         each = items is not None and items.ndim == 2
-        logits: Any = self.weights_["output_bias"]
+        logits = self.weights_["output_bias"] + self.weights_["item_bias"][some]
         if "gmf_users" in self.weights_:
-            tastes = self.weights_["gmf_users"][users] * self.weights_["output_gmf"]
+            tastes = self.weights_["gmf_users"][users]
             products = self.weights_["gmf_items"][some]
             logits = logits + (np.einsum("nd,nmd->nm", tastes, products) if each else tastes @ products.T)
         if "mlp_users" in self.weights_:

@@ -1,14 +1,15 @@
-"""The training loop of the neural models: epochs, early stopping, checkpoints that resume exactly, the choice of device.
+"""The training loop of the neural models: epochs, early stopping, checkpoints that resume exactly, choice of device.
 
 The only loop there is. A model brings a network, an optimiser, a function that trains one epoch and one that validates;
-`train` decides when to stop and leaves the best weights in the network. Randomness is a function of (seed, epoch) alone, so
-a checkpoint needs no generator states and a resumed run repeats an uninterrupted one bit for bit on the CPU.
+`train` decides when to stop and leaves the best weights in the network. Randomness is a function of (seed, epoch)
+alone, so a checkpoint needs no generator states and a resumed run repeats an uninterrupted one bit for bit on the CPU.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,18 +19,34 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recstage.data.interactions import Interactions
-from recstage.errors import StoreError
+from recstage.errors import ConfigError, StoreError
 from recstage.models import base
 
+METRIC = "validation_ndcg_at_10"
 CHECKPOINT_FORMAT = 1
+
+
+# -- device, precision, randomness -------------------------------------------------------------------------------------
 
 
 def device_of_choice() -> torch.device:
     """CUDA when present, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def matrix_type(precision: str, device: torch.device) -> torch.dtype:
+    """What matrix products are made in: 'fp32', 'bf16', or 'auto': bf16 where the hardware multiplies it natively."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+        return torch.bfloat16 if native else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def _cpu_has_bf16() -> bool:
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def generator_of(device: torch.device, seed: int, *stream: int) -> torch.Generator:
@@ -39,7 +56,8 @@ def generator_of(device: torch.device, seed: int, *stream: int) -> torch.Generat
 
 @contextmanager
 def seeded(seed: int, *stream: int) -> Iterator[None]:
-    """Inside, torch's global generators (dropout, initial weights) follow the named stream; outside, they are untouched."""
+    """Inside, torch's global generators (dropout, first weights) follow the named stream; outside they go on as
+    before."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(_mix(seed, *stream))
@@ -51,35 +69,60 @@ def _mix(*numbers: int) -> int:
     return int.from_bytes(digest[:7], "little")
 
 
-# -- checkpoints ----------------------------------------------------------------------------------------------------------
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Dropout with one random byte a value (the rate is rounded to 1/256): on a CPU, where drawing numbers is most of
+    dropout's time, several times as fast as torch's own."""
+    dropped = round(rate * 256)
+    if not training or not dropped:
+        return x
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+    return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, done: float, rise: float = 1.0) -> None:
+    """Half a cosine down from the first learning rate to zero as `done` goes from 0 to 1, times `rise` (a warm-up)."""
+    for group in optimiser.param_groups:
+        first = group.setdefault("initial_lr", float(group["lr"]))
+        group["lr"] = first * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def gain_at_10(rank: Tensor) -> Tensor:
+    """NDCG@10 of one relevant item at each rank (from 0)."""
+    return torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0)
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """One file of a checkpoint folder. Its name holds a digest of everything that determines the fit, so that a fit finds
-    its own progress and no other's."""
+    """One file of a checkpoint folder. Its name holds a digest of everything that determines the fit, so that a fit
+    finds its own progress and no other's."""
 
     path: Path
 
     @classmethod
     def of(
-        cls, folder: Path, model: base.Recommender, train: Interactions, fitting: base.Fitting, stage: str = ""
-    ) -> CheckpointFile:
-        """The file for fitting `model` on `train` as `fitting` says; `stage` tells apart several trainings of one fit."""
+        cls, model: base.Recommender, train: Interactions, fitting: base.Fitting, stage: str = ""
+    ) -> CheckpointFile | None:
+        """The file for fitting `model` on `train` as `fitting` says, None where it names no folder; `stage` tells apart
+        several trainings of one fit."""
+        if fitting.checkpoint is None:
+            return None
         identity = {
             "format": CHECKPOINT_FORMAT,
             "model": model.name,
-            "stage": stage,
             "params": model.params.model_dump(mode="json"),
             "seed": fitting.seed,
             "train": train.fingerprint,
             "validation": None if fitting.validation is None else fitting.validation.fingerprint,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(folder / "-".join(part for part in (model.name, stage, f"{digest}.pt") if part))
+        return cls(fitting.checkpoint / "-".join(part for part in (model.name, stage, f"{digest}.pt") if part))
 
     def read(self, device: torch.device) -> dict[str, Any] | None:
-        """What was written last; None before the first write. Raises `StoreError` on a file that is damaged."""
+        """What was written last; None before the first write. Raises `StoreError` on a damaged file."""
         if not self.path.is_file():
             return None
         try:
@@ -99,25 +142,25 @@ class CheckpointFile:
             torch.save(dict(content), partial)
             os.replace(partial, self.path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            partial.unlink(missing_ok=True)
             raise StoreError(
                 str(self.path),
                 rule=f"the checkpoint cannot be written ({error})",
                 fix="Free disk space or choose another folder",
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
-# -- the loop -------------------------------------------------------------------------------------------------------------
+# -- the loop ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Progress:
-    """Where a training stands after `epoch` epochs. Higher `metric` is better; `best` are the weights of `best_epoch`."""
+    """Where a training stands after `epoch` epochs; `best` are the weights of `best_epoch`, the one with the highest
+    validation metric."""
 
     epoch: int = 0
     best_epoch: int = 0
-    best_metric: float = float("-inf")
+    best_metric: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def note(self, metric: float, network: nn.Module) -> None:
@@ -133,35 +176,33 @@ def train(
     run_epoch: Callable[[int], float],
     validate: Callable[[], Mapping[str, float]] | None,
     *,
-    metric: str,
     epochs: int,
     patience: int,
     report: base.Report,
     checkpoint: CheckpointFile | None,
-    title: str,
 ) -> int:
     """Train `network` in place and return the number of epochs behind its weights.
 
     `run_epoch(epoch)` (from 1) trains one epoch and returns its mean loss. With `validate`, the weights of the epoch
-    with the highest `metric` are restored, and training stops when `patience` epochs brought nothing better; without, all
-    epochs run and the last weights stay. Whatever `report` raises ends the training; a checkpoint of each finished epoch
-    is on disk by then.
+    with the highest `METRIC` are restored, and training stops when `patience` epochs brought nothing better; without,
+    all epochs run and the last weights stay. Whatever `report` raises ends the training; a checkpoint of each finished
+    epoch is on disk by then. Raises `ConfigError` where the loss is no longer a number.
     """
     progress = _resume(network, optimiser, checkpoint)
-    with tqdm(total=epochs, initial=progress.epoch, desc=title, unit="epoch", disable=None, leave=False) as bar:
-        while progress.epoch < epochs and progress.epoch - progress.best_epoch < (patience if validate else epochs):
-            loss = run_epoch(progress.epoch + 1)
-            progress.epoch += 1
-            metrics = {"loss": loss, **(validate() if validate else {})}
-            if validate:
-                progress.note(metrics[metric], network)
-            if checkpoint is not None:
-                checkpoint.write(
-                    {**vars(progress), "network": network.state_dict(), "optimiser": optimiser.state_dict()}
-                )
-            bar.update()
-            bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()})
-            report(progress.epoch, metrics)
+    while progress.epoch < epochs and progress.epoch - progress.best_epoch < (patience if validate else epochs):
+        loss = run_epoch(progress.epoch + 1)
+        if not math.isfinite(loss):
+            rate = optimiser.param_groups[0].get("initial_lr")
+            raise ConfigError(
+                f"learning_rate = {rate}", rule=f"the loss of epoch {progress.epoch + 1} is {loss}", fix="Lower it"
+            )
+        progress.epoch += 1
+        metrics = {"loss": loss, **(validate() if validate else {})}
+        if validate:
+            progress.note(metrics[METRIC], network)
+        if checkpoint is not None:
+            checkpoint.write({**vars(progress), "network": network.state_dict(), "optimiser": optimiser.state_dict()})
+        report(progress.epoch, metrics)
     if not validate:
         return progress.epoch
     network.load_state_dict(progress.best)

@@ -1,0 +1,76 @@
+"""Softmax cross-entropy over a whole catalogue, in pieces that stay in the processor's cache.
+
+The logits of a step (thousands of positions times thousands of items) never exist at once: each piece is computed,
+turned into its gradient in place, multiplied out and dropped. Full, or against sampled items with the correction for
+sampling.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROWS_AT_ONCE = 128
+
+
+class SoftmaxLoss(torch.autograd.Function):
+    """Mean cross-entropy, over rows, of the softmax of `hidden @ items.T` and the target item, smoothed over all items.
+
+    Call `SoftmaxLoss.apply(hidden [n, d], items [m, d], targets [n], weights [n] or None, smoothing, dtype)`; matrix
+    products are made in `dtype`, gradients are those of float32 sums.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        smoothing: float,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        low_hidden, low_items = hidden.detach().to(dtype), items.detach().to(dtype)
+        hidden_grad = torch.empty_like(low_hidden)
+        items_grad = torch.zeros_like(items)
+        total = torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            target = targets[rows, None]
+            chance = torch.softmax(low_hidden[rows] @ low_items.T, dim=1)
+            losses = -chance.gather(1, target).float().clamp_(min=1e-30).log_()
+            chance.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=dtype))
+            if smoothing:
+                chance -= smoothing / len(items)
+            if weights is not None:
+                losses *= weights[rows, None]
+                chance *= weights[rows, None].to(dtype)
+            total += losses.sum()
+            torch.mm(chance, low_items, out=hidden_grad[rows])
+            items_grad += chance.T @ low_hidden[rows]
+        ctx.save_for_backward(hidden_grad, items_grad)
+        ctx.rows = len(hidden)
+        return total / len(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None, None, None]:
+        hidden_grad, items_grad = ctx.saved_tensors
+        scale = grads[0] / ctx.rows
+        return hidden_grad.float() * scale, items_grad * scale, None, None, None, None
+
+
+def sampled_softmax_loss(
+    hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None, sampled: Tensor
+) -> Tensor:
+    """The same against `sampled` items (int64[m], uniform without replacement) in place of the whole catalogue.
+
+    Each sampled item stands for n_items / m of them: log(n_items / m) is added to its logit (logQ correction; Bengio
+    and Senécal 2008). A sampled item that is a row's own target does not count in that row.
+    """
+    own = (hidden * items[targets]).sum(dim=1, keepdim=True)
+    others = hidden @ items[sampled].T + torch.log(torch.tensor(len(items) / len(sampled)))
+    others = others.masked_fill(targets[:, None] == sampled, -torch.inf)
+    losses = torch.logsumexp(torch.cat([own, others], dim=1).float(), dim=1) - own[:, 0].float()
+    return (losses if weights is None else losses * weights).mean()

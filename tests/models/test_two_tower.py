@@ -1,0 +1,249 @@
+"""Two-tower: order in time, people and items that arrive later, resuming, and that NumPy encodes as PyTorch does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap, Interactions, Users
+from recstage.errors import DataError, TooLittleData
+from recstage.models.softmax_loss import SoftmaxLoss, sampled_softmax_loss
+from recstage.models.training import seeded
+from recstage.models.two_tower import TwoTower, TwoTowerParams, encode
+from recstage.models.two_tower_training import Network, Windows
+
+torch.set_num_threads(1)  # tests run beside each other
+N_ITEMS = 24
+SMALL = {
+    "factors": 16,
+    "window": 8,
+    "epochs": 25,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "dropout": 0.0,
+    "patience": 0,
+    "precision": "fp32",
+}
+
+
+def ids(prefix: str, n: int) -> IdMap:
+    return IdMap(np.array([f"{prefix}{i}" for i in range(n)], dtype=object))
+
+
+def walks(n_users: int = 60, length: int = 12) -> Interactions:
+    """Each user walks round a circle of items from a place of his own: after item i comes i + 1, always."""
+    start = np.random.default_rng(0).integers(N_ITEMS, size=n_users)
+    users = np.repeat(np.arange(n_users), length)
+    steps = np.tile(np.arange(length), n_users)
+    return Interactions.from_arrays(
+        ids("u", n_users), ids("i", N_ITEMS), users, (start[users] + steps) % N_ITEMS, None, steps
+    )
+
+
+def fitted(params: Mapping[str, object] = {}, train: Interactions | None = None, **fitting: object) -> TwoTower:
+    return TwoTower(TwoTowerParams(**{**SMALL, **params})).fit(train or walks(), **{"seed": 1, **fitting})
+
+
+@pytest.fixture(scope="module")
+def walker() -> TwoTower:
+    return fitted()
+
+
+def share_continued(model: TwoTower, train: Interactions) -> float:
+    last = train.item_index[train.indptr[1:] - 1]
+    best = model.rank(train.all_users, 1).items[:, 0]
+    return float((best == (last + 1) % N_ITEMS).mean())
+
+
+def test_it_learns_what_comes_next(walker: TwoTower) -> None:
+    assert share_continued(walker, walks()) > 0.95
+
+
+def test_the_order_of_a_history_matters(walker: TwoTower) -> None:
+    forward = Users.stranger(N_ITEMS, [3, 4, 5, 6])
+    backward = Users.stranger(N_ITEMS, [6, 5, 4, 3])
+    assert walker.rank(forward, 1).items[0, 0] == 7
+    assert not np.allclose(walker.score(forward), walker.score(backward), atol=0.1)
+
+
+def test_a_stranger_is_served_from_his_first_clicks(walker: TwoTower) -> None:
+    ranking = walker.rank(Users.stranger(N_ITEMS, [10, 11]), 1)
+    assert (ranking.items[0, 0], ranking.methods[0]) == (12, "two-tower")
+
+
+def test_a_known_user_and_a_stranger_with_the_same_history_get_the_same(walker: TwoTower) -> None:
+    one = walks().of([5])
+    stranger = Users.stranger(N_ITEMS, one.items)
+    np.testing.assert_array_equal(walker.score(one), walker.score(stranger))
+
+
+def test_dismissed_items_are_not_part_of_the_history(walker: TwoTower) -> None:
+    liked = Users.stranger(N_ITEMS, [3, 4, 5])
+    with_dismissed = Users.stranger(N_ITEMS, [3, 20, 4, 5, 9], [1, -1, 1, 1, 0])
+    np.testing.assert_array_equal(walker.score(liked), walker.score(with_dismissed))
+    assert not walker.can_score(Users.stranger(N_ITEMS, [3], [-1.0]))[0]
+
+
+def test_users_of_many_lengths_are_scored_as_each_alone(walker: TwoTower) -> None:
+    train = walks()
+    kept = np.random.default_rng(3).random(len(train)) < 0.4
+    users = train.select(kept).all_users
+    together = walker.score(users)
+    alone = np.concatenate([walker.score(users.take([i])) for i in range(len(users))])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    own = np.random.default_rng(0).integers(N_ITEMS, size=(len(users), 3)).astype(np.int32)
+    np.testing.assert_allclose(
+        walker.score(users, own), np.take_along_axis(together, own.astype(np.int64), 1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("t", [1, 5, 8])
+def test_numpy_encodes_as_pytorch_does(t: int) -> None:
+    params = TwoTowerParams(**{**SMALL, "layers": 3, "heads": 4})
+    with seeded(0):
+        network = Network(N_ITEMS, params, None).eval()
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+    histories = torch.randint(N_ITEMS, (6, t), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network.user_tower(histories, network.item_tower())[:, -1].numpy()
+    weights = network.export()
+    np.testing.assert_allclose(encode(weights, weights["items"][histories.numpy()], params), expected, atol=1e-5)
+
+
+def test_windows_cover_each_step_of_each_history_once() -> None:
+    train = walks(n_users=9, length=20)
+    windows = Windows(train, window=7)
+    for seed in range(3):
+        seen: list[tuple[int, int]] = []
+        for start, length in windows.batches(28, torch.Generator().manual_seed(seed)):
+            assert len(start) * int(length.max()) <= 28
+            histories, real, targets, _ = windows.read(start, length)
+            seen += zip(histories[real].tolist(), targets.tolist(), strict=True)
+        steps = [
+            (a, (a + 1) % N_ITEMS)
+            for u in range(9)
+            for a in train.item_index[train.indptr[u] : train.indptr[u + 1] - 1]
+        ]
+        assert sorted(seen) == sorted(steps)
+
+
+def test_the_pieced_softmax_has_the_loss_and_gradients_of_the_whole() -> None:
+    draw = torch.Generator().manual_seed(0)
+    hidden = torch.randn(300, 8, generator=draw, requires_grad=True)
+    items = torch.randn(50, 8, generator=draw, requires_grad=True)
+    targets = torch.randint(50, (300,), generator=draw)
+    weights = torch.rand(300, generator=draw)
+    losses = torch.nn.functional.cross_entropy(hidden @ items.T, targets, reduction="none", label_smoothing=0.0)
+    expected = torch.autograd.grad((losses * weights).mean(), (hidden, items))
+    loss = SoftmaxLoss.apply(hidden, items, targets, weights, 0.0, torch.float32)
+    found = torch.autograd.grad(loss, (hidden, items))
+    torch.testing.assert_close(loss, (losses * weights).mean())
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    smooth = torch.nn.functional.cross_entropy(hidden @ items.T, targets, label_smoothing=0.1)
+    ours = torch.autograd.grad(SoftmaxLoss.apply(hidden, items, targets, None, 0.1, torch.float32), hidden)[0]
+    torch.testing.assert_close(ours, torch.autograd.grad(smooth, hidden)[0])
+
+
+def test_a_softmax_that_samples_every_item_is_the_full_one() -> None:
+    draw = torch.Generator().manual_seed(0)
+    hidden, items = torch.randn(30, 8, generator=draw), torch.randn(50, 8, generator=draw)
+    targets = torch.randint(50, (30,), generator=draw)
+    full = torch.nn.functional.cross_entropy(hidden @ items.T, targets)
+    sampled = sampled_softmax_loss(hidden, items, targets, None, torch.randperm(50, generator=draw))
+    torch.testing.assert_close(sampled, full)
+
+
+def test_it_learns_with_a_sampled_softmax_too() -> None:
+    assert share_continued(fitted({"n_negatives": 8}), walks()) > 0.9
+
+
+def texts() -> Catalogue:
+    """Item i's text names its place on the circle, so that texts alone tell which item follows which."""
+    frame = pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(N_ITEMS)],
+            "text": [f"place{i} stone{i}" for i in range(N_ITEMS)],
+            "categories": [["even"] if i % 2 == 0 else ["odd"] for i in range(N_ITEMS)],
+        }
+    )
+    return Catalogue.from_frame(frame, ids("i", N_ITEMS))
+
+
+def test_a_new_item_is_embedded_from_its_text() -> None:
+    model = fitted({"id_dropout": 0.5, "text_factors": 20, "epochs": 40}, catalogue=texts())
+    frame = pd.DataFrame({"item_id": ["new"], "text": ["place7 stone7"], "categories": [["odd"]]})
+    vector = model.embed_items(Catalogue.from_frame(frame, IdMap(np.array(["new"], dtype=object))))[0]
+    near = model.item_vectors() @ vector
+    assert np.argmax(near) == 7
+    restored = TwoTower.restore(model.params, model.state(), model.train_, model.catalogue_)
+    assert restored.features_ is not None
+    assert restored.features_.categories == ("even", "odd")
+    np.testing.assert_array_equal(restored.embed_items(texts()), model.embed_items(texts()))
+
+
+def test_without_texts_new_items_are_refused(walker: TwoTower) -> None:
+    with pytest.raises(DataError, match=r"trained without texts\. Train it on a catalogue with titles"):
+        walker.embed_items(texts())
+
+
+class StopNowError(Exception):
+    pass
+
+
+def test_resuming_an_interrupted_fit_equals_never_stopping_bit_for_bit(tmp_path: Path) -> None:
+    def stop_after_two(epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 2:
+            raise StopNowError
+
+    params = {"epochs": 4, "dropout": 0.3}
+    whole = fitted(params, catalogue=texts()).state()
+    with pytest.raises(StopNowError):
+        fitted(params, catalogue=texts(), checkpoint=tmp_path, report=stop_after_two)
+    resumed = fitted(params, catalogue=texts(), checkpoint=tmp_path).state()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, resumed[name])
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    train = walks()
+    last = np.zeros(len(train), bool)
+    last[train.indptr[1:] - 1] = True
+    seen: list[float] = []
+    model = fitted(
+        {"patience": 2, "epochs": 30},
+        train.select(~last),
+        validation=train.select(last),
+        report=lambda _, m: seen.append(m["validation_ndcg_at_10"]),
+    )
+    assert model.learnt_ == {"epochs": int(np.argmax(seen)) + 1}
+    assert len(seen) == min(30, model.learnt_["epochs"] + 2)
+    assert max(seen) > 0.9
+
+
+def test_histories_of_one_item_each_are_refused_by_name() -> None:
+    single = Interactions.from_arrays(ids("u", 12), ids("i", N_ITEMS), np.arange(12), np.arange(12))
+    with pytest.raises(TooLittleData, match="no user with two positive interactions: two-tower learns"):
+        TwoTower().fit(single)
+
+
+def test_heads_that_do_not_divide_the_factors_are_refused() -> None:
+    with pytest.raises(ValueError, match="heads must divide factors"):
+        TwoTowerParams(factors=10, heads=4)
+
+
+def test_a_fitted_two_tower_serves_without_importing_torch() -> None:
+    script = (
+        "import sys, recstage.models.two_tower; assert 'torch' not in sys.modules; assert 'sklearn' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
