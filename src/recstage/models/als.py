@@ -21,6 +21,8 @@ from tqdm.auto import tqdm
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
+from recstage.models.explanation import by_history
+from recstage.models.history import recent
 
 GROUPS = 24
 """Rows of like confidence share one regularisation, so that a compiled solver with a single one can be used."""
@@ -32,9 +34,12 @@ class ALSParams(base.ModelParams):
     """Hyperparameters of `ALS`."""
 
     factors: int = Field(128, ge=1, le=2048, description="length of the vectors")
-    regularization: float = Field(40.0, ge=0, description="weight of the squared length of the vectors")
+    regularization: float = Field(40.0, gt=0, description="weight of the squared length of the vectors")
     alpha: float = Field(3.0, gt=0, description="confidence in an interaction of weight w is 1 + alpha * w")
     iterations: int = Field(15, ge=1, description="alternations between users and items")
+    recency_decay: float = Field(
+        0.0, ge=0, description="the weight of a user's n-th last choice is divided by n**recency_decay"
+    )
     frequency_scaling: float = Field(
         0.0,
         ge=0,
@@ -58,7 +63,7 @@ class ALS(base.Recommender):
         import implicit.cpu.als  # serving never trains, and shall not load it
 
         params = self.params
-        extra = train.matrix * np.float32(params.alpha)
+        extra = self._extra(train.all_users)
         by_user = _Groups.of(extra, params.regularization, params.frequency_scaling)
         by_item = _Groups.of(extra.T.tocsr(), params.regularization, params.frequency_scaling)
         users_of = by_user.prepare(extra, by_item.order)
@@ -88,46 +93,27 @@ class ALS(base.Recommender):
     def item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
 
+    def explain(self, users: Users, item: int) -> base.Explanation:
+        """What each item of the history adds: section 5 of Hu, Koren and Volinsky."""
+        extra = self._extra(users)
+        left, _ = self._item_side.equations(extra.indices, extra.data)
+        likeness = self.item_factors_[extra.indices] @ np.linalg.solve(left, self.item_factors_[item])
+        return by_history(self.name, self.train_, self.catalogue_, item, extra.indices, likeness * (1 + extra.data))
+
     # -- people and items that training never met ---------------------------------------------------------------------
 
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
-        """Trained vectors of known users; those of strangers (index -1) from their histories: float32[n, factors]."""
+        """Trained vectors of known users, solved from their histories for strangers (index -1): float32[n, factors]."""
         vectors = self.user_factors_[users.index]
         strange = np.flatnonzero(users.index < 0)
         if len(strange):
-            history = users.matrix if len(strange) == len(users) else users.take(strange).matrix
-            vectors[strange] = self._fold_in(history, self.item_factors_, self._item_gram, self._mean_user_confidence)
+            vectors[strange] = self._item_side.solve(self._extra(users.take(strange)))
         return vectors
 
     def fold_in_items(self, likes: sparse.csr_matrix) -> NDArray[np.float32]:
         """Vectors of new items from the weights of the trained users who liked them: csr[n, n_users] to
-        float32[n, factors]. Their dot products with `user_factors_` are scores."""
-        gram = self.user_factors_.T @ self.user_factors_
-        return self._fold_in(likes, self.user_factors_, gram, self._mean_item_confidence)
-
-    def _fold_in(
-        self, likes: sparse.csr_matrix, factors: NDArray[np.float32], gram: NDArray[np.float32], mean_confidence: float
-    ) -> NDArray[np.float32]:
-        """One exact least-squares step for the rows of `likes`, the other side fixed."""
-        params, width = self.params, factors.shape[1]
-        extra = (likes * np.float32(params.alpha)).tocsr()
-        scale = (_confidence(extra) / mean_confidence) ** params.frequency_scaling
-        out = np.zeros((likes.shape[0], width), np.float32)
-        for start in range(0, len(out), SOLVED_AT_ONCE):
-            rows = range(start, min(len(out), start + SOLVED_AT_ONCE))
-            left = np.repeat(gram[None], len(rows), axis=0)
-            right = np.zeros((len(rows), width), np.float32)
-            for at, row in enumerate(rows):
-                entries = slice(extra.indptr[row], extra.indptr[row + 1])
-                known, weight = factors[extra.indices[entries]], extra.data[entries]
-                left[at] += (known.T * weight) @ known
-                right[at] = (weight + 1) @ known
-            diagonal = np.arange(width)
-            # the floor keeps the system solvable without regularisation, and is below float32's noise otherwise
-            floor = 1e-6 * max(float(gram.diagonal().max()), 1e-6)
-            left[:, diagonal, diagonal] += (params.regularization * scale[start : rows.stop, None] + floor).astype("f4")
-            out[start : rows.stop] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
-        return out
+        float32[n, factors]. Their dot products with `user_vectors` are scores."""
+        return self._user_side.solve((likes * np.float32(self.params.alpha)).tocsr())
 
     # -- saving -------------------------------------------------------------------------------------------------------
 
@@ -139,10 +125,48 @@ class ALS(base.Recommender):
 
     def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32]) -> None:
         self.user_factors_, self.item_factors_ = user_factors, item_factors
-        self._item_gram = item_factors.T @ item_factors
-        total = self.params.alpha * float(np.maximum(self.train_.weight, 0).sum())
-        self._mean_user_confidence = self.train_.n_items + total / self.train_.n_users
-        self._mean_item_confidence = self.train_.n_users + total / self.train_.n_items
+        total = float(self._extra(self.train_.all_users).sum())
+        n_users, n_items = self.train_.n_users, self.train_.n_items
+        self._item_side = _Side(item_factors, self.params, n_items + total / max(1, n_users))
+        self._user_side = _Side(user_factors, self.params, n_users + total / max(1, n_items))
+
+    def _extra(self, users: Users) -> sparse.csr_matrix:
+        """What interactions add to a confidence of 1: float32[n, n_items]."""
+        return recent(users, self.params.recency_decay) * np.float32(self.params.alpha)
+
+
+# -- folding in: one side is fixed, rows of the other are solved exactly ----------------------------------------------
+
+
+class _Side:
+    """The vectors of one side; `mean_confidence` is the average total confidence of the other side's rows."""
+
+    def __init__(self, factors: NDArray[np.float32], params: ALSParams, mean_confidence: float) -> None:
+        self._factors, self._params, self._mean_confidence = factors, params, mean_confidence
+        self._gram = factors.T @ factors
+
+    def solve(self, extra: sparse.csr_matrix) -> NDArray[np.float32]:
+        """Vectors of the rows of `extra` (beyond a confidence of 1): float32[n, factors]."""
+        n, width = extra.shape[0], self._factors.shape[1]
+        out = np.empty((n, width), np.float32)
+        for start in range(0, n, SOLVED_AT_ONCE):
+            rows = range(start, min(n, start + SOLVED_AT_ONCE))
+            left, right = np.empty((len(rows), width, width), np.float32), np.empty((len(rows), width, 1), np.float32)
+            for at, row in enumerate(rows):
+                entries = slice(extra.indptr[row], extra.indptr[row + 1])
+                left[at], right[at, :, 0] = self.equations(extra.indices[entries], extra.data[entries])
+            out[start : rows.stop] = np.linalg.solve(left, right)[:, :, 0]
+        return out
+
+    def equations(
+        self, known: NDArray[np.int32], extra: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both sides of one row's normal equations: float32[factors, factors], float32[factors]."""
+        vectors = self._factors[known]
+        left = self._gram + (vectors.T * extra) @ vectors
+        share = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
+        left.flat[:: len(left) + 1] += np.float32(self._params.regularization * share)
+        return left, vectors.T @ (1 + extra)
 
 
 # -- training: rows sorted by what is known of them, in groups of one regularisation ----------------------------------

@@ -20,6 +20,7 @@ from recstage.config import Schema
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.errors import DataError, TooLittleData, valid_names
+from recstage.models.explanation import Explanation, by_popularity
 from recstage.models.ranking import top_k
 
 POPULARITY = "popularity"
@@ -119,9 +120,9 @@ class Recommender(ABC):
         """The inverse of `parts`."""
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
-        """Who is served by this model itself; the others get popularity. By default: those with a history, as far as
-        training met them or the model folds histories in."""
-        known = users.lengths > 0
+        """Who is served by this model itself; the others get popularity. By default: those who liked something, as far
+        as training met them or the model folds histories in."""
+        known = np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0
         return known if self.folds_in else known & (users.index >= 0)
 
     def item_vectors(self) -> NDArray[np.float32] | None:
@@ -139,6 +140,10 @@ class Recommender(ABC):
             chunk = self.score(users.take(np.arange(rows.start, rows.stop)))
             items[rows], scores[rows] = top_k(block(chunk, None if blocked is None else blocked[rows]), k)
         return items, scores
+
+    def explain(self, users: Users, item: int) -> Explanation:
+        """Why the one user of `users` should be shown `item`. By default: how many people chose it."""
+        return by_popularity(self.train_, item)
 
     @property
     def early_stopping(self) -> bool:
@@ -315,6 +320,12 @@ class Recommender(ABC):
         """`score` of candidates (int32[m] or int32[n, m]), popularity for the users the model cannot score."""
         return self._scores(users, items)
 
+    def why(self, user_id: str, item_id: str) -> Explanation:
+        """`explain` in external ids; strangers hear how popular it is. Raises `DataError` on an unknown item id."""
+        item = int(self._item_index([item_id])[0])
+        users = self.known([user_id])
+        return self.explain(users, item) if self.can_score(users)[0] else by_popularity(self.train_, item)
+
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _scores(self, users: Users, items: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -385,6 +396,7 @@ def _best_of(
 
 __all__ = [
     "POPULARITY",
+    "Explanation",
     "Fitting",
     "ModelParams",
     "Ranking",

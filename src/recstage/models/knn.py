@@ -17,6 +17,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
+from recstage.models.explanation import by_popularity, largest
 from recstage.models.history import recent
 from recstage.models.neighbors import ItemNeighbors, Rows, popularity_discount, table, unit, votes
 from recstage.models.weighting import Kind, Weighting
@@ -52,6 +53,18 @@ class Knn(ItemNeighbors):
         if self.params.by == "item":
             return super().score(users, items)
         return votes(self._voters(users), self._ballots, items)
+
+    def explain(self, users: Users, item: int) -> base.Explanation:
+        """The neighbours that spoke."""
+        if self.params.by == "item":
+            return super().explain(users, item)
+        voters = self._voters(users)
+        added = self._ballots[voters.indices, item].toarray().ravel() * voters.data
+        contributions = largest("user", self.train_.users.id_of(voters.indices).tolist(), added)
+        if not contributions:
+            return by_popularity(self.train_, item)
+        text = f"{len(contributions)} of the {voters.nnz} people whose choices are nearest to yours chose it."
+        return base.Explanation(self.name, float(added.sum()), text, contributions)
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         if self.params.by == "user":

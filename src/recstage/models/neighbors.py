@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from recstage.data.interactions import Users
 from recstage.models import base
+from recstage.models.explanation import by_history
 from recstage.models.history import recent
 from recstage.models.ranking import top_k
 
@@ -81,6 +82,11 @@ class ItemNeighbors(base.Recommender):
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         return votes(recent(users, self.params.recency_decay), self._links, items)
+
+    def explain(self, users: Users, item: int) -> base.Explanation:
+        history = recent(users, self.params.recency_decay)
+        added = self._links[history.indices, item].toarray().ravel() * history.data
+        return by_history(self.name, self.train_, self.catalogue_, item, history.indices, added)
 
     def state(self) -> dict[str, NDArray]:
         return {"neighbors": self.neighbors_, "similarity": self.similarity_}

@@ -20,7 +20,6 @@ class Random(base.Recommender):
 
     name = "random"
     Params = RandomParams
-    folds_in = True
 
     seed_: int
 
