@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from serving.ports import Ports
 from serving.routes import ROUTERS
 from serving.service import Service
 from serving.settings import ServingSettings, load
+from serving.store.store import Store
 
 
 def create_app(
@@ -32,7 +34,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = Service(settings, ports or Ports(), app.state.metrics, pointer, reverse_pointer)
+        store = None
+        if ports is None and settings.database_url:
+            store = await asyncio.to_thread(Store.open, settings, app.state.metrics)
+        app.state.store = store
+        found = ports or (Ports() if store is None else store.ports())
+        service = Service(settings, found, app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
         try:

@@ -7,7 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Path, WithJsonSchema
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from serving.store.tables import ID_LENGTH
 
@@ -27,8 +28,25 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def well_formed(text: str) -> str:
+    """The text. Raises `ValueError` where it is no Unicode: JSON can spell half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("This must be Unicode text without lone surrogates") from None
+    return text
+
+
+def an_object(value: Any) -> Any:
+    """The value. Raises `ValueError` where it is no JSON object."""
+    if isinstance(value, dict | BaseModel):
+        return value
+    raise ValueError("The body must be a JSON object; several go into one as a list")
+
+
 def without_control_characters(text: str) -> str:
     """The text. Raises `ValueError` where it holds NUL, a line break or the like."""
+    well_formed(text)
     if _CONTROL.search(text):
         raise ValueError("This must not hold control characters such as NUL or a line break")
     return text
@@ -36,6 +54,7 @@ def without_control_characters(text: str) -> str:
 
 def without_nul(text: str) -> str:
     """The text. Raises `ValueError` where it holds NUL."""
+    well_formed(text)
     if "\x00" in text:
         raise ValueError("This must not hold the character NUL")
     return text
@@ -103,8 +122,6 @@ def _is_scalar(value: Any) -> Any:
         if len(value) > LONGEST_TEXT:
             raise ValueError(f"A text in the context has at most {LONGEST_TEXT} characters")
         without_nul(value)
-        if not _encodable(value):
-            raise ValueError("A text in the context must be Unicode without lone surrogates")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("A number in the context must be finite")
     elif isinstance(value, int) and abs(value) > LARGEST_WHOLE:
@@ -112,14 +129,6 @@ def _is_scalar(value: Any) -> Any:
     elif value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError("The context holds texts, numbers, true, false and null, and nothing nested")
     return value
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 Scalar = Annotated[

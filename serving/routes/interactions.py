@@ -8,12 +8,23 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Header
 from fastapi import Body as JsonBody
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 from starlette.responses import Response
 
 from serving.auth import requires
 from serving.problems import Problem, documented
-from serving.routes.fields import MOST_EVENTS, Amount, Body, Context, Id, Key, PastTime, RequestId, milliseconds
+from serving.routes.fields import (
+    MOST_EVENTS,
+    Amount,
+    Body,
+    Context,
+    Id,
+    Key,
+    PastTime,
+    RequestId,
+    an_object,
+    milliseconds,
+)
 from serving.routes.stored import Caller, Stored, written
 from serving.service import Serving
 from serving.store.events import Event, Fate, KeyReused, RecordEvents, now_ms
@@ -66,6 +77,7 @@ def _kind(value: Any) -> str:
 OneOrMany = Annotated[
     Annotated[EventBody, Tag("event")] | Annotated[BatchBody, Tag("batch")],
     Discriminator(_kind),
+    BeforeValidator(an_object),
     JsonBody(
         openapi_examples={
             "one": {

@@ -6,12 +6,23 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Body as JsonBody
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
 from starlette.responses import Response
 
 from serving.auth import requires
 from serving.problems import Problem, documented
-from serving.routes.fields import MOST_EVENTS, AnyTime, Body, Category, Id, PathId, milliseconds, moment_of, without_nul
+from serving.routes.fields import (
+    MOST_EVENTS,
+    AnyTime,
+    Body,
+    Category,
+    Id,
+    PathId,
+    an_object,
+    milliseconds,
+    moment_of,
+    without_nul,
+)
 from serving.routes.stored import Stored, looked_up, unknown, written
 from serving.service import Serving
 from serving.store.catalogue import ChangeItem, DeleteItem, IngestItems, ItemState, NewItem, item_state
@@ -96,6 +107,7 @@ class StatisticsBody(BaseModel):
 OneOrMany = Annotated[
     Annotated[ItemBody, Tag("item")] | Annotated[ItemsBody, Tag("items")],
     Discriminator(lambda value: "items" if _several(value) else "item"),
+    BeforeValidator(an_object),
     JsonBody(
         openapi_examples={
             "one": {"summary": "One item", "value": {"item_id": "2858", "title": "American Beauty (1999)"}},
