@@ -115,8 +115,18 @@ class SyntheticSource(Schema):
     seed: int = 42
 
 
+class ServiceSource(Schema):
+    """What the service collected, from its own database."""
+
+    kind: Literal["service"] = "service"
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    until: int | None = Field(None, ge=0, description="number of the last event to read; none: the newest")
+    state: str | None = Field(None, description="what the database held when it was read; filled in, not to be set")
+
+
 SourceConfig = Annotated[
-    MovieLensSource | EventsSource | JsonSource | NcfSource | SyntheticSource, Field(discriminator="kind")
+    MovieLensSource | EventsSource | JsonSource | NcfSource | SyntheticSource | ServiceSource,
+    Field(discriminator="kind"),
 ]
 
 
