@@ -69,7 +69,7 @@ def prepared_folder(cache: Path) -> Path:
     return folder
 
 
-# -- the cache ----------------------------------------------------------------------------------------------------------
+# -- the cache -------------------------------------------------------------------------------------------------------
 
 
 def test_the_cache_gives_back_what_was_prepared(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_says_so(tmp_path: Path, monkeyp
 def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StoreError, match="the data cache .*file/data: cannot be written"):
+    with pytest.raises(StoreError, match=r"the data cache .*file/data: cannot be written"):
         load(synthetic(), cache=tmp_path / "file" / "data")
 
 
@@ -200,7 +200,7 @@ def test_two_processes_at_once_prepare_it_once_and_agree(tmp_path: Path) -> None
     assert counter.value == 1
 
 
-# -- the fingerprint ----------------------------------------------------------------------------------------------------
+# -- the fingerprint -------------------------------------------------------------------------------------------------
 
 
 def test_name_strictness_and_place_do_not_change_the_fingerprint(write: Writer) -> None:
@@ -234,7 +234,12 @@ def test_large_files_are_told_apart_by_size_and_samples(write: Writer, monkeypat
     monkeypatch.setattr(dataset, "WHOLE", 1 << 20)
     content = b"user_id,item_id\n" + b"u,i\n" * 400_000
     changed = content[:-4] + b"u,j\n"
-    paths = [write("a.csv", content), write("b.csv", content), write("c.csv", changed), write("d.csv", content + b"u,i\n")]
+    paths = [
+        write("a.csv", content),
+        write("b.csv", content),
+        write("c.csv", changed),
+        write("d.csv", content + b"u,i\n"),
+    ]
 
     first, same, other, longer = (fingerprint_of(events_config(path)) for path in paths)
 
@@ -249,7 +254,7 @@ def test_a_new_version_of_the_code_prepares_anew(monkeypatch: pytest.MonkeyPatch
     assert fingerprint_of(synthetic()) != before
 
 
-# -- what is refused, dropped, reported ---------------------------------------------------------------------------------
+# -- what is refused, dropped, reported ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -313,7 +318,7 @@ def test_an_unset_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(
         DataError,
-        match=r"source\.path = \$\{MY_DATA\}/e\.csv: the environment variable MY_DATA is not set\. Set it to the folder",
+        match=r"source\.path = \$\{MY_DATA\}/e\.csv: the environment variable MY_DATA is not set\. Set it to",
     ):
         load(events_config(Path("${MY_DATA}/e.csv")), cache=tmp_path)
 

@@ -174,7 +174,9 @@ def test_lines_that_are_no_rows_are_counted_and_named(write: Writer) -> None:
 
 
 def test_infinite_times_are_no_rows(write: Writer) -> None:
-    raw = events.read(EventsSource(path=str(write("e.csv", "user_id,item_id,timestamp\na,x,1\na,y,inf\n")), time="rank"))
+    raw = events.read(
+        EventsSource(path=str(write("e.csv", "user_id,item_id,timestamp\na,x,1\na,y,inf\n")), time="rank")
+    )
 
     assert raw.unparsable.first == ("line 3: timestamp 'inf'",)
 
@@ -201,14 +203,14 @@ def test_a_file_with_only_a_header_has_no_rows(write: Writer) -> None:
 
 
 def test_missing_id_columns_are_named(write: Writer) -> None:
-    with pytest.raises(DataError, match="columns when, what: no column for user_id and item_id. Map them in source"):
+    with pytest.raises(DataError, match=r"columns when, what: no column for user_id and item_id. Map them in source"):
         events.read(EventsSource(path=str(write("e.csv", "when,what\n1,2\n"))))
 
 
 def test_a_mapping_to_a_column_that_is_not_there_lists_those_that_are(write: Writer) -> None:
     source = EventsSource(path=str(write("e.csv", "user,item_id\na,x\n")), columns={"user_id": "usr"})
 
-    with pytest.raises(DataError, match="column 'usr' for user_id: the file has no such column. Did you mean 'user'"):
+    with pytest.raises(DataError, match=r"column 'usr' for user_id: the file has no such column. Did you mean 'user'"):
         events.read(source)
 
 

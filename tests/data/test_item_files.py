@@ -15,7 +15,9 @@ Writer = Callable[[str, str | bytes], Path]
 
 
 def test_json_lines_with_marks_that_look_like_line_ends(write: Writer) -> None:
-    path = write("i.jsonl.gz", '{"item_id": "a", "text": "one\u2028two\u0085three"}\n\n{"item_id": "b", "text": null}\n')
+    path = write(
+        "i.jsonl.gz", '{"item_id": "a", "text": "one\u2028two\u0085three"}\n\n{"item_id": "b", "text": null}\n'
+    )
 
     items = read_items(path)
 
@@ -24,7 +26,9 @@ def test_json_lines_with_marks_that_look_like_line_ends(write: Writer) -> None:
 
 
 def test_words_of_people_and_tags_join_the_text(write: Writer) -> None:
-    path = write("i.jsonl", '{"id": 7, "plot": "A fight.", "director": "D", "tags": ["dark", "slow"], "url": "http://x"}\n')
+    path = write(
+        "i.jsonl", '{"id": 7, "plot": "A fight.", "director": "D", "tags": ["dark", "slow"], "url": "http://x"}\n'
+    )
 
     items = read_items(path)
 

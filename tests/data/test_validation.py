@@ -15,13 +15,14 @@ from recstage.data.validation import clean
 from recstage.errors import DataError
 
 NOW = 1_700_000_000
+NO_LINES = Unparsable()
 
 
 def config_with(**options: Any) -> DataConfig:
     return DataConfig(name="shop", source=SyntheticSource(), weights={"view": 0.1, "click": 1.0}, **options)
 
 
-def raw_of(*rows: tuple[object, ...], clock: bool = True, unparsable: Unparsable = Unparsable()) -> RawData:  # noqa: B008
+def raw_of(*rows: tuple[object, ...], clock: bool = True, unparsable: Unparsable = NO_LINES) -> RawData:
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "interaction_type", "value"])
     frame = frame.astype({"timestamp": float, "value": float})
     return RawData(events=frame.set_axis(np.arange(2, len(frame) + 2)), time_is_clock=clock, unparsable=unparsable)
@@ -100,7 +101,9 @@ def test_equal_rows_are_one_row_and_a_later_repeat_is_another() -> None:
 
 
 def test_ranks_may_be_small_and_large_but_not_negative() -> None:
-    raw = raw_of(("a", "x", 0, "view", np.nan), ("a", "y", 1e12, "view", np.nan), ("a", "z", -1, "view", np.nan), clock=False)
+    raw = raw_of(
+        ("a", "x", 0, "view", np.nan), ("a", "y", 1e12, "view", np.nan), ("a", "z", -1, "view", np.nan), clock=False
+    )
 
     cleaned, findings = clean(raw, config_with())
 
@@ -115,7 +118,7 @@ def test_a_clock_may_be_a_little_ahead() -> None:
 
 
 def test_nothing_left_is_refused_even_when_not_strict() -> None:
-    with pytest.raises(DataError, match="a data set needs at least one good row.*types with a weight: view, click"):
+    with pytest.raises(DataError, match=r"a data set needs at least one good row.*types with a weight: view, click"):
         clean(raw_of(("a", "x", NOW, "buy", np.nan)), config_with())
 
 
@@ -127,7 +130,7 @@ def test_no_rows_at_all_is_refused() -> None:
 def test_a_missing_column_is_named() -> None:
     raw = raw_of(GOOD)
 
-    with pytest.raises(DataError, match="item_id missing. Map the file's columns to ours"):
+    with pytest.raises(DataError, match=r"item_id missing. Map the file's columns to ours"):
         clean(RawData(events=raw.events.drop(columns="item_id")), config_with())
 
 

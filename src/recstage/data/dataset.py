@@ -22,7 +22,7 @@ from recstage.data.sources.place import damaged_is_an_error
 from recstage.data.split import cut
 from recstage.errors import TooLittleData
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
 WHOLE = 1 << 30  # files up to so many bytes are hashed whole, larger ones by samples
 SAMPLES = 256

@@ -30,7 +30,6 @@ PUBLISHED_MD5 = {
 }
 """Digests of releases that never change. For the others, the file that GroupLens publishes beside the archive is
 read."""
-CHUNK = 1 << 16
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt, twice that before the third
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -127,7 +126,7 @@ def _stream(client: httpx.Client, url: str, part: Path) -> None:
             total=total, initial=begun if going_on else 0, unit="B", unit_scale=True, desc=part.stem, disable=None
         )
         with part.open("ab" if going_on else "wb") as file, bar:
-            for chunk in answer.iter_raw(CHUNK):
+            for chunk in answer.iter_raw():
                 file.write(chunk)
                 bar.update(len(chunk))
 

@@ -74,7 +74,7 @@ def cut(
     positive[_pair_of(log, everything)] = everything.weight > 0
     candidates = np.sort(log.first[positive])  # the first events of pairs that were liked in the end, in order
     cuts = _cuts(log, config, candidates, time_is_clock)
-    split = _parts(log, cuts, config.method, rule)
+    split = _parts(log, cuts, config.method, rule, positive)
     for name, part in (("training", split.train), ("test", split.test)):
         if not (part.weight > 0).any():
             raise TooLittleData(
@@ -91,18 +91,21 @@ def cut(
     return Split(config.method, split.train, split.validation, split.test, negatives, split.left_out)
 
 
-def _parts(log: EventLog, cuts: Cuts, method: str, rule: Rule) -> Split:
+def _parts(log: EventLog, cuts: Cuts, method: str, rule: Rule, positive: NDArray[np.bool_]) -> Split:
     window = np.full(len(log), TRAIN, np.int8)
     window[log.place >= cuts.validation[log.user_index]] = VALIDATION
     window[log.place >= cuts.test[log.user_index]] = TEST
     home = window[log.first][log.pair]  # the part of each event's pair
     inside = window == home
     train, validation, test = (log.aggregate(rule, inside & (home == part)) for part in (TRAIN, VALIDATION, TEST))
+    # liked in that part, and not dismissed since
+    liked_validation, liked_test = (
+        part.select((part.weight > 0) & positive[_pair_of(log, part)]) for part in (validation, test)
+    )
     left_out = {
-        "dismissed after the cut": int((validation.weight <= 0).sum() + (test.weight <= 0).sum()),
+        "dismissed after the cut": len(validation) + len(test) - len(liked_validation) - len(liked_test),
         "repeats after the cut": int((~inside).sum()),
     }
-    liked_validation, liked_test = validation.select(validation.weight > 0), test.select(test.weight > 0)
     return Split(method, train, liked_validation, liked_test, None, left_out)
 
 

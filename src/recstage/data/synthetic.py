@@ -29,7 +29,8 @@ VISITS_A_SESSION = 6
 GOES_ON = 0.35  # next visit of a session: the item that follows the last one
 STAYS = 0.6  # else: the session's own cluster
 WANDERS = 0.12  # visits to what is popular everywhere
-DRIFT = 0.8  # chance, at the end of the span, that a visit follows the later tastes
+DRIFT = 0.85  # chance, long after a person's tastes have turned, that a visit follows the later ones
+TURNING = 0.06  # how long the turn takes, as a share of the span
 REVISITS = 0.08
 OVERSAMPLED = 1.45  # visits drawn for each that is expected, since most repeats are thrown away
 ALWAYS_THERE = 3  # the most popular items of a cluster, older than the log
@@ -181,7 +182,9 @@ class World:
 
     def _drawn(self, tastes: NDArray, user: NDArray, moment: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
         slot = np.minimum(np.searchsorted(SLOTS, rng.random(len(user)), side="right"), len(SLOTS) - 1)
-        later = (rng.random(len(user)) < DRIFT * moment).astype(np.int64)
+        turn = 0.2 + 0.7 * rng.random(tastes.shape[1])
+        turned = DRIFT / (1 + np.exp((turn[user] - moment) / TURNING))
+        later = (rng.random(len(user)) < turned).astype(np.int64)
         return tastes[later, user, slot]
 
     def _happened(

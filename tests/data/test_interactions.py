@@ -1,0 +1,122 @@
+"""Id maps, interactions and users: what every other room stands on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recstage.data.interactions import IdMap, Interactions, Users
+from recstage.errors import DataError
+
+ids = st.lists(st.text(min_size=1, max_size=4), unique=True, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(names=ids)
+def test_ids_come_back_from_their_indices(names: list[str]) -> None:
+    id_map = IdMap(np.array(names, dtype=object))
+
+    assert id_map.index_of(names).tolist() == list(range(len(names)))
+    assert id_map.id_of(np.arange(len(names))).tolist() == names
+    assert len(id_map) == len(names)
+    assert all(name in id_map for name in names)
+    assert [id_map.find(name) for name in names] == list(range(len(names)))
+
+
+def test_an_unknown_id_has_index_minus_one() -> None:
+    id_map = IdMap(["a", "b"])
+
+    assert id_map.index_of(["b", "c"]).tolist() == [1, -1]
+    assert id_map.index_of([["a"], ["c"]]).shape == (2, 1)
+    assert id_map.find("c") == -1
+    assert "c" not in id_map
+
+
+def test_an_id_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="id 'a' twice: ids are unique"):
+        IdMap(["a", "b", "a"])
+
+
+@pytest.fixture
+def rows() -> Interactions:
+    return Interactions.from_frame(
+        pd.DataFrame(
+            {
+                "user_id": ["v", "u", "u", "v"],
+                "item_id": ["x", "y", "x", "z"],
+                "weight": [1.0, 0.5, 2.0, 0.0],
+                "timestamp": [4, 3, 1, 2],
+            }
+        )
+    )
+
+
+def test_rows_are_sorted_by_user_and_time(rows: Interactions) -> None:
+    assert rows.to_frame().values.tolist() == [
+        ["u", "x", 2.0, 1],
+        ["u", "y", 0.5, 3],
+        ["v", "z", 0.0, 2],
+        ["v", "x", 1.0, 4],
+    ]
+    assert rows.indptr.tolist() == [0, 2, 4]
+
+
+def test_a_dismissed_item_is_seen_and_not_liked(rows: Interactions) -> None:
+    assert rows.all_users.seen.toarray().tolist() == [[True, True, False], [True, False, True]]
+    assert rows.matrix.toarray().tolist() == [[2.0, 0.5, 0.0], [1.0, 0.0, 0.0]]
+    assert rows.item_counts.tolist() == [2, 1, 0]
+
+
+def test_the_order_of_rows_does_not_change_the_fingerprint_and_a_weight_does(rows: Interactions) -> None:
+    frame = rows.to_frame()
+
+    assert Interactions.from_frame(frame[::-1]).fingerprint == rows.fingerprint
+    assert Interactions.from_frame(frame.assign(weight=1.0)).fingerprint != rows.fingerprint
+
+
+def test_rows_cannot_be_changed(rows: Interactions) -> None:
+    with pytest.raises(ValueError):
+        rows.weight[0] = 5
+
+
+def test_a_pair_twice_is_refused() -> None:
+    with pytest.raises(DataError, match=r"a .user, item. pair twice: one row a pair. Aggregate repeats first"):
+        Interactions.from_frame(pd.DataFrame({"user_id": ["u", "u"], "item_id": ["x", "x"]}))
+
+
+def test_an_index_outside_the_maps_is_refused() -> None:
+    with pytest.raises(DataError, match="an id outside the id maps"):
+        Interactions.from_arrays(IdMap(["u"]), IdMap(["x"]), [0], [1])
+
+
+def test_a_selection_and_the_rest_make_the_whole(rows: Interactions) -> None:
+    first = np.array([True, False, False, True])
+
+    assert rows.select(first).union(rows.select(~first)).fingerprint == rows.fingerprint
+
+
+def test_transposing_twice_changes_nothing(rows: Interactions) -> None:
+    assert rows.transposed().transposed().fingerprint == rows.fingerprint
+    assert rows.transposed().matrix.toarray().tolist() == rows.matrix.toarray().T.tolist()
+
+
+def test_users_can_be_taken_in_any_order(rows: Interactions) -> None:
+    taken = rows.of([1, 0, 1])
+
+    assert taken.index.tolist() == [1, 0, 1]
+    assert taken.lengths.tolist() == [2, 2, 2]
+    assert taken.items.tolist() == [2, 0, 0, 1, 2, 0]
+    assert taken.rows.tolist() == [0, 0, 1, 1, 2, 2]
+    assert taken.take(np.array([False, True, False])).items.tolist() == [0, 1]
+
+
+def test_a_stranger_has_what_he_brings() -> None:
+    nobody, somebody = Users.stranger(3), Users.stranger(3, [2, 0])
+
+    assert nobody.index.tolist() == somebody.index.tolist() == [-1]
+    assert nobody.seen.toarray().tolist() == [[False, False, False]]
+    assert somebody.seen.toarray().tolist() == [[True, False, True]]
+    assert somebody.weights.tolist() == [1.0, 1.0]
