@@ -17,13 +17,12 @@ from scipy import sparse
 from recstage import rerank
 from recstage.models.base import POPULARITY, Recommender, block
 from recstage.models.ranking import top_k
-from serving.explaining import reasons_for
+from serving.explaining import PREFERENCES, reasons_for
 from serving.ports import NO_HISTORY, Hidden, History
 from serving.served import Person, Served
 
 log = logging.getLogger("serving.answering")
 AUTO = "auto"
-PREFERENCES = "preferences"
 POOL = 5
 """MMR chooses from so many times the list's length."""
 SMALLEST_POOL = 50
@@ -76,7 +75,7 @@ def answer(
     items, scores, method = best(served, ask.strategy, person, k, blocked, on_failure)
     if ask.diversify < 1 and len(items) > 1:
         items, scores = varied(served, items, scores, ask.limit, ask.diversify)
-    reasons = reasons_for(served, served.methods.get(method), person.users, items) if ask.explain else None
+    reasons = reasons_for(served, method, person, items.tolist()) if ask.explain else None
     return Answer(served, items, scores, method, diversity_of(served.likeness.vectors, items), reasons)
 
 
@@ -139,7 +138,7 @@ def for_strangers(served: Served, person: Person) -> tuple[NDArray[np.float32], 
         return served.popularity, POPULARITY
     scores = served.popularity.copy()
     for place, name in enumerate(person.categories, start=1):
-        scores += served.in_categories([name]) / np.float32(place)
+        scores += served.in_categories([name]) * np.float32(1 + 1 / place)
     return scores, PREFERENCES
 
 
@@ -159,6 +158,11 @@ def blocked_row(served: Served, person: Person, ask: Ask, hidden: Hidden) -> spa
             barred[index] = True
     if ask.categories:
         barred |= ~served.in_categories(ask.categories)
+    return as_row(barred)
+
+
+def as_row(barred: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """A mask of the whole catalogue as models take it: bool[1, n_items]."""
     columns = np.flatnonzero(barred).astype(np.int32)
     return sparse.csr_matrix(
         (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, len(barred))

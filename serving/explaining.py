@@ -1,41 +1,31 @@
-"""Why an item is on a list, in plain words and numbers."""
+"""Why an item is on a list, in plain words and numbers, and naming no other person."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from recstage.models.explanation import by_popularity
+from serving.served import Person, Served
 
-from recstage.data.interactions import Users
-from recstage.models.base import POPULARITY, Recommender
-from serving.served import Served
-
-
-def reasons_for(served: Served, model: Recommender | None, users: Users, items: NDArray[np.int32]) -> Sequence[str]:
-    """One sentence an item: what the person liked that is most like it, or how many people liked it."""
-    liked = users.items[users.weights > 0]
-    if model is None or model.name == POPULARITY or not len(liked):
-        return [_popular(served, item) for item in items.tolist()]
-    vectors = served.likeness.vectors
-    cosines = vectors[items] @ vectors[liked].T
-    nearest = cosines.argmax(axis=1)
-    return [
-        _alike(served, int(liked[near]), float(cosines[row, near]))
-        if cosines[row, near] > 0
-        else _popular(served, item)
-        for row, (item, near) in enumerate(zip(items.tolist(), nearest.tolist(), strict=True))
-    ]
+log = logging.getLogger("serving.explaining")
+PREFERENCES = "preferences"
 
 
-def _alike(served: Served, known: int, cosine: float) -> str:
-    return f"Like {_called(served, known)}, which you liked (by {served.likeness.source}, {cosine:.2f} of 1)."
+def reasons_for(served: Served, method: str, person: Person, items: Sequence[int]) -> list[str]:
+    """One sentence an item, from the model that spoke."""
+    return [_reason(served, method, person, item) for item in items]
 
 
-def _popular(served: Served, item: int) -> str:
-    count = int(served.train.item_counts[item])
-    return f"{count} {'person' if count == 1 else 'people'} liked it."
-
-
-def _called(served: Served, item: int) -> str:
-    return f"'{served.titles[item]}'" if served.titles[item] else f"item {served.item_ids[item]}"
+def _reason(served: Served, method: str, person: Person, item: int) -> str:
+    model = served.methods.get(method)
+    if model is not None:
+        try:
+            return model.explain(person.seen_by(model), item).text
+        except Exception:  # a list without this reason is better than no list
+            log.exception("a model cannot explain itself", extra={"event": "explain-failed", "model": model.name})
+    elif method == PREFERENCES:
+        declared = [name for name in person.categories if name in served.catalogue.categories[item]]
+        if declared:
+            return f"It belongs to {' and '.join(declared)}, which you prefer."
+    return by_popularity(served.train, item).text

@@ -147,6 +147,7 @@ class Gate:
 
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_INNERMOST = re.compile(rb"\[\]|\{\}")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -157,7 +158,7 @@ def deeper_than(body: bytes, levels: int) -> bool:
         return False
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
     for _ in range(levels):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = _INNERMOST.sub(b"", brackets)
     return b"[" in brackets or b"{" in brackets
 
 

@@ -49,6 +49,8 @@ class Service:
         self.engine = self._engine(settings.model_name, pointer)
         self.reverse = self._engine(settings.reverse_name, reverse_pointer)
         self.own = OwnModels(ports.own_data, settings.own_models_seconds, lambda: self.engine.served is None)
+        self.opted_out: frozenset[str] | None = None
+        """Who must not be named, as far as the database last said."""
         self._strategies = {AUTO, POPULARITY, "hybrid", "content", "graph", *names_in("model")}
 
     def _engine(self, name: str, pointer: ProductionPointer | None) -> Engine:

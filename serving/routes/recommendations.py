@@ -21,7 +21,7 @@ class RecommendedItem(BaseModel):
     item_id: str = Field(examples=["2858"])
     score: float = Field(examples=[0.93], description="comparable within one list only")
     title: str | None = Field(None, examples=["American Beauty (1999)"])
-    reason: str | None = Field(None, examples=["Like 'The Matrix (1999)', which you liked (by categories, 0.82 of 1)."])
+    reason: str | None = Field(None, examples=["You chose 'The Matrix (1999)' (62%) and 'Alien (1979)' (38%)."])
 
 
 class RecommendationsBody(BaseModel):

@@ -87,6 +87,12 @@ def settings_with(tmp_path: Path, **values: Any) -> ServingSettings:
 
 
 @pytest.fixture
+def settings_in(tmp_path: Path) -> Callable[..., ServingSettings]:
+    """`settings_with` for this test's folder."""
+    return lambda **values: settings_with(tmp_path, **values)
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Callable[..., Any]:
     """Runs an application for the length of a `with` block: `with serve(pointer, setting=...) as client`."""
 

@@ -1,0 +1,87 @@
+"""Item -> people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+
+from recstage.errors import StoreError
+from serving.asking import LONGEST_ID
+from serving.audience import Segment, Wanted, audience
+from serving.auth import requires
+from serving.ports import Item
+from serving.problems import Problem, documented
+from serving.service import Service, Serving
+
+router = APIRouter(prefix="/api", tags=["recommendations"])
+
+
+class RecommendedUser(BaseModel):
+    """One person."""
+
+    user_id: str
+    score: float = Field(description="comparable within one list only")
+
+
+class AudienceBody(BaseModel):
+    """People who should be told of the item, best first, by exactly one version."""
+
+    item_id: str
+    users: list[RecommendedUser]
+    method_used: str = Field(
+        examples=["als"], description="the reverse model; content or activity where too few people liked the item"
+    )
+    model_name: str = Field(examples=["recommender-reverse"])
+    model_version: str | None = Field(examples=["2"])
+
+
+@router.get(
+    "/items/{item_id}/recommended-users",
+    responses=documented(401, 403, 404, 422, 429, 503),
+    dependencies=[Depends(requires("service"))],
+)
+async def recommended_users(
+    service: Serving,
+    item_id: Annotated[str, Path(min_length=1, max_length=LONGEST_ID, pattern="^[^\\x00]*$", examples=["2858"])],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    role: Annotated[str | None, Query(min_length=1, max_length=64, pattern="^[^\\x00]*$")] = None,
+    segment: Annotated[Segment | None, Query(description="cold, warm or hot, by what people liked so far")] = None,
+    exclude_known: Annotated[bool, Query(description="leave out people who know the item")] = True,
+) -> AudienceBody:
+    """Who should be told of an item. People who opted out are never named."""
+    if limit > service.settings.max_limit:
+        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} people.")
+    forward, reverse = service.chosen(), service.reverse.served
+    among, never, item = await service.lists.in_thread(_from_database, service, role, item_id)
+    wanted = Wanted(item_id, limit, among, never, segment, exclude_known)
+    found = await service.lists.in_thread(audience, forward, reverse, wanted, item)
+    if found is None:
+        raise Problem(404, "unknown-item", f"Neither the served version nor the catalogue knows the item '{item_id}'.")
+    name = service.settings.reverse_name if found.name == "reverse" else service.settings.model_name
+    return AudienceBody(
+        item_id=item_id,
+        users=[
+            RecommendedUser(user_id=user, score=score) for user, score in zip(found.user_ids, found.scores, strict=True)
+        ],
+        method_used=found.method,
+        model_name=name,
+        model_version=found.version,
+    )
+
+
+def _from_database(
+    service: Service, role: str | None, item_id: str
+) -> tuple[frozenset[str] | None, frozenset[str], Item | None]:
+    """Who has the role (None: any), who opted out, and the item. While the database is away, who opted out is what was
+    last known. Raises `StoreError` where it never was, or where a role is asked for."""
+    people = service.ports.people
+    try:
+        among = None if role is None else people.with_role(role)
+        service.opted_out = people.opted_out()
+        return among, service.opted_out, service.ports.items.item(item_id)
+    except StoreError:
+        if role is not None or service.opted_out is None:
+            raise
+        return None, service.opted_out, None
