@@ -6,20 +6,23 @@ import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from recstage.config import DataConfig, root
 from recstage.data import prepared, sources, validation, weights
 from recstage.data.catalogue import Catalogue
 from recstage.data.detection import config_of
 from recstage.data.interactions import IdMap
+from recstage.data.log import EventLog
 from recstage.data.prepared import Dataset
 from recstage.data.schema import ITEM, USER
 from recstage.data.sources.place import damaged_is_an_error
-from recstage.data.split import cut
+from recstage.data.split import Split, cut
 from recstage.errors import TooLittleData
 
 FORMAT = 2
@@ -55,18 +58,31 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
 
 def prepare(config: DataConfig, fingerprint: str) -> Dataset:
     """Everything from the raw files to the split, without the cache. The source must be located."""
-    raw, findings = validation.clean(sources.read(config.source), config)
-    events = weights.to_log(raw, config)
-    _check_minimum(config, pairs=len(events.first), users=len(events.users), items=len(events.items))
-    catalogue = Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)
-    split = cut(
-        events,
-        config.split,
-        rule=config.aggregate,
-        time_is_clock=raw.time_is_clock,
-        given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
-    )
-    report = {
+    with tqdm(total=4, desc=f"prepare {config.name}", unit="step", delay=2, disable=None) as bar:
+        raw = sources.read(config.source)
+        bar.update()
+        raw, findings = validation.clean(raw, config)
+        bar.update()
+        events = weights.to_log(raw, config)
+        _check_minimum(config, pairs=len(events.first), users=len(events.users), items=len(events.items))
+        catalogue = (
+            Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)
+        )
+        bar.update()
+        split = cut(
+            events,
+            config.split,
+            rule=config.aggregate,
+            time_is_clock=raw.time_is_clock,
+            given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
+        )
+        bar.update()
+    report = _report(findings, events, catalogue, split)
+    return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
+
+
+def _report(findings: validation.Findings, events: EventLog, catalogue: Catalogue, split: Split) -> dict[str, Any]:
+    return {
         "rows": findings.rows,
         "dropped": findings.dropped,
         "first_dropped": {reason: list(rows) for reason, rows in findings.first.items()},
@@ -80,7 +96,6 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         "test": len(split.test),
         "left_out": split.left_out,
     }
-    return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
 
 
 def fingerprint_of(config: DataConfig) -> str:

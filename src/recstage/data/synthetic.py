@@ -182,7 +182,7 @@ class World:
 
     def _drawn(self, tastes: NDArray, user: NDArray, moment: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
         slot = np.minimum(np.searchsorted(SLOTS, rng.random(len(user)), side="right"), len(SLOTS) - 1)
-        turn = 0.2 + 0.7 * rng.random(tastes.shape[1])
+        turn = 0.2 + 0.7 * rng.random((tastes.shape[1],))
         turned = DRIFT / (1 + np.exp((turn[user] - moment) / TURNING))
         later = (rng.random(len(user)) < turned).astype(np.int64)
         return tastes[later, user, slot]

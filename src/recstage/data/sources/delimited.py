@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
+from tqdm import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 from recstage.data.schema import Unparsable
 from recstage.data.sources.place import as_stream
@@ -41,9 +44,11 @@ def read_delimited(
         return "skip"
 
     header = list(names) if names is not None else header_of(content, separator)
+    stream = as_stream(content)
+    bar = tqdm(total=len(content), desc=f"read {Path(where).name}", unit="B", unit_scale=True, delay=1, disable=None)
     try:
         table = csv.read_csv(
-            as_stream(content),
+            pa.PythonFile(CallbackIOWrapper(bar.update, stream, "read"), mode="r"),
             read_options=csv.ReadOptions(
                 use_threads=False, block_size=BLOCK, column_names=header, skip_rows=0 if names is not None else 1
             ),
@@ -61,6 +66,8 @@ def read_delimited(
         raise DataError(
             where, rule=f"cannot be read as delimited text ({error})", fix="Give the file's separator"
         ) from error
+    finally:
+        bar.close()
     lines = np.setdiff1d(
         np.arange(len(table) + len(bad)) + (1 if names is not None else 2),
         [row.number for row in bad],
