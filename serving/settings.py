@@ -19,6 +19,7 @@ from recstage.errors import ConfigError, valid_names
 
 PREFIX = "RECSTAGE_SERVING_"
 Role = Literal["client", "service", "admin"]
+SECRETS = frozenset({"api_keys", "jwt_secret", "webhook_secret", "redis_url"})
 
 
 class ApiKey(config.Schema):
@@ -136,8 +137,18 @@ def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = 
             raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
     path = config.root() / "conf" / "serving.yaml"
     defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
-    settings = config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
-    return settings
+    try:
+        return config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
+    except ConfigError as error:
+        raise _without_secret(error) from None
+
+
+def _without_secret(error: ConfigError) -> ConfigError:
+    """The error without the value, where it is one of a secret."""
+    name, equals, _ = error.given.partition(" = ")
+    if not equals or name.split(".")[0] not in SECRETS:
+        return error
+    return ConfigError(name, rule=error.rule, fix=error.fix)
 
 
 def _loopback(host: str) -> bool:
