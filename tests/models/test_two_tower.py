@@ -196,6 +196,14 @@ def test_without_texts_new_items_are_refused(walker: TwoTower) -> None:
         walker.embed_items(texts())
 
 
+def test_an_index_serves_what_exact_search_serves(walker: TwoTower) -> None:
+    pytest.importorskip("faiss", reason="FAISS is an extra: pip install recstage[faiss]")
+    params = walker.params.model_copy(update={"index": "faiss"})
+    indexed = TwoTower.restore(params, walker.state(), walker.train_, walker.catalogue_)
+    exact, found = (model.rank(walks().all_users, 5).items for model in (walker, indexed))
+    np.testing.assert_array_equal(found, exact)
+
+
 class StopNowError(Exception):
     pass
 

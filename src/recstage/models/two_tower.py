@@ -10,17 +10,20 @@ embedded from its text.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from scipy import sparse
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import DataError, TooLittleData
 from recstage.models import base
 from recstage.models.item_features import ItemFeatures
+from recstage.models.vector_index import VectorIndex
 
 TOKENS_AT_ONCE = 6_400  # history items encoded at once: their activations stay in the processor's cache
 
@@ -47,6 +50,10 @@ class TwoTowerParams(base.ModelParams):
     id_dropout: float = Field(0.1, ge=0, lt=1, description="share of items known by text alone in a step")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"
+    )
+
+    index: Literal["exact", "faiss"] = Field(
+        "exact", description="how the best items are found; faiss: approximately, for catalogues above some 100,000"
     )
 
     @model_validator(mode="after")
@@ -78,7 +85,7 @@ class TwoTower(base.Recommender):
         if self.params.text_factors:
             features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
         weights, epochs = learn(self, liked, fitting, None if features is None else features.of(self.catalogue_))
-        self.weights_, self.features_ = weights, features
+        self._set(weights, features)
         self.learnt_ = {"epochs": epochs}
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -96,6 +103,17 @@ class TwoTower(base.Recommender):
 
     def item_vectors(self) -> NDArray[np.float32]:
         return self.weights_["items"]
+
+    def retrieve(
+        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if self.params.index == "exact":
+            return super().retrieve(users, k, blocked)
+        return self._index.search(self.user_vectors(users), k, blocked)
+
+    @cached_property
+    def _index(self) -> VectorIndex:
+        return VectorIndex(self.item_vectors())
 
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
         """What each user is looking for next, read from his history: float32[n, factors]; zeros where he has none."""
@@ -128,8 +146,12 @@ class TwoTower(base.Recommender):
         return {**self.weights_, **(self.features_.state() if self.features_ is not None else {})}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        self.features_ = ItemFeatures.from_state(state) if "text_idf" in state else None
-        self.weights_ = {name: value for name, value in state.items() if not name.startswith("text_")}
+        weights = {name: value for name, value in state.items() if not name.startswith("text_")}
+        self._set(weights, ItemFeatures.from_state(state) if "text_idf" in state else None)
+
+    def _set(self, weights: dict[str, NDArray[np.float32]], features: ItemFeatures | None) -> None:
+        self.weights_, self.features_ = weights, features
+        self.__dict__.pop("_index", None)
 
 
 def encode(
