@@ -16,6 +16,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import StoreError, TooLittleData
 from recstage.models.ncf import Ncf, NcfParams
+from recstage.models.ncf_int8 import cost_of_int8
 from recstage.models.ncf_network import Network
 from recstage.models.training import seeded
 
@@ -157,6 +158,21 @@ def test_a_fit_leaves_the_global_generator_of_torch_alone() -> None:
     before = torch.random.get_rng_state()
     fitted({"epochs": 1, "dropout": 0.5})
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_int8_keeps_ranks_and_quarters_the_size() -> None:
+    _, held = checkerboard()
+    whole = fitted({"variant": "neumf", "factors": 32})
+    cost = cost_of_int8(whole, held)
+    assert cost.ndcg_at_10[1] == pytest.approx(cost.ndcg_at_10[0], abs=0.03)
+    assert cost.size[1] < 0.4 * cost.size[0]
+    assert min(cost.milliseconds) > 0
+    small = fitted({"variant": "neumf", "factors": 32, "export": "int8"})
+    assert {small.state()[name].dtype.name for name in ("gmf_users", "mlp_items", "layer_1")} == {"int8"}
+    for name, value in small.weights_.items():
+        np.testing.assert_allclose(value, whole.weights_[name], atol=np.abs(whole.weights_[name]).max() / 250)
+    again = Ncf.restore(small.params, small.state(), small.train_, small.catalogue_)
+    np.testing.assert_array_equal(again.score(held.all_users), small.score(held.all_users))
 
 
 def test_too_little_data_is_refused_by_name() -> None:

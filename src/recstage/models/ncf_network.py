@@ -43,12 +43,13 @@ class Network(nn.Module):
         """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the squared norms of the
         embeddings met: [n] and like `items`."""
         u, i = self.users(users), self.items(items)
+        split = (self.gmf_factors, self.mlp_factors)
+        (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
         logits = nnf.embedding(items, self.item_bias[:, None]).squeeze(-1) + self.bias
         if self.gmf_factors:
-            taste = u[:, : self.gmf_factors] * self.output_gmf
-            logits = logits + _dot(taste, i[..., : self.gmf_factors])
+            logits = logits + _dot(gmf_u * self.output_gmf, gmf_i)
         if self.mlp_factors:
-            hidden = self.first_user(u[:, self.gmf_factors :])[:, None] + self.first_item(i[..., self.gmf_factors :])
+            hidden = self.first_user(mlp_u)[:, None] + self.first_item(mlp_i)
             hidden = dropout(nnf.relu_(hidden), self.dropout, self.training)
             for layer in self.hidden:
                 hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
