@@ -1,46 +1,25 @@
-"""A registry of one's own for each test: a copy of a database that was initialised once."""
+"""What people do to a registry, by code."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
-from recstage import registry, tracking
+from recstage import bundle, registry, tracking
+from recstage.config import DataConfig, EvaluationConfig
+from recstage.data.dataset import Dataset
+from recstage.evaluation.protocol import evaluate
+from recstage.models.base import Recommender
 
 MLMODEL = "flavors:\n  python_function:\n    loader_module: nothing\nutc_time_created: '2026-01-01 00:00:00'\n"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_waiting_for_the_disk() -> Iterator[None]:
-    """A test's database need not survive a power cut."""
-
-    def relax(connection, _record):
-        if "sqlite" in type(connection).__module__:
-            connection.execute("PRAGMA synchronous = OFF")
-
-    event.listen(Engine, "connect", relax)
-    yield
-    event.remove(Engine, "connect", relax)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking.connect()
-        yield path
 
 
 @dataclass
@@ -145,11 +124,28 @@ class Desk:
     def tags(self, number: int) -> dict[str, str]:
         return self.client.get_model_version(self.name, str(number)).tags
 
-    def _log_model(self, run_id: str) -> None:
+    def train_really(self, model: Recommender, config: DataConfig, data: Dataset) -> int:
+        """A model fitted on `data`, tested, bundled and registered as the training step would. Returns the number."""
+        evaluation = EvaluationConfig(bootstrap=100, latency_requests=0)
+        model.fit(data.split.train_and_validation, catalogue=data.catalogue)
+        result = evaluate(model, data.split.test, config=evaluation, progress=False)
+        tags = {"model": model.name, "stage-of-work": "train", **tracking.dataset_tags(data)}
+        run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=model.name).info.run_id
+        tracking.log_evaluation(run_id, result)
+        values = {"data": config.model_dump(mode="json"), "evaluation": evaluation.model_dump(mode="json"), "seed": 1}
+        self.client.log_text(run_id, yaml.safe_dump(values), "config.yaml")
+        self._log_model(run_id, model)
+        self.client.set_terminated(run_id)
+        return registry.register(run_id, self.name).number
+
+    def _log_model(self, run_id: str, fitted: Recommender | None = None) -> None:
         folder = self.folder / f"model-{run_id}"
         (folder / "artifacts" / "bundle").mkdir(parents=True)
         (folder / "MLmodel").write_text(MLMODEL)
-        (folder / "artifacts" / "bundle" / "manifest.json").write_text("{}")
+        if fitted is None:
+            (folder / "artifacts" / "bundle" / "manifest.json").write_text("{}")
+        else:
+            bundle.save(fitted, folder / "artifacts" / "bundle")
         model = self.client.create_logged_model(self.experiment_id, name="model", source_run_id=run_id)
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -157,12 +153,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    before = mlflow.get_tracking_uri()
-    database = tmp_path / "mlflow.db"
-    shutil.copy(empty_database, database)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+def desk(workspace: Path) -> Desk:
+    """A desk in a repository of its own."""
     client = tracking.connect()
-    experiment_id = client.create_experiment("toy", artifact_location=(tmp_path / "mlruns").as_uri())
-    yield Desk(client, tmp_path, experiment_id)
-    mlflow.set_tracking_uri(before)
+    artifacts = (workspace / "mlruns" / "toy").as_uri()
+    return Desk(client, workspace, client.create_experiment("toy", artifact_location=artifacts))

@@ -265,31 +265,29 @@ def test_reconciling_again_reads_once_and_writes_nothing(three, monkeypatch):
     assert registry.reconcile().version == registry.resolve().version
 
 
-WRITES = ("stage", "point_alias", "tag_model", "tag_version")
-
-
 @pytest.mark.parametrize("survived", range(12))
-def test_a_promotion_killed_at_any_write_is_finished_or_never_was(three, monkeypatch, survived):
+def test_a_promotion_killed_at_any_write_is_finished_or_never_was(three, survived):
     done = 0
-    for write in WRITES:
-        original = getattr(store, write)
 
-        def counted(*arguments, _original=original):
+    def counted(write):
+        def until_killed(*arguments):
             nonlocal done
             if done == survived:
                 raise KeyboardInterrupt
             done += 1
-            return _original(*arguments)
+            return write(*arguments)
 
-        monkeypatch.setattr(store, write, counted)
-    try:
-        move(3)
-    except KeyboardInterrupt:
-        pass
-    else:
-        assert survived > 6
-    monkeypatch.undo()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{three.folder / 'mlflow.db'}")
+        return until_killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("stage", "point_alias", "tag_model", "tag_version"):
+            patch.setattr(store, name, counted(getattr(store, name)))
+        try:
+            move(3)
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert survived > 6
     registry.reconcile()
     production = current()
     assert production == (3 if survived >= 2 else 2)

@@ -65,13 +65,6 @@ def test_a_server_that_does_not_answer_is_one_clear_line(desk, monkeypatch):
         registry.reconcile()
 
 
-def test_a_file_that_is_no_database_is_one_clear_line(desk, monkeypatch, tmp_path):
-    (tmp_path / "text.db").write_text("not a database, but long enough to be looked at as one\n" * 100)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'text.db'}")
-    with pytest.raises(StoreError, match="the file is not a database"):
-        registry.reconcile()
-
-
 def test_a_change_that_another_process_holds_up_is_one_clear_line(desk, monkeypatch):
     desk.add()
     monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.05)

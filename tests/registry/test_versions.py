@@ -93,8 +93,8 @@ def test_a_bundle_is_fetched_in_place_or_as_a_copy(desk, tmp_path):
     assert copy.is_relative_to(tmp_path / "copies")
 
 
-def test_a_bundle_whose_artifacts_are_gone_is_refused(desk, tmp_path):
+def test_a_bundle_whose_artifacts_are_gone_is_refused(desk):
     version = registry.version_of("recommender", desk.register())
-    (tmp_path / "mlruns").rename(tmp_path / "moved")
+    (desk.folder / "mlruns").rename(desk.folder / "moved")
     with pytest.raises(RegistryError, match=r"version 1 of recommender \(als\): its bundle cannot be fetched"):
         registry.fetch(version)

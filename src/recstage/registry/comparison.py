@@ -122,7 +122,9 @@ def as_text(comparison: Comparison) -> str:
 
 
 def _lines(group: Group) -> Iterable[str]:
-    yield f"{group.data}, split {group.split}, fingerprint {group.fingerprint}{group.production}"
+    yield f"{group.data}, split {group.split}, fingerprint {group.fingerprint}"
+    if group.production:
+        yield f"  ({group.production})"
     cells = [["", "algorithm", "stage", group.metric, "interval", "to Production", "p", *SHORT.values()]]
     for row in group.rows:
         figures = [written(row.metrics.get(key), key) for key in SHORT]
@@ -191,12 +193,15 @@ def _group(
         rows.append(_row(member, champion, production, config))
         bar.update()
     rows.sort(key=lambda row: (-row.metrics.get(config.metric, -1.0), -(row.version or 0)))
-    where = ""
+    return Group(*key, metric=config.metric, rows=tuple(rows), production=_where(production, key, champion))
+
+
+def _where(production: Version | None, key: tuple[str, str, str], champion: Evidence | None) -> str:
     if production is None:
-        where = "; nothing is Production"
-    elif champion is None:
-        where = f"; Production ({production}) was tested on other data, or its run is gone"
-    return Group(*key, metric=config.metric, rows=tuple(rows), production=where)
+        return "nothing is Production"
+    if production.group != key:
+        return f"Production, {production}, was tested on other rows"
+    return "" if champion is not None else f"Production, {production}, has lost the figures of its run"
 
 
 def _row(member: Version | Run, champion: Evidence | None, production: Version | None, config: PromotionConfig) -> Row:

@@ -39,7 +39,8 @@ def page(comparison: Comparison) -> str:
     production = "nothing" if comparison.production is None else f"version {comparison.production}"
     groups = "".join(_section(group) for group in comparison.groups)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(comparison.name)}: comparison</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(comparison.name)}: comparison</title>'
         f"<style>{STYLE}</style><h1>{escape(comparison.name)}</h1><p>In Production: {production}. Models stand in one "
         "table only where they were tested on the same rows. Intervals are bootstrap intervals over users; the "
         "difference to Production is paired by user, green or red where it is significant.</p>"
@@ -54,7 +55,7 @@ def _section(group: Group) -> str:
     body = "".join(_row(row, group, columns, scale) for row in group.rows)
     return (
         f"<h2>{escape(group.data)}, split {escape(group.split)}</h2>"
-        f"<p>fingerprint <code>{escape(group.fingerprint)}</code>{escape(group.production)}</p>"
+        f"<p>fingerprint <code>{escape(group.fingerprint)}</code> {escape(group.production)}</p>"
         '<div class="wide"><table><thead><tr>'
         '<th class="word">version<th class="word">algorithm<th class="word">stage'
         f"<th>{escape(group.metric)}<th>interval<th><th>difference to Production<th>p{heads}"

@@ -1,0 +1,124 @@
+"""A challenger on other data than Production: the gate measures Production again, on the challenger's test rows."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from recstage import bundle, config, registry
+from recstage.config import SplitConfig
+from recstage.data import dataset
+from recstage.data.prepared import Folder
+from recstage.errors import DataError, GateRefused
+from recstage.evaluation.protocol import evaluate
+from recstage.models.popularity import Popularity
+from recstage.registry import evidence
+from recstage.steps import promote
+
+
+@pytest.fixture
+def earlier(small_config):
+    """The events of `later`, cut in time so that its test rows come after all that training saw."""
+    return small_config.model_copy(update={"name": "events", "split": SplitConfig(method="temporal", negatives=0)})
+
+
+@pytest.fixture
+def later(small_config):
+    """More events of another world with the same people and items."""
+    source = small_config.source.model_copy(update={"seed": 8, "users": 150})
+    return small_config.model_copy(update={"name": "events", "source": source})
+
+
+def trained(desk, config, model=None):
+    return desk.train_really(model or Popularity(), config, dataset.load(config))
+
+
+def test_production_is_tested_on_the_rows_of_the_challenger(desk, earlier, later):
+    champion = registry.version_of("recommender", trained(desk, earlier))
+    challenger = registry.version_of("recommender", trained(desk, later))
+    found = evidence.remeasured(champion, challenger, least=1)
+    model = bundle.load(registry.fetch(champion)).model
+    test = dataset.load(later).split.test
+    expected = evaluate(model, test, config=config.EvaluationConfig(bootstrap=100, latency_requests=0)).per_user
+    expected = expected.set_index("user_id")["ndcg_at_10"]
+    own = found.per_user.set_index("user_id")["ndcg_at_10"]
+    assert own.equals(expected[own.index])
+    assert found.label == "version 1 (popularity), measured again on events"
+
+
+def test_users_whose_test_rows_production_has_learnt_are_left_out(desk, earlier, later):
+    champion = registry.version_of("recommender", trained(desk, earlier))
+    challenger = registry.version_of("recommender", trained(desk, later))
+    learnt = dataset.load(earlier).split.train_and_validation.to_frame()
+    test = dataset.load(later).split.test.to_frame()
+    pairs = set(zip(learnt["user_id"], learnt["item_id"], strict=True))
+    spoilt = {user for user, item in zip(test["user_id"], test["item_id"], strict=True) if (user, item) in pairs}
+    left = set(evidence.remeasured(champion, challenger, least=1).per_user["user_id"])
+    assert spoilt
+    assert not left & spoilt
+    assert left | spoilt == set(test["user_id"])
+
+
+def test_a_production_that_has_learnt_most_test_rows_is_no_evidence(desk, earlier):
+    whole = earlier.model_copy(update={"split": SplitConfig(method="leave-one-out", negatives=0)})
+    champion = registry.version_of("recommender", trained(desk, earlier))
+    challenger = registry.version_of("recommender", trained(desk, whole))
+    with pytest.raises(
+        DataError, match=r"it was trained on some of them: \d+ of \d+ users are left to compare, 1000 are"
+    ):
+        evidence.remeasured(champion, challenger, least=1000)
+
+
+def test_the_gate_compares_only_fair_users(desk, earlier, later):
+    trained(desk, earlier)
+    trained(desk, later)
+    promote.run(promote.PromoteSettings(version="1"))
+    with pytest.raises(GateRefused, match=r"against 0\.\d+ of version 1 \(popularity\), measured again on events"):
+        promote.run(promote.PromoteSettings(version="2"))
+
+
+def test_the_cache_is_evidence_enough_when_the_raw_data_is_gone(desk, earlier, later, monkeypatch):
+    champion = registry.version_of("recommender", trained(desk, earlier))
+    challenger = registry.version_of("recommender", trained(desk, later))
+    monkeypatch.setattr(dataset, "load", lambda *_: pytest.fail("the raw data"))
+    assert len(evidence.remeasured(champion, challenger, least=1).per_user)
+
+
+def test_a_data_set_that_is_gone_refuses_in_one_line(desk, earlier, later, monkeypatch):
+    trained(desk, earlier)
+    trained(desk, later)
+    promote.run(promote.PromoteSettings(version="1"))
+    shutil.rmtree(desk.folder / "data")
+
+    def gone(*_):
+        raise DataError("/data/events.csv", rule="there is no such file", fix="Give an existing one")
+
+    monkeypatch.setattr(dataset, "load", gone)
+    with pytest.raises(
+        GateRefused, match=r"data set 'events' of version 2 .* is gone \(/data/events\.csv: there is no such file\)"
+    ):
+        promote.run(promote.PromoteSettings(version="2"))
+    assert registry.production().number == 1
+
+
+def test_a_data_set_that_changed_since_is_refused(desk, earlier, later, monkeypatch):
+    champion = registry.version_of("recommender", trained(desk, earlier))
+    challenger = registry.version_of("recommender", trained(desk, later))
+    other = dataset.load(earlier)
+    shutil.rmtree(Folder(desk.folder / "data", "events", challenger.tags["fingerprint"]).path)
+    monkeypatch.setattr(dataset, "load", lambda *_: other)
+    with pytest.raises(DataError, match=r"has changed since: its fingerprint was \w{16} and is \w{16}"):
+        evidence.remeasured(champion, challenger, least=1)
+
+
+def test_a_broken_bundle_of_production_is_a_refusal_that_can_be_forced(desk, earlier, later):
+    trained(desk, earlier)
+    trained(desk, later)
+    promote.run(promote.PromoteSettings(version="1"))
+    bundle_folder = registry.fetch(registry.version_of("recommender", 1))
+    np.savez(bundle_folder / "train.npz", nothing=np.zeros(1))
+    with pytest.raises(GateRefused, match=r"train\.npz does not match its SHA-256"):
+        promote.run(promote.PromoteSettings(version="2"))
+    assert promote.run(promote.PromoteSettings(version="2", force=True)).version == 2
