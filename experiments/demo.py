@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -96,7 +95,7 @@ def _service() -> Iterator[Callable[..., Any]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving", "--port", str(port)],
             cwd=root(),
-            env={**os.environ, "MLFLOW_TRACKING_URI": tracking.store_uri()},
+            env=tracking.outside_environment(),
             stdout=log,
             stderr=log,
         )
@@ -125,7 +124,9 @@ def _answer(ask: Callable[..., Any], user: str, version: int) -> int:
     waited = time.monotonic() - started
     answer = ask("/api/recommendations", user_id=user, limit=5)
     items = ", ".join(str(item["item_id"]) for item in answer["items"])
-    say(f"   after {waited:.1f} s, version {answer['model_version']} ({answer['method_used']}) for user {user}: {items}")
+    say(
+        f"   after {waited:.1f} s, version {answer['model_version']} ({answer['method_used']}) for user {user}: {items}"
+    )
     return int(answer["model_version"])
 
 

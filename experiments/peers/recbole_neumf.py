@@ -1,4 +1,6 @@
-"""Time NeuMF epochs of RecBole, in RecBole's own environment: `python recbole_neumf.py rows.csv FACTORS BATCH NEGATIVES EPOCHS`.
+"""Time NeuMF epochs of RecBole, in RecBole's own environment.
+
+    python recbole_neumf.py rows.csv FACTORS BATCH NEGATIVES EPOCHS
 
 `rows.csv` has columns user, item. Prints one JSON line: seconds of each epoch.
 """

@@ -6,7 +6,7 @@ After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from recstage.data.dataset import Dataset
 from recstage.evaluation.protocol import Evaluation
@@ -104,7 +104,7 @@ def _present(result: Evaluation, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if name in result.metrics]
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     def line(cells: tuple[str, ...]) -> str:
         return "| " + " | ".join(cells) + " |"
 

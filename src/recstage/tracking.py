@@ -50,6 +50,7 @@ MODEL_ARTIFACT = "model"
 PER_USER = "evaluation/per_user.parquet"
 SYSTEM_METRICS_SECONDS = 1.0
 LONGEST_PARAM = 6000
+SQLITE_HEADER = b"SQLite format 3\0"
 
 # -- the store ----------------------------------------------------------------------------------------------
 
@@ -88,7 +89,17 @@ def experiment(name: str = EXPERIMENT) -> Experiment:
                 if client.get_experiment_by_name(name) is None:  # else another process made it meanwhile
                     raise
             found = client.get_experiment_by_name(name)
+    assert found is not None
     return found
+
+
+def outside_environment() -> dict[str, str]:
+    """The environment for a program that opens runs of its own in the same store, called from within a run."""
+    inside = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    return {
+        **{key: value for key, value in os.environ.items() if key not in inside},
+        "MLFLOW_TRACKING_URI": store_uri(),
+    }
 
 
 @contextmanager
@@ -117,7 +128,6 @@ _REFUSALS = (
     ("No space left on device", "the disk is full", "Free some space and run again"),
     ("unable to open database file", "the database cannot be opened", "Check the path and its permissions"),
     ("attempt to write a readonly database", "the database is read-only", "Change its permissions"),
-    ("file is not a database", "the file is not a database", "Give another MLFLOW_TRACKING_URI"),
     ("Max retries exceeded", "the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
 )
 
@@ -129,8 +139,16 @@ def _initialisation_lock(uri: str) -> Iterator[None]:
         return
     database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
+    if database.is_file() and _first_bytes(database) not in (b"", SQLITE_HEADER):
+        # MLflow would try for more than a minute before it gave up
+        raise StoreError(uri, rule="the file is not a database", fix="Give another MLFLOW_TRACKING_URI")
     with FileLock(f"{database}.lock", timeout=120):
         yield
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(len(SQLITE_HEADER))
 
 
 # -- runs --------------------------------------------------------------------------------------------------
@@ -248,7 +266,9 @@ def log_dataset(run_id: str, dataset: Dataset) -> None:
         "validation": len(split.validation),
         "test": len(split.test),
     }
-    described = MetaDataset(CodeDatasetSource({"prepared-by": "recstage"}), dataset.name, dataset.fingerprint)
+    described = MetaDataset(  # type: ignore[abstract]
+        CodeDatasetSource({"prepared-by": "recstage"}), dataset.name, dataset.fingerprint
+    )
     mlflow.log_input(described, context="training", tags={key: str(value) for key, value in profile.items()})
     client.log_dict(run_id, {**profile, "fingerprint": dataset.fingerprint, "report": dataset.report}, "dataset.json")
     for key, value in dataset_tags(dataset).items():

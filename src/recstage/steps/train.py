@@ -42,6 +42,12 @@ from recstage.models.base import Recommender, Report
 
 SEARCH_METRIC = "ndcg_at_10"
 REPORTED_METRIC = "validation_ndcg_at_10"
+SHOWN = (
+    *("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "mrr_at_10", "map_at_10"),
+    *("sampled_ndcg_at_10", "sampled_hit_rate_at_10"),
+    *("coverage_at_10", "gini_at_10", "novelty_at_10", "diversity_at_10", "latency_p50_ms", "latency_p95_ms"),
+)
+"""What the result of a run repeats of its metrics."""
 
 
 class TrainSettings(Settings):
@@ -58,7 +64,7 @@ class TrainSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run came to; `version` is None where it was not registered."""
+    """What a training run came to: its headline metrics; `version` is None where it was not registered."""
 
     run_id: str
     model: str
@@ -117,7 +123,8 @@ def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:
         version = registry.register(model_uri, name=settings.model.registered_name) if settings.register_ else None
         tracking.log_metrics(run_id, {f"{name}_seconds": value for name, value in clock.seconds.items()})
     number = None if version is None else int(version.number)
-    return TrainResult(run_id, settings.model.name, model_uri, number, result.metrics, clock.seconds)
+    shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
+    return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds)
 
 
 @dataclass

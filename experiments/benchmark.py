@@ -1,0 +1,9 @@
+"""Measure all models on a data set; `--against '["als-fit"]'` holds contests with the libraries of the field."""
+
+import sys
+
+from recstage.entry import main
+from recstage.steps import benchmark
+
+if __name__ == "__main__":
+    sys.exit(main(lambda arguments: benchmark.run(benchmark.settings_from(arguments))))

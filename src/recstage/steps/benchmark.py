@@ -1,0 +1,157 @@
+"""Measure all models on one data set, each as a logged run, and ours against the libraries of the field beside it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from recstage import tracking
+from recstage.config import Settings, model_config_of, names_in, resolve, root
+from recstage.errors import TooLittleData
+from recstage.evaluation.significance import paired_bootstrap
+from recstage.steps import contests, train
+from recstage.steps.contests import Contest
+from recstage.steps.train import TrainResult
+
+PRIMARY = "ndcg_at_10"
+COLUMNS = {
+    "sampled_hit_rate_at_10": "HR@10, 99 negatives",
+    "sampled_ndcg_at_10": "NDCG@10, 99 negatives",
+    "hit_rate_at_10": "HR@10",
+    "ndcg_at_10": "NDCG@10",
+    "recall_at_20": "Recall@20",
+    "coverage_at_10": "coverage@10",
+    "diversity_at_10": "diversity@10",
+}
+PUBLISHED = {
+    ("ml-1m-ncf", "popularity"): ".4535 / .2543",
+    ("ml-1m-ncf", "knn"): ".6705 / .3908",
+    ("ml-1m-ncf", "graph"): ".6715 / .3991",
+    ("ml-1m-ncf", "als"): ".7310 / .4521",
+    ("ml-1m-ncf", "ncf"): ".730 / .447",
+}
+"""HR@10 / NDCG@10 with 99 negatives: Rendle et al. 2020, Ferrari Dacrema et al. 2019, irspack, He et al. 2017."""
+WRITTEN = ("README.md", "docs/benchmarks.md")
+
+log = logging.getLogger(__name__)
+
+
+class BenchmarkSettings(Settings):
+    """What is measured."""
+
+    data: str = Field("ml-1m-ncf", description="a name of conf/data, or a path")
+    models: tuple[str, ...] = Field((), description="names of conf/model; none: all that rank items for users")
+    seed: int = Field(42, ge=0)
+    against: tuple[str, ...] = Field((), description=f"contests to hold in the same run: {', '.join(contests.NAMES)}")
+    write: bool = Field(False, description="write the table between its marks in README.md and docs/benchmarks.md")
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """`table` has a row a model; `contests` ours, theirs and the ratio."""
+
+    run_id: str
+    data: str
+    table: list[dict[str, Any]]
+    contests: list[Contest]
+    skipped: dict[str, str]
+
+
+def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
+    """Settings from the command line."""
+    return resolve(BenchmarkSettings, {}, arguments, program="benchmark")
+
+
+def run(settings: BenchmarkSettings) -> BenchmarkResult:
+    """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name."""
+    names = settings.models or _rankers_of_items()
+    plans = [train.settings_from(name, settings.data, overrides=_overrides(settings)) for name in names]
+    chosen = contests.chosen(settings.against)
+    with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
+        results, skipped = [], {}
+        for plan in plans:
+            try:
+                results.append(train.run(plan, nested=True))
+            except TooLittleData as error:
+                skipped[plan.model.name] = str(error)
+        table = as_table(results, settings.data)
+        held = [contest(settings.data, settings.seed) for contest in chosen]
+        text = as_markdown(table, held)
+        tracking.log_table(active.info.run_id, "benchmark", table)
+        tracking.log_text(active.info.run_id, text, "benchmark.md")
+        tracking.log_metrics(active.info.run_id, {f"ratio_{one.name}": one.ratio for one in held})
+        for row in table.to_dict("records"):
+            tracking.log_metrics(active.info.run_id, {f"{row['model']}_{PRIMARY}": row[PRIMARY]})
+    for line in text.splitlines():
+        log.info("%s", line)
+    if settings.write:
+        write(settings.data, text)
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    return BenchmarkResult(active.info.run_id, settings.data, rows, held, skipped)
+
+
+def as_table(results: Sequence[TrainResult], data: str) -> pd.DataFrame:
+    """A row a model, the best first: metrics, the p-value of its difference to the row below it, seconds."""
+    ordered = sorted(results, key=lambda result: -result.metrics[PRIMARY])
+    values = [tracking.per_user_of(result.run_id).set_index("user_id")[PRIMARY] for result in ordered]
+    rows = []
+    for i, result in enumerate(ordered):
+        row: dict[str, object] = {"model": result.model, "run_id": result.run_id}
+        row |= {name: result.metrics[name] for name in COLUMNS if name in result.metrics}
+        if i + 1 < len(ordered):
+            below = values[i + 1].reindex(values[i].index)
+            row["p_against_next"] = paired_bootstrap(
+                values[i].to_numpy(), below.to_numpy(), resamples=5000, seed=0
+            ).p_value
+        row |= {"fit_seconds": result.seconds["fit"], "evaluation_seconds": result.seconds["evaluation"]}
+        row["published"] = PUBLISHED.get((data, result.model), "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
+    """The table, and the contests below it, for people."""
+    shown = [name for name in COLUMNS if name in table]
+    with_published = bool(table["published"].any())
+    header = ["model", *(COLUMNS[name] for name in shown), "p against the next", "fit"]
+    header += ["published HR / NDCG, 99 negatives"] if with_published else []
+    lines = [_line(header), _line(["---"] * len(header))]
+    for row in table.to_dict("records"):
+        cells = [f"`{row['model']}`", *(f"{row[name]:.4f}" for name in shown)]
+        cells += [_p_value(row.get("p_against_next")), f"{row['fit_seconds']:.1f} s"]
+        lines.append(_line(cells + ([str(row["published"])] if with_published else [])))
+    if held:
+        lines += ["", _line(["contest", "ours", "theirs", "ratio"]), _line(["---"] * 4)]
+        lines += [_line([one.title, f"{one.ours:.2f} s", f"{one.theirs:.2f} s", f"{one.ratio:.2f}"]) for one in held]
+    return "\n".join(lines) + "\n"
+
+
+def write(data: str, text: str) -> None:
+    """Put the table between `<!-- benchmark DATA -->` and `<!-- end -->` in every page that has these marks."""
+    marks = re.compile(rf"(<!-- benchmark {re.escape(data)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    for name in WRITTEN:
+        path = root() / name
+        if path.is_file():
+            path.write_text(marks.sub(lambda found: f"{found[1]}{text}{found[2]}", path.read_text()))
+
+
+def _rankers_of_items() -> list[str]:
+    return [name for name in names_in("model") if model_config_of(name).registered_name == "recommender"]
+
+
+def _overrides(settings: BenchmarkSettings) -> dict[str, object]:
+    return {"seed": settings.seed, "work": "benchmark"}
+
+
+def _p_value(value: object) -> str:
+    return "" if not isinstance(value, float) or value != value else "< .001" if value < 0.001 else f"{value:.3f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,164 @@
+import errno
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import mlflow
+import pytest
+
+from recstage import tracking
+from recstage.config import root
+from recstage.errors import ConfigError, StoreError
+
+SNIPPET = "from recstage import tracking; print(tracking.experiment().artifact_location)"
+
+
+def fresh_environment(home):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RECSTAGE_"))}
+    return {**kept, "RECSTAGE_HOME": str(home)}
+
+
+def python(home, code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code], env=fresh_environment(home), capture_output=True, text=True, **options
+    )
+
+
+def test_two_programs_that_meet_at_a_fresh_store_both_find_it_ready(workspace):
+    (workspace / "mlflow.db").unlink()
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: python(workspace, SNIPPET), range(2)))
+    assert [done.returncode for done in both] == [0, 0], both[0].stderr + both[1].stderr
+    assert both[0].stdout == both[1].stdout
+
+
+def test_artifacts_lie_in_the_repository_wherever_a_program_starts(workspace, tmp_path):
+    done = python(workspace, SNIPPET, cwd=tmp_path)
+    assert done.stdout.strip().endswith("/home/mlruns/recstage")
+    assert not (tmp_path / "mlruns").exists()
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_an_exported_uri_wins(workspace, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    assert tracking.store_uri() == f"sqlite:///{tmp_path / 'other.db'}"
+
+
+def test_a_locked_database_is_one_clear_error(workspace, monkeypatch):
+    tracking.experiment()
+    holder = sqlite3.connect(workspace / "mlflow.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(StoreError, match="the database is locked by another process. Wait for it to finish"):
+            tracking.experiment("another")
+    finally:
+        holder.execute("ROLLBACK")
+
+
+def test_a_file_that_is_no_database_is_one_clear_error(workspace, monkeypatch, tmp_path):
+    (tmp_path / "notes.db").write_text("this is no database, only some text that is long enough" * 50)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'notes.db'}")
+    with pytest.raises(StoreError, match="the file is not a database. Give another MLFLOW_TRACKING_URI"):
+        tracking.connect()
+
+
+def test_a_server_that_does_not_answer_is_one_clear_error(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreError, match="the MLflow server does not answer. Start it, or correct MLFLOW_TRACKING_URI"):
+        tracking.connect()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.ENOSPC, "the disk is full. Free some space"), (errno.EACCES, "the folder is not writable")],
+)
+def test_a_disk_that_refuses_fails_the_run_with_one_clear_error(workspace, code, words):
+    with pytest.raises(StoreError, match=words), tracking.run("full", tags={}) as active:
+        raise OSError(code, os.strerror(code))
+    assert mlflow.get_run(active.info.run_id).info.status == "FAILED"
+    assert mlflow.active_run() is None
+
+
+def test_other_errors_of_the_system_pass_as_they_are(workspace):
+    with pytest.raises(FileNotFoundError), tracking.refusals("here"):
+        open(workspace / "missing")
+
+
+def test_a_run_ends_finished_failed_or_killed(workspace, monkeypatch):
+    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+
+    def status(error):
+        try:
+            with tracking.run("r", tags={}, system_metrics=False) as active:
+                if error:
+                    raise error
+        except (ValueError, KeyboardInterrupt, SystemExit):
+            pass
+        return mlflow.get_run(active.info.run_id).info.status
+
+    assert [status(e) for e in (None, ValueError("x"), SystemExit(2), KeyboardInterrupt())] == [
+        "FINISHED",
+        "FAILED",
+        "FAILED",
+        "KILLED",
+    ]
+
+
+def test_a_terminated_program_leaves_its_run_killed(workspace):
+    code = """
+import sys, time
+from recstage import tracking
+from recstage.entry import main
+def step(arguments):
+    with tracking.run("long", tags={}, system_metrics=False) as active:
+        print(active.info.run_id, flush=True)
+        time.sleep(60)
+sys.exit(main(step, []))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=fresh_environment(workspace), stdout=subprocess.PIPE, text=True
+    )
+    run_id = process.stdout.readline().strip()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)  # as `mlflow run` does: the second one must not cut the farewell short
+    assert process.wait(30) == 130
+    tracking.connect()
+    assert mlflow.get_run(run_id).info.status == "KILLED"
+
+
+def test_nested_runs_stay_in_the_experiment_of_their_parent(workspace):
+    with (
+        tracking.run("parent", tags={}, system_metrics=False) as parent,
+        tracking.run("child", tags={}, nested=True) as child,
+    ):
+        assert child.info.experiment_id == parent.info.experiment_id
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_parameters_that_mlflow_run_wrote_before_are_left_alone(workspace):
+    with tracking.run("r", tags={}, system_metrics=False) as active:
+        mlflow.log_param("trials", "0.0")
+        tracking.log_config(active.info.run_id, {"trials": 0, "model": {"params": {"layers": [1, 2]}}})
+    params = mlflow.get_run(active.info.run_id).data.params
+    assert params["trials"] == "0.0"
+    assert params["model.params.layers"] == "[1, 2]"
+
+
+def test_a_run_without_per_user_values_says_so(workspace):
+    with tracking.run("r", tags={}, system_metrics=False) as active:
+        pass
+    with pytest.raises(ConfigError, match=r"has no evaluation/per_user.parquet. Train or evaluate it again"):
+        tracking.per_user_of(active.info.run_id)
+
+
+def test_the_commit_is_a_tag(workspace):
+    with tracking.run("r", tags={}, system_metrics=False) as active:
+        pass
+    assert mlflow.get_run(active.info.run_id).data.tags["git-commit"] in {"unknown", tracking._git("rev-parse", "HEAD")}
+    assert root() == workspace
