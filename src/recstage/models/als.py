@@ -163,7 +163,7 @@ class _Side:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both sides of one row's normal equations: float32[factors, factors], float32[factors]."""
         vectors = self._factors[known]
-        left = self._gram + (vectors.T * extra) @ vectors
+        left = np.asarray(self._gram + (vectors.T * extra) @ vectors, np.float32)
         share = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
         left.flat[:: len(left) + 1] += np.float32(self._params.regularization * share)
         return left, vectors.T @ (1 + extra)

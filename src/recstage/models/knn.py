@@ -19,8 +19,8 @@ from recstage.data.interactions import Interactions, Users
 from recstage.models import base
 from recstage.models.explanation import by_popularity, largest
 from recstage.models.history import recent
-from recstage.models.neighbors import ItemNeighbors, Rows, popularity_discount, table, unit, votes
-from recstage.models.weighting import Kind, Weighting
+from recstage.models.neighbors import ItemNeighbors, Rows, popularity_discount, table, votes
+from recstage.models.weighting import Kind, Weighting, unit
 
 
 class KnnParams(base.ModelParams):

@@ -15,6 +15,7 @@ from recstage.models import base
 from recstage.models.explanation import by_history
 from recstage.models.history import recent
 from recstage.models.ranking import top_k
+from recstage.models.weighting import lengths, unit
 
 ROWS_AT_ONCE = 256
 """Rows whose similarity to all others is held at once."""
@@ -33,7 +34,7 @@ class Rows:
     def __init__(self, rows: sparse.csr_matrix, *, shrinkage: float = 0.0, cosine: bool = True) -> None:
         self.rows, self.shrinkage, self.cosine = rows, shrinkage, cosine
         self._columns = rows.T.tocsr()
-        self._lengths = _lengths(rows)
+        self._lengths = lengths(rows)
 
     def nearest(self, k: int) -> Found:
         """The k rows most similar to each, itself left out."""
@@ -51,7 +52,7 @@ class Rows:
     def similar(self, queries: sparse.csr_matrix, k: int, *, itself: NDArray[np.int64] | None = None) -> Found:
         """The k rows most similar to each query; where `itself` is given, query i is row `itself[i]`, left out."""
         n = queries.shape[0]
-        own = _lengths(queries)
+        own = lengths(queries)
         indices, values = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
         starts = range(0, n, ROWS_AT_ONCE)
         for start in tqdm(starts, desc="neighbours", disable=None if len(starts) > 8 else True, leave=False):
@@ -105,11 +106,10 @@ def votes(
 ) -> NDArray[np.float32]:
     """Sum of each voter's weight (float32[n, voters]) times his ballot (float32[voters, n_items]), as `score` returns
     it for its `items`."""
-    if items is None or items.ndim == 1:
-        return (voters @ (ballots if items is None else ballots[:, items])).toarray()
-    out = np.empty(items.shape, np.float32)
-    for rows in base.chunks(len(items), ballots.shape[1]):
-        out[rows] = base.gather((voters[rows] @ ballots).toarray(), items[rows])
+    out = np.empty((voters.shape[0], ballots.shape[1] if items is None else items.shape[-1]), np.float32)
+    for rows in base.chunks(len(out), ballots.shape[1]):
+        own = items if items is None or items.ndim == 1 else items[rows]
+        out[rows] = base.gather((voters[rows] @ ballots).toarray(), own)
     return out
 
 
@@ -123,16 +123,6 @@ def table(indices: NDArray[np.int32], values: NDArray[np.float32], columns: int)
 def popularity_discount(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
     """Factor of each item: its number of people to the power of -exponent, 1 for items without any."""
     return (np.maximum(counts, 1).astype(np.float64) ** -exponent).astype(np.float32)
-
-
-def unit(rows: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Rows brought to length 1; empty ones stay empty."""
-    lengths = np.repeat(_lengths(rows), np.diff(rows.indptr))
-    return sparse.csr_matrix((rows.data / lengths.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
-
-
-def _lengths(rows: sparse.csr_matrix) -> NDArray[np.float64]:
-    return np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1), np.float64).ravel())
 
 
 def _best(indices: NDArray[np.int32], values: NDArray[np.float32], k: int) -> Found:

@@ -1,4 +1,4 @@
-"""Weighting of sparse rows by TF-IDF and BM25, learnt on the training rows and applied to any."""
+"""Weighting of sparse rows: TF-IDF and BM25, learnt on the training rows and applied to any, and unit length."""
 
 from __future__ import annotations
 
@@ -49,3 +49,14 @@ class Weighting:
             data *= (self.k1 + 1) / (self.k1 * np.repeat(1 - self.b + self.b * length, np.diff(rows.indptr)) + data)
         data *= self.rarity[rows.indices]
         return sparse.csr_matrix((data.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
+
+
+def unit(rows: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows brought to length 1; empty ones stay empty."""
+    length = np.repeat(np.maximum(lengths(rows), 1e-12), np.diff(rows.indptr))
+    return sparse.csr_matrix((rows.data / length.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
+
+
+def lengths(rows: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Euclidean length of each row."""
+    return np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1), np.float64).ravel())
