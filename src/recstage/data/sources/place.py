@@ -20,6 +20,7 @@ from recstage.errors import DataError
 
 PACKED = (".gz", ".bz2", ".xz")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+DEEPEST = 2  # folders below the one that is given
 DAMAGED = (
     EOFError,
     zlib.error,
@@ -51,8 +52,7 @@ class Place:
     def names(self) -> tuple[str, ...]:
         """Paths of all files inside, relative, sorted; of a single file: its own name."""
         if self.path.is_dir():
-            files = (file for file in self.path.rglob("*") if file.is_file())
-            return tuple(sorted(file.relative_to(self.path).as_posix() for file in files))
+            return tuple(sorted(self._names_in(self.path)))
         if not self.is_archive:
             return (self.path.name,)
         with damaged_is_an_error(self.path):
@@ -61,6 +61,16 @@ class Place:
                     return tuple(sorted(entry.filename for entry in archive.infolist() if not entry.is_dir()))
             with tarfile.open(self.path) as tar:
                 return tuple(sorted(member.name for member in tar.getmembers() if member.isfile()))
+
+    def _names_in(self, folder: Path, depth: int = 0) -> Iterator[str]:
+        """Files below a folder, not deeper than data sets go, and none that are hidden."""
+        with damaged_is_an_error(folder):
+            entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        for entry in entries:
+            if entry.is_file():
+                yield entry.relative_to(self.path).as_posix()
+            elif entry.is_dir() and depth < DEEPEST:
+                yield from self._names_in(entry, depth + 1)
 
     def find(self, *wanted: str) -> str | None:
         """The shallowest file called one of `wanted`, packed (.gz, .bz2, .xz) or not; None if there is none."""
@@ -128,10 +138,8 @@ def lines_of(content: bytes) -> list[str]:
 
 def as_stream(content: bytes) -> io.BytesIO:
     """UTF-8 bytes as a stream, whatever of both encodings they came in."""
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        content = content.decode("latin-1").encode()
+    if not content.isascii():
+        content = text_of(content).encode()
     return io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))
 
 
