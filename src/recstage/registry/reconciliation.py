@@ -142,8 +142,8 @@ def move(name: str, number: int, *, how: How, by: str, reason: str = "", expecte
     `Overtaken` is raised and nothing changes. A version that is Production already stays so, and no change is recorded.
     """
     with store.lock(name):
-        before = _settle(store.read(name))
         shelf = store.read(name)
+        before = _settle(shelf)
         if number not in shelf.versions:
             raise no_such_version(name, number, shelf)
         current = None if before.version is None else before.version.number
