@@ -1,7 +1,8 @@
 """The promotion gate: from the evidence of a challenger and of Production to a verdict with its reasons. Pure.
 
 The primary metric is compared user by user on the same test rows (paired bootstrap); guardrails keep a gain of the
-mean from being paid by the catalogue, by one group of users, or by those who wait (docs/decisions/0006-promotion-gate.md).
+mean from being paid by the catalogue, by one group of users, or by those who wait. Why it asks just this:
+docs/decisions/0007-promotion-gate.md.
 """
 
 from __future__ import annotations
