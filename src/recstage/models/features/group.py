@@ -1,0 +1,81 @@
+"""The contract of a group of features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import Interactions
+from recstage.models.features.slate import Slate
+
+DAY = 86_400
+CLOCK_FROM = 100_000_000
+"""Seconds since 1970 of a day in March 1973: no interaction is older, and no rank in a history is as high."""
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Everything a group may learn from: rows before any label, and the catalogue. `now` is the time of the newest row,
+    or None where timestamps are ranks within a history rather than a clock."""
+
+    rows: Interactions
+    catalogue: Catalogue
+    seed: int = 0
+
+    @property
+    def now(self) -> int | None:
+        newest = int(self.rows.timestamp.max(initial=0))
+        return newest if newest >= CLOCK_FROM else None
+
+
+class Group(ABC):
+    """Features that are learnt, computed and left out together.
+
+    `learn` fills `arrays` from the past; `compute` reads nothing but `arrays` and the slate, so that what is saved is
+    all that serving needs, and no feature can see a label.
+    """
+
+    name: ClassVar[str]
+    features: Mapping[str, str]
+    """Name of each feature and what it says, in the order of `compute`'s columns."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray] = {}
+
+    @abstractmethod
+    def learn(self, past: Past) -> None:
+        """Set `arrays`."""
+
+    @abstractmethod
+    def compute(self, slate: Slate) -> NDArray[np.float32]:
+        """Each pair's features: float32[p, len(features)], NaN where one has no meaning."""
+
+    def load(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take over `arrays` of an equal group."""
+        self.arrays = dict(arrays)
+
+
+def log_popularity(past: Past) -> NDArray[np.float32]:
+    """log(1 + likes) of each item minus that of a mean item, so that it stays put as the data grows: float32[n_items]."""
+    likes = past.rows.item_counts
+    return (np.log1p(likes) - np.log1p(likes.sum() / max(1, len(likes)))).astype(np.float32)
+
+
+def stacked(columns: list[NDArray], n: int) -> NDArray[np.float32]:
+    """Columns side by side: float32[n, len(columns)]."""
+    out = np.empty((n, len(columns)), np.float32)
+    for place, column in enumerate(columns):
+        out[:, place] = column
+    return out
+
+
+def ratio(part: NDArray, whole: NDArray) -> NDArray[np.float32]:
+    """part / whole, NaN where whole is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(whole) > 0, np.asarray(part, np.float64) / whole, np.nan).astype(np.float32)

@@ -1,0 +1,330 @@
+"""A second stage: gradient-boosted trees that rank the candidates of several retrievers by LambdaRank.
+
+Burges, "From RankNet to LambdaRank to LambdaMART: An Overview" (2010), in LightGBM's implementation. The retrievers and
+the features learn from the rows before the labels; then, with the trees fixed, from all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from scipy import sparse
+
+from recstage.config import Schema, model_config_of
+from recstage.data.interactions import Interactions, Users
+from recstage.models import base, build
+from recstage.models.explanation import NAMED, largest
+from recstage.models.features import GROUPS, FeatureTable, GroupName, Past, Slate
+from recstage.models.features.group import DAY
+from recstage.models.lambdarank_training import Grading, boost, examples_of, hold_out, judged
+
+FEW = 4096
+"""Fewer pairs than this are ranked faster by one thread."""
+BELOW = 1.5
+"""Lowers everything that is no candidate below every candidate."""
+PLAIN_WORDS = {
+    "stage": "how other models rank it for you",
+    "sequence": "what people choose after what you chose last",
+    "item": "how many choose it, and who",
+    "user": "how common your choices are",
+    "recency": "when people come to it",
+    "affinity": "your taste in its categories",
+    "content": "how it is described",
+    "context": "the moment",
+}
+"""Groups of features, as a person is told of them."""
+
+
+class Retriever(Schema):
+    """A stage-one model: a name in conf/model, and what differs from its params there."""
+
+    model: str = Field(description="name of the model")
+    params: dict[str, Any] = Field(default_factory=dict, description="overrides of its params")
+    label: str = Field("", description="name of its features; by default that of the model")
+
+    @property
+    def name(self) -> str:
+        return self.label or self.model
+
+
+class LambdaRankParams(base.ModelParams):
+    """Hyperparameters of `LambdaRank`."""
+
+    retrievers: tuple[Retriever, ...] = Field(
+        tuple(Retriever(model=name) for name in ("transitions", "als", "knn", "graph")),
+        min_length=1,
+        description="stage-one models; what none of them proposes is ranked as the first one does",
+    )
+    candidates: int = Field(100, ge=1, description="best items taken from each retriever")
+    groups: tuple[GroupName, ...] = Field(GROUPS, min_length=1, description="groups of features")
+    holdout: Literal["auto", "last", "time"] = Field(
+        "auto", description="labels: each user's last rows, all rows after a moment, or as the timestamps allow"
+    )
+    labels_per_user: int = Field(2, ge=1, description="last rows of each user that become labels")
+    holdout_share: float = Field(0.1, gt=0, lt=1, description="share of the rows after the moment")
+    min_interactions: int = Field(3, ge=1, description="rows before his labels that a user needs to give any")
+    lookback_days: float | None = Field(
+        None, gt=0, description="rows older than this teach neither features nor labels (retrievers learn from all)"
+    )
+    negatives: int | None = Field(100, ge=1, description="candidates kept of each training group beside labels")
+    dismissal_gain: float = Field(
+        0.5,
+        ge=0,
+        description="how much worse than untouched a dismissed item is, where a positive of grade 1 is 1 better",
+    )
+    validation_split: float = Field(0.15, ge=0, lt=1, description="share of users whose labels stop the training")
+    num_boost_round: int = Field(400, ge=1, description="most trees")
+    patience: int = Field(50, ge=0, description="rounds without a gain in validation NDCG@10 that end it; 0: never")
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    num_leaves: int = Field(31, ge=2, description="leaves of a tree")
+    min_data_in_leaf: int = Field(50, ge=1, description="candidates in a leaf")
+    feature_fraction: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
+    lambda_l2: float = Field(5.0, ge=0, description="regularisation of the leaves")
+    truncation: int = Field(20, ge=1, description="pairs count where one of both is so high in the list")
+    evaluate_only: bool = Field(
+        False, description="end once NDCG is reported: the retrievers do not see the labels (for comparing params)"
+    )
+
+    @field_validator("retrievers", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple({"model": entry} if isinstance(entry, str) else entry for entry in value)
+
+    @field_validator("retrievers")
+    @classmethod
+    def _distinct(cls, value: tuple[Retriever, ...]) -> tuple[Retriever, ...]:
+        names = [retriever.name for retriever in value]
+        if len(set(names)) < len(names):
+            raise ValueError("retrievers of the same model need labels that differ")
+        return value
+
+
+class LambdaRank(base.Recommender):
+    """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), as the first
+    retriever ranks it. What a user has seen is never a candidate."""
+
+    name = "lambdarank"
+    Params = LambdaRankParams
+    folds_in = True
+    minimum_positives = 100
+    retrievers_: dict[str, base.Recommender]
+    table_: FeatureTable
+    text_: str
+    """The booster as LightGBM writes it."""
+
+    @property
+    def early_stopping(self) -> bool:
+        """No: a fit holds rows of its own out, and needs no others to choose its length."""
+        return False
+
+    def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        params = self.params
+        recent = Past(train, fitting.catalogue)
+        since = None if params.lookback_days is None or recent.now is None else recent.now - params.lookback_days * DAY
+        held = hold_out(
+            train,
+            method=params.holdout,
+            is_clock=recent.now is not None,
+            labels_per_user=params.labels_per_user,
+            share=params.holdout_share,
+            min_interactions=params.min_interactions,
+            since=since,
+        )
+        self._learn(held.past, fitting, since, "past")
+        watching = np.random.default_rng(fitting.seed).random(train.n_users) < params.validation_split
+        made = {
+            "retrievers": self.retrievers_,
+            "table": self.table_,
+            "depth": params.candidates,
+            "barred": self._barred,
+            "grade": Grading.of(train),
+            "seed": fitting.seed,
+        }
+        learning = examples_of(held.steps, chosen=~watching, negatives=params.negatives, **made)
+        watched = examples_of(held.steps[-1:], chosen=watching, negatives=None, **made) if watching.any() else None
+        text, rounds = boost(
+            learning,
+            watched,
+            self.table_.names,
+            self._options(),
+            rounds=params.num_boost_round,
+            patience=params.patience,
+            dismissal_gain=params.dismissal_gain,
+            seed=fitting.seed,
+            report=fitting.report,
+        )
+        self.learnt_ = {"num_boost_round": rounds}
+        if params.evaluate_only:
+            for retriever in self.retrievers_.values():
+                retriever.attach(train, fitting.catalogue)
+        else:
+            self._learn(train, fitting, since, "train")
+        self._set_booster(text)
+
+    def _learn(self, rows: Interactions, fitting: base.Fitting, since: float | None, stage: str) -> None:
+        """Fit retrievers and features on `rows`."""
+        self.retrievers_ = {}
+        for retriever in self.params.retrievers:
+            folder = None if fitting.checkpoint is None else Path(fitting.checkpoint) / f"{stage}-{retriever.name}"
+            model = build(model_config_of(retriever.model), **retriever.params)
+            self.retrievers_[retriever.name] = model.fit(
+                rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=folder
+            )
+        self.table_ = FeatureTable(self.params.groups, list(self.retrievers_))
+        known = rows if since is None else rows.select(rows.timestamp >= since)
+        self.table_.learn(Past(known, fitting.catalogue, fitting.seed))
+
+    def _options(self) -> dict[str, Any]:
+        params = self.params
+        return {
+            "learning_rate": params.learning_rate,
+            "num_leaves": params.num_leaves,
+            "min_data_in_leaf": params.min_data_in_leaf,
+            "feature_fraction": params.feature_fraction,
+            "lambda_l2": params.lambda_l2,
+            "lambdarank_truncation_level": params.truncation,
+            "max_bin": 127,
+        }
+
+    # -- ranking ----------------------------------------------------------------------------------------
+
+    def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
+        out = self._below(users, asked)
+        wide = np.broadcast_to(asked, out.shape)
+        for rows, slate, values in self._ranked(users):
+            wanted = np.arange(len(slate.users))[:, None] * self.n_items + wide[rows]
+            place = np.minimum(np.searchsorted(slate.keys, wanted), max(0, len(slate) - 1))
+            if len(slate):
+                found = slate.keys[place] == wanted
+                out[rows][found] = values[place[found]]
+        return out
+
+    def retrieve(
+        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        items = np.full((len(users), k), -1, np.int32)
+        scores = np.full((len(users), k), -np.inf, np.float32)
+        for rows, slate, values in self._ranked(users):
+            if blocked is not None and len(slate):
+                values[np.asarray(blocked[rows][slate.row, slate.item]).ravel()] = -np.inf
+            items[rows], scores[rows] = _best(slate, values, k)
+        short = np.flatnonzero((items < 0).any(axis=1))
+        if len(short):  # candidates used up: what is no candidate follows
+            some = None if blocked is None else blocked[short]
+            items[short], scores[short] = super().retrieve(users.take(short), k, some)
+        return items, scores
+
+    def _ranked(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
+        """Slates of the users, some rows at a time, with the score of each pair."""
+        for rows, slate, values in self._featurised(users):
+            yield rows, slate, self._judge(values)
+
+    def _featurised(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
+        return judged(self.retrievers_, self.table_, users, self.params.candidates, self._barred)
+
+    def _barred(self, users: Users) -> sparse.csr_matrix | None:
+        """What is no candidate: what a user has seen, and what nobody can have."""
+        return self._blocked(users, True, ())
+
+    def _judge(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not len(features):
+            return np.empty(0, np.float32)
+        threads: dict[str, Any] = {"num_threads": 1} if len(features) <= FEW else {}
+        raw = np.asarray(self._booster.predict(features, raw_score=True, **threads))
+        return (raw - self._least).astype(np.float32)
+
+    def _below(self, users: Users, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores of what is no candidate, below zero: the first retriever's, squeezed."""
+        scores = next(iter(self.retrievers_.values())).scores_of(users, items)
+        return scores / (1 + np.abs(scores)) - np.float32(BELOW)
+
+    # -- explaining -------------------------------------------------------------------------------------
+
+    def explain(self, users: Users, item: int) -> base.Explanation:
+        """What each feature adds to the score; what is no candidate is explained by the first retriever."""
+        for _, slate, values in self._featurised(users):
+            place = np.flatnonzero(slate.item == item)
+            if len(place):
+                return self._explained(self.contributions(values[place])[0])
+        return next(iter(self.retrievers_.values())).explain(users, item)
+
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What each feature adds to the score, and last what the trees give to all: float64[p, n_features + 1]. Rows
+        sum to the scores. Lundberg et al., "Consistent Individualized Feature Attribution for Tree Ensembles" (2018).
+        """
+        found = np.asarray(self._booster.predict(features, pred_contrib=True))
+        found[:, -1] -= self._least
+        return found
+
+    def feature_importance(self) -> dict[str, float]:
+        """Gain of each feature in the training, the greatest first."""
+        gains = self._booster.feature_importance("gain").tolist()
+        return dict(sorted(zip(self.table_.names, gains, strict=True), key=lambda pair: -pair[1]))
+
+    def mean_contributions(self, users: Users) -> dict[str, float]:
+        """Mean size of what each feature adds to the scores of these users' candidates, the greatest first."""
+        total, n = np.zeros(len(self.table_.names)), 0
+        for _, slate, values in self._featurised(users):
+            total += np.abs(self.contributions(values)[:, :-1]).sum(axis=0)
+            n += len(slate)
+        means = (total / max(1, n)).tolist()
+        return dict(sorted(zip(self.table_.names, means, strict=True), key=lambda pair: -pair[1]))
+
+    def _explained(self, values: NDArray[np.float64]) -> base.Explanation:
+        names = self.table_.names
+        groups = {group.name: 0.0 for group in self.table_.groups}
+        for name, value in zip(names, values, strict=False):
+            groups[self.table_.group_of[name]] += float(value)
+        speak = sorted(((value, name) for name, value in groups.items() if value > 0), reverse=True)
+        total = sum(value for value, _ in speak)
+        words = [f"{PLAIN_WORDS[name]} ({value / total:.0%})" for value, name in speak[:NAMED]]
+        text = f"What speaks for it: {', '.join(words)}." if words else "Little speaks for it; all else speaks less."
+        return base.Explanation(self.name, float(values.sum()), text, largest("feature", [*names, "all items"], values))
+
+    # -- saving -----------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, base.Recommender]:
+        return dict(self.retrievers_)
+
+    def _load_parts(self, parts: Mapping[str, base.Recommender]) -> None:
+        self.retrievers_ = {retriever.name: parts[retriever.name] for retriever in self.params.retrievers}
+
+    def state(self) -> dict[str, NDArray]:
+        return {"booster": np.frombuffer(self.text_.encode(), np.uint8), **self.table_.state()}
+
+    def _load_state(self, state: Mapping[str, NDArray]) -> None:
+        self.table_ = FeatureTable(self.params.groups, list(self.retrievers_))
+        self.table_.load(state)
+        self._set_booster(state["booster"].tobytes().decode())
+
+    def _set_booster(self, text: str) -> None:
+        self.text_ = text
+        self._booster = lightgbm.Booster(model_str=text)
+        leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
+        self._least = sum(min(map(float, values)) for values in leaves)
+
+
+def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Each user's k best candidates."""
+    n = len(slate.users)
+    width = int(np.diff(slate.indptr).max(initial=0))
+    if not width:
+        return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+    place = np.arange(len(slate)) - slate.indptr[slate.row]
+    items = np.full((n, width), -1, np.int32)
+    scores = np.full((n, width), -np.inf, np.float32)
+    items[slate.row, place], scores[slate.row, place] = slate.item, values
+    columns, best = base.top_k(scores, k)
+    return np.where(columns >= 0, np.take_along_axis(items, np.maximum(columns, 0), axis=1), -1), best
+
+
+__all__ = ["LambdaRank", "LambdaRankParams", "Retriever"]
