@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from serving import problems
+from serving.describing import describe
 from serving.engine import ProductionPointer
 from serving.metrics import Metrics
 from serving.middleware import Gate
@@ -57,6 +58,7 @@ def create_app(
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    describe(app, settings)
     app.add_middleware(Gate, settings=settings, metrics=app.state.metrics)
     if settings.cors_origins:
         app.add_middleware(

@@ -41,8 +41,10 @@ class RecommendationQuery(BaseModel):
         allow_inf_nan=False,
         description="maximal marginal relevance: 1 the model's order, 0 as varied as can be",
     )
-    exclude: tuple[Id, ...] = Field((), description="items to leave out; repeat for several")
-    category: tuple[Id, ...] = Field((), description="only items of these categories; repeat for several")
+    exclude: tuple[Id, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
+    category: tuple[Id, ...] = Field(
+        (), max_length=20, description="only items of these categories; repeat for several"
+    )
     exclude_seen: bool = Field(True, description="leave out what the person knows")
     explain: bool = Field(False, description="a reason for each item")
 

@@ -65,7 +65,7 @@ class Lists:
         unknown = [item for item, place in zip(item_ids, index.tolist(), strict=True) if place < 0]
         if unknown:
             few = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-            raise Problem(422, "unknown-item", f"body.item_ids: the served version does not know {few}.")
+            raise Problem(404, "unknown-item", f"body.item_ids: the served version does not know {few}.")
         person = served.person(user_id, history)
         arguments = (served, strategy, person, index, self._model_failed)
         found, method = await self.in_thread(scores_of, *arguments) if served.slow else scores_of(*arguments)

@@ -11,12 +11,12 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Request
 
-from recstage.config import names_in
 from recstage.errors import valid_names
 from recstage.models.base import POPULARITY
 from serving.answering import AUTO, Ask, answer
 from serving.cache import Cache, Listed, LocalCache, NoCache, RedisCache
 from serving.depot import Depot
+from serving.describing import strategies
 from serving.engine import Engine, ProductionPointer
 from serving.listing import Lists
 from serving.metrics import Metrics
@@ -51,7 +51,7 @@ class Service:
         self.own = OwnModels(ports.own_data, settings.own_models_seconds, lambda: self.engine.served is None)
         self.opted_out: frozenset[str] | None = None
         """Who must not be named, as far as the database last said."""
-        self._strategies = {AUTO, POPULARITY, "hybrid", "content", "graph", *names_in("model")}
+        self._strategies = strategies()
 
     def _engine(self, name: str, pointer: ProductionPointer | None) -> Engine:
         if pointer is None:

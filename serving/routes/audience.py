@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from recstage.errors import StoreError
 from serving.asking import LONGEST_ID
@@ -69,6 +70,14 @@ async def recommended_users(
         model_name=name,
         model_version=found.version,
     )
+
+
+@router.api_route(
+    "/items/{item_id}/recommended-users", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+)
+async def only_get(item_id: str) -> None:
+    """An item's id may hold slashes: without this, a PATCH here would be one of an item of that name."""
+    raise HTTPException(405, headers={"Allow": "GET"})
 
 
 def _from_database(

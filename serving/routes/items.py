@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -87,7 +88,7 @@ class KnownItemBody(BaseModel):
     text: str
     categories: list[str]
     hidden: bool
-    expires_at: AnyTime | None
+    expires_at: datetime | None
     deleted: bool
 
 

@@ -43,7 +43,7 @@ class PredictionBody(BaseModel):
     degraded: bool
 
 
-@router.post("/predict", responses=documented(400, 401, 403, 413, 422, 429, 503))
+@router.post("/predict", responses=documented(400, 401, 403, 404, 413, 422, 429, 503))
 async def predict(
     wanted: PredictBody, service: Serving, principal: Annotated[Principal, Depends(requires("client"))]
 ) -> PredictionBody:

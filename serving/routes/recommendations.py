@@ -55,8 +55,6 @@ async def recommendations(request: Request) -> Response:
     service: Service = request.app.state.service
     if query.limit > service.settings.max_limit:
         raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} items.")
-    if len(query.exclude) + len(query.category) > service.settings.max_batch:
-        raise Problem(422, "invalid-request", f"At most {service.settings.max_batch} items and categories are named.")
     request_id: str = request.scope["request_id"]
     listed, degraded = await service.recommend(query.ask(), request_id)
     end = b',"degraded":%s,"request_id":"%s"}' % (b"true" if degraded else b"false", request_id.encode())

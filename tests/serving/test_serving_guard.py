@@ -296,7 +296,7 @@ def test_depth_is_told_without_parsing(body, deep):
         (b'{"user_id": "u1", "item_ids": [NaN]}', 422),
         (b'{"user_id": "u1", "item_ids": ["i\\u0000"]}', 422),
         (b'{"user_id": "u1", "item_ids": ["i1"], "extra": 1}', 422),
-        (b'{"user_id": "u1", "item_ids": ["no-such-item"]}', 422),
+        (b'{"user_id": "u1", "item_ids": ["no-such-item"]}', 404),
         (b'{"user_id": "u1", "item_ids": ["i1"], "strategy": "nonsense"}', 422),
         (b"\xff\xfe", 400),
     ],
