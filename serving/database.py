@@ -17,8 +17,9 @@ from sqlalchemy.engine import URL
 
 from recstage.errors import ConfigError, RecstageError
 from serving import settings
-from serving.store import backup, schema
+from serving.store import backup, retention, schema
 from serving.store.connection import parse_url, shown
+from serving.store.events import now_ms
 
 Result = dict[str, Any]
 
@@ -91,6 +92,15 @@ def _verified(found: backup.Verification) -> Result:
     return {"revision": found.revision, "rows": found.rows}
 
 
+def _prune(url: URL, chosen: argparse.Namespace) -> Result:
+    if chosen.days <= 0:
+        raise ConfigError(
+            f"--days {chosen.days:g}", rule="only what is older than some days goes", fix="Give 1 or more"
+        )
+    before = now_ms() - int(chosen.days * 86_400_000)
+    return {"database": shown(url), "removed": retention.prune(url, before)}
+
+
 def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
     from serving.store import indexing  # with MLflow, which the other commands do without
 
@@ -135,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     add("restore", _restore, "Verify a backup, then put it in the place of the database.").add_argument(
         "file", type=Path
     )
+    one = add("prune", _prune, "Remove events, impressions and feedback that are older than so many days.")
+    one.add_argument("--days", type=float, required=True)
     one = add("lineage", _lineage, "Index whom the registered versions were trained on, for DELETE /api/users/{id}.")
     one.add_argument("names", nargs="*", default=["recommender", "recommender-reverse"], help="registered models")
     return parser

@@ -105,10 +105,16 @@ def _change_existing(
                 if not server:
                     _refuse_orphans(connection, url)
         backup.verify(url)
-    except Exception as error:
-        if kept is not None:
-            _put_back(url, kept, before, error)
+    except StoreError:
+        outcome = "nothing was there" if kept is None else _put_back(url, kept, before)
+        log.warning("schema change failed", extra={"event": "schema-change-failed", "outcome": outcome})
         raise
+    except Exception as error:
+        fix = "Mend the migration"
+        if kept is not None:
+            fix = f"{_put_back(url, kept, before)}; the backup is {kept}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(shown(url), rule=f"changing its schema failed ({reason})", fix=fix) from error
     return Change(before, wanted, kept)
 
 
@@ -122,22 +128,16 @@ def _migrate(connection: Connection, target: str, upwards: bool, migrations: Pat
         raise StoreOutOfStep(target, rule=str(error), fix="See the files in migrations/versions") from error
 
 
-def _put_back(url: URL, kept: Path, before: str | None, error: Exception) -> None:
-    """The transaction has been rolled back; where that did not bring the old state back, the backup does."""
+def _put_back(url: URL, kept: Path, before: str | None) -> str:
+    """The transaction was rolled back; where that did not bring the old state back, the backup does. Says which."""
     try:
-        restored = backup.verify(url).revision != before
+        sound = backup.verify(url).revision == before
     except StoreError:
-        restored = True
-    if restored:
-        backup.restore(url, kept)
-    how = "the backup was restored" if restored else "nothing was changed"
-    if not isinstance(error, StoreError):
-        raise StoreError(
-            shown(url),
-            rule=f"changing its schema failed ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-            fix=f"{how[0].upper()}{how[1:]}; the backup is {kept}",
-        ) from error
-    log.warning("schema change failed", extra={"event": "schema-change-failed", "outcome": how, "backup": str(kept)})
+        sound = False
+    if sound:
+        return "Nothing was changed"
+    backup.restore(url, kept)
+    return "The backup was restored"
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------

@@ -117,8 +117,6 @@ class ItemCategory(Table):
     category: Mapped[str] = mapped_column(Id, primary_key=True)
     position: Mapped[int] = mapped_column(Integer)
 
-    __table_args__ = (Index("ix_item_categories_category", "category", "item_id"),)
-
 
 class UserInteraction(Table):
     """One event: somebody did something with an item. The row number never repeats, so it also tells what is new."""
@@ -173,7 +171,7 @@ class RecommendationImpression(Table):
     __table_args__ = (
         Index("ix_recommendation_impressions_user_time", "user_id", "shown_at"),
         Index("ix_recommendation_impressions_item_time", "item_id", "shown_at"),
-        Index("ix_recommendation_impressions_version_time", "model_version", "shown_at"),
+        Index("ix_recommendation_impressions_time", "shown_at", "model_version"),
     )
 
 

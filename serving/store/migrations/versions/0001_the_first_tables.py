@@ -100,7 +100,6 @@ def _items() -> None:
         sa.PrimaryKeyConstraint("item_id", "category", name="pk_item_categories"),
         sa.ForeignKeyConstraint(["item_id"], ["items.item_id"], name="fk_item_categories_item_id"),
     )
-    op.create_index("ix_item_categories_category", "item_categories", ["category", "item_id"])
 
 
 def _events() -> None:
@@ -158,10 +157,9 @@ def _recommendations() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name="fk_recommendation_impressions_user_id"),
         sa.ForeignKeyConstraint(["item_id"], ["items.item_id"], name="fk_recommendation_impressions_item_id"),
     )
-    for name, column in (("user", "user_id"), ("item", "item_id"), ("version", "model_version")):
-        op.create_index(
-            f"ix_recommendation_impressions_{name}_time", "recommendation_impressions", [column, "shown_at"]
-        )
+    op.create_index("ix_recommendation_impressions_user_time", "recommendation_impressions", ["user_id", "shown_at"])
+    op.create_index("ix_recommendation_impressions_item_time", "recommendation_impressions", ["item_id", "shown_at"])
+    op.create_index("ix_recommendation_impressions_time", "recommendation_impressions", ["shown_at", "model_version"])
     op.create_table(
         "recommendation_feedback",
         sa.Column("id", ROW_NUMBER, nullable=False, autoincrement=True),

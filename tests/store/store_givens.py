@@ -1,0 +1,68 @@
+"""What the tests of the store are given: events, settings, a lock that somebody else holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.engine import URL
+
+from serving.settings import ServingSettings
+from serving.store.connection import connect_sqlite, open_tool_engine, sqlite_path
+from serving.store.events import Event, now_ms
+from serving.store.tables import Table
+
+
+def event(user_id: str = "u1", item_id: str = "i1", interaction_type: str = "click", **values: Any) -> Event:
+    """An event that happened now, unless told."""
+    now = now_ms()
+    return Event(user_id, item_id, interaction_type, values.pop("occurred_at", now), now, **values)
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Until something that happens in the background has happened."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def settings_for(url: URL, folder: Path, **values: Any) -> ServingSettings:
+    """Settings of a service on this database, without a registry."""
+    return ServingSettings(
+        **{
+            "database_url": url.render_as_string(hide_password=False),
+            "bundles": folder / "bundles",
+            "follow_registry": False,
+            **values,
+        }
+    )
+
+
+def empty_postgres(url: URL) -> None:
+    """Drop every table."""
+    engine = open_tool_engine(url)
+    with engine.begin() as connection:
+        Table.metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+
+
+def count(url: URL, table: type[Table]) -> int:
+    """Rows of a table."""
+    with open_tool_engine(url).connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@contextmanager
+def locked(url: URL) -> Iterator[None]:
+    """While another process writes to the SQLite file."""
+    path = sqlite_path(url)
+    assert path is not None
+    with closing(connect_sqlite(path, 5.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")

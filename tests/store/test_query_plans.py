@@ -1,0 +1,167 @@
+"""Every query of the service finds its rows by an index, as the databases' own planners say."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import delete, select, text
+
+from serving.store import (
+    catalogue,
+    counters,
+    everything,
+    histories,
+    lineage,
+    people,
+    precomputed,
+    retention,
+    revision,
+    statistics,
+)
+from serving.store.connection import is_sqlite, open_engine
+from serving.store.histories import Weighting
+from serving.store.reading import Query, Reader
+from serving.store.statistics import ItemCounting
+from serving.store.tables import (
+    RecommendationFeedback,
+    RecommendationImpression,
+    Table,
+    UserInteraction,
+    UserRecommendation,
+)
+from serving.store.writing import Writer
+
+PERSON = {"user_id": "ann"}
+PAGE = PERSON | {"before": 9, "before_id": 9, "most": 5}
+LIST = PERSON | {"model_version": "7", "now": 1}
+ITEM = {"item_id": "film"}
+BY_KEY = "pk_"
+"""The primary key: SQLite calls its index sqlite_autoindex or, for whole numbers, the table itself."""
+
+READ = [
+    ("history", histories._EVENTS, PERSON | {"most": 10}, "ix_user_interactions_user_time"),
+    ("person", histories._PERSON, PERSON, BY_KEY),
+    ("declared", histories._DECLARED, PERSON, BY_KEY),
+    (
+        "history page",
+        statistics._PAGE,
+        PERSON | {"before": 9, "before_id": 9, "most": 5},
+        "ix_user_interactions_user_time",
+    ),
+    ("categories of a history", statistics._CATEGORIES, PERSON, "ix_user_interactions_user_time"),
+    ("known person", statistics._KNOWN, PERSON, BY_KEY),
+    ("profile", people._PROFILE, PERSON, BY_KEY),
+    ("by role", people._WITH_ROLE, {"role": "editor"}, "ix_user_profiles_role"),
+    ("opted out", people._OPTED_OUT, {}, "ix_users_opted_out"),
+    ("erasure", people._ERASURE, {"person": b"12345678"}, BY_KEY),
+    ("withheld items", catalogue._WITHHELD, {}, "ix_items_withheld"),
+    ("item", catalogue._ITEM, ITEM, BY_KEY),
+    ("categories of an item", catalogue._CATEGORIES, ITEM, BY_KEY),
+    (
+        "precomputed list",
+        precomputed._LIST,
+        PERSON | {"model_version": "7", "now": 1},
+        "ix_user_recommendations_user_score",
+    ),
+    ("counter", counters._VALUE, {"name": "hidden"}, BY_KEY),
+    ("newest event", everything._NEWEST, {}, BY_KEY),
+    ("lineage", lineage._DIGESTS, {"name": "recommender", "version": "7"}, BY_KEY),
+]
+COUNTED = [
+    ("_by_type", "ix_user_interactions_item_user"),
+    ("_people", "ix_user_interactions_item_user"),
+    ("_shown", "ix_recommendation_impressions_item_time"),
+    ("_clicked", "ix_recommendation_feedback_item"),
+]
+Event, Shown, Feedback, Lists = UserInteraction, RecommendationImpression, RecommendationFeedback, UserRecommendation
+WRITTEN = [
+    ("old events", retention.old_events(5, 10), "ix_user_interactions_time"),
+    ("old feedback", retention.old_feedback(5, 10), "ix_recommendation_feedback_time"),
+    ("old impressions", retention.old_impressions(5, 10), "ix_recommendation_impressions_time"),
+    ("expired lists", delete(Lists).where(Lists.expires_at <= 5), "ix_user_recommendations_expires_at"),
+    ("lists with an item", delete(Lists).where(Lists.item_id == "film"), "ix_user_recommendations_item"),
+    ("known keys", select(Event.id).where(Event.idempotency_key == "k"), "ix_user_interactions_idempotency_key"),
+    ("events of a list", select(Event.id).where(Event.request_id == "r"), "ix_user_interactions_request"),
+    ("his impressions", delete(Shown).where(Shown.user_id == "ann"), "ix_recommendation_impressions_user_time"),
+    ("his feedback", delete(Feedback).where(Feedback.user_id == "ann"), "ix_recommendation_feedback_user"),
+    ("feedback of a list", select(Feedback.id).where(Feedback.request_id == "r"), "ix_recommendation_feedback_request"),
+    ("a list", select(Shown.item_id).where(Shown.request_id == "r"), BY_KEY),
+]
+
+
+def plan(url, query: Query, parameters=None) -> str:
+    """What the planner is going to do, in its own words."""
+    engine = open_engine(url, pooled=False)
+    sql, constants = query.sql(engine)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        if is_sqlite(engine.dialect):
+            rows = driver.execute(f"EXPLAIN QUERY PLAN {sql}", {**constants, **(parameters or {})}).fetchall()
+            return "\n".join(row[3] for row in rows)
+        driver.execute("SET enable_seqscan = off")  # on tables this small it would win
+        driver.execute("SET enable_bitmapscan = off")
+        rows = driver.execute(f"EXPLAIN {sql}", {**constants, **(parameters or {})}).fetchall()
+        return "\n".join(row[0] for row in rows)
+
+
+def assert_uses(found: str, index: str) -> None:
+    keys = ("sqlite_autoindex_", "INTEGER PRIMARY KEY", "SEARCH user_interactions", BY_KEY)
+    assert any(name in found for name in (keys if index == BY_KEY else (index,))), found
+    assert "Seq Scan" not in found, found
+    whole = [line for line in found.splitlines() if line.startswith("SCAN ") and "INDEX" not in line]
+    assert not any(line.split()[1] in Table.metadata.tables for line in whole), found
+
+
+@pytest.mark.parametrize(("query", "parameters", "index"), [row[1:] for row in READ], ids=[row[0] for row in READ])
+def test_reads_are_searches(url, query, parameters, index):
+    assert_uses(plan(url, query, parameters), index)
+
+
+@pytest.mark.parametrize(("attribute", "index"), COUNTED)
+def test_statistics_of_an_item_are_searches(url, data, attribute, index):
+    reader = Reader(url)
+    query = getattr(ItemCounting(reader, Weighting.of(data)), attribute)
+    assert_uses(plan(url, query, ITEM), index)
+    reader.close()
+
+
+@pytest.mark.parametrize(("statement", "index"), [row[1:] for row in WRITTEN], ids=[row[0] for row in WRITTEN])
+def test_writes_find_their_rows_by_index(url, statement, index):
+    assert_uses(plan(url, Query("written", statement)), index)
+
+
+def test_the_live_history_is_read_from_its_index_alone(sqlite_url, postgres_url):
+    assert "COVERING INDEX ix_user_interactions_user_time" in plan(sqlite_url, histories._EVENTS, PERSON | {"most": 10})
+    with open_engine(postgres_url, pooled=False).connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM user_interactions"))
+    assert "Index Only Scan using ix_user_interactions_user_time" in plan(
+        postgres_url, histories._EVENTS, PERSON | {"most": 10}
+    )
+
+
+def test_the_live_history_of_sqlite_needs_no_sorting(sqlite_url):
+    assert "TEMP B-TREE" not in plan(sqlite_url, histories._EVENTS, PERSON | {"most": 10})
+
+
+def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
+    """An index that no query needs only slows down writing."""
+    tested = {row[-1] for row in (*READ, *COUNTED, *WRITTEN)}
+    indexes = {index.name for table in Table.metadata.tables.values() for index in table.indexes}
+    assert indexes == tested - {BY_KEY}
+
+
+def test_no_query_of_the_service_is_left_out():
+    """A new query must be added here, with its index."""
+    modules = (catalogue, counters, everything, histories, lineage, people, precomputed, revision, statistics)
+    found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
+    # one row, or all of them by purpose
+    whole = {"revision", "counters", "lineage_versions", "digest_key", "digest_key_if_needed"}
+    assert found - whole == {query.name for _, query, _, _ in READ}
+
+
+def test_the_writer_and_the_reader_use_the_same_settings(sqlite_url):
+    writer, reader = Writer(sqlite_url), Reader(sqlite_url)
+    assert reader.rows(Query("sync", text("PRAGMA synchronous"))) == [(2,)]
+    with writer._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    writer.close()
+    reader.close()
