@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,14 +36,25 @@ VALIDATION_PAIRS_AT_ONCE = 1 << 16
 INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
 
 
+Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""`Network.forward`, in the precision asked for."""
+
+
 class Pairs(Protocol):
     """A way to meet positives and negatives."""
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         """What each step of an epoch needs; every positive is met once."""
 
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, float]:
-        """Sums over the pairs of a step: cross-entropy and squared norms of the embeddings; and the number of pairs."""
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Sums over the pairs of a step: cross-entropy, squared norms of the embeddings of users and of items; and the
+        number of pairs."""
+
+
+def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
+    """How much each item counts as a negative: float32[n_items], 1 on average."""
+    weight = np.maximum(liked.item_counts, 1) ** float(params.popularity_exponent)
+    return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
 
 
 class SampledPairs:
@@ -54,6 +65,7 @@ class SampledPairs:
         self.rows = max(1, params.batch_size // (1 + self.n))
         self.sampler = NegativeSampler(liked)
         self.shares = liked.weight / liked.weight.mean()
+        self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         order = np.random.default_rng((self.seed, epoch, ORDER)).permutation(len(self.liked))
@@ -64,15 +76,18 @@ class SampledPairs:
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
 
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, float]:
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
         users, items, *shares = batch
-        logits, user_norms, item_norms = network(users, items)
+        logits, user_norms, item_norms = score(users, items)
         logits = logits.float()
         # of a negative log(1 + e^x), of a positive log(1 + e^-x), which is x less
         losses = nnf.softplus(logits)
-        liked = losses[:, 0] - logits[:, 0]
-        total = losses[:, 1:].sum() + (liked * shares[0] if shares else liked).sum()
-        return total, items.shape[1] * user_norms.sum() + item_norms.sum(), items.numel()
+        liked, unseen = losses[:, 0] - logits[:, 0], losses[:, 1:]
+        if shares:
+            liked = liked * shares[0]
+        if self.popularity is not None:
+            unseen = unseen * self.popularity[items[:, 1:]]
+        return liked.sum() + unseen.sum(), items.shape[1] * user_norms.sum(), item_norms.sum(), items.numel()
 
 
 class AllPairs:
@@ -86,12 +101,13 @@ class AllPairs:
         self.users = np.flatnonzero(liked.lengths).astype(np.int32)
         self.rows = max(1, params.batch_size // liked.n_items)
         self.items = torch.arange(liked.n_items, device=device)[None]
+        self.popularity = _popularity(liked, params, device)
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users)
         return [(part,) for part in torch.from_numpy(users).split(self.rows)]
 
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, float]:
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
         users = batch[0].numpy()
         liked = self.matrix[users]
         counts = np.diff(liked.indptr)
@@ -99,14 +115,15 @@ class AllPairs:
         row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
         column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
         shares = torch.from_numpy(liked.data).to(self.device)
-        logits, user_norms, item_norms = network(batch[0].to(self.device), self.items)
+        logits, user_norms, item_norms = score(batch[0].to(self.device), self.items)
         logits = logits.float()
         own = logits[row, column]
-        positives, as_negatives = nnf.softplus(-own) * shares, nnf.softplus(own) * weights[row]
-        total = (nnf.softplus(logits).sum(dim=1) * weights).sum() + (positives - as_negatives).sum()
+        positives = nnf.softplus(-own) * shares
+        as_negatives = nnf.softplus(own) * weights[row] * self.popularity[column]
+        total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
         met = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
         pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
-        return total, (user_norms * pairs).sum() + (item_norms[0] * met).sum(), float(pairs.sum())
+        return total, (user_norms * pairs).sum(), (item_norms[0] * met).sum(), float(pairs.sum())
 
 
 class Lesson:
@@ -116,7 +133,11 @@ class Lesson:
         self.device = device_of_choice()
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
-        self.bf16 = matrix_type(params.precision, self.device) == torch.bfloat16
+        self.of_users = self.of_items = params.regularization
+        if params.item_regularization is not None:
+            self.of_items = params.item_regularization
+        in_bf16 = matrix_type(params.precision, self.device) == torch.bfloat16
+        self.score = torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16)(self.network.forward)
         liked = rows.select(rows.weight > 0)
         # somebody who likes everything has no negatives, and nothing left to be ranked
         liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
@@ -149,10 +170,8 @@ class Lesson:
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
                 self.optimiser.zero_grad(set_to_none=True)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss, norms, pairs = self.pairs.loss(self.network, batch)
-                objective = loss + self.params.regularization * norms if self.params.regularization else loss
-                (objective / pairs).backward()
+                loss, users, items, pairs = self.pairs.loss(self.score, batch)
+                ((loss + self.of_users * users + self.of_items * items) / pairs).backward()
                 self.optimiser.step()
                 total += loss.detach()
                 count += pairs
@@ -166,10 +185,10 @@ class Lesson:
         everything = torch.arange(rows.n_items, device=self.device)[None]
         gains = []
         step = max(1, VALIDATION_PAIRS_AT_ONCE // rows.n_items)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.inference_mode():
             for start in range(0, len(users), step):
                 some = users[start : start + step]
-                scores = self.network(torch.from_numpy(some).to(self.device), everything)[0].float()
+                scores = self.score(torch.from_numpy(some).to(self.device), everything)[0].float()
                 own = torch.from_numpy(held[start : start + step].astype(np.int64)).to(self.device)[:, None]
                 target = scores.gather(1, own)
                 seen = rows.of(some)
