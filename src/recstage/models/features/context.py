@@ -51,8 +51,8 @@ class ContextGroup(Group):
         out[1, filled[told]] = (last[told] // DAY + 3) % 7
         steps = end[:, None] - np.arange(SESSION)
         inside = steps > users.indptr[:-1][filled][:, None]
-        before = np.maximum(steps, 1)
-        gaps = np.where(inside, users.timestamps[before] - users.timestamps[before - 1], np.iinfo(np.int64).max)
+        this, before = np.maximum(steps, 0), np.maximum(steps - 1, 0)  # where none is before, `inside` says so
+        gaps = np.where(inside, users.timestamps[this] - users.timestamps[before], np.iinfo(np.int64).max)
         together = np.cumprod(gaps <= PAUSE, axis=1).sum(axis=1) + 1
         out[3, filled[told]] = np.log1p(together[told])
         paired = told & inside[:, 0]
