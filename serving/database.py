@@ -94,9 +94,7 @@ def _verified(found: backup.Verification) -> Result:
 
 def _prune(url: URL, chosen: argparse.Namespace) -> Result:
     if chosen.days <= 0:
-        raise ConfigError(
-            f"--days {chosen.days:g}", rule="only what is older than some days goes", fix="Give 1 or more"
-        )
+        raise ConfigError(f"--days {chosen.days:g}", rule="only what is older than that goes", fix="Give 1 or more")
     before = now_ms() - int(chosen.days * 86_400_000)
     return {"database": shown(url), "removed": retention.prune(url, before)}
 

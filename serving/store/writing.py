@@ -207,12 +207,16 @@ def _run(connection: Connection, tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _attempt(connection: Connection, write: Callable[[], Any]) -> Outcome:
+    savepoint = connection.begin_nested()
     try:
-        with connection.begin_nested():
-            return write()
-    except (exc.IntegrityError, exc.DataError) as error:
+        result = write()
+    except exc.SQLAlchemyError as error:
+        if not isinstance(error, exc.IntegrityError | exc.DataError):
+            raise  # locked, full, away: the whole transaction may be gone, and the savepoint with it
+        savepoint.rollback()
         return error
-    except exc.SQLAlchemyError:
-        raise  # locked, full, away: the whole transaction may be gone
     except Exception as error:
+        savepoint.rollback()
         return error
+    savepoint.commit()
+    return result

@@ -133,7 +133,7 @@ def test_the_live_history_is_read_from_its_index_alone(sqlite_url, postgres_url)
     assert "COVERING INDEX ix_user_interactions_user_time" in plan(sqlite_url, histories._EVENTS, PERSON | {"most": 10})
     with open_engine(postgres_url, pooled=False).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM user_interactions"))
-    assert "Index Only Scan using ix_user_interactions_user_time" in plan(
+    assert "Index Only Scan Backward using ix_user_interactions_user_time" in plan(
         postgres_url, histories._EVENTS, PERSON | {"most": 10}
     )
 

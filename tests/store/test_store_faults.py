@@ -1,0 +1,312 @@
+"""A database that is locked, full, moved or away; and writers that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+from store_givens import count, event, locked, settings_for, wait_until
+
+from recstage.errors import ConfigError
+from serving.app import create_app
+from serving.metrics import Metrics
+from serving.ports import NO_HISTORY
+from serving.store import backup, drills
+from serving.store.catalogue import ChangeItem, IngestItems, NewItem
+from serving.store.connection import refusal, sqlite_path
+from serving.store.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.events import RecordEvents
+from serving.store.people import PutProfile
+from serving.store.store import Store
+from serving.store.tables import UserInteraction
+from serving.store.writing import Writer
+
+CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url, data, tmp_path):
+    found = Store(sqlite_url, data, settings_for(sqlite_url, tmp_path), Metrics(), busy_timeout=0.2)
+    yield found
+    found.close()
+
+
+def do(store, task):
+    return store.writer.submit(task).result(timeout=20)
+
+
+def move_away(url) -> None:
+    path = sqlite_path(url)
+    for file in path.parent.glob("service.db*"):
+        file.rename(file.with_name("away-" + file.name))
+
+
+def bring_back(url) -> None:
+    path = sqlite_path(url)
+    for file in path.parent.glob("away-service.db*"):
+        file.rename(file.with_name(file.name.removeprefix("away-")))
+
+
+# -- locked, full -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_lasts_too_long_is_busy_and_passes(sqlite_url, sqlite_store):
+    with locked(sqlite_url), pytest.raises(StoreBusy, match="the database is locked by another process"):
+        do(sqlite_store, RecordEvents([event()]))
+    assert do(sqlite_store, RecordEvents([event()])) == ["stored"]
+
+
+def test_a_short_lock_is_waited_for(sqlite_url):
+    writer = Writer(sqlite_url, busy_timeout=5.0)
+    with locked(sqlite_url):
+        future = writer.submit(RecordEvents([event()]))
+        time.sleep(0.2)
+        assert not future.done()
+    assert future.result(timeout=10) == ["stored"]
+    writer.close()
+
+
+def test_reads_go_on_while_somebody_else_writes(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    with locked(sqlite_url):
+        assert sqlite_store.histories.history("ann").item_ids == ("i1",)
+        assert sqlite_store.withheld.hidden().item_ids == frozenset()
+
+
+def test_a_full_disk_is_said_and_nothing_of_the_commit_is_kept(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    with sqlite_store.writer._engine.connect() as connection:  # the writer's one pooled connection
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    big = [event(f"u{i}", context={"x": "y" * 500}) for i in range(400)]
+    with pytest.raises(StoreFull, match="no space is left on its disk"):
+        do(sqlite_store, RecordEvents(big))
+    with sqlite_store.writer._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert count(sqlite_url, UserInteraction) == 1
+    assert do(sqlite_store, RecordEvents(big)) == ["stored"] * 400
+    backup.verify(sqlite_url)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("55P03", StoreBusy),
+        ("57014", StoreBusy),
+        ("40P01", StoreBusy),
+        ("53300", StoreBusy),
+        ("53100", StoreFull),
+        ("42P01", StoreOutOfStep),
+        ("08006", StoreAway),
+    ],
+)
+def test_what_postgresql_says_is_understood_by_its_code(postgres_like_url, state, kind):
+    error = RuntimeError("something\nwith more lines")
+    error.sqlstate = state
+    assert isinstance(refusal(error, postgres_like_url), kind)
+
+
+@pytest.fixture
+def postgres_like_url():
+    from serving.store.connection import parse_url
+
+    return parse_url("postgresql://me:secret@127.0.0.1:1/none")
+
+
+def test_a_server_that_does_not_answer_is_away_and_not_asked_by_every_request(postgres_like_url, data, tmp_path):
+    store = Store(postgres_like_url, data, settings_for(postgres_like_url, tmp_path), Metrics())
+    with pytest.raises(StoreAway, match="the database cannot be reached") as caught:
+        store.histories.history("ann")
+    assert "secret" not in str(caught.value)
+    began = time.perf_counter()
+    for _ in range(100):
+        with pytest.raises(StoreAway, match="it did not answer a moment ago"):
+            store.histories.history("ann")
+    assert time.perf_counter() - began < 0.5
+    assert store.health() == "away"
+    store.close()
+
+
+# -- away -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_moved_is_away_and_found_again_when_it_is_back(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    assert sqlite_store.health() == "ready"
+    move_away(sqlite_url)
+    for read in (lambda: sqlite_store.histories.history("ann"), sqlite_store.withheld.hidden):
+        with pytest.raises(StoreAway, match="there is no such file"):
+            read()
+    with pytest.raises(StoreAway, match="there is no such file"):
+        do(sqlite_store, RecordEvents([event("ann")]))
+    assert sqlite_store.health() == "away"
+    assert not sqlite_path(sqlite_url).exists()  # and none was made by accident
+    bring_back(sqlite_url)
+    assert sqlite_store.histories.history("ann").item_ids == ("i1",)
+    assert do(sqlite_store, RecordEvents([event("ann")])) == ["stored"]
+    assert sqlite_store.health() == "ready"
+    assert count(sqlite_url, UserInteraction) == 2
+
+
+def test_what_was_last_known_is_there_while_the_database_is_away(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    do(sqlite_store, PutProfile("bob", role=None, categories=(), opted_out=True))
+    do(sqlite_store, IngestItems([NewItem("film")]))
+    do(sqlite_store, ChangeItem("film", {"hidden": True}))
+    known = sqlite_store.histories.history("ann")
+    assert sqlite_store.health() == "ready"  # reads what is hidden and who opted out
+    move_away(sqlite_url)
+    assert sqlite_store.histories.last_known("ann") == known
+    assert not sqlite_store.histories.last_known("bob").personal
+    assert sqlite_store.histories.last_known("nobody") == NO_HISTORY
+    assert sqlite_store.withheld.last.item_ids == {"film"}
+    bring_back(sqlite_url)
+
+
+def test_a_file_that_is_no_database_is_broken(sqlite_url, sqlite_store):
+    sqlite_path(sqlite_url).write_bytes(b"nonsense" * 4096)
+    with pytest.raises(StoreBroken, match="it is no sound database"):
+        do(sqlite_store, RecordEvents([event()]))
+
+
+def test_the_service_starts_and_answers_while_its_database_is_away(tmp_path):
+    settings = settings_for_url("postgresql://me@127.0.0.1:1/none", tmp_path)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        assert client.get("/health/live").status_code == 200
+        response = client.post("/api/interactions", json=CLICK)
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in response.headers
+
+
+def settings_for_url(url, folder):
+    from serving.store.connection import parse_url
+
+    return settings_for(parse_url(url), folder)
+
+
+def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
+    from sqlalchemy import text
+
+    from serving.store.connection import open_tool_engine
+
+    with open_tool_engine(sqlite_url).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreOutOfStep, match="it is newer than this code"):
+        Store.open(settings_for(sqlite_url, tmp_path), Metrics())
+
+
+def test_a_url_that_is_none_stops_the_start(tmp_path):
+    from serving.settings import ServingSettings
+
+    with pytest.raises(ConfigError, match="the service keeps its data in a SQLite file or in PostgreSQL"):
+        Store.open(ServingSettings(database_url="oracle://x", bundles=tmp_path), Metrics())
+
+
+def test_the_first_start_makes_the_database(tmp_path):
+    from serving.store.connection import parse_url
+
+    settings = settings_for(parse_url(f"sqlite:///{tmp_path}/new/service.db"), tmp_path)
+    store = Store.open(settings, Metrics())
+    assert store.health() == "ready"
+    store.close()
+
+
+# -- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_to_a_locked_database_is_a_503_with_retry_after_and_works_later(sqlite_url, tmp_path):
+    app = create_app(settings_for(sqlite_url, tmp_path))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.store.writer._engine.dispose()
+        app.state.store.writer = Writer(sqlite_url, busy_timeout=0.1)
+        with locked(sqlite_url):
+            response = client.post("/api/interactions", json=CLICK)
+        assert response.status_code == 503
+        assert response.json()["detail"].endswith("the database is locked by another process. Try again in a moment.")
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.post("/api/interactions", json=CLICK).status_code == 201
+        app.state.store.writer.close()
+
+
+def test_reads_and_writes_of_the_service_find_the_database_again(sqlite_url, client):
+    assert client.post("/api/interactions", json=CLICK).status_code == 201
+    move_away(sqlite_url)
+    for method, path, body in (
+        ("POST", "/api/interactions", CLICK),
+        ("GET", "/api/users/ann/history", None),
+        ("GET", "/api/items/film/stats", None),
+        ("PUT", "/api/users/ann/profile", {}),
+    ):
+        response = client.request(method, path, json=body)
+        assert (path, response.status_code) == (path, 503)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in response.headers
+    bring_back(sqlite_url)
+    assert client.post("/api/interactions", json=CLICK).status_code == 201
+    assert client.get("/api/items/film/stats").json()["counts"] == {"click": 2}
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def test_after_kill_9_every_acknowledged_event_is_there_once():
+    """Three of the fifty kills of `python -m serving.store.drills kill`; in a process of its own, because it forks."""
+    run = subprocess.run(
+        [sys.executable, "-m", "serving.store.drills", "kill", "--times", "3"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["acknowledged"] > 0
+    assert (found["kills"], found["missing"], found["unsound"], found["twice"]) == (3, 0, 0, 0)
+
+
+def test_the_drill_notices_lost_and_doubled_events(sqlite_url):
+    path = sqlite_path(sqlite_url)
+    drills._send_again(sqlite_url, range(3))
+    assert [drills._stored(path, batch) for batch in range(4)] == [20, 20, 20, 0]
+    assert drills._twice(path) == 0
+    writer = Writer(sqlite_url)
+    writer.submit(RecordEvents([event()])).result()  # without a key: one row more than keys
+    writer.close()
+    assert drills._twice(path) == 1
+
+
+def test_two_processes_write_to_one_file_without_losing_anything(sqlite_url):
+    writers = [Writer(sqlite_url, busy_timeout=20.0) for _ in range(2)]
+
+    def write(writer, place):
+        for i in range(40):
+            writer.submit(RecordEvents([event(f"u{i}", idempotency_key=f"{place}/{i}")])).result(timeout=30)
+
+    threads = [threading.Thread(target=write, args=(writer, i)) for i, writer in enumerate(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for writer in writers:
+        writer.close()
+    assert count(sqlite_url, UserInteraction) == 80
+
+
+def test_slow_queries_are_counted_and_logged_without_anybodys_id(sqlite_url, data, tmp_path, caplog):
+    settings = settings_for(sqlite_url, tmp_path, slow_query_ms=0.000001)
+    store = Store(sqlite_url, data, settings, Metrics())
+    with caplog.at_level("WARNING", logger="serving.store"):
+        store.histories.history("secret-person")
+    assert store.metrics.slow_queries.labels("person")._value.get() == 1
+    assert any(record.query == "person" for record in caplog.records)
+    assert "secret-person" not in caplog.text
+    store.writer.submit(RecordEvents([event()])).result()
+    wait_until(lambda: store.metrics.slow_queries.labels("commit")._value.get() == 1)
+    store.close()
