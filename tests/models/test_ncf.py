@@ -14,7 +14,8 @@ import torch
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
-from recstage.errors import StoreError, TooLittleData
+from recstage.errors import ConfigError, StoreError, TooLittleData
+from recstage.models import ncf_training
 from recstage.models.ncf import Ncf, NcfParams
 from recstage.models.ncf_int8 import cost_of_int8
 from recstage.models.ncf_network import Network
@@ -158,6 +159,64 @@ def test_a_fit_leaves_the_global_generator_of_torch_alone() -> None:
     before = torch.random.get_rng_state()
     fitted({"epochs": 1, "dropout": 0.5})
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5])
+def test_all_pairs_have_the_loss_that_sampled_pairs_have_on_average(exponent: float) -> None:
+    train = uneven()
+    params = NcfParams(variant="gmf", factors=4, n_negatives=3, batch_size=10_000, popularity_exponent=exponent)
+    with seeded(0):
+        network = Network(train.n_users, train.n_items, params)
+        torch.nn.init.normal_(network.users.weight)
+        torch.nn.init.normal_(network.items.weight)
+    device = torch.device("cpu")
+
+    def mean_loss(pairs: ncf_training.Pairs, epoch: int) -> float:
+        with torch.inference_mode():
+            losses = [pairs.loss(network, batch) for batch in pairs.batches(epoch)]
+        return float(sum(loss for loss, *_ in losses)) / sum(count for *_, count in losses)
+
+    whole = mean_loss(ncf_training.AllPairs(train, params, 0, device), 1)
+    sampled = [mean_loss(ncf_training.SampledPairs(train, params, 0, device), epoch) for epoch in range(300)]
+    assert whole == pytest.approx(np.mean(sampled), abs=4 * np.std(sampled) / np.sqrt(len(sampled)))
+
+
+def uneven() -> Interactions:
+    """Users with 1 to 9 items of 12, weights from .1 to 1, popular items first."""
+    rng = np.random.default_rng(5)
+    pairs = [(u, i) for u in range(20) for i in rng.choice(12, 1 + u % 9, replace=False, p=np.arange(12, 0, -1) / 78)]
+    users, items = zip(*pairs, strict=True)
+    return Interactions.from_arrays(ids("u", 20), ids("i", 12), users, items, rng.choice([0.1, 0.5, 1.0], len(pairs)))
+
+
+def test_negatives_of_a_user_are_never_what_he_likes() -> None:
+    train = uneven()
+    liked = train.matrix.toarray()
+    pairs = ncf_training.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
+    for users, items, _ in pairs.batches(1):
+        assert (liked[users.numpy()[:, None], items[:, 1:].numpy()] == 0).all()
+        assert (liked[users.numpy(), items[:, 0].numpy()] > 0).all()
+
+
+def test_a_learning_rate_that_breaks_the_training_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"learning_rate = 1e\+30: the loss of epoch \d+ is (nan|inf)\. Lower it"):
+        fitted({"learning_rate": 1e30})
+
+
+def test_without_patience_validation_is_not_looked_at() -> None:
+    _, held = checkerboard()
+    seen: list[Mapping[str, float]] = []
+    model = fitted({"patience": 0, "epochs": 3}, validation=held, report=lambda _, m: seen.append(m))
+    assert model.learnt_ == {"epochs": 3}
+    assert [set(metrics) for metrics in seen] == [{"loss"}] * 3
+
+
+def test_users_who_like_everything_are_refused_when_there_are_no_others() -> None:
+    everything = Interactions.from_arrays(
+        ids("u", 4), ids("i", 3), np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4)
+    )
+    with pytest.raises(TooLittleData, match="every user likes every item: ncf learns from what users did not choose"):
+        Ncf().fit(everything)
 
 
 def test_int8_keeps_ranks_and_quarters_the_size() -> None:
