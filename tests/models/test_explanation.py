@@ -1,0 +1,52 @@
+"""Explanations in words and numbers, by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from blocks import ids
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import Interactions
+from recstage.errors import DataError
+from recstage.models.explanation import Contribution, by_history, by_popularity, largest
+from recstage.models.popularity import Popularity
+
+ROWS = Interactions.from_arrays(ids("u", 3), ids("i", 4), [0, 0, 1, 2], [0, 1, 0, 0])
+FILMS = Catalogue.from_frame(pd.DataFrame({"item_id": ["i000", "i001"], "title": ["Alien", "Brazil"]}), ROWS.items)
+
+
+def test_popularity_is_told_as_a_count_and_a_rank() -> None:
+    reason = by_popularity(ROWS, 1)
+    assert reason.text == "1 of 3 people chose it: number 2 of 4 by popularity."
+    assert (reason.method, reason.score) == ("popularity", pytest.approx(1 / 3))
+
+
+def test_the_history_is_told_by_title_and_share() -> None:
+    reason = by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(["i000", "i001", "i002"]), [0.1, 0.3, -0.1])
+    assert reason.text == "You chose 'Brazil' (75%) and 'Alien' (25%)."
+    assert reason.score == pytest.approx(0.3)
+    assert reason.contributions[0] == Contribution("item", "i001", 0.3)
+
+
+def test_an_item_without_a_title_is_told_by_its_id() -> None:
+    assert by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(["i002"]), [1.0]).text == "You chose item i002 (100%)."
+
+
+def test_three_reasons_are_named_and_all_are_listed() -> None:
+    reason = by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(ROWS.items.ids), [4.0, 3.0, 2.0, 1.0])
+    assert reason.text == "You chose 'Alien' (40%), 'Brazil' (30%) and item i002 (20%)."
+    assert len(reason.contributions) == 4
+
+
+def test_where_nothing_of_the_history_speaks_popularity_does() -> None:
+    assert by_history("als", ROWS, FILMS, 0, ROWS.items.index_of(["i001"]), [-0.5]).method == "popularity"
+
+
+def test_contributions_are_sorted_by_size_whatever_their_sign() -> None:
+    assert [one.value for one in largest("feature", ["a", "b", "c", "d"], [1.0, -3.0, 0.0, 2.0])] == [-3.0, 2.0, 1.0]
+
+
+def test_why_refuses_an_unknown_item() -> None:
+    with pytest.raises(DataError, match="item i999: every item must be in the trained catalogue"):
+        Popularity().fit(ROWS).why("u000", "i999")
