@@ -185,13 +185,18 @@ class Served:
         return Person(users, trained, history.categories)
 
     def _merged(self, trained: Users, history: History) -> Users:
-        found = self.train.items.index_of(list(history.item_ids))
+        """The training rows and, over them, the live ones, oldest first; `trained` itself where they say nothing new."""
+        found = self.train.items.index_of(history.item_ids)
         met = found >= 0
         items = found[met]
         weights = np.asarray(history.weights, np.float32)[met]
-        if not len(items) or not _tells_more(trained, items, weights):
+        opinion = np.zeros(self.train.n_items, np.int8)  # 0: never met, 1: dismissed, 2: liked
+        opinion[trained.items] = 1 + (trained.weights > 0)
+        live = 1 + (weights > 0)
+        if (opinion[items] == live).all():
             return trained
-        kept = ~np.isin(trained.items, items)
+        opinion[items] = -1
+        kept = opinion[trained.items] >= 0
         timestamps = np.concatenate([trained.timestamps[kept], np.asarray(history.timestamps, np.int64)[met]])
         order = np.argsort(timestamps, kind="stable")
         return Users.stranger(
@@ -200,15 +205,6 @@ class Served:
             np.concatenate([trained.weights[kept], weights])[order],
             timestamps[order],
         )
-
-
-def _tells_more(trained: Users, items: NDArray[np.int32], weights: NDArray[np.float32]) -> bool:
-    """Whether there is an item that training did not see this person with, or saw liked that is now dismissed, or the
-    other way round."""
-    if len(items) > len(trained.items):
-        return True
-    liked = dict(zip(trained.items.tolist(), (trained.weights > 0).tolist(), strict=True))
-    return any(liked.get(item) != (weight > 0) for item, weight in zip(items.tolist(), weights.tolist(), strict=True))
 
 
 def _family(model: Recommender) -> Iterator[Recommender]:

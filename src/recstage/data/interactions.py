@@ -25,7 +25,7 @@ class IdMap:
     def __init__(self, ids: ArrayLike) -> None:
         self.ids: NDArray[np.object_] = np.asarray(ids, dtype=object)
         self.ids.flags.writeable = False
-        self._index = pd.Index(self.ids)
+        self._index = pd.Index(self.ids, dtype=object)  # left to infer, pandas makes text that is slower to look up
         if not self._index.is_unique:
             twice = self._index[self._index.duplicated()][0]
             raise DataError(f"id '{twice}' twice", rule="ids are unique", fix="Remove the duplicate")
@@ -39,7 +39,8 @@ class IdMap:
     def index_of(self, externals: ArrayLike) -> NDArray[np.int32]:
         """Indices of external ids, -1 where an id is unknown."""
         wanted = np.asarray(externals, dtype=object)
-        return self._index.get_indexer(pd.Index(wanted.ravel())).astype(np.int32).reshape(wanted.shape)
+        found = self._index.get_indexer(pd.Index(wanted.ravel(), dtype=object))
+        return found.astype(np.int32).reshape(wanted.shape)
 
     def find(self, external: str) -> int:
         """`index_of` for a single id, without the cost of arrays."""

@@ -54,7 +54,8 @@ class Fitting:
 @dataclass(frozen=True)
 class Ranking:
     """Ranked items of n users: `items` int32[n, k] (-1: no more), `scores` float32[n, k], `methods`: for each user,
-    the name of what spoke (the model, or 'popularity' for people it cannot score)."""
+    the name of what spoke: the model ("NAME", of a composite "NAME:PARTS"), or 'popularity' for people it cannot
+    score."""
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
@@ -134,12 +135,20 @@ class Recommender(ABC):
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Each user's k best items, those that `blocked` (bool[n, n_items]) marks left out: int32[n, k] padded with
         -1, float32[n, k]. Override where an index is faster than scoring everything."""
+        parts = chunks(len(users), self.n_items)
+        if len(parts) == 1:  # a single request: nothing to cut
+            return top_k(block(self.score(users), blocked), k)
         items = np.empty((len(users), k), np.int32)
         scores = np.empty((len(users), k), np.float32)
-        for rows in chunks(len(users), self.n_items):
+        for rows in parts:
             chunk = self.score(users.take(np.arange(rows.start, rows.stop)))
             items[rows], scores[rows] = top_k(block(chunk, None if blocked is None else blocked[rows]), k)
         return items, scores
+
+    def answer(self, users: Users, k: int, blocked: sparse.csr_matrix | None = None) -> Ranking:
+        """`retrieve`, and what spoke for each user: a composite tells which of its parts."""
+        items, scores = self.retrieve(users, k, blocked)
+        return Ranking(items, scores, np.full(len(users), self.name, dtype=object))
 
     def explain(self, users: Users, item: int) -> Explanation:
         """Why the one user of `users` should be shown `item`. By default: how many people chose it."""
