@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from planted import chains, disappointing, without_last
 
 from recstage import bundle
 from recstage.config import check
@@ -12,7 +13,6 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models.lambdarank import LambdaRank, LambdaRankParams
 from recstage.models.lambdarank_training import Grading, hold_out
-from planted import chains, disappointing, without_last
 
 SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
 

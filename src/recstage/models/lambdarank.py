@@ -7,18 +7,17 @@ the features learn from the rows before the labels; then, with the trees fixed, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 from scipy import sparse
 
-from recstage.config import Schema, model_config_of
 from recstage.data.interactions import Interactions, Users
-from recstage.models import base, build
+from recstage.models import base
+from recstage.models.composition import Components, named
 from recstage.models.explanation import NAMED, largest
 from recstage.models.features import GROUPS, FeatureTable, GroupName, Past, Slate
 from recstage.models.features.group import DAY
@@ -41,23 +40,11 @@ PLAIN_WORDS = {
 """Groups of features, as a person is told of them."""
 
 
-class Retriever(Schema):
-    """A stage-one model: a name in conf/model, and what differs from its params there."""
-
-    model: str = Field(description="name of the model")
-    params: dict[str, Any] = Field(default_factory=dict, description="overrides of its params")
-    label: str = Field("", description="name of its features; by default that of the model")
-
-    @property
-    def name(self) -> str:
-        return self.label or self.model
-
-
 class LambdaRankParams(base.ModelParams):
     """Hyperparameters of `LambdaRank`."""
 
-    retrievers: tuple[Retriever, ...] = Field(
-        tuple(Retriever(model=name) for name in ("transitions", "als", "knn", "graph")),
+    retrievers: Components = Field(
+        named("transitions", "als", "knn", "graph"),
         min_length=1,
         description="stage-one models; what none of them proposes is ranked as the first one does",
     )
@@ -90,21 +77,6 @@ class LambdaRankParams(base.ModelParams):
     evaluate_only: bool = Field(
         False, description="end once NDCG is reported: the retrievers do not see the labels (for comparing params)"
     )
-
-    @field_validator("retrievers", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return tuple({"model": entry} if isinstance(entry, str) else entry for entry in value)
-
-    @field_validator("retrievers")
-    @classmethod
-    def _distinct(cls, value: tuple[Retriever, ...]) -> tuple[Retriever, ...]:
-        names = [retriever.name for retriever in value]
-        if len(set(names)) < len(names):
-            raise ValueError("retrievers of the same model need labels that differ")
-        return value
 
 
 class LambdaRank(base.Recommender):
@@ -171,13 +143,7 @@ class LambdaRank(base.Recommender):
 
     def _learn(self, rows: Interactions, fitting: base.Fitting, since: float | None, stage: str) -> None:
         """Fit retrievers and features on `rows`."""
-        self.retrievers_ = {}
-        for retriever in self.params.retrievers:
-            folder = None if fitting.checkpoint is None else Path(fitting.checkpoint) / f"{stage}-{retriever.name}"
-            model = build(model_config_of(retriever.model), **retriever.params)
-            self.retrievers_[retriever.name] = model.fit(
-                rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=folder
-            )
+        self.retrievers_ = {one.name: one.fit(rows, fitting, f"{stage}-") for one in self.params.retrievers}
         self.table_ = FeatureTable(self.params.groups, list(self.retrievers_))
         known = rows if since is None else rows.select(rows.timestamp >= since)
         self.table_.learn(Past(known, fitting.catalogue, fitting.seed))
@@ -327,4 +293,4 @@ def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np
     return np.where(columns >= 0, np.take_along_axis(items, np.maximum(columns, 0), axis=1), -1), best
 
 
-__all__ = ["LambdaRank", "LambdaRankParams", "Retriever"]
+__all__ = ["LambdaRank", "LambdaRankParams"]

@@ -154,7 +154,7 @@ def _dcg(
     order = np.lexsort((key, group))
     place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     value = np.where(place < k, gain[order] / np.log2(place + 2), 0)
-    return np.bincount(group, value, len(sizes))
+    return np.asarray(np.bincount(group, value, len(sizes)), np.float64)
 
 
 def judged(

@@ -22,7 +22,7 @@ class AffinityGroup(Group):
         "affinity_recent_share": "share of his last ten likes in its categories, mean",
         "affinity_recent_best": "share of his last ten likes in its categories, greatest",
         "affinity_lift": "log of his share in its categories over everybody's, mean",
-        "affinity_weight": "mean weight of his likes in its categories over the mean weight of all his likes",
+        "affinity_weight": "mean weight of his likes in its categories over that of his likes in all categories",
         "affinity_dismissed": "share of what he met in its categories that he dismissed, mean",
         "affinity_new": "share of its categories in which he has liked nothing yet",
         "affinity_last": "categories in common with his last like over the categories of either (Jaccard)",

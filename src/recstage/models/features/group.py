@@ -62,7 +62,7 @@ class Group(ABC):
 
 
 def log_popularity(past: Past) -> NDArray[np.float32]:
-    """log(1 + likes) of each item minus that of a mean item, so that it stays put as the data grows: float32[n_items]."""
+    """log(1 + likes) of each item minus that of a mean item, so that it stays put as data grows: float32[n_items]."""
     likes = past.rows.item_counts
     return (np.log1p(likes) - np.log1p(likes.sum() / max(1, len(likes)))).astype(np.float32)
 

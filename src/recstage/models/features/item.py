@@ -18,7 +18,7 @@ class ItemGroup(Group):
         "item_popularity_rank": "share of the catalogue that has fewer likes",
         "item_weight_mean": "mean weight of its likes",
         "item_dismiss_share": "share of the people who met it that dismissed it, shrunk to the mean of all items",
-        "item_audience": "mean length of the histories that it is liked in, as mean log(1 + n), minus that of all likes",
+        "item_audience": "mean length of the histories it is liked in, as mean log(1 + n), minus that of all likes",
         "item_categories": "number of its categories",
     }
     shrinkage = 10.0

@@ -19,7 +19,7 @@ class RecencyGroup(Group):
 
     name = "recency"
     features = {
-        "recency_position": "mean place in the histories that it is liked in, as mean log(1 + place), minus that of all",
+        "recency_position": "mean place in the histories it is liked in, as mean log(1 + place), minus that of all",
         "recency_position_spread": "standard deviation of log(1 + place)",
         "recency_position_gap": "log(1 + length of the user's history) minus recency_position",
         "recency_tail_share": "share of its likes that are in the last tenth of a history",

@@ -1,0 +1,57 @@
+"""Models made of models: how a composite names its components and fits them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from recstage.config import Schema, model_config_of
+from recstage.data.interactions import Interactions
+from recstage.models import build
+from recstage.models.base import Fitting, Recommender
+
+
+class Component(Schema):
+    """A model within another: a name in conf/model, and what differs from its params there."""
+
+    model: str = Field(description="name of the model")
+    params: dict[str, Any] = Field(default_factory=dict, description="overrides of its params")
+    label: str = Field(
+        "", pattern=r"^[\w-]*$", description="what it is called within the composite; by default the name of the model"
+    )
+
+    @property
+    def name(self) -> str:
+        return self.label or self.model
+
+    def fit(self, rows: Interactions, fitting: Fitting, stage: str = "") -> Recommender:
+        """The component fitted on `rows`, as long as its params say: what is held out belongs to the composite. `stage`
+        tells apart several fits of one composite. Raises `ConfigError` on an unknown model."""
+        folder = None if fitting.checkpoint is None else Path(fitting.checkpoint) / f"{stage}{self.name}"
+        model = build(model_config_of(self.model), **self.params)
+        return model.fit(rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=folder)
+
+
+def _by_name(value: Any) -> Any:
+    """A model's name alone stands for the component without overrides."""
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple({"model": entry} if isinstance(entry, str) else entry for entry in value)
+
+
+def _distinct(components: tuple[Component, ...]) -> tuple[Component, ...]:
+    names = [component.name for component in components]
+    if len(set(names)) < len(names):
+        raise ValueError("components of one model need labels that differ")
+    return components
+
+
+Components = Annotated[tuple[Component, ...], BeforeValidator(_by_name), AfterValidator(_distinct)]
+"""Components with distinct names; a plain string is a model's name."""
+
+
+def named(*models: str) -> tuple[Component, ...]:
+    """Components by the names of their models."""
+    return tuple(Component(model=name) for name in models)

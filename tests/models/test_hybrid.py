@@ -1,0 +1,249 @@
+"""The hybrid: who speaks to whom, how votes add up, and that an answer comes whatever fails."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from planted import chains, interactions, without_last
+
+from recstage import bundle
+from recstage.config import check
+from recstage.data.interactions import Interactions, Users
+from recstage.errors import ConfigError, TooLittleData
+from recstage.models import base
+from recstage.models.hybrid import Hybrid, HybridParams, _by_range, _by_rank
+
+PARTS = ["popularity", "als", "transitions"]
+ROUTES = {"cold": ["popularity"], "warm": ["als"], "hot": ["transitions", "als"]}
+
+
+def params(**changes) -> HybridParams:
+    return check(HybridParams, {"components": PARTS, **ROUTES, **changes}, "params")
+
+
+def fan(lengths: list[int], n_items: int = 40, seed: int = 0) -> Interactions:
+    """Users with histories of the given lengths."""
+    random = np.random.default_rng(seed)
+    item = np.concatenate([random.choice(n_items, length, replace=False) for length in lengths])
+    time = np.concatenate([np.arange(length) for length in lengths])
+    return interactions(np.repeat(np.arange(len(lengths)), lengths), item, n_items, time=time)
+
+
+@pytest.fixture(scope="module")
+def train() -> Interactions:
+    return fan([2, 4, 5, 19, 20, 30] * 5)
+
+
+@pytest.fixture(scope="module")
+def fitted(train) -> Hybrid:
+    return Hybrid(params()).fit(train, seed=1)
+
+
+class Broken(base.Recommender):
+    """Raises, or says nonsense, when it is asked."""
+
+    name = "broken"
+    Params = base.ModelParams
+    folds_in = True
+
+    def __init__(self, answer: float | None = None) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def _fit(self, train, fitting):
+        raise NotImplementedError
+
+    def score(self, users, items=None):
+        if self.answer is None:
+            raise RuntimeError("out of order")
+        return np.full((len(users), users.n_items), self.answer, np.float32)
+
+    def state(self):
+        return {}
+
+    def _load_state(self, state):
+        pass
+
+
+def with_parts(fitted: Hybrid, train: Interactions, **parts: base.Recommender | None) -> Hybrid:
+    """The hybrid with some of its parts replaced, or missing where None."""
+    kept = {name: part for name, part in {**fitted.parts(), **parts}.items() if part is not None}
+    return Hybrid.restore(fitted.params, {}, train, fitted.catalogue_, kept)
+
+
+def spoke(model: Hybrid, users: Users) -> list[str]:
+    """The parts that spoke for each user."""
+    methods = model.rank(users, 2).methods.tolist()
+    assert model.answer(users, 2).methods.tolist() == methods
+    return [method.removeprefix("hybrid:") for method in methods]
+
+
+# -- routing ----------------------------------------------------------------------------------------------
+
+
+def test_each_segment_has_its_own_models(train, fitted):
+    assert spoke(fitted, train.all_users)[:6] == [
+        "popularity",
+        "popularity",
+        "als",
+        "als",
+        "transitions+als",
+        "transitions+als",
+    ]
+
+
+def test_a_segment_with_one_model_ranks_as_that_model(train, fitted):
+    warm = train.of([2, 3])
+    assert np.array_equal(fitted.rank(warm, 10).items, fitted.parts()["als"].rank(warm, 10).items)
+
+
+def test_thresholds_move_users(train):
+    model = Hybrid(params(cold_below=3, hot_from=5)).fit(train, seed=1)
+    assert spoke(model, train.all_users)[:3] == ["popularity", "als", "transitions+als"]
+
+
+def test_a_stranger_is_routed_by_what_he_does_now(fitted):
+    for length, parts in ((4, "popularity"), (6, "als"), (25, "transitions+als")):
+        assert spoke(fitted, Users.stranger(40, items=np.arange(length))) == [parts]
+
+
+def test_who_did_nothing_yet_gets_popularity(train, fitted):
+    ranking = fitted.rank(Users.stranger(40), 3)
+    assert ranking.methods.tolist() == ["popularity"]
+    assert np.array_equal(ranking.scores[0], np.sort(fitted.popularity_)[::-1][:3])
+
+
+def test_two_models_together_beat_each_alone_where_each_knows_something():
+    train, test = without_last(chains(150, 40, 25))
+    together, *alone = (
+        Hybrid(params(hot=hot, hot_share=0.8)).fit(train, seed=1).rank(train.of(test.user_index), 40).items
+        for hot in (["transitions", "popularity"], ["popularity"])
+    )
+    place = [(lists == test.item_index[:, None]).argmax(axis=1).mean() for lists in (together, *alone)]
+    assert place[0] < place[1]
+
+
+# -- votes ------------------------------------------------------------------------------------------------
+
+
+def test_shares_leave_the_rest_to_the_last():
+    chosen = params(hot=["transitions", "als", "popularity"], hot_share=0.6)
+    assert chosen.votes("hot") == pytest.approx({"transitions": 0.6, "als": 0.24, "popularity": 0.16})
+    assert chosen.votes("warm") == {"als": 1.0}
+
+
+def test_votes_by_rank_count_unseen_items_above():
+    scores, unseen = np.array([[9, 1, 5, 5]], np.float32), np.array([[False, True, True, True]])
+    assert _by_rank(scores, unseen)[0].tolist() == pytest.approx([1, 61 / 63, 1, 61 / 62])
+
+
+def test_votes_by_range_are_scaled_over_unseen_items():
+    scores, unseen = np.array([[9, 1, 3, 5], [2, 2, 2, 2]], np.float32), np.array([[False, True, True, True]] * 2)
+    assert _by_range(scores, unseen).tolist() == [[1, 0, 0.5, 1], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("combine", ["rank", "minmax"])
+def test_scores_are_the_shared_votes(train, combine):
+    model = Hybrid(params(combine=combine, hot_share=0.7)).fit(train, seed=1)
+    hot, scale = train.of([5]), {"rank": _by_rank, "minmax": _by_range}[combine]
+    unseen = ~hot.seen.toarray()
+    expected = sum(
+        share * scale(model.parts()[name].score(hot), unseen) for name, share in (("transitions", 0.7), ("als", 0.3))
+    )
+    assert np.allclose(model.score(hot), expected, atol=1e-6)
+
+
+# -- whatever fails ---------------------------------------------------------------------------------------
+
+
+def test_when_a_part_raises_its_partner_speaks_alone(train, fitted, caplog):
+    model = with_parts(fitted, train, transitions=Broken())
+    with caplog.at_level(logging.WARNING):
+        ranking = model.rank(train.of([5]), 10)
+    assert ranking.methods[0] == "hybrid:als"
+    assert np.array_equal(ranking.items, fitted.parts()["als"].rank(train.of([5]), 10).items)
+    assert "hybrid answers without transitions: RuntimeError: out of order" in caplog.text
+
+
+def test_when_a_whole_segment_fails_the_next_component_speaks(train, fitted):
+    model = with_parts(fitted, train, als=Broken())
+    assert spoke(model, train.of([2])) == ["popularity"]
+    without_popularity = with_parts(fitted, train, als=Broken(), popularity=None)
+    assert spoke(without_popularity, train.of([2])) == ["transitions"]
+
+
+def test_a_missing_part_is_gone_without(train, fitted):
+    model = with_parts(fitted, train, transitions=None)
+    assert spoke(model, train.of([5])) == ["als"]
+
+
+def test_scores_that_are_not_finite_are_not_listened_to(train, fitted, caplog):
+    model = with_parts(fitted, train, transitions=Broken(float("nan")))
+    with caplog.at_level(logging.WARNING):
+        assert spoke(model, train.of([5])) == ["als"]
+    assert "scores that are not finite" in caplog.text
+
+
+def test_when_everything_fails_popularity_answers(train, fitted):
+    model = with_parts(fitted, train, als=Broken(), popularity=Broken(), transitions=Broken())
+    ranking = model.rank(train.of([0, 3, 5]), 5)
+    assert ranking.methods.tolist() == ["popularity"] * 3
+    assert (ranking.items >= 0).all()
+    assert model.explain(train.of([5]), int(ranking.items[2, 0])).method == "popularity"
+
+
+def test_a_part_too_small_to_train_is_left_out(caplog):
+    few = fan([3, 3])
+    with caplog.at_level(logging.WARNING):
+        model = Hybrid(
+            params(
+                components=["popularity", "lambdarank"], cold=["lambdarank"], warm=["popularity"], hot=["popularity"]
+            )
+        ).fit(few)
+    assert list(model.parts()) == ["popularity"]
+    assert "hybrid goes without lambdarank: 6 positive interactions" in caplog.text
+    assert spoke(model, few.of([0])) == ["popularity"]
+
+
+def test_when_no_part_can_be_trained_the_first_reason_is_told():
+    only = params(components=["lambdarank"], cold=["lambdarank"], warm=["lambdarank"], hot=["lambdarank"])
+    with pytest.raises(TooLittleData, match="6 positive interactions: lambdarank needs at least 100"):
+        Hybrid(only).fit(fan([3, 3]))
+
+
+def test_a_misspelt_component_is_refused(train):
+    with pytest.raises(ConfigError, match="model 'alz'.*Did you mean 'als'"):
+        Hybrid(params(components=["alz", *PARTS])).fit(train)
+
+
+def test_a_segment_may_name_only_components():
+    with pytest.raises(ConfigError, match="hot names 'ncf', which is no component.*Valid names: als, popularity"):
+        params(hot=["ncf"])
+
+
+# -- the rest of the contract -----------------------------------------------------------------------------
+
+
+def test_lists_order_by_score_within_candidates(train, fitted):
+    users = train.of([2, 4])
+    ranking = fitted.rank(users, 3, candidates=np.arange(0, 40, 2), exclude=[4])
+    assert (ranking.items % 2 == 0).all()
+    assert not (ranking.items == 4).any()
+    assert not users.seen[np.repeat([0, 1], 3), ranking.items.ravel()].any()
+    assert np.array_equal(np.take_along_axis(fitted.score(users), ranking.items, axis=1), ranking.scores)
+
+
+def test_the_first_to_speak_explains(train, fitted):
+    best = int(fitted.rank(train.of([5]), 1).items[0, 0])
+    said, alone = (model.explain(train.of([5]), best) for model in (fitted, fitted.parts()["transitions"]))
+    assert (said.text, said.contributions) == (alone.text, alone.contributions)
+    assert said.method == "hybrid:transitions"
+
+
+def test_one_bundle_holds_all_parts(train, fitted, tmp_path):
+    bundle.save(fitted, tmp_path / "bundle")
+    loaded = bundle.load(tmp_path / "bundle").model
+    assert set(loaded.parts()) == set(PARTS)
+    assert np.array_equal(loaded.score(train.all_users), fitted.score(train.all_users))
