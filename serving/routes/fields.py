@@ -19,7 +19,7 @@ LAST_MOMENT = datetime(2200, 1, 1, tzinfo=UTC)
 MOST_CONTEXT, LONGEST_KEY, LONGEST_TEXT = 20, 64, 500
 LARGEST_WHOLE = 2**53
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NO_CONTROL = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
+_NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
 
 
 class Body(BaseModel):
@@ -94,26 +94,18 @@ PastTime = Annotated[_Time, AfterValidator(_is_past)]
 """When something happened: not in the future, but for clocks that differ by up to five minutes."""
 AnyTime = Annotated[_Time, AfterValidator(_is_possible)]
 
-Id = Annotated[
-    str,
-    AfterValidator(without_control_characters),
-    Field(min_length=1, max_length=ID_LENGTH, json_schema_extra=_NO_CONTROL),
-]
-PathId = Annotated[
-    str,
-    AfterValidator(without_control_characters),
-    Path(min_length=1, max_length=ID_LENGTH, json_schema_extra=_NO_CONTROL),
-]
-Name = Annotated[
-    str, AfterValidator(without_control_characters), Field(min_length=1, max_length=64, json_schema_extra=_NO_CONTROL)
-]
-Category = Annotated[
-    str, AfterValidator(without_control_characters), Field(min_length=1, max_length=128, json_schema_extra=_NO_CONTROL)
-]
+
+def _plain(most: int) -> Any:
+    return Field(min_length=1, max_length=most, json_schema_extra=_NO_CONTROL)
+
+
+_Checked = AfterValidator(without_control_characters)
+Id = Annotated[str, _plain(ID_LENGTH), _Checked]
+PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, json_schema_extra=_NO_CONTROL), _Checked]
+Name = Annotated[str, _plain(64), _Checked]
+Category = Annotated[str, _plain(128), _Checked]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["b8d1c0c4a6f34a57"])]
-Key = Annotated[
-    str, AfterValidator(without_control_characters), Field(min_length=1, max_length=128, json_schema_extra=_NO_CONTROL)
-]
+Key = Annotated[str, _plain(128), _Checked]
 Amount = Annotated[float, Field(ge=0, le=1e9, strict=True)]
 
 
@@ -146,7 +138,7 @@ Scalar = Annotated[
     ),
 ]
 Context = Annotated[
-    dict[Annotated[str, AfterValidator(without_nul), Field(min_length=1, max_length=LONGEST_KEY)], Scalar],
+    dict[Annotated[str, Field(min_length=1, max_length=LONGEST_KEY), AfterValidator(without_nul)], Scalar],
     Field(max_length=MOST_CONTEXT, examples=[{"page": "home", "position": 3}]),
 ]
 

@@ -32,8 +32,8 @@ router = APIRouter(prefix="/api/items", tags=["items"])
 CATALOGUE = [Depends(requires("service"))]
 READ = [Depends(requires("client"))]
 
-Title = Annotated[str, AfterValidator(without_nul), Field(max_length=1_000)]
-Text = Annotated[str, AfterValidator(without_nul), Field(max_length=50_000)]
+Title = Annotated[str, Field(max_length=1_000), AfterValidator(without_nul)]
+Text = Annotated[str, Field(max_length=50_000), AfterValidator(without_nul)]
 Categories = Annotated[list[Category], Field(max_length=100, examples=[["Drama", "Comedy"]])]
 
 
