@@ -67,6 +67,12 @@ def test_runs_beside_versions_are_limited_and_only_finished_training_counts(four
     assert [row.version for row in rows] == [2, 1]
 
 
+def test_a_data_set_with_a_quote_in_its_name_is_found(desk):
+    desk.register("als", data="ada's")
+    desk.train("knn", data="ada's")
+    assert len(comparison.compare("recommender", CONFIG).groups[0].rows) == 2
+
+
 def test_runs_of_another_registered_model_are_left_out(four):
     run_id = four.train("als-reverse")
     four.client.log_param(run_id, "model.registered_name", "recommender-reverse")

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from recstage import registry
+from recstage.registry import store
 
 GESTURES = ("move", "rollback", "stage", "stage beside", "unstage", "alias", "no alias", "delete", "add", "reconcile")
 WEIGHTS = (4, 3, 3, 3, 1, 4, 1, 2, 2, 4)
@@ -75,6 +76,7 @@ def test_whatever_people_do_one_production_comes_out(desk, seed):
 PROMOTER = """
     import sys
     from recstage import registry
+from recstage.registry import store
     registry.reconcile()
     print("ready", flush=True)
     sys.stdin.readline()
@@ -108,6 +110,23 @@ def test_two_processes_promoting_at_once_leave_one_production(desk):
     assert past[-1].version == desk.pointed
     assert {one.by for one in past} == {"ada", "this one", "the other"}
     assert [one.previous for one in past[1:]] == [one.version for one in past[:-1]]
+
+
+def test_a_move_that_another_machine_overtook_says_so(desk, monkeypatch):
+    for _ in range(3):
+        desk.add()
+    stage = store.stage
+
+    def overtaken(name, number):
+        stage(name, number)
+        desk.stage(3)
+        desk.client.delete_registered_model_tag("recommender", "production_note")
+        return 0
+
+    monkeypatch.setattr(store, "stage", overtaken)
+    with pytest.raises(registry.Overtaken, match="was version 2 when this was decided and is version 3 now"):
+        registry.move("recommender", 2, how="promote", by="ada")
+    assert desk.staged == [desk.pointed] == [3]
 
 
 def test_two_moves_that_no_lock_kept_apart_are_mended(desk):

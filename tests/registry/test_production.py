@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 
 import pytest
 
 from recstage import registry
+from recstage.config import root
 from recstage.errors import NoProduction, RegistryError
 from recstage.registry import store
 
@@ -35,6 +37,21 @@ def test_an_unknown_registered_model_is_refused_with_the_names_there_are(desk):
         RegistryError, match=r"'recomender': there is no such registered model\. Did you mean 'recommen"
     ):
         registry.reconcile("recomender")
+
+
+def test_a_registry_where_nothing_was_ever_registered_says_what_to_do(desk):
+    with pytest.raises(
+        RegistryError, match=r"'recommender': there is no such registered model\. Nothing is registered yet: t"
+    ):
+        registry.production()
+
+
+def test_two_versions_by_hand_with_the_recorded_one_gone_are_taken_as_the_stage_says(three):
+    three.delete(2)
+    three.stage(3)
+    three.alias(1)
+    assert registry.reconcile().conflict == ""
+    assert (three.staged, three.pointed) == ([3], 3)
 
 
 def test_a_move_sets_stage_alias_tags_and_history(desk):
@@ -75,6 +92,12 @@ def test_a_move_that_expected_another_production_changes_nothing(desk):
     with pytest.raises(registry.Overtaken, match="was nothing when this was decided and is version 1 now"):
         move(second, expected=None)
     assert desk.staged == [first]
+
+
+def test_one_module_speaks_of_stages_and_aliases_to_mlflow():
+    calls = re.compile(r"transition_model_version_stage\(|registered_model_alias\(|get_latest_versions\(")
+    sources = [*(root() / "src").rglob("*.py"), *(root() / "serving").rglob("*.py")]
+    assert [path.name for path in sources if calls.search(path.read_text())] == ["store.py"]
 
 
 def test_no_stage_call_of_ours_warns(desk):

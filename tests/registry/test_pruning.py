@@ -70,7 +70,7 @@ def test_pruning_again_deletes_nothing(desk):
 
 
 def test_an_unknown_registered_model_is_refused(desk):
-    with pytest.raises(RegistryError, match=r"'nothing': there is no such registered model\. Valid names: none"):
+    with pytest.raises(RegistryError, match=r"'nothing': there is no such registered model\. Nothing is regist"):
         registry.prune("nothing")
 
 

@@ -12,7 +12,7 @@ from recstage.config import PromotionConfig
 from recstage.entry import plain
 from recstage.errors import ConfigError, GateRefused, RegistryError, StoreError
 from recstage.registry import Overtaken
-from recstage.steps import history, promote, prune, register, rollback
+from recstage.steps import compare, history, promote, prune, register, rollback
 
 
 def promoted(version: int | str = "best", **more: object) -> promote.PromoteResult:
@@ -251,6 +251,17 @@ def test_history_tells_what_was_production_at_a_time(desk):
     assert history.as_text(result.changes).splitlines()[1].endswith("version 1    promote    ada                first")
 
 
+def test_history_reports_what_stage_and_alias_disagree_about(desk):
+    for _ in range(3):
+        desk.add()
+    registry.move("recommender", 1, how="promote", by="ada")
+    desk.stage(2)
+    desk.alias(3)
+    result = history.run(history.HistorySettings())
+    assert result.production == 1
+    assert result.conflict.startswith("stage Production moved to 2 and alias production to 3")
+
+
 def test_a_time_that_is_none_is_refused(desk):
     with pytest.raises(ConfigError, match="--at yesterday: a time is written as ISO 8601"):
         history.run(history.HistorySettings(at="yesterday"))
@@ -275,6 +286,26 @@ def test_register_makes_a_version_of_a_run(desk):
     run_id = desk.train("knn")
     result = register.run(register.settings_from(["--run", run_id]))
     assert result == register.RegisterResult("recommender", 1, "knn", run_id)
+
+
+def test_steps_on_an_empty_registry_end_in_one_line(desk):
+    for step, settings in (
+        (promote, promote.PromoteSettings()),
+        (rollback, rollback.RollbackSettings()),
+        (history, history.HistorySettings()),
+        (prune, prune.PruneSettings()),
+        (compare, compare.CompareSettings()),
+    ):
+        with pytest.raises(
+            RegistryError, match=r"no such registered model\. Nothing is registered yet: train a model with"
+        ):
+            step.run(settings)
+
+
+def test_a_rollback_where_nothing_ever_was_production_says_which_versions_there_are(desk):
+    desk.add()
+    with pytest.raises(RegistryError, match=r"no version that still exists was Production before\. Name one: --to 1"):
+        back()
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

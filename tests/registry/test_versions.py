@@ -6,7 +6,7 @@ import pytest
 from mlflow.entities import Metric
 
 from recstage import registry
-from recstage.errors import RegistryError
+from recstage.errors import NoProduction, RegistryError
 
 
 def test_a_registered_version_carries_what_its_run_says(desk):
@@ -43,6 +43,22 @@ def test_a_version_that_does_not_exist_is_refused_with_those_that_do(desk, given
         RegistryError, match=rf"version {given} of recommender: there is no such version\. There are 1, 2"
     ):
         registry.version_of("recommender", given)
+
+
+def test_many_versions_are_named_by_their_spans(desk):
+    for _ in range(6):
+        desk.add()
+    desk.delete(4)
+    with pytest.raises(RegistryError, match=r"There are 1 to 3, 5, 6"):
+        registry.version_of("recommender", 4)
+
+
+def test_production_is_a_version_by_that_word(desk):
+    desk.add()
+    with pytest.raises(NoProduction):
+        registry.version_of("recommender", "Production")
+    registry.move("recommender", 1, how="promote", by="ada")
+    assert registry.version_of("recommender", "Production").number == 1
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def runs_of(group: tuple[str, str, str], name: str) -> list[Run]:
     newest first."""
     client = store.client()
     tags = dict(zip(("data", "split", "fingerprint"), group, strict=True))
-    wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    wanted = " and ".join(f"tags.{key} = {_quoted(value)}" for key, value in tags.items())
     found: list[Run] = []
     token = None
     while True:
@@ -125,6 +125,10 @@ def remeasured(version: Version, like: Version, *, least: int) -> Evidence:
 
 def _evidence(run: Run, label: str, algorithm: str) -> Evidence:
     return Evidence(label, algorithm, dict(run.data.metrics), tracking.per_user_of(run.info.run_id))
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _gone(version: Version, what: str) -> RegistryError:

@@ -154,7 +154,10 @@ def move(name: str, number: int, *, how: How, by: str, reason: str = "", expecte
         note = Note(number, how, by, changes.shortened(reason), _now())
         store.tag_model(name, NOTE, json.dumps(asdict(note)))
         store.stage(name, number)
-        return _settle(store.read(name))
+        after = _settle(store.read(name))
+    if after.version is None or after.version.number != number:  # another machine, which our lock does not hold
+        raise Overtaken(name, number, None if after.version is None else after.version.number)
+    return after
 
 
 class Overtaken(RegistryError):
@@ -276,5 +279,17 @@ def no_production(name: str) -> NoProduction:
 
 
 def no_such_version(name: str, number: object, shelf: Shelf) -> RegistryError:
-    existing = ", ".join(map(str, sorted(shelf.versions))) or "none yet: register a run"
-    return RegistryError(f"version {number} of {name}", rule="there is no such version", fix=f"There are {existing}")
+    fix = f"There are {_listed(sorted(shelf.versions))}" if shelf.versions else "There are none yet: register a run"
+    return RegistryError(f"version {number} of {name}", rule="there is no such version", fix=fix)
+
+
+def _listed(numbers: list[int]) -> str:
+    """1, 3 to 7, 9."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    words = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
+    return ", ".join(words)

@@ -234,9 +234,9 @@ def _no_traceback(record: logging.LogRecord) -> bool:
 def _translated(name: str, error: MlflowException) -> RegistryError | StoreError:
     said = str(error.message).splitlines()[0][:300]
     if error.error_code == "RESOURCE_DOES_NOT_EXIST" and "Registered Model" in said:
-        return RegistryError(
-            f"registered model '{name}'", rule="there is no such registered model", fix=valid_names(name, names())
-        )
+        known = names()
+        fix = valid_names(name, known) if known else "Nothing is registered yet: train a model with register=true"
+        return RegistryError(f"registered model '{name}'", rule="there is no such registered model", fix=fix)
     if error.error_code == "RESOURCE_DOES_NOT_EXIST":
         return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Name an existing version")
     if error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"):

@@ -40,12 +40,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class HistoryResult:
-    """`production` is the version that was Production at `at`; `changes` are all up to then, oldest first."""
+    """`production` is the version that was Production at `at`; `changes` are all up to then, oldest first. `conflict`:
+    what stage and alias disagree about now; empty where they agree."""
 
     name: str
     at: datetime
     production: int | None
     changes: list[Entry]
+    conflict: str
 
 
 def settings_from(arguments: Sequence[str] = ()) -> HistorySettings:
@@ -57,12 +59,12 @@ def run(settings: HistorySettings) -> HistoryResult:
     """Raises `ConfigError` on a time that is none, `RegistryError` on an unknown registered model."""
     tracking.connect()
     when = _time(settings.at)
-    registry.reconcile(settings.name)  # so that what was just done in the UI is told
+    conflict = registry.reconcile(settings.name).conflict  # what was just done in the UI is told, too
     past = [change for change in registry.history(settings.name) if change.time <= when]
     entries = [_entry(change) for change in past]
     for line in as_text(entries).splitlines():
         log.info("%s", line)
-    return HistoryResult(settings.name, when, entries[-1].version if entries else None, entries)
+    return HistoryResult(settings.name, when, entries[-1].version if entries else None, entries, conflict)
 
 
 def as_text(entries: Sequence[Entry]) -> str:
