@@ -7,7 +7,8 @@ the features learn from the rows before the labels; then, with the trees fixed, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import lightgbm
 import numpy as np
@@ -21,7 +22,7 @@ from recstage.models.composition import Components, named
 from recstage.models.explanation import NAMED, largest
 from recstage.models.features import GROUPS, FeatureTable, GroupName, Past, Slate
 from recstage.models.features.group import DAY
-from recstage.models.lambdarank_training import Grading, boost, examples_of, hold_out, judged
+from recstage.models.lambdarank_training import Examples, Grading, Holdout, boost, examples_of, hold_out, judged
 
 FEW = 4096
 """Fewer pairs than this are ranked faster by one thread."""
@@ -79,6 +80,21 @@ class LambdaRankParams(base.ModelParams):
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """Retrievers and features that learnt from the same rows."""
+
+    retrievers: dict[str, base.Recommender]
+    table: FeatureTable
+
+    def only(self, params: LambdaRankParams) -> Knowledge:
+        """What remains with the retrievers and groups of `params`."""
+        retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
+        table = FeatureTable(params.groups, list(retrievers))
+        table.load(self.table.state())
+        return Knowledge(retrievers, table)
+
+
 class LambdaRank(base.Recommender):
     """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), as the first
     retriever ranks it. What a user has seen is never a candidate."""
@@ -98,55 +114,83 @@ class LambdaRank(base.Recommender):
         return False
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        held = self.held_out(train)
+        past = self.know(held.past, fitting, "past")
+        text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
+        if self.params.evaluate_only:
+            for retriever in past.retrievers.values():
+                retriever.attach(train, fitting.catalogue)
+        self.adopt(past if self.params.evaluate_only else self.know(train, fitting, "train"), text)
+
+    # -- learning -----------------------------------------------------------------------------------------
+
+    def held_out(self, train: Interactions) -> Holdout:
+        """Labels, and the rows before them."""
         params = self.params
-        recent = Past(train, fitting.catalogue)
-        since = None if params.lookback_days is None or recent.now is None else recent.now - params.lookback_days * DAY
-        held = hold_out(
+        return hold_out(
             train,
             method=params.holdout,
-            is_clock=recent.now is not None,
+            is_clock=Past(train, self.catalogue_).now is not None,
             labels_per_user=params.labels_per_user,
             share=params.holdout_share,
             min_interactions=params.min_interactions,
-            since=since,
+            since=self._since(train),
         )
-        self._learn(held.past, fitting, since, "past")
-        watching = np.random.default_rng(fitting.seed).random(train.n_users) < params.validation_split
-        made = {
-            "retrievers": self.retrievers_,
-            "table": self.table_,
+
+    def know(self, rows: Interactions, fitting: base.Fitting, stage: str) -> Knowledge:
+        """Retrievers and features, learnt from `rows`."""
+        retrievers = {one.name: one.fit(rows, fitting, f"{stage}-") for one in self.params.retrievers}
+        table = FeatureTable(self.params.groups, list(retrievers))
+        since = self._since(rows)
+        recent = rows if since is None else rows.select(rows.timestamp >= since)
+        table.learn(Past(recent, fitting.catalogue, fitting.seed))
+        return Knowledge(retrievers, table)
+
+    def examples(self, held: Holdout, past: Knowledge, seed: int) -> tuple[Examples, Examples | None]:
+        """What the trees learn from, and what stops them (None where nothing does)."""
+        params = self.params
+        watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
+        made: dict[str, Any] = {
+            "retrievers": past.retrievers,
+            "table": past.table,
             "depth": params.candidates,
             "barred": self._barred,
-            "grade": Grading.of(train),
-            "seed": fitting.seed,
+            "grade": Grading.of(self.train_),
+            "seed": seed,
         }
         learning = examples_of(held.steps, chosen=~watching, negatives=params.negatives, **made)
-        watched = examples_of(held.steps[-1:], chosen=watching, negatives=None, **made) if watching.any() else None
+        if not watching.any():
+            return learning, None
+        return learning, examples_of(held.steps[-1:], chosen=watching, negatives=None, **made)
+
+    def boosted(self, examples: tuple[Examples, Examples | None], past: Knowledge, fitting: base.Fitting) -> str:
+        """The trees as LightGBM writes them; sets `learnt_`."""
         text, rounds = boost(
-            learning,
-            watched,
-            self.table_.names,
+            *examples,
+            past.table.names,
             self._options(),
-            rounds=params.num_boost_round,
-            patience=params.patience,
-            dismissal_gain=params.dismissal_gain,
+            rounds=self.params.num_boost_round,
+            patience=self.params.patience,
+            dismissal_gain=self.params.dismissal_gain,
             seed=fitting.seed,
             report=fitting.report,
         )
         self.learnt_ = {"num_boost_round": rounds}
-        if params.evaluate_only:
-            for retriever in self.retrievers_.values():
-                retriever.attach(train, fitting.catalogue)
-        else:
-            self._learn(train, fitting, since, "train")
-        self._set_booster(text)
+        return text
 
-    def _learn(self, rows: Interactions, fitting: base.Fitting, since: float | None, stage: str) -> None:
-        """Fit retrievers and features on `rows`."""
-        self.retrievers_ = {one.name: one.fit(rows, fitting, f"{stage}-") for one in self.params.retrievers}
-        self.table_ = FeatureTable(self.params.groups, list(self.retrievers_))
-        known = rows if since is None else rows.select(rows.timestamp >= since)
-        self.table_.learn(Past(known, fitting.catalogue, fitting.seed))
+    def adopt(self, known: Knowledge, text: str) -> Self:
+        """Rank by these retrievers, features and trees from now on."""
+        self.retrievers_, self.table_, self.text_ = known.retrievers, known.table, text
+        self._booster = lightgbm.Booster(model_str=text)
+        leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
+        self._least = sum(min(map(float, values)) for values in leaves)
+        return self
+
+    def _since(self, rows: Interactions) -> float | None:
+        """The time from which rows teach features and labels; None: all do."""
+        now = Past(rows, self.catalogue_).now
+        days = self.params.lookback_days
+        return None if days is None or now is None else now - days * DAY
 
     def _options(self) -> dict[str, Any]:
         params = self.params
@@ -268,15 +312,9 @@ class LambdaRank(base.Recommender):
         return {"booster": np.frombuffer(self.text_.encode(), np.uint8), **self.table_.state()}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        self.table_ = FeatureTable(self.params.groups, list(self.retrievers_))
-        self.table_.load(state)
-        self._set_booster(state["booster"].tobytes().decode())
-
-    def _set_booster(self, text: str) -> None:
-        self.text_ = text
-        self._booster = lightgbm.Booster(model_str=text)
-        leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
-        self._least = sum(min(map(float, values)) for values in leaves)
+        table = FeatureTable(self.params.groups, list(self.retrievers_))
+        table.load(state)
+        self.adopt(Knowledge(self.retrievers_, table), state["booster"].tobytes().decode())
 
 
 def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -293,4 +331,4 @@ def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np
     return np.where(columns >= 0, np.take_along_axis(items, np.maximum(columns, 0), axis=1), -1), best
 
 
-__all__ = ["LambdaRank", "LambdaRankParams"]
+__all__ = ["Knowledge", "LambdaRank", "LambdaRankParams"]

@@ -68,7 +68,7 @@ def hold_out(
     labels_per_user: int,
     share: float,
     min_interactions: int,
-    since: int | None = None,
+    since: float | None = None,
 ) -> Holdout:
     """Labels out of the training rows.
 
@@ -85,7 +85,7 @@ def hold_out(
     return _last(rows, labels_per_user, min_interactions, since)
 
 
-def _in_time(rows: Interactions, share: float, min_interactions: int, since: int | None) -> Holdout:
+def _in_time(rows: Interactions, share: float, min_interactions: int, since: float | None) -> Holdout:
     moment = np.quantile(rows.timestamp, 1 - share, method="higher")
     later = rows.timestamp >= max(moment, moment if since is None else since)
     past = rows.select(~later)
@@ -93,7 +93,7 @@ def _in_time(rows: Interactions, share: float, min_interactions: int, since: int
     return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able))])
 
 
-def _last(rows: Interactions, labels_per_user: int, min_interactions: int, since: int | None) -> Holdout:
+def _last(rows: Interactions, labels_per_user: int, min_interactions: int, since: float | None) -> Holdout:
     left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))
     labelled = (left < labels_per_user) & (rows.lengths[rows.user_index] >= min_interactions + labels_per_user)
     if since is not None:
