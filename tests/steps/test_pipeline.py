@@ -1,0 +1,82 @@
+import mlflow
+import pytest
+
+from recstage import registry
+from recstage.errors import ConfigError, TooLittleData
+from recstage.steps import evaluate, pipeline, prepare
+from tests.conftest import TINY
+
+
+def ran(data, *models, **options):
+    return pipeline.run(pipeline.PipelineSettings(data=data, models=models or pipeline.MODELS, **options))
+
+
+@pytest.fixture
+def telling(workspace):
+    """Enough people for the gate to see that a model beats popularity."""
+    enlarged = TINY.replace("users: 80, items: 40, interactions: 3000", "users: 400, items: 80, interactions: 16000")
+    (workspace / "telling.yaml").write_text(enlarged)
+    return str(workspace / "telling.yaml")
+
+
+def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client):
+    result = ran(telling)
+    assert result.kept_because is None
+    assert [one.model for one in result.trained] == list(pipeline.MODELS)
+    assert result.skipped == {}
+    production = registry.production()
+    assert production.number == result.production
+    assert production.tags["reason"] == "best of the main job"
+    run = client.get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    assert {child.data.tags["stage-of-work"] for child in children} == {"train", "compare"}
+    assert {child.info.status for child in children} == {"FINISHED"}
+    answer = mlflow.pyfunc.load_model("models:/recommender/Production").predict({"user_id": ["u1"]})
+    assert len(answer["item_ids"][0]) > 0
+
+
+def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(tiny):
+    first = ran(tiny, "popularity", "als")
+    second = ran(tiny, "popularity", "als")
+    assert second.production is None
+    assert "version" in second.kept_because
+    assert registry.production().number == first.production
+
+
+def test_models_that_the_data_is_too_small_for_are_left_out_by_name(workspace):
+    rows = "".join(f"u{i % 4},i{(i * 7) % 10},{i}\n" for i in range(40))
+    (workspace / "few.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    result = ran(str(workspace / "few.csv"), "popularity", "lambdarank")
+    assert [one.model for one in result.trained] == ["popularity"]
+    assert "lambdarank needs at least 100" in result.skipped["lambdarank"]
+
+
+def test_data_that_no_model_can_use_ends_the_job(workspace, client):
+    rows = "".join(f"u{i % 4},i{(i * 7) % 10},{i}\n" for i in range(40))
+    (workspace / "few.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    with pytest.raises(TooLittleData, match="no model can be trained on it"):
+        ran(str(workspace / "few.csv"), "lambdarank")
+    assert {run.info.status for run in client.search_runs(["1"])} == {"FAILED"}
+
+
+def test_an_unknown_model_ends_the_job_before_anything_is_trained(tiny, client):
+    with pytest.raises(ConfigError, match="Valid names: "):
+        ran(tiny, "popularity", "alz")
+    assert client.search_runs(["0"]) == []
+
+
+def test_preparing_is_a_run_that_knows_its_data(tiny, client):
+    settings = prepare.settings_from(["--data", tiny])
+    done = prepare.run(settings)
+    assert done.pairs == done.train + done.validation + done.test
+    run = client.search_runs([client.get_experiment_by_name("recstage").experiment_id])[0]
+    assert run.inputs.dataset_inputs[0].dataset.digest == done.fingerprint == run.data.tags["fingerprint"]
+
+
+def test_measuring_a_version_again_on_its_own_data_finds_the_same(tiny, client):
+    trained = ran(tiny, "als").trained[0]
+    again = evaluate.run(evaluate.settings_from(["--version", "Production", "--data", tiny]))
+    assert again.version == trained.version
+    assert again.metrics["ndcg_at_10"] == pytest.approx(trained.metrics["ndcg_at_10"])
+    assert client.get_run(again.run_id).data.tags["stage-of-work"] == "evaluate"
