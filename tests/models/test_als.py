@@ -97,8 +97,15 @@ def test_recent_choices_speak_louder_with_recency_decay() -> None:
     assert leaning(recent, old + new) > leaning(recent, new + old) + 0.1
 
 
-def test_contributions_add_up_to_the_score() -> None:
-    model = fitted()
+def test_length_discount_divides_scores_by_a_power_of_the_items_length() -> None:
+    level, discounted = fitted(), fitted(length_discount=0.6)
+    expected = level.score(blocks().all_users) / np.linalg.norm(level.item_factors_, axis=1) ** 0.6
+    np.testing.assert_allclose(discounted.score(blocks().all_users), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5])
+def test_contributions_add_up_to_the_score(discount: float) -> None:
+    model = fitted(length_discount=discount)
     for person, thing in (("person-2", "thing-0-3"), ("person-40", "thing-2-5")):
         users = disguised(model.known([person]))
         item = int(model.items.index_of([thing])[0])

@@ -37,6 +37,12 @@ class ALSParams(base.ModelParams):
     regularization: float = Field(40.0, gt=0, description="weight of the squared length of the vectors")
     alpha: float = Field(3.0, gt=0, description="confidence in an interaction of weight w is 1 + alpha * w")
     iterations: int = Field(15, ge=1, description="alternations between users and items")
+    length_discount: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="exponent of the length of an item's vector, divided by: holds back what is popular",
+    )
     recency_decay: float = Field(
         0.0, ge=0, description="the weight of a user's n-th last choice is divided by n**recency_decay"
     )
@@ -86,19 +92,24 @@ class ALS(base.Recommender):
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         vectors = self.user_vectors(users)
         if items is None or items.ndim == 1:
-            chosen = self.item_factors_ if items is None else self.item_factors_[items]
-            return vectors @ chosen.T
-        return np.matmul(self.item_factors_[items], vectors[:, :, None])[:, :, 0]
+            return vectors @ (self._targets if items is None else self._targets[items]).T
+        return np.matmul(self._targets[items], vectors[:, :, None])[:, :, 0]
 
     def item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """What each item of the history adds: section 5 of Hu, Koren and Volinsky."""
+        """What each item of the history adds."""
+        known, added = self.contributions(users, item)
+        return by_history(self.name, self.train_, self.catalogue_, item, known, added)
+
+    def contributions(self, users: Users, item: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The history of the one user of `users`, and what each item of it adds to the score of `item`: section 5 of
+        Hu, Koren and Volinsky."""
         extra = self._extra(users)
         left, _ = self._item_side.equations(extra.indices, extra.data)
-        likeness = self.item_factors_[extra.indices] @ np.linalg.solve(left, self.item_factors_[item])
-        return by_history(self.name, self.train_, self.catalogue_, item, extra.indices, likeness * (1 + extra.data))
+        likeness = self.item_factors_[extra.indices] @ np.linalg.solve(left, self._targets[item])
+        return extra.indices, likeness * (1 + extra.data)
 
     # -- people and items that training never met ---------------------------------------------------------------------
 
@@ -112,7 +123,7 @@ class ALS(base.Recommender):
 
     def fold_in_items(self, likes: sparse.csr_matrix) -> NDArray[np.float32]:
         """Vectors of new items from the weights of the trained users who liked them: csr[n, n_users] to
-        float32[n, factors]. Their dot products with `user_vectors` are scores."""
+        float32[n, factors]. Their dot products with `user_vectors` are scores (where `length_discount` is 0)."""
         return self._user_side.solve((likes * np.float32(self.params.alpha)).tocsr())
 
     # -- saving -------------------------------------------------------------------------------------------------------
@@ -125,6 +136,8 @@ class ALS(base.Recommender):
 
     def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32]) -> None:
         self.user_factors_, self.item_factors_ = user_factors, item_factors
+        lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
+        self._targets = item_factors * lengths**-self.params.length_discount
         total = float(self._extra(self.train_.all_users).sum())
         n_users, n_items = self.train_.n_users, self.train_.n_items
         self._item_side = _Side(item_factors, self.params, n_items + total / max(1, n_users))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.data.interactions import Users
@@ -13,7 +14,11 @@ def recent(users: Users, recency_decay: float) -> sparse.csr_matrix:
     canonical. Dismissals weigh nothing, but are steps in time like any other."""
     if recency_decay == 0:
         return users.matrix
-    nth_last = users.indptr[1:][users.rows] - np.arange(len(users.items))
+    return decayed(users, users.indptr[1:][users.rows] - np.arange(len(users.items)), recency_decay)
+
+
+def decayed(users: Users, nth_last: NDArray[np.int64], recency_decay: float) -> sparse.csr_matrix:
+    """`recent`, where `nth_last` says of every entry of the histories how long ago it was (1: the last)."""
     weights = np.maximum(users.weights, 0) * nth_last.astype(np.float32) ** np.float32(-recency_decay)
     shape = (len(users), users.n_items)
     matrix = sparse.csr_matrix((weights, users.items, users.indptr), shape=shape, copy=True)
