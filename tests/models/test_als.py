@@ -100,7 +100,7 @@ def test_recent_choices_speak_louder_with_recency_decay() -> None:
 def test_length_discount_divides_scores_by_a_power_of_the_items_length() -> None:
     level, discounted = fitted(), fitted(length_discount=0.6)
     expected = level.score(blocks().all_users) / np.linalg.norm(level.item_factors_, axis=1) ** 0.6
-    np.testing.assert_allclose(discounted.score(blocks().all_users), expected, rtol=1e-5)
+    np.testing.assert_allclose(discounted.score(blocks().all_users), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5])
