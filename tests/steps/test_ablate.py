@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from planted import chains, without_last
 
 from recstage.config import EvaluationConfig
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import evaluate
 from recstage.models.lambdarank import LambdaRank, LambdaRankParams
 from recstage.steps.ablate import ablate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-from planted import chains, without_last
 
 PARAMS = LambdaRankParams(
     retrievers=["popularity", "random"],
