@@ -11,15 +11,17 @@ import time
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 from store_givens import count, event, locked, settings_for, wait_until
 
 from recstage.errors import ConfigError
 from serving.app import create_app
 from serving.metrics import Metrics
 from serving.ports import NO_HISTORY
+from serving.settings import ServingSettings
 from serving.store import backup, drills
 from serving.store.catalogue import ChangeItem, IngestItems, NewItem
-from serving.store.connection import refusal, sqlite_path
+from serving.store.connection import open_tool_engine, parse_url, refusal, sqlite_path
 from serving.store.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
 from serving.store.events import RecordEvents
 from serving.store.people import PutProfile
@@ -114,8 +116,6 @@ def test_what_postgresql_says_is_understood_by_its_code(postgres_like_url, state
 
 @pytest.fixture
 def postgres_like_url():
-    from serving.store.connection import parse_url
-
     return parse_url("postgresql://me:secret@127.0.0.1:1/none")
 
 
@@ -186,16 +186,10 @@ def test_the_service_starts_and_answers_while_its_database_is_away(tmp_path):
 
 
 def settings_for_url(url, folder):
-    from serving.store.connection import parse_url
-
     return settings_for(parse_url(url), folder)
 
 
 def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
-    from sqlalchemy import text
-
-    from serving.store.connection import open_tool_engine
-
     with open_tool_engine(sqlite_url).begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreOutOfStep, match="it is newer than this code"):
@@ -203,15 +197,11 @@ def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
 
 
 def test_a_url_that_is_none_stops_the_start(tmp_path):
-    from serving.settings import ServingSettings
-
     with pytest.raises(ConfigError, match="the service keeps its data in a SQLite file or in PostgreSQL"):
         Store.open(ServingSettings(database_url="oracle://x", bundles=tmp_path), Metrics())
 
 
 def test_the_first_start_makes_the_database(tmp_path):
-    from serving.store.connection import parse_url
-
     settings = settings_for(parse_url(f"sqlite:///{tmp_path}/new/service.db"), tmp_path)
     store = Store.open(settings, Metrics())
     assert store.health() == "ready"
