@@ -80,7 +80,7 @@ class ALS(base.Recommender):
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
         with threadpool_limits(1, "blas"):  # the solver brings its own threads
             solve = implicit.cpu.als.AlternatingLeastSquares(params.factors, num_threads=threads).solver
-            for iteration in tqdm(range(1, params.iterations + 1), desc="ALS", disable=None, leave=False):
+            for iteration in tqdm(range(1, params.iterations + 1), desc="ALS", disable=None, delay=2, leave=False):
                 began = perf_counter()
                 for rows, regularization, confidence in users_of:
                     solve(confidence, users[rows], items, regularization, num_threads=threads)

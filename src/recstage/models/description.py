@@ -154,7 +154,7 @@ def _encoded(texts: Sequence[str], encoder: str) -> NDArray[np.float32]:
         raise ConfigError(
             f"encoder '{encoder}'",
             rule="sentence embeddings need the package sentence-transformers",
-            fix="Install it (pip install 'recstage[embeddings]'), or leave encoder empty for TF-IDF",
+            fix="Install it (pip install 'recstage[sentences]'), or leave encoder empty for TF-IDF",
         ) from error
     vectors = SentenceTransformer(encoder, device="cpu").encode(list(texts), convert_to_numpy=True)
     return np.array(vectors, np.float32)

@@ -54,8 +54,7 @@ class Rows:
         n = queries.shape[0]
         own = lengths(queries)
         indices, values = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-        starts = range(0, n, ROWS_AT_ONCE)
-        for start in tqdm(starts, desc="neighbours", disable=None if len(starts) > 8 else True, leave=False):
+        for start in tqdm(range(0, n, ROWS_AT_ONCE), desc="neighbours", disable=None, delay=2, leave=False):
             part = slice(start, start + ROWS_AT_ONCE)
             scores = (queries[part] @ self._columns).toarray()
             if self.cosine:
