@@ -1,0 +1,42 @@
+"""What a drill found, beside what it should reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound and its words."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+def at_least(bound: float) -> Goal:
+    return Goal(f">= {bound:g}", lambda value: value >= bound)
+
+
+def at_most(bound: float) -> Goal:
+    return Goal(f"<= {bound:g}", lambda value: value <= bound)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure; without a goal it is for information."""
+
+    name: str
+    value: float
+    goal: Goal | None = None
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def reached(self) -> bool:
+        return self.goal is None or self.goal.holds(self.value)
+
+    def __str__(self) -> str:
+        verdict = "" if self.goal is None else ("yes" if self.reached else "NO")
+        goal = "" if self.goal is None else self.goal.words
+        return f"{self.name:<52} {self.value:>10.5g} {self.unit:<3} {goal:<8} {verdict:<4} {self.note}".rstrip()
