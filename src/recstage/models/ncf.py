@@ -34,7 +34,7 @@ class NcfParams(base.ModelParams):
     )
     epochs: PositiveInt = Field(20, description="most passes over the data; the learning rate falls to 0 over them")
     learning_rate: float = Field(0.001, gt=0, description="of Adam")
-    batch_size: PositiveInt = Field(4096, description="pairs a step, sampled negatives included")
+    batch_size: PositiveInt = Field(4096, description="pairs a step, negatives included")
     n_negatives: PositiveInt = Field(4, description="unseen items sampled for every positive, anew each epoch")
     negatives: Literal["sampled", "all"] = Field(
         "sampled", description="all: every unseen item, counted as often as it would be sampled on average; no chance"

@@ -31,6 +31,7 @@ from recstage.models.training import (
 if TYPE_CHECKING:
     from recstage.models.ncf import Ncf, NcfParams
 
+LEAST_STEPS = 20  # of an epoch over all pairs, however few users there are
 VALIDATION_USERS = 2_048
 VALIDATION_PAIRS_AT_ONCE = 1 << 16
 INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
@@ -99,7 +100,7 @@ class AllPairs:
         self.matrix = liked.matrix
         self.matrix.data /= liked.weight.mean()
         self.users = np.flatnonzero(liked.lengths).astype(np.int32)
-        self.rows = max(1, params.batch_size // liked.n_items)
+        self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // LEAST_STEPS))
         self.items = torch.arange(liked.n_items, device=device)[None]
         self.popularity = _popularity(liked, params, device)
 

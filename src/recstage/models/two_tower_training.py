@@ -251,7 +251,7 @@ class Lesson:
                 place = np.minimum((ends - lengths[some])[:, None] + ahead, len(liked) - 1)
                 histories = torch.from_numpy(liked.item_index[place]).to(self.device)
                 last = torch.from_numpy(lengths[some] - 1).to(self.device)
-                wanted = self.network.user_tower(histories, vectors)[torch.arange(len(some)), last]
+                wanted = self.network.user_tower(histories, vectors)[torch.arange(len(some), device=self.device), last]
                 scores = wanted @ vectors.T
                 target = scores.gather(1, torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None])
                 seen = liked.of(users[some])
