@@ -54,13 +54,13 @@ class LambdaRankParams(base.ModelParams):
     holdout: Literal["auto", "last", "time"] = Field(
         "auto", description="labels: each user's last rows, all rows after a moment, or as the timestamps allow"
     )
-    labels_per_user: int = Field(2, ge=1, description="last rows of each user that become labels")
+    labels_per_user: int = Field(3, ge=1, description="last rows of each user that become labels")
     holdout_share: float = Field(0.1, gt=0, lt=1, description="share of the rows after the moment")
     min_interactions: int = Field(3, ge=1, description="rows before his labels that a user needs to give any")
     lookback_days: float | None = Field(
         None, gt=0, description="rows older than this teach neither features nor labels (retrievers learn from all)"
     )
-    negatives: int | None = Field(100, ge=1, description="candidates kept of each training group beside labels")
+    negatives: int | None = Field(50, ge=1, description="candidates kept of each training group beside labels")
     dismissal_gain: float = Field(
         0.5,
         ge=0,

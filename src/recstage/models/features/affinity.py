@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recstage.models.features.group import Group, Past, ratio, stacked
 from recstage.models.features.slate import Slate
@@ -42,32 +41,28 @@ class AffinityGroup(Group):
 
     def compute(self, slate: Slate) -> NDArray[np.float32]:
         out = np.full((len(slate), len(self.features)), np.nan, np.float32)
-        overall = self.arrays["share"]
-        if not len(overall):
-            return out
         tagged, starts, category = self._expanded(slate.item)
         if not tagged.any():
             return out
         lengths = np.diff(np.append(starts, len(category)))
-        row = np.repeat(slate.row[tagged], lengths)
+        pair_row = slate.row[tagged]
+        row = np.repeat(pair_row, lengths)
 
         def mean(values: NDArray) -> NDArray:
             return np.add.reduceat(values, starts) / lengths
 
-        matrix = self._matrix()
-        users = slate.users
-        likes = users.seen.multiply(users.matrix > 0).astype(np.float32) @ matrix
-        weights, met = users.matrix @ matrix, users.seen.astype(np.float32) @ matrix
-        likes, weights, met = (np.asarray(part.todense(), np.float32) for part in (likes, weights, met))
+        users, overall = slate.users, self.arrays["share"]
+        liked = users.weights > 0
+        met = self._tally(users.rows, users.items, len(users))
+        likes = self._tally(users.rows[liked], users.items[liked], len(users))
+        weights = self._tally(users.rows[liked], users.items[liked], len(users), users.weights[liked])
         total = likes.sum(axis=1, keepdims=True)
         share = likes / np.maximum(total, 1)
-        recent = self._recent(slate, matrix)
         dismissed = ratio(met - likes, met)
-        typical = ratio(weights.sum(axis=1, keepdims=True), total)
-        relative = ratio(weights, likes) / typical
-        of_pair, of_recent = share[row, category], recent[row, category]
+        relative = ratio(weights, likes) / ratio(weights.sum(axis=1, keepdims=True), total)
         entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(axis=1) / np.log(max(2, len(overall)))
-        jaccard = self._jaccard(slate, tagged, starts, category, lengths)
+        of_pair, of_recent = share[row, category], self._recent(slate)[row, category]
+        jaccard = self._jaccard(slate, pair_row, row, starts, category, lengths)
         out[tagged] = stacked(
             [
                 mean(of_pair),
@@ -80,16 +75,11 @@ class AffinityGroup(Group):
                 mean((of_pair == 0).astype(np.float32)),
                 jaccard[:, 0],
                 ratio(np.nansum(jaccard, axis=1), np.isfinite(jaccard).sum(axis=1)),
-                entropy[slate.row[tagged]],
+                entropy[pair_row],
             ],
-            int(tagged.sum()),
+            len(pair_row),
         )
         return out
-
-    def _matrix(self) -> sparse.csr_matrix:
-        indptr, category = self.arrays["indptr"], self.arrays["category"]
-        shape = (len(indptr) - 1, len(self.arrays["share"]))
-        return sparse.csr_matrix((np.ones(len(category), np.float32), category, indptr), shape=shape)
 
     def _expanded(self, item: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
         """Which of the items have categories; those of these, one after the other, and where each item's begin."""
@@ -101,32 +91,38 @@ class AffinityGroup(Group):
         entries = np.arange(lengths.sum()) + np.repeat(first - starts, lengths)
         return tagged, starts, self.arrays["category"][entries]
 
-    @staticmethod
-    def _recent(slate: Slate, matrix: sparse.csr_matrix) -> NDArray[np.float32]:
+    def _tally(
+        self, row: NDArray[np.int64], item: NDArray[np.int32], n: int, weight: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Total weight (1 by default) of each row's items in each category: float32[n, n_categories]."""
+        width = len(self.arrays["share"])
+        tagged, starts, category = self._expanded(item)
+        lengths = np.diff(np.append(starts, len(category)))
+        cell = np.repeat(row[tagged], lengths) * width + category
+        weights = None if weight is None else np.repeat(weight[tagged], lengths)
+        return np.bincount(cell, weights, n * width).reshape(n, width).astype(np.float32)
+
+    def _recent(self, slate: Slate) -> NDArray[np.float32]:
         """Share of the last likes in each category: float32[n, n_categories]."""
-        known = slate.latest >= 0
-        indptr = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-        ones = np.ones(int(indptr[-1]), np.float32)
-        last = sparse.csr_matrix((ones, slate.latest[known], indptr), shape=(len(known), matrix.shape[0]))
-        likes = np.asarray((last @ matrix).todense())
+        row, place = np.nonzero(slate.latest >= 0)
+        likes = self._tally(row, slate.latest[row, place], len(slate.users))
         return likes / np.maximum(likes.sum(axis=1, keepdims=True), 1)
 
     def _jaccard(
         self,
         slate: Slate,
-        tagged: NDArray[np.bool_],
+        pair_row: NDArray[np.int64],
+        row: NDArray[np.int64],
         starts: NDArray[np.int64],
         category: NDArray[np.int32],
         lengths: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """Jaccard of each tagged candidate with each of the last items: float32[p, LAST], NaN where there is none."""
-        matrix = self._matrix()
-        pair_row = slate.row[tagged]
-        row = np.repeat(pair_row, lengths)
         columns = []
         for place in range(LAST):
             last = slate.latest[:, place]
-            theirs = np.asarray(matrix[np.maximum(last, 0)].todense())
+            known = np.flatnonzero(last >= 0)
+            theirs = self._tally(known, last[known], len(last))
             common = np.add.reduceat(theirs[row, category], starts)
             either = lengths + theirs.sum(axis=1)[pair_row] - common
             columns.append(np.where(last[pair_row] >= 0, common / either, np.nan))
