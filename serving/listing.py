@@ -17,7 +17,7 @@ from recstage.errors import StoreError
 from serving.answering import AUTO, Answer, Ask, answer, diversity_of, scores_of
 from serving.cache import Cache, Listed
 from serving.metrics import Metrics
-from serving.ports import NO_HISTORY, Hidden, History, Ports, Precomputed, Shown
+from serving.ports import Hidden, History, Ports, Precomputed, Shown
 from serving.problems import Problem
 from serving.served import Served
 from serving.settings import ServingSettings
@@ -82,7 +82,7 @@ class Lists:
             return await self.in_thread(source.history, user_id), False
         except StoreError as error:
             self._degraded("history", error)
-            return NO_HISTORY, True
+            return source.last_known(user_id), True
 
     async def hidden(self) -> tuple[Hidden, bool]:
         """What must not be served now; while the database is away, what was last known."""

@@ -47,6 +47,11 @@ class HistorySource(Protocol):
         """What was collected of this person, the newest `settings.history_limit` items; a stranger: `NO_HISTORY`."""
         ...
 
+    def last_known(self, user_id: str) -> History:
+        """What was last read of this person, for while the database is away; never raises. Who was known to have opted
+        out still gets nothing personal."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
@@ -172,6 +177,9 @@ class _NoStore:
     fast = True
 
     def history(self, user_id: str) -> History:
+        return NO_HISTORY
+
+    def last_known(self, user_id: str) -> History:
         return NO_HISTORY
 
     def hidden(self) -> Hidden:

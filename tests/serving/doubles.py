@@ -67,6 +67,9 @@ class MemoryStore:
         self.reads += 1
         return self.histories.get(user_id, NO_HISTORY)
 
+    def last_known(self, user_id: str) -> History:
+        return NO_HISTORY
+
     def did(self, user_id: str, *item_ids: str, weight: float = 1.0) -> None:
         """The person liked these items just now."""
         before = self.histories.get(user_id, NO_HISTORY)
