@@ -17,6 +17,7 @@ from serving.metrics import Metrics
 from serving.middleware import Gate
 from serving.ports import Ports
 from serving.routes import ROUTERS
+from serving.routes.recommendations import recommendations
 from serving.service import Service
 from serving.settings import ServingSettings, load
 from serving.store.store import Store
@@ -59,7 +60,8 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     describe(app, settings)
-    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics)
+    express = {("GET", "/api/recommendations"): recommendations}
+    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics, express=express)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -137,31 +137,29 @@ def of_http(error: HTTPException, request: Request) -> Problem:
     return Problem(error.status_code, kind, detail, headers=error.headers)
 
 
+def answer_to(error: Exception, request: Request) -> Response:
+    """The response to an error of any of the kinds that `install` handles."""
+    match error:
+        case Problem():
+            problem = error
+        case RecstageError():
+            problem = of_error(error)
+            if problem.status >= 500:
+                log.warning("request failed", extra={"event": "request-failed", "error": str(error)})
+        case RequestValidationError():
+            problem = of_validation(error)
+        case HTTPException():
+            problem = of_http(error, request)
+        case _:
+            raise error
+    return response(problem, request.url.path, request.scope.get("request_id"))
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
 
-    def answer(request: Request, problem: Problem) -> Response:
-        return response(problem, request.url.path, request.scope.get("request_id"))
+    async def handle(request: Request, error: Exception) -> Response:
+        return answer_to(error, request)
 
-    async def on_problem(request: Request, error: Problem) -> Response:
-        return answer(request, error)
-
-    async def on_recstage(request: Request, error: RecstageError) -> Response:
-        problem = of_error(error)
-        if problem.status >= 500:
-            log.warning("request failed", extra={"event": "request-failed", "error": str(error)})
-        return answer(request, problem)
-
-    async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, of_validation(error))
-
-    async def on_http(request: Request, error: HTTPException) -> Response:
-        return answer(request, of_http(error, request))
-
-    for kind, handler in (
-        (Problem, on_problem),
-        (RecstageError, on_recstage),
-        (RequestValidationError, on_validation),
-        (HTTPException, on_http),
-    ):
-        app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
+    for kind in (Problem, RecstageError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)

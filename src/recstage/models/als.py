@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
+from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
@@ -26,8 +27,6 @@ from recstage.models.history import recent
 
 GROUPS = 24
 """Rows of like confidence share one regularisation, so that a compiled solver with a single one can be used."""
-SOLVED_AT_ONCE = 256
-"""Users folded in together: bounds the memory of their normal equations."""
 
 
 class ALSParams(base.ModelParams):
@@ -118,7 +117,9 @@ class ALS(base.Recommender):
         vectors = self.user_factors_[users.index]
         strange = np.flatnonzero(users.index < 0)
         if len(strange):
-            vectors[strange] = self._item_side.solve(self._extra(users.take(strange)))
+            vectors[strange] = self._item_side.solve(
+                self._extra(users if len(strange) == len(users) else users.take(strange))
+            )
         return vectors
 
     def fold_in_items(self, likes: sparse.csr_matrix) -> NDArray[np.float32]:
@@ -160,15 +161,10 @@ class _Side:
 
     def solve(self, extra: sparse.csr_matrix) -> NDArray[np.float32]:
         """Vectors of the rows of `extra` (beyond a confidence of 1): float32[n, factors]."""
-        n, width = extra.shape[0], self._factors.shape[1]
-        out = np.empty((n, width), np.float32)
-        for start in range(0, n, SOLVED_AT_ONCE):
-            rows = range(start, min(n, start + SOLVED_AT_ONCE))
-            left, right = np.empty((len(rows), width, width), np.float32), np.empty((len(rows), width, 1), np.float32)
-            for at, row in enumerate(rows):
-                entries = slice(extra.indptr[row], extra.indptr[row + 1])
-                left[at], right[at, :, 0] = self.equations(extra.indices[entries], extra.data[entries])
-            out[start : rows.stop] = np.linalg.solve(left, right)[:, :, 0]
+        out = np.empty((extra.shape[0], self._factors.shape[1]), np.float32)
+        for row in range(len(out)):
+            entries = slice(extra.indptr[row], extra.indptr[row + 1])
+            out[row] = _solved(*self.equations(extra.indices[entries], extra.data[entries]))
         return out
 
     def equations(
@@ -180,6 +176,12 @@ class _Side:
         share = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
         left.flat[:: len(left) + 1] += np.float32(self._params.regularization * share)
         return left, vectors.T @ (1 + extra)
+
+
+def _solved(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The solution of symmetric equations: by Cholesky, at a third of the time of a general solver."""
+    _, solution, failed = sposv(left, right)
+    return np.linalg.solve(left, right) if failed else solution
 
 
 # -- training: rows sorted by what is known of them, in groups of one regularisation ----------------------------------
