@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 
+from serving.depot import Staged
 from serving.settings import ServingSettings
 from serving.store.connection import connect_sqlite, open_tool_engine, sqlite_path
 from serving.store.events import Event, now_ms
@@ -66,3 +67,31 @@ def locked(url: URL) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
+
+
+class Fixed:
+    """A `ProductionPointer` to one version, or to none."""
+
+    def __init__(self, staged: Staged | None = None) -> None:
+        self.staged = staged
+
+    def production(self) -> Staged | None:
+        return self.staged
+
+    def good(self) -> Staged | None:
+        return None
+
+    def keep_as_good(self, staged: Staged) -> None:
+        pass
+
+    def drop(self, version: str) -> None:
+        pass
+
+    def look(self) -> None:
+        return None
+
+    def ask_for_look(self) -> None:
+        pass
+
+    def asked_at(self) -> int:
+        return 0
