@@ -26,7 +26,7 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 	$(BIN)/python experiments/demo.py --data $(DATA)
 
 test: setup ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: setup ## static checks: ruff and types
 	$(BIN)/ruff check .

@@ -185,7 +185,7 @@ class Served:
         return Person(users, trained, history.categories)
 
     def _merged(self, trained: Users, history: History) -> Users:
-        """The training rows with the live ones over them, oldest first; `trained` itself where those say nothing new."""
+        """The training rows with the live ones over them, oldest first; `trained` itself where they say nothing new."""
         found = self.train.items.index_of(history.item_ids)
         met = found >= 0
         items = found[met]

@@ -86,7 +86,7 @@ def test_a_disk_that_refuses_fails_the_run_with_one_clear_error(workspace, code,
 
 def test_other_errors_of_the_system_pass_as_they_are(workspace):
     with pytest.raises(FileNotFoundError), tracking.refusals("here"):
-        open(workspace / "missing")
+        (workspace / "missing").read_text()
 
 
 def test_a_run_ends_finished_failed_or_killed(workspace, monkeypatch):

@@ -34,7 +34,7 @@ from recstage.errors import BundleError, ConfigError
 from recstage.models import class_of
 from recstage.models.base import Recommender
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 LIBRARIES = ("recstage", "numpy", "scipy", "scikit-learn", "implicit", "lightgbm", "torch")
 GOLDEN_USERS, GOLDEN_ITEMS = 5, 10
@@ -196,7 +196,7 @@ class _Files:
 
 
 def _save_part(model: Recommender, folder: Path) -> Part:
-    np.savez(folder / "state.npz", **_plain(model.state()))
+    np.savez(folder / "state.npz", **_plain(model.state()))  # type: ignore[arg-type]
     parts = {}
     for name, part in model.parts().items():
         (folder / "parts" / name).mkdir(parents=True)

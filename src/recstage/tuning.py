@@ -128,7 +128,7 @@ def _optimise(
         return objective(params, trial.number, report)
 
     with tqdm(total=trials, desc="trials", disable=None) as bar:
-        study.optimize(run_trial, n_trials=trials, callbacks=[lambda *_: bar.update()])
+        study.optimize(run_trial, n_trials=trials, callbacks=[lambda study, trial: _step(bar)])
 
 
 PRUNED = optuna.TrialPruned
@@ -162,6 +162,10 @@ def _holds(dimension: SearchRange, value: Any) -> bool:
     assert dimension.high is not None
     on_the_grid = dimension.step is None or (value - dimension.low) % dimension.step == 0
     return dimension.low <= value <= dimension.high and on_the_grid
+
+
+def _step(bar: tqdm) -> None:
+    bar.update()
 
 
 def _packed(choice: Any) -> Any:
