@@ -40,8 +40,8 @@ class Network(nn.Module):
             self.output_mlp = nn.Linear(params.layers[-1], 1, bias=False)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the squared norms of the
-        embeddings met: [n] and like `items`."""
+        """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the embeddings met:
+        [n, width] and [n, m, width] (or [1, m, width])."""
         u, i = self.users(users), self.items(items)
         split = (self.gmf_factors, self.mlp_factors)
         (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
@@ -54,7 +54,7 @@ class Network(nn.Module):
             for layer in self.hidden:
                 hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
             logits = logits + self.output_mlp(hidden).squeeze(-1)
-        return logits, u.square().sum(-1), i.square().sum(-1)
+        return logits, u, i
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The weights as `Ncf.score` reads them: layers as [inputs, outputs]."""

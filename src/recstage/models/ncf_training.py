@@ -58,6 +58,11 @@ def _popularity(liked: Interactions, params: NcfParams, device: torch.device) ->
     return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
 
 
+def _squares(x: Tensor) -> Tensor:
+    flat = x.flatten()
+    return torch.dot(flat, flat)
+
+
 class SampledPairs:
     """As in the paper: each positive with `n_negatives` unseen items, sampled anew each epoch."""
 
@@ -79,7 +84,7 @@ class SampledPairs:
 
     def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
         users, items, *shares = batch
-        logits, user_norms, item_norms = score(users, items)
+        logits, of_users, of_items = score(users, items)
         logits = logits.float()
         # of a negative log(1 + e^x), of a positive log(1 + e^-x), which is x less
         losses = nnf.softplus(logits)
@@ -88,7 +93,7 @@ class SampledPairs:
             liked = liked * shares[0]
         if self.popularity is not None:
             unseen = unseen * self.popularity[items[:, 1:]]
-        return liked.sum() + unseen.sum(), items.shape[1] * user_norms.sum(), item_norms.sum(), items.numel()
+        return liked.sum() + unseen.sum(), items.shape[1] * _squares(of_users), _squares(of_items), items.numel()
 
 
 class AllPairs:
@@ -116,7 +121,7 @@ class AllPairs:
         row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
         column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
         shares = torch.from_numpy(liked.data).to(self.device)
-        logits, user_norms, item_norms = score(batch[0].to(self.device), self.items)
+        logits, of_users, of_items = score(batch[0].to(self.device), self.items)
         logits = logits.float()
         own = logits[row, column]
         positives = nnf.softplus(-own) * shares
@@ -124,7 +129,7 @@ class AllPairs:
         total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
         met = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
         pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
-        return total, (user_norms * pairs).sum(), (item_norms[0] * met).sum(), float(pairs.sum())
+        return total, pairs @ of_users.square().sum(1), met @ of_items[0].square().sum(1), float(pairs.sum())
 
 
 class Lesson:
@@ -172,7 +177,10 @@ class Lesson:
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
                 self.optimiser.zero_grad(set_to_none=True)
                 loss, users, items, pairs = self.pairs.loss(self.score, batch)
-                ((loss + self.of_users * users + self.of_items * items) / pairs).backward()
+                penalised = loss
+                if self.of_users or self.of_items:
+                    penalised = loss + self.of_users * users + self.of_items * items
+                (penalised / pairs).backward()
                 self.optimiser.step()
                 total += loss.detach()
                 count += pairs
