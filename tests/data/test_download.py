@@ -158,7 +158,9 @@ def test_a_release_whose_digest_is_known_is_held_to_it(base: str, tmp_path: Path
         download.release("100k", tmp_path, base=base)
 
 
-@pytest.mark.parametrize("text", [f"{MD5}  ml-32m.zip", f"MD5 (ml-32m.zip) = {MD5.upper()}", MD5])
+@pytest.mark.parametrize(
+    "text", [f"{MD5}  ml-32m.zip", f"MD5 (ml-32m.zip) = {MD5.upper()}", MD5], ids=["md5sum", "bsd", "bare"]
+)
 def test_digests_in_every_spelling(base: str, text: str) -> None:
     Handler.files["/x.md5"] = text.encode()
 
