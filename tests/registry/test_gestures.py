@@ -76,7 +76,6 @@ def test_whatever_people_do_one_production_comes_out(desk, seed):
 PROMOTER = """
     import sys
     from recstage import registry
-from recstage.registry import store
     registry.reconcile()
     print("ready", flush=True)
     sys.stdin.readline()
