@@ -18,7 +18,6 @@ from recstage.errors import ConfigError, RecstageError
 from serving.settings import PREFIX, ServingSettings, load
 
 log = logging.getLogger("serving")
-SWITCH_SECONDS = 0.0005
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,9 +60,7 @@ def _run(settings: ServingSettings) -> None:
     else:
         from serving.app import create_app
 
-        # while a thread loads another version, the event loop must get its turn soon
-        sys.setswitchinterval(SWITCH_SECONDS)
-        app = create_app(settings)
+        app = create_app(settings, alone=True)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=several,

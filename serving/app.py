@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,6 +24,8 @@ from serving.service import Service
 from serving.settings import ServingSettings, load
 from serving.store.store import Store
 
+SWITCH_SECONDS = 0.0005
+
 
 def create_app(
     settings: ServingSettings,
@@ -29,8 +33,10 @@ def create_app(
     ports: Ports | None = None,
     pointer: ProductionPointer | None = None,
     reverse_pointer: ProductionPointer | None = None,
+    alone: bool = False,
 ) -> FastAPI:
     """The service as an ASGI application. `ports` and pointers replace the database and the registry in tests.
+    `alone`: the process does nothing else, and may be tuned to it.
 
     Nothing is opened before the application starts."""
 
@@ -44,6 +50,8 @@ def create_app(
         service = Service(settings, found, app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
+        if alone:
+            _settle()
         try:
             yield
         finally:
@@ -75,4 +83,12 @@ def create_app(
 
 def from_environment() -> FastAPI:
     """`create_app` for servers that start workers of their own: settings from conf/serving.yaml and the environment."""
-    return create_app(load())
+    return create_app(load(), alone=True)
+
+
+def _settle() -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again, which would stop all requests for
+    tens of milliseconds. And while a thread loads another version, the event loop must get its turn soon."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_SECONDS)

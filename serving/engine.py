@@ -8,7 +8,6 @@ cannot be loaded is remembered and tried again, ever more rarely; what answered 
 from __future__ import annotations
 
 import ctypes
-import gc
 import logging
 import threading
 import time
@@ -153,7 +152,7 @@ class Engine:
         seconds = time.perf_counter() - began
         self._pointer.keep_as_good(staged)
         self._tell_swap(current, ready, seconds)
-        del current
+        del current  # with the last request that holds it, it is freed
         _give_memory_back()
 
     def _remember(self, staged: Staged, error: Exception, *, note: bool) -> None:
@@ -203,7 +202,7 @@ class Engine:
 
 
 def _give_memory_back() -> None:
-    """Collect the old version and hand its pages to the system: many swaps must not grow the process."""
-    gc.collect()
+    """Hand the pages of the old version to the system: many swaps must not grow the process. Nothing is collected: that
+    would stop all requests for tens of milliseconds, and a version has no cycles."""
     if Path("/lib/x86_64-linux-gnu/libc.so.6").exists() or Path("/lib64/libc.so.6").exists():
         ctypes.CDLL("libc.so.6").malloc_trim(0)

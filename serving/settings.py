@@ -80,7 +80,7 @@ class ServingSettings(config.Settings):
     rate_limit: float = Field(0.0, ge=0, description="requests a second for each key and worker; 0: no limit")
     rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit bites")
     max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more are answered 503")
-    max_lag_ms: float = Field(250.0, gt=0, description="delay of the event loop from which new requests get 503")
+    max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
     max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")
     max_limit: int = Field(200, ge=1, le=1000, description="longest list one request may ask for")

@@ -33,7 +33,7 @@ def promotions(scene: Scene, versions: tuple[int, int], moves: int, seconds: flo
                 slowest = max(slowest, service.serves(version))
                 time.sleep(max(0.0, pause - (time.monotonic() - began)))
             report = finish()
-    yield Row(f"{moves} promotions and rollbacks, requests that failed", report.failed, at_most(0))
+    yield Row(f"{moves} promotions and rollbacks, requests that failed", report.failed, at_most(0), "", _said(report))
     yield Row("  lists mixed of two versions", report.mixed, at_most(0))
     yield Row("  turns of the version that were seen", len(report.versions), note=f"{moves + 1} are all")
     yield Row("  slowest to follow", slowest, at_most(2.0), unit="s")
@@ -67,10 +67,10 @@ def away(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
         with _gone(scene.folder / "away.db"):
             report = scene.ask(service, seconds=seconds, connections=4)
             degraded = b'"degraded":true' in service.call("GET", f"/api/recommendations?user_id={scene.users[0]}")[1]
-        yield Row("database away, requests that failed", report.failed, at_most(0), note=f"degraded flag: {degraded}")
+        yield Row("database away, requests that failed", report.failed, at_most(0), "", f"degraded flag: {degraded}")
         with _gone(scene.folder / "mlflow.db"):
             report = scene.ask(service, seconds=seconds, connections=4)
-            yield Row("registry away, requests that failed", report.failed, at_most(0))
+            yield Row("registry away, requests that failed", report.failed, at_most(0), "", _said(report))
     with _gone(scene.folder / "mlflow.db"), scene.service("away", cache_size=0) as service:
         took = service.serves(version)
         yield Row("started with the registry away, to answering", took, at_most(3.0), unit="s")
@@ -107,7 +107,7 @@ def overload(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
         report = scene.ask(service, seconds=seconds, rate=3 * saturated.a_second)
         recovery = _recovery(scene, service, calm, saturated.a_second * SHARE_OF_SATURATION)
     strange = sum(number for status, number in report.statuses.items() if status not in ALLOWED_UNDER_LOAD)
-    yield Row("3 x saturation, answers beside 200, 429, 503", strange, at_most(0), note=str(report.statuses))
+    yield Row("3 x saturation, answers beside 200, 429, 503", strange, at_most(0), "", _said(report))
     yield Row("  answered, of what it can at most", report.a_second / saturated.a_second * 100, unit="%")
     yield Row("  p99 of a refusal", report.refused_p99_ms, unit="ms")
     yield Row("  back to normal after", recovery, at_most(5.0), unit="s")
@@ -122,6 +122,10 @@ def _recovery(scene: Scene, service: Running, calm: Report, rate: float) -> floa
         if report.failed == 0 and report.p99_ms < max(3 * calm.p99_ms, 20.0):
             return asked_at - began
     return 60.0
+
+
+def _said(report: Report) -> str:
+    return ", ".join(f"{status or 'none'}: {number}" for status, number in report.statuses.items())
 
 
 def _p99(before: Report, during: Report) -> str:

@@ -85,15 +85,15 @@ class Caller:
         for _ in range(self.plan.connections):
             await self.connect()
         if self.plan.rate is None:
-            for connection in list(self.idle):
-                self.next_for(connection)
+            while self.idle and time.perf_counter() < self.until:
+                self.next_for(self.idle.pop())
         else:
             await self._keep_rate(self.plan.rate)
         await asyncio.sleep(max(0.0, self.until - time.perf_counter()))
         patience = time.perf_counter() + PATIENCE_SECONDS
         while len(self.idle) < self.open and time.perf_counter() < patience:
             await asyncio.sleep(0.01)
-        self.statuses[0] += self.open - len(self.idle) + len(self.due)
+        self.statuses[0] += max(0, self.open - len(self.idle)) + len(self.due)
         return self._report(time.perf_counter() - self.began)
 
     async def connect(self) -> None:
