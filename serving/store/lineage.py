@@ -29,9 +29,7 @@ Registered = tuple[str, str]
 """Name of a registered model and number of a version."""
 INDEX_SECONDS = 120.0
 
-_RECORDED = Query(
-    "lineage_versions", select(TrainedUsers.model_name, TrainedUsers.model_version).order_by(TrainedUsers.recorded_at)
-)
+_RECORDED = Query("lineage_versions", select(TrainedUsers.model_name, TrainedUsers.model_version))
 _DIGESTS = Query(
     "lineage_digests",
     select(TrainedUsers.digests).where(
@@ -87,13 +85,17 @@ class IndexedLineage:
         missing = [] if registered is None else [one for one in registered if one not in set(recorded)]
         if missing:
             why = "the bundle cannot be read of " + ", ".join(f"{name} version {version}" for name, version in missing)
-        return TrainedOn(
-            tuple(one for one in wanted if self._holds(one, user_id, keyed)), complete=why is None, why=why
-        )
+        found = sorted((one for one in wanted if self._holds(one, user_id, keyed)), key=_in_order)
+        return TrainedOn(tuple(found), complete=why is None, why=why)
 
     def _holds(self, registered: Registered, user_id: str, keyed: Digests) -> bool:
         row = self._reader.row(_DIGESTS, {"name": registered[0], "version": registered[1]})
         return row is not None and keyed.contained(user_id, bytes(row[0]))
+
+
+def _in_order(registered: Registered) -> tuple[str, int, str]:
+    name, version = registered
+    return name, int(version) if version.isdigit() else 0, version
 
 
 class RecordTraining(Task[None]):
