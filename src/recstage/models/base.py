@@ -168,6 +168,10 @@ class Recommender(ABC):
         """Gain of each feature, for models that have features."""
         return {}
 
+    def mean_contributions(self, users: Users) -> dict[str, float]:
+        """Mean size of what each feature adds to these users' scores (SHAP), for models that have features."""
+        return {}
+
     # -- what everybody calls -------------------------------------------------------------------------------
 
     @property

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import Field, create_model
@@ -36,10 +37,12 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
+from recstage.evaluation.metrics import exposure
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
 
+EXPLAINED_USERS = 100
 SEARCH_METRIC = "ndcg_at_10"
 REPORTED_METRIC = "validation_ndcg_at_10"
 SHOWN = (
@@ -284,12 +287,19 @@ class Training:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _figures(self, model: Recommender, result: Evaluation) -> dict[str, Figure]:
-        figures = {"metric_by_segment": plots.metric_by_segment(result)}
+        shown = exposure(result.lists[:, :10], model.n_items)
+        figures = {
+            "metric_by_segment": plots.metric_by_segment(result),
+            "long_tail": plots.long_tail(
+                model.train_.item_counts, shown, result.per_user["novelty_at_10"], name=model.name
+            ),
+        }
         if self.curves:
             figures["learning_curve"] = plots.learning_curves(self.curves)
         importance = model.feature_importance()
         if importance:
-            figures["feature_importance"] = plots.feature_importance(importance)
+            some = model.train_.of(np.linspace(0, model.train_.n_users - 1, EXPLAINED_USERS).astype(int))
+            figures["feature_importance"] = plots.feature_importance(importance, model.mean_contributions(some))
         if self.found is not None:
             values = [(trial.number, trial.value) for trial in self.found.trials]
             figures["optuna_history"] = plots.optuna_history(values)
