@@ -67,13 +67,13 @@ class LambdaRankParams(base.ModelParams):
         description="how much worse than untouched a dismissed item is, where a positive of grade 1 is 1 better",
     )
     validation_split: float = Field(0.15, ge=0, lt=1, description="share of users whose labels stop the training")
-    num_boost_round: int = Field(400, ge=1, description="most trees")
+    num_boost_round: int = Field(300, ge=1, description="most trees")
     patience: int = Field(50, ge=0, description="rounds without a gain in validation NDCG@10 that end it; 0: never")
-    learning_rate: float = Field(0.05, gt=0, le=1)
-    num_leaves: int = Field(31, ge=2, description="leaves of a tree")
+    learning_rate: float = Field(0.08, gt=0, le=1)
+    num_leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_data_in_leaf: int = Field(50, ge=1, description="candidates in a leaf")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
-    lambda_l2: float = Field(5.0, ge=0, description="regularisation of the leaves")
+    lambda_l2: float = Field(10.0, ge=0, description="regularisation of the leaves")
     truncation: int = Field(20, ge=1, description="pairs count where one of both is so high in the list")
     evaluate_only: bool = Field(
         False, description="end once NDCG is reported: the retrievers do not see the labels (for comparing params)"
