@@ -189,6 +189,23 @@ def uneven() -> Interactions:
     return Interactions.from_arrays(ids("u", 20), ids("i", 12), users, items, rng.choice([0.1, 0.5, 1.0], len(pairs)))
 
 
+@pytest.mark.parametrize(("negatives", "epochs"), [("sampled", 100), ("all", 12)])
+def test_strong_regularization_leaves_nothing_but_popularity(negatives: str, epochs: int) -> None:
+    train = uneven()
+    params = NcfParams(
+        variant="gmf",
+        factors=4,
+        n_negatives=2,
+        negatives=negatives,
+        regularization=0.5,
+        epochs=epochs,
+        learning_rate=0.05,
+    )
+    weights = Ncf(params).fit(train).state()
+    assert np.abs(weights["gmf_users"] @ weights["gmf_items"].T).max() < 0.05
+    assert np.corrcoef(weights["item_bias"], train.item_counts)[0, 1] > 0.8
+
+
 def test_negatives_of_a_user_are_never_what_he_likes() -> None:
     train = uneven()
     liked = train.matrix.toarray()

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Network(nn.Module):
-    """Logits of pairs. Each side has one table of embeddings; its first columns are GMF's, the rest the MLP's."""
+    """Logits of pairs. Each side has one table of embeddings; its first columns are GMF's, the rest the MLP's.
+
+    GMF's output weights (h in the paper) are part of the users' embeddings: the same functions can be learnt, and
+    regularisation cannot be dodged by small embeddings under large weights.
+    """
 
     def __init__(self, n_users: int, n_items: int, params: NcfParams) -> None:
         super().__init__()
@@ -30,8 +34,6 @@ class Network(nn.Module):
             nn.init.normal_(table.weight, std=0.05)
         self.item_bias = nn.Parameter(torch.zeros(n_items))
         self.bias = nn.Parameter(torch.zeros(()))
-        if self.gmf_factors:
-            self.output_gmf = nn.Parameter(torch.ones(self.gmf_factors))
         if self.mlp_factors:
             self.first_user = nn.Linear(params.factors, params.layers[0])
             self.first_item = nn.Linear(params.factors, params.layers[0], bias=False)
@@ -47,7 +49,7 @@ class Network(nn.Module):
         (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
         logits = nnf.embedding(items, self.item_bias[:, None]).squeeze(-1) + self.bias
         if self.gmf_factors:
-            logits = logits + _dot(gmf_u * self.output_gmf, gmf_i)
+            logits = logits + _dot(gmf_u, gmf_i)
         if self.mlp_factors:
             hidden = self.first_user(mlp_u)[:, None] + self.first_item(mlp_i)
             hidden = dropout(nnf.relu_(hidden), self.dropout, self.training)
@@ -62,7 +64,7 @@ class Network(nn.Module):
         split = self.gmf_factors
         out = {"item_bias": weights["item_bias"], "output_bias": weights["bias"]}
         if self.gmf_factors:
-            out["gmf_users"] = weights["users.weight"][:, :split] * weights["output_gmf"]
+            out["gmf_users"] = weights["users.weight"][:, :split]
             out["gmf_items"] = weights["items.weight"][:, :split]
         if self.mlp_factors:
             out["mlp_users"], out["mlp_items"] = weights["users.weight"][:, split:], weights["items.weight"][:, split:]
@@ -85,7 +87,7 @@ class Network(nn.Module):
                 strict=True,
             ):
                 ours.load_state_dict(theirs.state_dict())
-            self.output_gmf.copy_(0.5 * gmf.output_gmf)
+            self.users.weight[:, : self.gmf_factors] *= 0.5
             self.output_mlp.weight.copy_(0.5 * mlp.output_mlp.weight)
             self.item_bias.copy_(0.5 * (gmf.item_bias + mlp.item_bias))
             self.bias.copy_(0.5 * (gmf.bias + mlp.bias))

@@ -102,8 +102,7 @@ class AllPairs:
 
     def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
         self.seed, self.device, self.n = seed, device, params.n_negatives
-        self.matrix = liked.matrix
-        self.matrix.data /= liked.weight.mean()
+        self.matrix = liked.matrix / liked.weight.mean()
         self.users = np.flatnonzero(liked.lengths).astype(np.int32)
         self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // LEAST_STEPS))
         self.items = torch.arange(liked.n_items, device=device)[None]
