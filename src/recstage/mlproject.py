@@ -35,7 +35,8 @@ STEPS: dict[str, dict[str, Any]] = {
     },
     "rollback": {"to": {"type": "string", "default": "previous"}, "reason": {"type": "string", "default": ""}},
     "history": {"at": {"type": "string", "default": "now"}},
-    "prune": {"keep": {"type": "float", "default": 3}},
+    "register": {"run": {"type": "string"}},
+    "prune": {},
     "benchmark": {"data": {"type": "string", "default": "ml-1m-ncf"}},
 }
 

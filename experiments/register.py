@@ -1,0 +1,9 @@
+"""Register the model of a run as a new version: `--run RUN_ID`."""
+
+import sys
+
+from recstage.entry import main
+from recstage.steps import register
+
+if __name__ == "__main__":
+    sys.exit(main(lambda arguments: register.run(register.settings_from(arguments))))
