@@ -18,6 +18,7 @@ from recstage.errors import ConfigError, RecstageError
 from serving.settings import PREFIX, ServingSettings, load
 
 log = logging.getLogger("serving")
+BACKLOG = 2048
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,6 +71,7 @@ def _run(settings: ServingSettings) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=10,
     )
     try:
@@ -80,6 +82,7 @@ def _run(settings: ServingSettings) -> None:
             rule="the address cannot be bound",
             fix="Choose another --port or --host",
         ) from error
+    socket.listen(BACKLOG)  # whoever comes while the service still starts waits instead of being turned away
     host, port = socket.getsockname()[:2]
     log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
     if several:

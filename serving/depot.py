@@ -102,6 +102,11 @@ class Depot:
         """Announce what is in Production."""
         self._write("production.json", {**asdict(staged), "folder": staged.folder.name})
 
+    def withdraw(self) -> None:
+        """Nothing is Production any more, and somebody wanted it so."""
+        for file in ("production.json", "good.json"):
+            (self.folder / file).unlink(missing_ok=True)
+
     def looked(self, look: Look) -> None:
         self._write("look.json", asdict(look))
 

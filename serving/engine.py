@@ -78,12 +78,15 @@ class Engine:
         *,
         retry_seconds: float = 60.0,
         warm: Callable[[Served], Served] = lambda served: served,
+        before_withdrawal: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.served: Served | None = None
+        self.withdrawn: Served | None = None
+        """What may still answer of a version that was withdrawn, where there is nothing else: popularity."""
         self.failure: Failure | None = None
         self._pointer, self._metrics, self._warm = pointer, metrics, warm
-        self._retry_seconds = retry_seconds
+        self._retry_seconds, self._before_withdrawal = retry_seconds, before_withdrawal
         self._asked_at = pointer.asked_at()
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -123,9 +126,11 @@ class Engine:
         staged = self._pointer.production()
         if staged is not None:
             self._follow_to(staged)
-        if self.served is None:
+        if staged is None or self.served is None:
             good = self._pointer.good()
-            if good is not None and (staged is None or good.version != staged.version):
+            if good is None and staged is None:
+                self._withdraw()
+            elif good is not None and self.served is None and (staged is None or good.version != staged.version):
                 self._follow_to(good, note=False)
         self._tell_age()
 
@@ -146,7 +151,7 @@ class Engine:
         except Exception as error:
             self._remember(staged, error, note=note)
             return
-        self.served = ready
+        self.served, self.withdrawn = ready, None
         if note:
             self.failure = None
         seconds = time.perf_counter() - began
@@ -154,6 +159,17 @@ class Engine:
         self._tell_swap(current, ready, seconds)
         del current  # with the last request that holds it, it is freed
         _give_memory_back()
+
+    def _withdraw(self) -> None:
+        """Nothing is staged any more: whoever took it away wants this version not to answer."""
+        served = self.served
+        if served is None:
+            return
+        self._before_withdrawal()
+        self.withdrawn, self.served, self.failure = served.popularity_alone(), None, None
+        self._metrics.swaps.labels(self.name, "withdrawn").inc()
+        self._metrics.model.labels(self.name, str(served.version), served.algorithm).set(0)
+        log.warning("withdrawn", extra={"event": "withdrawn", "model": self.name, "version": served.version})
 
     def _remember(self, staged: Staged, error: Exception, *, note: bool) -> None:
         self._metrics.swaps.labels(self.name, "failed").inc()

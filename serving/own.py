@@ -52,8 +52,11 @@ class OwnModels:
 
     def step(self) -> None:
         """Make the models anew where they are needed and the data changed. Never raises."""
-        if not (self._needed() or self._wanted):
-            return
+        if self._needed() or self._wanted:
+            self.make()
+
+    def make(self) -> None:
+        """Make the models anew where the data changed. Never raises."""
         try:
             version = self._data.version()
             if version != self._version:

@@ -121,6 +121,12 @@ class Served:
         assert self.bundled is not None
         return replace(self, bundled=replace(self.bundled, staged=staged))
 
+    def popularity_alone(self) -> Served:
+        """What is left when no model of it may speak."""
+        return replace(
+            self, key=f"{self.key}/popularity", algorithm="popularity", chain=(), methods={}, bundled=None, slow=False
+        )
+
     # -- items --------------------------------------------------------------------------------------------------------
 
     @cached_property

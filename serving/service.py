@@ -58,7 +58,14 @@ class Service:
             depot = Depot(self.settings.bundle_root, name)
             depot.prepare()
             pointer = depot
-        return Engine(name, pointer, self.metrics, retry_seconds=self.settings.retry_seconds, warm=self._warm)
+        return Engine(
+            name,
+            pointer,
+            self.metrics,
+            retry_seconds=self.settings.retry_seconds,
+            warm=self._warm,
+            before_withdrawal=self._prepare_to_stand_alone if name == self.settings.model_name else _nothing,
+        )
 
     async def start(self) -> None:
         """Answer from what is on disk as soon as it is loaded; the registry is looked at from then on."""
@@ -89,7 +96,7 @@ class Service:
         """What answers a request now: take it once. Raises as `recommend` does."""
         served = self.engine.served
         if served is None:
-            served = self.own.served
+            served = self.own.served or self.engine.withdrawn
             if served is None:
                 raise Problem(503, "no-production", self.why_not_ready(), headers={"retry-after": "5"})
         if strategy in (AUTO, POPULARITY) or strategy in served.methods:
@@ -116,9 +123,8 @@ class Service:
         if look is not None and look.problem is not None:
             found.append(look.problem)
         if self.engine.served is None:
-            found.append("no version is served; the service answers from its own data")
-        elif look is not None and look.version is None and look.problem is None:
-            found.append("nothing is staged Production; the last good version answers")
+            what = "its own data" if self.own.served is not None else "popularity alone"
+            found.append(f"nothing is staged Production; the service answers from {what}")
         if self.ports.vitals.health() == "away":
             found.append("the database is away; lists are made without live histories")
         return found
@@ -138,6 +144,9 @@ class Service:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _prepare_to_stand_alone(self) -> None:
+        self.own.make()
+
     def _warm(self, served: Served) -> Served:
         """Ask a new version what it will be asked, before anybody else does; measures whether it is slow."""
         assert served.bundled is not None
@@ -149,6 +158,10 @@ class Service:
             seconds.append(time.perf_counter() - began)
         answer(served, Ask("\x00nobody", diversify=0.7))
         return replace(served, slow=float(np.median(seconds)) * 1000 > self.settings.slow_model_ms)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _cache(settings: ServingSettings) -> Cache:

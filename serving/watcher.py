@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -63,7 +64,9 @@ class Watcher:
         problem: str | None = None
         try:
             version = registry.reconcile(self._depot.name).version
-            if version is not None:
+            if version is None:
+                self._depot.withdraw()
+            else:
                 self._fetch(version)
             if self._refused is not None:
                 problem = self._refused.reason
@@ -76,7 +79,8 @@ class Watcher:
         self._tell(Look(time.time(), None if version is None else str(version.number), problem))
 
     def _absent(self) -> bool:
-        """Whether nothing was ever registered under the name, which is no fault."""
+        """Whether nothing was ever registered under the name, which is no fault; nor is it a withdrawal, for this may
+        be another registry than yesterday's."""
         try:
             return not store.exists(self._depot.name)
         except RecstageError:
@@ -172,3 +176,5 @@ def _end_with_parent(ended: threading.Event) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(0)  # taking MLflow's modules apart would keep the service's end waiting, for nothing

@@ -147,6 +147,21 @@ def test_promotion_rollback_a_broken_version_and_a_registry_away(registered, tmp
         service.stop()
 
 
+def test_a_version_that_is_archived_in_the_ui_stops_answering(registered, tmp_path):
+    _, uri = registered
+    promote(uri, 2)
+    service = Running(tmp_path, uri)
+    try:
+        until(lambda: service.version() == "2")
+        with pytest.warns(FutureWarning):
+            MlflowClient(uri).transition_model_version_stage("recommender", "2", "Archived")
+        until(lambda: service.version() is None)
+        answered = service.client.get("/api/recommendations", params={"user_id": "u7"})
+        assert (answered.status_code, answered.json()["method_used"]) == (200, "popularity")
+    finally:
+        service.stop()
+
+
 def test_an_open_address_without_a_key_is_refused(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "serving", "--host", "0.0.0.0"], capture_output=True, text=True, cwd=root(), timeout=60

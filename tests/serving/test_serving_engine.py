@@ -139,13 +139,29 @@ def test_a_restart_with_a_broken_version_in_production_serves_the_last_good_one(
     assert engine.failure.version == "2"
 
 
-def test_with_nothing_staged_any_more_the_last_version_goes_on_answering(als, stage):
+def test_a_pointer_that_lost_its_word_but_knows_the_last_good_version_changes_nothing(als, stage):
     pointer = HandPointer(stage(als, "1"))
     engine = engine_on(pointer)
     engine.step()
     pointer.staged = None
     engine.step()
     assert engine.served.version == "1"
+
+
+def test_a_withdrawn_version_speaks_no_more_and_leaves_its_popularity(als, stage, serve):
+    pointer = HandPointer(stage(als, "1"))
+    with serve(pointer) as client:
+        service = client.app.state.service
+        assert client.get("/api/recommendations?user_id=u5").json()["method_used"] == "als"
+        pointer.staged = pointer.best = None
+        service.engine.step()
+        body = client.get("/api/recommendations?user_id=u5").json()
+        assert (body["method_used"], body["model_version"]) == ("popularity", None)
+        assert "nothing is staged Production" in client.get("/health/ready").json()["degraded"][0]
+        pointer.staged = stage(als, "2")
+        service.engine.step()
+        assert client.get("/api/model").json()["version"] == "2"
+        assert service.engine.withdrawn is None
 
 
 def test_the_old_version_is_freed_with_the_last_request_that_holds_it_and_without_the_collector(als, popularity, stage):

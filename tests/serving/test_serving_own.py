@@ -35,7 +35,7 @@ def test_without_production_lists_come_from_own_data(store, serve):
         assert (body["model_version"], body["method_used"]) == (None, "popularity")
         ready = client.get("/health/ready")
         assert ready.status_code == 200
-        assert "answers from its own data" in ready.json()["degraded"][0]
+        assert "the service answers from its own data" in ready.json()["degraded"][0]
         model = client.get("/api/model").json()
         assert (model["version"], model["algorithm"], model["promotion"]) == (None, "own data", None)
         scores = client.post("/api/predict", json={"user_id": "x", "item_ids": ["pan", "untouched"]}).json()
@@ -51,6 +51,17 @@ def test_the_first_promotion_takes_over(store, serve, als, stage):
         assert client.get("/api/model").json()["version"] == "1"
         body = client.get("/api/recommendations", params={"user_id": "u5"}).json()
         assert (body["model_version"], body["method_used"]) == ("1", "als")
+
+
+def test_a_withdrawal_hands_over_to_own_data_without_a_gap(store, serve, als, stage):
+    pointer = HandPointer(stage(als, "1"))
+    with serve(pointer, ports=store.ports()) as client:
+        service = client.app.state.service
+        assert service.own.served is None
+        pointer.staged = pointer.best = None
+        service.engine.step()
+        body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
+    assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
 
 
 def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
