@@ -105,6 +105,16 @@ def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
     return {"database": shown(url), **indexing.index(url, chosen.names)}
 
 
+def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
+    from serving.store import precomputing  # with MLflow, as above
+
+    for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
+        if value <= 0:
+            raise ConfigError(f"{option} {value:g}", rule="it is above 0", fix="Leave it out for the default")
+    found = precomputing.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours)
+    return {"database": shown(url), **found}
+
+
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--days", type=float, required=True)
     one = add("lineage", _lineage, "Index whom the registered versions were trained on, for DELETE /api/users/{id}.")
     one.add_argument("names", nargs="*", default=["recommender", "recommender-reverse"], help="registered models")
+    one = add("precompute", _precompute, "Store lists by the Production version for everybody that it knows.")
+    one.add_argument("--name", default="recommender", help="registered model")
+    one.add_argument("--limit", type=int, default=50, help="items of a list; more than are shown, for some get hidden")
+    one.add_argument("--hours", type=float, default=24.0, help="how long the lists are valid")
     return parser
 
 

@@ -23,7 +23,7 @@ _LIST = Query(
         UserRecommendation.model_version == bindparam("model_version"),
         UserRecommendation.expires_at > bindparam("now"),
     )
-    .order_by(UserRecommendation.score.desc()),
+    .order_by(UserRecommendation.score.desc(), UserRecommendation.rank),
 )
 
 
@@ -80,9 +80,9 @@ class PutLists(Task[int]):
         _INSERT(
             connection,
             [
-                (one.user_id, self.model_version, item_id, float(score), one.method, now, self.expires_at)
+                (one.user_id, self.model_version, item_id, rank, float(score), one.method, now, self.expires_at)
                 for one in kept
-                for item_id, score in zip(one.item_ids, one.scores, strict=True)
+                for rank, (item_id, score) in enumerate(zip(one.item_ids, one.scores, strict=True), start=1)
             ],
         )
         return len(kept)
@@ -105,5 +105,5 @@ class VoidLists(Task[int]):
 
 
 _INSERT = BulkInsert(
-    UserRecommendation, ("user_id", "model_version", "item_id", "score", "method", "created_at", "expires_at")
+    UserRecommendation, ("user_id", "model_version", "item_id", "rank", "score", "method", "created_at", "expires_at")
 )

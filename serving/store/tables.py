@@ -207,6 +207,7 @@ class UserRecommendation(Table):
     user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
     model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
     item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer)
     score: Mapped[float] = mapped_column(Double)
     method: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(Milliseconds)

@@ -75,6 +75,7 @@ def test_a_backup_goes_where_it_is_told(run, tmp_path):
         (["upgrade", "0007"], "it is not above 0001, where the database is. Revisions: base, 0001, head"),
         (["downgrade", "-2"], "it is not below 0001, where the database is"),
         (["prune", "--days", "0"], "--days 0: only what is older than that goes"),
+        (["precompute", "--limit", "0"], "--limit 0: it is above 0"),
         (["prune"], "the following arguments are required: --days"),
         (["downgrade"], "the following arguments are required: revision"),
         (["verify", "--fast"], "unrecognized arguments: --fast"),
@@ -92,7 +93,10 @@ def test_a_mistake_is_one_line_and_status_2(run, arguments, sentence):
 def test_an_unknown_command_is_one_line(capsys):
     assert database.main(["upgarde"]) == 2
     complaint = capsys.readouterr().err
-    assert "choose from 'upgrade', 'downgrade', 'backup', 'verify', 'restore', 'prune', 'lineage'" in complaint
+    assert (
+        "choose from 'upgrade', 'downgrade', 'backup', 'verify', 'restore', 'prune', 'lineage', 'precompute'"
+        in complaint
+    )
     assert complaint.count("\n") == 1
 
 

@@ -190,6 +190,7 @@ def _recommendations() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("model_version", sa.String(64), nullable=False),
         sa.Column("item_id", ID, nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
         sa.Column("method", sa.String(64), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
