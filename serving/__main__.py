@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -92,13 +93,19 @@ def _run(settings: ServingSettings) -> None:
 
 
 def _pass_on(settings: ServingSettings) -> None:
-    """Settings of the command line as environment variables, for workers that read their settings anew."""
+    """Settings as environment variables, for workers that read theirs anew."""
     for name, value in settings.model_dump(mode="python", exclude_unset=True).items():
-        os.environ[f"{PREFIX}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value, default=_plain)
+        if value is not None:
+            plain = _plain(value)
+            os.environ[f"{PREFIX}{name.upper()}"] = (
+                plain if isinstance(plain, str) else json.dumps(plain, default=_plain)
+            )
 
 
 def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value) if isinstance(value, Path) else value
 
 
 if __name__ == "__main__":

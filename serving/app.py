@@ -12,7 +12,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from serving import problems
+from serving import logs, problems
 from serving.describing import describe
 from serving.engine import ProductionPointer
 from serving.metrics import Metrics
@@ -83,7 +83,9 @@ def create_app(
 
 def from_environment() -> FastAPI:
     """`create_app` for servers that start workers of their own: settings from conf/serving.yaml and the environment."""
-    return create_app(load(), alone=True)
+    settings = load()
+    logs.configure(settings.log_level)
+    return create_app(settings, alone=True)
 
 
 def _settle() -> None:

@@ -163,3 +163,23 @@ def test_reload_asks_for_a_look_and_names_the_version(als, stage, serve):
         answered = client.post("/api/model/reload")
     assert (answered.status_code, answered.json()) == (202, {"status": "looking", "version": "1"})
     assert pointer.asked == 1
+
+
+# -- several workers --------------------------------------------------------------------------------------------------
+
+
+def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
+    from serving.__main__ import _pass_on
+
+    given = load(
+        [
+            *("--workers", "2", "--bundles", str(tmp_path / "bundles"), "--database_url", "", "--rate_limit", "2.5"),
+            *("--follow_registry", "false", "--cors_origins", '["https://a.example"]', "--jwt_secret", "s" * 40),
+            *("--api_keys", json.dumps([{"name": "a", "role": "admin", "key": "k" * 20}])),
+        ]
+    )
+    for name in ServingSettings.model_fields:
+        monkeypatch.setenv(f"RECSTAGE_SERVING_{name.upper()}", "")  # so that it is put back afterwards
+        monkeypatch.delenv(f"RECSTAGE_SERVING_{name.upper()}")
+    _pass_on(given)
+    assert load([]).model_dump() == given.model_dump()
