@@ -72,12 +72,12 @@ def test_an_upgrade_makes_a_missing_file_with_its_folder(tmp_path):
     assert schema.upgrade(url) == schema.Change("0001", "0001", None)
 
 
-def test_every_step_down_and_up_again_leads_back(url):
+def test_every_step_down_and_up_again_leads_back(url, tmp_path):
     try:
-        change = schema.downgrade(url, "base")
+        change = schema.downgrade(url, "base", to=tmp_path / "down")
         assert (change.before, change.after) == ("0001", None)
         assert backup.verify(url).rows == {}
-        assert schema.upgrade(url).after == "0001"
+        assert schema.upgrade(url, to=tmp_path / "up").after == "0001"
     finally:
         if sqlite_path(url) is None:
             empty_postgres(url)
