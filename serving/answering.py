@@ -105,12 +105,12 @@ def best(
             users = person.seen_by(model)
             if not model.can_score(users)[0]:
                 continue
-            items, scores = model.retrieve(users, k, blocked)
+            found = model.answer(users, k, blocked)
         except Exception:  # one part failing must not leave anybody without a list
             _failed(model, on_failure)
             continue
-        kept = items[0] >= 0
-        return items[0][kept], scores[0][kept], model.name
+        kept = found.items[0] >= 0
+        return found.items[0][kept], found.scores[0][kept], str(found.methods[0])
     scored, method = for_strangers(served, person)
     items, scores = top_k(block(scored[None].copy(), blocked), k)
     kept = items[0] >= 0
@@ -133,9 +133,14 @@ def scores_of(
 
 
 def for_strangers(served: Served, person: Person) -> tuple[NDArray[np.float32], str]:
-    """Scores of the whole catalogue for somebody no model can score: popularity, after the categories he declared."""
+    """Scores of the whole catalogue for somebody no model can score: by the categories he declared, or popularity."""
     if not person.categories:
         return served.popularity, POPULARITY
+    content = served.content
+    if content is not None:
+        declared = content.score_declared(person.users, [person.categories])[0]
+        if declared.any():
+            return declared, content.name
     scores = served.popularity.copy()
     for place, name in enumerate(person.categories, start=1):
         scores += served.in_categories([name]) * np.float32(1 + 1 / place)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from recstage.config import EvaluationConfig
+from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap
 from recstage.models.base import block
 from recstage.models.ranking import top_k
@@ -91,7 +93,11 @@ def _by_content(forward: Served, wanted: Wanted, index: int, item: Item | None) 
 
 def _alike(forward: Served, index: int, item: Item | None) -> NDArray[np.float32]:
     """How like the item all others are, the closest only: float32[n_items]; zeros where nothing is known of it."""
-    if index >= 0:
+    content = forward.content
+    if content is not None:
+        described = content.vectors_[index] if index >= 0 else content.embed_items(_catalogue_of(item))
+        alike = (content.vectors_ @ described.T).toarray().ravel()
+    elif index >= 0:
         vectors = forward.likeness.vectors
         alike = np.maximum(vectors @ vectors[index], 0)
     else:
@@ -100,6 +106,13 @@ def _alike(forward: Served, index: int, item: Item | None) -> NDArray[np.float32
         edge = np.partition(alike, -MOST_ALIKE)[-MOST_ALIKE]
         alike = np.where(alike >= edge, alike, 0)
     return alike.astype(np.float32)
+
+
+def _catalogue_of(item: Item | None) -> Catalogue:
+    """An item of the service's own catalogue as a catalogue of its own."""
+    known = Item("") if item is None else item
+    row = {"item_id": known.item_id, "title": known.title, "text": known.text, "categories": list(known.categories)}
+    return Catalogue.from_frame(pd.DataFrame([row]), IdMap([known.item_id]))
 
 
 def _barred(people: IdMap, counts: NDArray[np.int64], wanted: Wanted) -> NDArray[np.bool_]:

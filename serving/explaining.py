@@ -17,8 +17,13 @@ def reasons_for(served: Served, method: str, person: Person, items: Sequence[int
     return [_reason(served, method, person, item) for item in items]
 
 
+def name_of(method: str) -> str:
+    """The model of a method: of "hybrid:als+graph", the hybrid."""
+    return method.partition(":")[0]
+
+
 def _reason(served: Served, method: str, person: Person, item: int) -> str:
-    model = served.methods.get(method)
+    model = served.methods.get(name_of(method))
     if model is not None:
         try:
             return model.explain(person.seen_by(model), item).text

@@ -16,6 +16,7 @@ import orjson
 from recstage.errors import StoreError
 from serving.answering import AUTO, Answer, Ask, answer, diversity_of, scores_of
 from serving.cache import Cache, Listed
+from serving.explaining import name_of
 from serving.metrics import Metrics
 from serving.ports import Hidden, History, Ports, Precomputed, Shown
 from serving.problems import Problem
@@ -109,7 +110,7 @@ class Lists:
             found = await self.in_thread(answer, served, ask, history, hidden, self._model_failed)
         else:
             found = answer(served, ask, history, hidden, self._model_failed)
-        if ask.strategy not in (AUTO, found.method):
+        if ask.strategy not in (AUTO, name_of(found.method)):
             self._metrics.fallbacks.labels("strategy").inc()
         return listed_of(found, ask.user_id)
 

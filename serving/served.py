@@ -16,6 +16,7 @@ from recstage.bundle import Manifest
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.models.base import Recommender
+from recstage.models.content import Content
 from serving.depot import Staged
 from serving.ports import Hidden, History
 
@@ -120,6 +121,12 @@ class Served:
         """The same version, promoted anew."""
         assert self.bundled is not None
         return replace(self, bundled=replace(self.bundled, staged=staged))
+
+    @property
+    def content(self) -> Content | None:
+        """The model of it that knows items by their text and categories."""
+        found = self.methods.get(Content.name)
+        return found if isinstance(found, Content) else None
 
     def popularity_alone(self) -> Served:
         """What is left when no model of it may speak."""

@@ -6,7 +6,7 @@ import pytest
 from doubles import HandPointer, MemoryStore
 
 from serving.own import OwnModels, serve_snapshot
-from serving.ports import Item
+from serving.ports import History, Item
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def test_without_production_lists_come_from_own_data(store, serve):
         assert (model["version"], model["algorithm"], model["promotion"]) == (None, "own data", None)
         scores = client.post("/api/predict", json={"user_id": "x", "item_ids": ["pan", "untouched"]}).json()
         assert [item["score"] for item in scores["items"]] == [1.0, 0.0]
+
+
+def test_own_models_know_people_by_what_they_did(store, serve):
+    with serve(HandPointer(), ports=store.ports()) as client:
+        store.histories["gus"] = History(("spade",), (1.0,), (2_000,), version=1)
+        body = client.get("/api/recommendations", params={"user_id": "gus", "limit": 1}).json()
+        assert (body["method_used"], body["items"][0]["item_id"]) == ("graph", "rake")
+        body = client.get("/api/recommendations", params={"user_id": "gus", "strategy": "content", "limit": 3}).json()
+        assert body["method_used"] == "content"
+        assert {item["item_id"] for item in body["items"]} <= {"rake", "seed", "untouched"}
 
 
 def test_the_first_promotion_takes_over(store, serve, als, stage):
