@@ -56,6 +56,14 @@ class Impressions:
         if len(kept) < len(task.lists):
             self._count("dropped", len(task.lists) - len(kept))
 
+    def give_up(self) -> None:
+        """Nobody will store what still waits."""
+        with self._lock:
+            left = len(self._waiting)
+            self._waiting.clear()
+        if left:
+            self._count("dropped", left)
+
     def waiting(self, request_id: str) -> Shown | None:
         """One list that waits, to be stored at once; it is passed over when its turn comes."""
         with self._lock:

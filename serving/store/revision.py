@@ -20,13 +20,18 @@ def newest() -> str:
     return max(path.stem for path in VERSIONS.glob("[0-9]*.py")).split("_")[0]
 
 
-def check(reader: Reader) -> None:
-    """Raise `StoreOutOfStep` unless the database has exactly that revision, another `StoreError` where it is away."""
+def found_in(reader: Reader) -> str | None:
+    """The revision of the database, None where it has none of our tables. Raises `StoreError` where it is away."""
     try:
         row = reader.row(_REVISION)
     except StoreOutOfStep:
-        row = None
-    found = None if row is None else str(row[0])
+        return None
+    return None if row is None else str(row[0])
+
+
+def check(reader: Reader) -> None:
+    """Raise `StoreOutOfStep` unless the database has exactly that revision, another `StoreError` where it is away."""
+    found = found_in(reader)
     if found == newest():
         return
     if found is not None and found > newest():

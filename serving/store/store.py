@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from sqlalchemy.engine import URL
@@ -55,21 +56,24 @@ class Store:
         index = by_process(url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_name])
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
         self._slow_seconds = settings.slow_query_ms / 1000
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="store-health")
+        self._asking: Future[Health] | None = None
+        self._health: Health = "ready"
 
     @classmethod
     def open(cls, settings: ServingSettings, metrics: Metrics) -> Store:
-        """The database of the settings. A SQLite file that is missing is made; an older schema is refused, for only
+        """The database of the settings. One without tables gets them; an older schema is refused, for only
         `python -m serving.database upgrade` backs up before it changes anything. A database that is away is waited
         for. Raises `ConfigError` on a URL that is none and `StoreOutOfStep` on another revision."""
         url = parse_url(settings.database_url)
         path = sqlite_path(url)
         if path is not None and not path.exists():
-            from serving.store import schema  # with Alembic, which only the first start needs
-
-            schema.upgrade(url)
+            _make(url)
         data = config.check(DataConfig, config.named_yaml("data", DATA), f"conf/data/{DATA}.yaml")
         store = cls(url, data, settings, metrics)
         try:
+            if revision.found_in(store.reader) is None:  # also while another worker is making it: this one waits
+                _make(url)
             revision.check(store.reader)
         except StoreOutOfStep:
             store.close()
@@ -92,7 +96,17 @@ class Store:
         )
 
     def health(self) -> Health:
-        """Whether the database answers."""
+        """Whether the database answers. One behind a network is asked in the background, for it may take seconds to
+        say nothing; then this is what it last said."""
+        if self.fast:
+            return self._ask()
+        if self._asking is None or self._asking.done():
+            if self._asking is not None:
+                self._health = self._asking.result()
+            self._asking = self._asker.submit(self._ask)
+        return self._health
+
+    def _ask(self) -> Health:
         try:
             self.withheld.hidden()
             self.people.opted_out()
@@ -102,7 +116,9 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, then close everything."""
+        self._asker.shutdown(wait=False, cancel_futures=True)
         self.writer.close()
+        self.impressions.give_up()
         self.reader.close()
 
     def _observed(self, name: str, seconds: float) -> None:
@@ -112,6 +128,12 @@ class Store:
 
     def _count_impressions(self, outcome: str, number: int) -> None:
         self.metrics.impressions.labels(outcome).inc(number)
+
+
+def _make(url: URL) -> None:
+    from serving.store import schema  # with Alembic, which only the first start needs
+
+    schema.upgrade(url)
 
 
 class _Items:

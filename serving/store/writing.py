@@ -131,13 +131,16 @@ class Writer:
 
     def _work(self) -> None:
         while True:
-            group, ending = self._next_group()
-            spare = self._spare(ending)
-            if spare is not None:
-                group.insert(0, (spare, Future()))
-            if group:
-                self._write(group, spare)
-            elif ending:
+            try:
+                group, ending = self._next_group()
+                spare = self._spare(ending)
+                if spare is not None:
+                    group.insert(0, (spare, Future()))
+                written = self._write(group, spare) if group else True
+            except Exception:  # nobody would be answered any more without this thread
+                log.exception("writer failed", extra={"event": "writer-failed"})
+                continue
+            if ending and (not group or not written):
                 return
 
     def _next_group(self) -> tuple[list[tuple[Task, Future]], bool]:
@@ -161,13 +164,16 @@ class Writer:
         self._next_tick = now + _TICK
         return self._backlog.take()
 
-    def _write(self, group: list[tuple[Task, Future]], spare: Task[None] | None) -> None:
+    def _write(self, group: list[tuple[Task, Future]], spare: Task[None] | None) -> bool:
+        """One transaction; whether it was committed."""
         began = time.perf_counter()
+        committed = False
         try:
             with translated(self._url), self._engine.connect() as connection:
                 connection.execution_options(**WRITE)
                 with connection.begin():
                     outcomes = _run(connection, [task for task, _ in group])
+            committed = True
             self._observe("commit", time.perf_counter() - began)
         except Exception as error:
             if not isinstance(error, StoreError):
@@ -184,6 +190,7 @@ class Writer:
                 future.set_result(outcome)
         if any(task.leaves_traces for task, _ in group):
             self._empty_log()
+        return committed
 
     def _empty_log(self) -> None:
         if is_sqlite(self._engine.dialect):

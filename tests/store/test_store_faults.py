@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
@@ -17,7 +18,7 @@ from store_givens import count, event, locked, settings_for, wait_until
 from recstage.errors import ConfigError
 from serving.app import create_app
 from serving.metrics import Metrics
-from serving.ports import NO_HISTORY
+from serving.ports import NO_HISTORY, Shown
 from serving.settings import ServingSettings
 from serving.store import backup, drills
 from serving.store.catalogue import ChangeItem, IngestItems, NewItem
@@ -129,7 +130,7 @@ def test_a_server_that_does_not_answer_is_away_and_not_asked_by_every_request(po
         with pytest.raises(StoreAway, match="it did not answer a moment ago"):
             store.histories.history("ann")
     assert time.perf_counter() - began < 0.5
-    assert store.health() == "away"
+    wait_until(lambda: store.health() == "away")  # asked in the background
     store.close()
 
 
@@ -206,6 +207,28 @@ def test_the_first_start_makes_the_database(tmp_path):
     store = Store.open(settings, Metrics())
     assert store.health() == "ready"
     store.close()
+
+
+def test_workers_that_start_at_once_make_one_database(tmp_path):
+    settings = settings_for_url(f"sqlite:///{tmp_path}/new/service.db", tmp_path)
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(lambda _: Store.open(settings, Metrics()), range(4)))
+    for i, store in enumerate(stores):
+        assert do(store, RecordEvents([event(f"u{i}")])) == ["stored"]
+    for store in stores:
+        store.close()
+    assert count(stores[0].url, UserInteraction) == 4
+
+
+def test_stopping_while_the_database_is_away_takes_no_time_and_counts_what_is_lost(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event()]))
+    move_away(sqlite_url)
+    sqlite_store.impressions.record(Shown("r", "ann", ("film",), (1.0,), (1.0,), "als", "7", 1))
+    began = time.monotonic()
+    sqlite_store.close()
+    assert time.monotonic() - began < 5
+    assert sqlite_store.metrics.impressions.labels("dropped")._value.get() == 1
+    bring_back(sqlite_url)
 
 
 # -- over HTTP --------------------------------------------------------------------------------------------------------
