@@ -125,9 +125,11 @@ def popularity_discount(counts: NDArray[np.int64], exponent: float) -> NDArray[n
 
 
 def _best(indices: NDArray[np.int32], values: NDArray[np.float32], k: int) -> Found:
-    """The k greatest values above zero of each row, ties to the lowest index."""
-    by_index = np.argsort(indices, axis=1, kind="stable")
-    indices, values = np.take_along_axis(indices, by_index, 1), np.take_along_axis(values, by_index, 1)
-    places, best = top_k(np.where(values > 0, values, -np.inf).astype(np.float32), k)
-    chosen = np.take_along_axis(indices, np.maximum(places, 0), 1)
-    return np.where(places >= 0, chosen, -1).astype(np.int32), np.where(places >= 0, best, 0).astype(np.float32)
+    """The k greatest values above zero of each row."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    found = np.full((len(indices), k), -1, np.int32)
+    similarity = np.zeros((len(indices), k), np.float32)
+    similarity[:, : order.shape[1]] = np.take_along_axis(values, order, axis=1)
+    found[:, : order.shape[1]] = np.take_along_axis(indices, order, axis=1)
+    found[similarity <= 0] = -1
+    return found, similarity
