@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.store.tables import ID_LENGTH
 
+BELOW_AN_ID = ("history", "profile", "stats", "recommended-users")
+"""What may follow an id in a path."""
 MOST_EVENTS = 100_000
 CLOCKS_DIFFER = timedelta(minutes=5)
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +23,16 @@ MOST_CONTEXT, LONGEST_KEY, LONGEST_TEXT = 20, 64, 500
 LARGEST_WHOLE = 2**53
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
+
+
+class IdInPath(StringConvertor):
+    """`{item_id:id}` in a route: an id may hold slashes and whatever else a caller's ids hold, but not end like the
+    routes below it: `DELETE /api/users/42/history` is refused, and does not erase a person called '42/history'."""
+
+    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})$)[\s\S])+"
+
+
+register_url_convertor("id", IdInPath())
 
 
 class Body(BaseModel):

@@ -111,7 +111,7 @@ IdempotencyKey = Annotated[
 @router.post(
     "",
     status_code=201,
-    responses={201: {"model": ReceiptBody}, **documented(400, 401, 403, 413, 422, 429, 503)},
+    responses={201: {"model": ReceiptBody}, **documented(400, 401, 403, 409, 413, 422, 429, 503)},
     response_class=Response,
 )
 async def post_interactions(
@@ -129,7 +129,7 @@ async def post_interactions(
     try:
         fates = await written(store, RecordEvents(_events(bodies, idempotency_key)))
     except KeyReused as error:
-        raise Problem(422, "idempotency-key-reused", str(error)) from error
+        raise Problem(409, "idempotency-key-reused", str(error)) from error
     _count(service, bodies, fates)
     counts = Counter(fates)
     receipt = {"stored": counts["stored"], "duplicates": counts["duplicate"], "ignored": counts["ignored"]}

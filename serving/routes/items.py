@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Body as JsonBody
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    model_validator,
+)
 from starlette.responses import Response
 
 from serving.auth import requires
@@ -64,19 +74,18 @@ class IngestedBody(BaseModel):
 class ChangeBody(Body):
     """What is to be changed; what is not given stays."""
 
-    title: Title | None = None
-    text: Text | None = None
-    categories: Categories | None = None
-    hidden: StrictBool | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    title: Title = ""
+    text: Text = ""
+    categories: Categories = Field(default_factory=list)
+    hidden: StrictBool = False
     expires_at: AnyTime | None = Field(None, description="null: never")
 
     @model_validator(mode="after")
     def _something(self) -> ChangeBody:
         if not self.model_fields_set:
             raise ValueError("Give at least one of title, text, categories, hidden, expires_at")
-        nothing = [name for name in self.model_fields_set - {"expires_at"} if getattr(self, name) is None]
-        if nothing:
-            raise ValueError(f"{', '.join(sorted(nothing))} cannot be null; leave it out to keep it")
         return self
 
 
@@ -136,7 +145,7 @@ async def post_items(body: OneOrMany, store: Stored, service: Serving) -> Ingest
     return IngestedBody(created=created, replaced=replaced)
 
 
-@router.get("/{item_id:path}/stats", dependencies=READ, responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{item_id:id}/stats", dependencies=READ, responses=documented(401, 403, 404, 422, 429, 503))
 async def item_statistics(item_id: PathId, store: Stored) -> StatisticsBody:
     """Counts by type, click-through rate, implementation rate, mean label."""
     if await looked_up(item_state, store.reader, item_id) is None:
@@ -154,13 +163,13 @@ async def item_statistics(item_id: PathId, store: Stored) -> StatisticsBody:
     )
 
 
-@router.get("/{item_id:path}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{item_id:id}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
 async def get_item(item_id: PathId, store: Stored) -> KnownItemBody:
     """An item as the service's catalogue knows it."""
     return _known(await looked_up(item_state, store.reader, item_id), item_id)
 
 
-@router.patch("/{item_id:path}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 413, 422, 429, 503))
+@router.patch("/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 413, 422, 429, 503))
 async def change_item(item_id: PathId, body: ChangeBody, store: Stored) -> KnownItemBody:
     """Change an item. A hidden one is in no list from the moment this answers, in no worker."""
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
@@ -172,7 +181,7 @@ async def change_item(item_id: PathId, body: ChangeBody, store: Stored) -> Known
 
 
 @router.delete(
-    "/{item_id:path}",
+    "/{item_id:id}",
     status_code=204,
     response_class=Response,
     dependencies=CATALOGUE,

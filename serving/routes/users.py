@@ -84,7 +84,7 @@ class ErasureBody(BaseModel):
     incomplete_because: str | None
 
 
-@router.get("/{user_id:path}/history", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{user_id:id}/history", responses=documented(401, 403, 404, 422, 429, 503))
 async def user_history(
     user_id: PathId,
     store: Stored,
@@ -97,7 +97,7 @@ async def user_history(
     return await looked_up(_history, store, user_id, limit, cursor)
 
 
-@router.get("/{user_id:path}/profile", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{user_id:id}/profile", responses=documented(401, 403, 404, 422, 429, 503))
 async def get_profile(user_id: PathId, store: Stored, caller: Caller) -> KnownProfileBody:
     """What a person declared."""
     his_own(caller, user_id)
@@ -107,7 +107,7 @@ async def get_profile(user_id: PathId, store: Stored, caller: Caller) -> KnownPr
     return _profile(found)
 
 
-@router.put("/{user_id:path}/profile", responses=documented(400, 401, 403, 413, 422, 429, 503))
+@router.put("/{user_id:id}/profile", responses=documented(400, 401, 403, 413, 422, 429, 503))
 async def put_profile(user_id: PathId, body: ProfileBody, store: Stored, caller: Caller) -> KnownProfileBody:
     """Replace what a person declared. It counts from the next request on."""
     his_own(caller, user_id)
@@ -117,7 +117,7 @@ async def put_profile(user_id: PathId, body: ProfileBody, store: Stored, caller:
     )
 
 
-@router.delete("/{user_id:path}", responses=documented(401, 403, 422, 429, 503))
+@router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))
 async def delete_user(user_id: PathId, store: Stored, caller: Admin) -> ErasureBody:
     """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused and
     what models learnt of him is not used for him. The registry is asked which versions did; that takes seconds."""

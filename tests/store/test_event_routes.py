@@ -169,7 +169,7 @@ def test_an_oversized_body_is_refused(client):
 def test_a_key_that_was_used_for_something_else_is_refused(client):
     client.post("/api/interactions", json=CLICK, headers={"Idempotency-Key": "k"})
     response = client.post("/api/interactions", json={**CLICK, "item_id": "book"}, headers={"Idempotency-Key": "k"})
-    refused(response, 422, "was used for another event; a new event needs a new key")
+    refused(response, 409, "was used for another event; a new event needs a new key")
 
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 129])

@@ -81,7 +81,8 @@ def test_an_item_that_breaks_a_rule_is_refused_with_a_sentence(client, body, sen
     ("body", "sentence"),
     [
         ({}, "Give at least one of title, text, categories, hidden, expires_at"),
-        ({"title": None, "hidden": None}, "hidden, title cannot be null; leave it out to keep it"),
+        ({"title": None}, "title: Input should be a valid string"),
+        ({"hidden": None}, "hidden: Input should be a valid boolean"),
         ({"item_id": "other"}, "item_id: Extra inputs are not permitted"),
         ({"hidden": 1}, "hidden: Input should be a valid boolean"),
     ],
@@ -104,6 +105,20 @@ def test_an_id_with_nul_in_the_path_is_refused(client):
     assert "must not hold control characters" in detail(client.get("/api/items/a%00b/stats"), 422)
     assert "must not hold control characters" in detail(client.get("/api/users/a%00b/history"), 422)
     assert "at most 256 characters" in detail(client.get(f"/api/users/{'x' * 300}/history"), 422)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("DELETE", "/api/users/ann/history"), ("DELETE", "/api/users/ann/profile"), ("PATCH", "/api/items/film/stats")],
+)
+def test_what_hangs_below_an_id_is_not_taken_for_an_id(client, method, path):
+    client.post("/api/interactions", json=CLICK)
+    assert "is not allowed here" in detail(client.request(method, path, json={"title": "x"}), 405)
+    assert client.get("/api/users/ann/history").status_code == 200
+
+
+def test_even_a_line_break_in_a_path_gets_its_sentence(client):
+    assert "must not hold control characters" in detail(client.delete("/api/users/a%0Ab"), 422)
 
 
 # -- history ----------------------------------------------------------------------------------------------------------

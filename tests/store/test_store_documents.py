@@ -51,5 +51,5 @@ def test_every_field_of_an_event_is_explained(name):
     "path", sorted({route.path for one in (interactions, feedback, items, users) for route in one.router.routes})
 )
 def test_every_route_is_shown(path):
-    example = re.sub(r"\{item_id:path\}", "2858", re.sub(r"\{user_id:path\}", "42", path)).removeprefix("/api")
+    example = re.sub(r"\{item_id:id\}", "2858", re.sub(r"\{user_id:id\}", "42", path)).removeprefix("/api")
     assert example in EVENTS
