@@ -40,6 +40,7 @@ def _serve(settings: ServingSettings) -> None:
     # one list is a small product of matrices: threads inside it cost more than they bring, and hold up other requests
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    _look_ahead(settings)
     if settings.workers == 1:
         _run(settings)
         return
@@ -47,6 +48,18 @@ def _serve(settings: ServingSettings) -> None:
     with tempfile.TemporaryDirectory(prefix="recstage-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         _run(settings)
+
+
+def _look_ahead(settings: ServingSettings) -> None:
+    """Find out what would keep the application from starting, while there is a terminal to say it on in one line."""
+    from serving.depot import Depot
+    from serving.metrics import Metrics
+    from serving.store.store import Store
+
+    for name in (settings.model_name, settings.reverse_name):
+        Depot(settings.bundle_root, name).prepare()
+    if settings.database_url:
+        Store.open(settings, Metrics()).close()
 
 
 def _run(settings: ServingSettings) -> None:

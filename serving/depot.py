@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from recstage.errors import BundleError
+from recstage.errors import BundleError, StoreError
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,20 @@ class Depot:
         self.versions = self.folder / "versions"
 
     def prepare(self) -> None:
-        """Make the folders. Raises `BundleError` where another account could change what is in them."""
-        for folder in (self.folder.parent, self.folder, self.versions):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.folder.chmod(0o700)
-        self.versions.chmod(0o700)
-        found = self.folder.stat()
+        """Make the folders. Raises `StoreError` where they cannot be made, and `BundleError` where another account
+        could change what is in them."""
+        try:
+            for folder in (self.folder.parent, self.folder, self.versions):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+            self.versions.chmod(0o700)
+            found = self.folder.stat()
+        except OSError as error:
+            raise StoreError(
+                str(self.folder),
+                rule=f"the folder of bundles cannot be made ({error.strerror})",
+                fix="Set RECSTAGE_SERVING_BUNDLES to a folder that can be written to",
+            ) from error
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise BundleError(
                 str(self.folder),

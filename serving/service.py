@@ -114,7 +114,7 @@ class Service:
 
     # -- what it says of itself ---------------------------------------------------------------------------------------
 
-    def degraded(self) -> list[str]:
+    async def degraded(self) -> list[str]:
         """What is done without, in words; empty when all is well."""
         found = []
         failure, look = self.engine.failure, self.engine.look()
@@ -125,7 +125,8 @@ class Service:
         if self.engine.served is None:
             what = "its own data" if self.own.served is not None else "popularity alone"
             found.append(f"nothing is staged Production; the service answers from {what}")
-        if self.ports.vitals.health() == "away":
+        health = self.ports.vitals.health
+        if (health() if self.ports.histories.fast else await self.lists.in_thread(health)) == "away":
             found.append("the database is away; lists are made without live histories")
         return found
 

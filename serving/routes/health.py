@@ -39,7 +39,7 @@ async def live() -> Live:
 async def ready(service: Serving) -> Ready:
     """Whether recommendations can be answered."""
     served = service.chosen()
-    return Ready(model_version=served.version, degraded=service.degraded())
+    return Ready(model_version=served.version, degraded=await service.degraded())
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -87,7 +87,7 @@ async def model(service: Serving) -> ModelBody:
         n_users=served.train.n_users,
         n_items=served.train.n_items,
         failing=_failing(engine),
-        degraded=service.degraded(),
+        degraded=await service.degraded(),
     )
 
 

@@ -171,6 +171,21 @@ def test_an_open_address_without_a_key_is_refused(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("argument", "value", "says"),
+    [
+        ("--bundles", "/proc/no/such/place", "the folder of bundles cannot be made"),
+        ("--database_url", "nonsense://x", "the service keeps its data in a SQLite file or in PostgreSQL"),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_line(tmp_path, argument, value, says):
+    command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", str(tmp_path), argument, value]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root(), timeout=60)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_port_in_use_is_one_clear_line(tmp_path):
     import socket
 
@@ -178,9 +193,8 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            [sys.executable, "-m", "serving", "--port", port], capture_output=True, text=True, cwd=root(), timeout=60
-        )
+        command = [sys.executable, "-m", "serving", "--port", port, "--bundles", str(tmp_path), "--database_url", ""]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=root(), timeout=60)
     assert done.returncode == 2
     assert "the address cannot be bound" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from doubles import HandPointer
 
-from recstage.errors import BundleError
+from recstage.errors import BundleError, StoreError
 from recstage.models.als import ALS, ALSParams
 from serving.depot import Depot, Look, Staged
 from serving.engine import Engine
@@ -234,6 +234,12 @@ def test_a_depot_of_another_account_is_refused(depot, monkeypatch):
     monkeypatch.setattr("serving.depot.os.geteuid", lambda: 12345)
     with pytest.raises(BundleError, match="only this account can enter"):
         depot.prepare()
+
+
+def test_a_depot_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "serving").write_text("a file")
+    with pytest.raises(StoreError, match="the folder of bundles cannot be made"):
+        Depot(tmp_path / "serving", "recommender").prepare()
 
 
 def test_a_bundle_that_fails_verification_never_appears(depot):
