@@ -20,7 +20,7 @@ LEVELS = [
     {"steps"},
 ]
 HEIGHT = {room: height for height, level in enumerate(LEVELS) for room in level}
-SERVING_MAY_USE = {"errors", "config", "data", "models", "rerank", "bundle", "registry", "tracking"}
+SERVING_MAY_USE = {"pyfunc_model", "errors", "config", "data", "models", "rerank", "bundle", "registry", "tracking"}
 
 
 def imported(path: Path) -> set[str]:

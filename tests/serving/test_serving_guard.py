@@ -34,7 +34,7 @@ ASK = "/api/recommendations?user_id=u5"
 
 
 def token(secret: object = SECRET, algorithm: str = "HS256", headers: dict | None = None, **claims: object) -> dict:
-    claims = {"role": "client", "exp": time.time() + 60, **claims}
+    claims = {"role": "client", "exp": time.time() + 3600, **claims}
     made = jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, algorithm, headers)
     return {"authorization": f"Bearer {made}"}
 

@@ -36,9 +36,9 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     assert len(answer["item_ids"][0]) > 0
 
 
-def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(tiny):
-    first = ran(tiny, "popularity", "als")
-    second = ran(tiny, "popularity", "als")
+def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(telling):
+    first = ran(telling, "popularity", "als")
+    second = ran(telling, "popularity", "als")
     assert second.production is None
     assert "version" in second.kept_because
     assert registry.production().number == first.production
@@ -76,7 +76,7 @@ def test_preparing_is_a_run_that_knows_its_data(tiny, client):
 
 def test_measuring_a_version_again_on_its_own_data_finds_the_same(tiny, client):
     trained = ran(tiny, "als").trained[0]
-    again = evaluate.run(evaluate.settings_from(["--version", "Production", "--data", tiny]))
+    again = evaluate.run(evaluate.settings_from(["--version", str(trained.version), "--data", tiny]))
     assert again.version == trained.version
     assert again.metrics["ndcg_at_10"] == pytest.approx(trained.metrics["ndcg_at_10"])
     assert client.get_run(again.run_id).data.tags["stage-of-work"] == "evaluate"
