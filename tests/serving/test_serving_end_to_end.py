@@ -21,6 +21,7 @@ from recstage import bundle
 from recstage.config import root
 from recstage.models.als import ALS
 from recstage.models.popularity import Popularity
+from serving.depot import Depot, Staged
 
 FOLLOWS_WITHIN_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
@@ -198,3 +199,29 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
     assert done.returncode == 2
     assert "the address cannot be bound" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_all_workers_follow(tmp_path, als, popularity):
+    depot = Depot(tmp_path / "serving", "recommender")
+    depot.prepare()
+    for version, model in (("1", als), ("2", popularity)):
+        bundle.save(model, depot.versions / version)
+    depot.stage(Staged("recommender", "1", depot.versions / "1"))
+    service = Running(tmp_path, "sqlite:///unused.db", "--workers", "2", "--follow_registry", "false")
+
+    def versions() -> set[str | None]:
+        found = set()
+        for _ in range(20):  # a new connection each: any worker may take it
+            with httpx.Client(base_url=service.url, timeout=10) as client:
+                found.add(client.get("/api/model").json().get("version"))
+        return found
+
+    try:
+        until(lambda: versions() == {"1"})
+        depot.stage(Staged("recommender", "2", depot.versions / "2"))
+        until(lambda: versions() == {"2"})
+        counted = service.client.get("/metrics").text
+        asked = [line for line in counted.splitlines() if 'recstage_request_seconds_count{method="GET"' in line]
+        assert float(next(line for line in asked if "/api/model" in line).split()[-1]) >= 40
+    finally:
+        service.stop()

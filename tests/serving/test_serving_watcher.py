@@ -1,0 +1,247 @@
+"""The watcher: what it fetches, what it refuses, what it says; and that one of it is always there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recstage import bundle
+from recstage.errors import BundleError, RegistryError, StoreError
+from recstage.registry import Resolution, Version
+from serving import watcher, watching
+from serving.depot import Depot, Staged
+from serving.watcher import Watcher, verify
+from serving.watching import Watching
+
+
+@pytest.fixture
+def saved(popularity, tmp_path) -> Path:
+    bundle.save(popularity, tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.fixture
+def depot(tmp_path) -> Depot:
+    return Depot(tmp_path / "serving", "recommender")
+
+
+class Registry:
+    """A registry that a test tells what to say."""
+
+    def __init__(self, saved: Path) -> None:
+        self.saved = saved
+        self.version: int | None = 1
+        self.tags: dict[str, str] = {}
+        self.error: Exception | None = None
+        self.known = True
+        self.fetched = 0
+
+    def reconcile(self, name: str) -> Resolution:
+        if self.error is not None:
+            raise self.error
+        if self.version is None:
+            return Resolution(None)
+        return Resolution(Version(name, self.version, "Production", "run-1", "source", 0, 0, self.tags))
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        self.fetched += 1
+        shutil.copytree(self.saved, folder / "bundle")
+        return folder / "bundle"
+
+    def exists(self, name: str) -> bool:
+        return self.known
+
+
+@pytest.fixture
+def registry(saved, monkeypatch) -> Registry:
+    double = Registry(saved)
+    monkeypatch.setattr(watcher.registry, "reconcile", double.reconcile)
+    monkeypatch.setattr(watcher.registry, "fetch", double.fetch)
+    monkeypatch.setattr(watcher.store, "exists", double.exists)
+    return double
+
+
+# -- looks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_fetches_verifies_and_announces_with_what_the_registry_says(registry, depot):
+    registry.tags = {"promoted_at": "2026-11-20T18:18:01.123Z", "promoted_by": "alex", "previous_version": "none"}
+    Watcher(depot).look()
+    place = depot.versions / "1"
+    assert depot.production() == Staged(
+        "recommender", "1", place, since="2026-11-20T18:18:01.123Z", promoted_by="alex", run_id="run-1"
+    )
+    assert depot.look().version == "1"
+    bundle.load(place)
+
+
+def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, depot):
+    watch = Watcher(depot)
+    for number, reason in ((1, "first"), (2, "better"), (1, "rolled back")):
+        registry.version, registry.tags = number, {"reason": reason}
+        watch.look()
+        assert (depot.production().version, depot.production().reason) == (str(number), reason)
+    assert registry.fetched == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("sqlite:///x", rule="the database is locked", fix="Wait"),
+        RuntimeError("a library's own"),
+        RegistryError("version 1", rule="is strange", fix="Look at it"),
+    ],
+)
+def test_a_registry_that_is_away_changes_nothing_and_is_said(registry, depot, error):
+    watch = Watcher(depot)
+    watch.look()
+    registry.error = error
+    watch.look()
+    assert depot.production().version == "1"
+    assert str(error) in depot.look().problem
+    registry.error = None
+    watch.look()
+    assert depot.look().problem is None
+
+
+def test_a_name_that_nobody_registered_is_no_problem_and_no_withdrawal(registry, depot):
+    watch = Watcher(depot)
+    watch.look()
+    registry.error, registry.known = RegistryError("'recommender'", rule="there is none", fix="Register one"), False
+    watch.look()
+    assert depot.look().problem is None
+    assert depot.production().version == "1"
+
+
+def test_a_withdrawal_takes_the_word_back(registry, depot):
+    watch = Watcher(depot)
+    watch.look()
+    depot.keep_as_good(depot.production())
+    registry.version = None
+    watch.look()
+    assert depot.production() is None
+    assert depot.good() is None
+
+
+def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_when_asked(registry, depot, saved, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("serving.watcher.time.monotonic", lambda: clock[0])
+    (saved / "state.npz").write_bytes(b"cut off")
+    watch = Watcher(depot)
+    fetched_at = []
+    for _ in range(160):
+        before = registry.fetched
+        watch.look()
+        if registry.fetched > before:
+            fetched_at.append(clock[0] - 1000)
+        clock[0] += 0.1
+    assert fetched_at == pytest.approx([0, 1, 3, 7, 15], abs=0.25)
+    assert depot.production() is None
+    assert "does not match its SHA-256" in depot.look().problem
+    assert not list(depot.folder.glob(".incoming-*"))
+    before = registry.fetched
+    depot.ask_for_look()
+    watch.look()
+    assert registry.fetched == before + 1
+
+
+def test_what_a_killed_fetch_left_behind_is_cleared_at_the_start(registry, depot):
+    depot.prepare()
+    (depot.folder / ".incoming-abc").mkdir()
+    Watcher(depot)
+    assert not list(depot.folder.glob(".incoming-*"))
+
+
+# -- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_a_link_an_unlisted_file_a_missing_one_and_a_name_that_leads_out_are_refused(saved):
+    verify(saved)
+    (saved / "extra.npz").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"extra.npz is not listed"):
+        verify(saved)
+    (saved / "extra.npz").unlink()
+    (saved / "link").symlink_to("/etc/passwd")
+    with pytest.raises(BundleError, match="link is not listed"):
+        verify(saved)
+    (saved / "link").unlink()
+    manifest = json.loads((saved / "manifest.json").read_text())
+    for name in ("absent.npz", "../manifest.json"):
+        changed = {**manifest, "files": {**manifest["files"], name: "0" * 64}}
+        (saved / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(BundleError, match="is missing"):
+            verify(saved)
+
+
+# -- the process ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Programs that sleep in the watcher's place, in the order of their start."""
+    programs: list[subprocess.Popen] = []
+
+    def spawn(self) -> subprocess.Popen:
+        command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        programs.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+        return programs[-1]
+
+    monkeypatch.setattr(Watching, "_spawn", spawn)
+    monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.05)
+    yield programs
+    for program in programs:
+        program.kill()
+        program.wait()
+        program.stdin.close()
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_watcher_that_dies_is_started_again_and_ends_with_its_worker(started, settings_in):
+    settings = settings_in()
+    settings.bundle_root.mkdir(parents=True)
+    watch = Watching(settings)
+    watch.start()
+    until(lambda: len(started) == 1)
+    os.kill(started[0].pid, 9)
+    until(lambda: len(started) == 2)
+    watch.stop()
+    assert started[1].poll() == 0
+
+
+def test_of_several_workers_one_has_the_watcher_and_another_takes_over(started, settings_in):
+    settings = settings_in()
+    settings.bundle_root.mkdir(parents=True)
+    first, second = Watching(settings), Watching(settings)
+    first.start()
+    until(lambda: len(started) == 1)
+    second.start()
+    time.sleep(0.3)
+    assert len(started) == 1
+    first.stop()
+    until(lambda: len(started) == 2)
+    second.stop()
+
+
+def test_the_watcher_ends_when_its_standard_input_closes(tmp_path):
+    command = [sys.executable, "-m", "serving.watcher", str(tmp_path / "bundles"), "60", "recommender"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/nowhere/mlflow.db"}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
