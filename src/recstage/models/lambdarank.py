@@ -69,7 +69,7 @@ class LambdaRankParams(base.ModelParams):
     validation_split: float = Field(0.15, ge=0, lt=1, description="share of users whose labels stop the training")
     num_boost_round: int = Field(300, ge=1, description="most trees")
     patience: int = Field(50, ge=0, description="rounds without a gain in validation NDCG@10 that end it; 0: never")
-    learning_rate: float = Field(0.08, gt=0, le=1)
+    learning_rate: float = Field(0.08, gt=0, le=1, description="of each round of boosting")
     num_leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_data_in_leaf: int = Field(50, ge=1, description="candidates in a leaf")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
