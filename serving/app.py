@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -23,8 +22,6 @@ from serving.routes.recommendations import recommendations
 from serving.service import Service
 from serving.settings import ServingSettings, load
 from serving.store.store import Store
-
-SWITCH_SECONDS = 0.0005
 
 
 def create_app(
@@ -90,7 +87,6 @@ def from_environment() -> FastAPI:
 
 def _settle() -> None:
     """What is loaded by now stays: the garbage collector need not look at it again, which would stop all requests for
-    tens of milliseconds. And while a thread loads another version, the event loop must get its turn soon."""
+    tens of milliseconds."""
     gc.collect()
     gc.freeze()
-    sys.setswitchinterval(SWITCH_SECONDS)

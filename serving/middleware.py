@@ -233,4 +233,5 @@ def _is_local(host: bytes) -> bool:
 def _request_id(given: bytes | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
-    return secrets.token_hex(8)
+    # in the order of time, so that impressions are appended to their index instead of scattered over it
+    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"

@@ -7,6 +7,7 @@ than the row itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import JSON, Connection, Dialect, Text, bindparam, cast, func, select
@@ -41,7 +42,8 @@ class BulkInsert:
             self._compiled[dialect.name] = self._for_sqlite(dialect) if is_sqlite(dialect) else self._unnested(dialect)
         sql, order = self._compiled[dialect.name]
         if is_sqlite(dialect):
-            connection.exec_driver_sql(sql, [tuple(row[place] for place in order) for row in rows])
+            in_order = order == tuple(range(len(order)))
+            connection.exec_driver_sql(sql, list(rows if in_order else map(itemgetter(*order), rows)))
         else:
             connection.exec_driver_sql(sql, dict(zip(self._columns, map(list, zip(*rows, strict=True)), strict=True)))
 
