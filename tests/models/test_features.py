@@ -219,6 +219,15 @@ def test_pairs_beside_the_lists_are_placed_behind_them():
     assert (slate.item.tolist(), slate.ranks[:, 0].tolist()) == ([0, 5], [1, 2])
 
 
+def test_a_history_that_grew_is_folded_in_by_those_who_can():
+    rows = chains(40, 20, 8)
+    als = ALS(ALSParams(factors=4)).fit(rows, seed=1)
+    shorter = rows.select(rows.timestamp < 6).of([0])
+    now, then = (propose({"als": als}, shorter, 20, None, live=live).scores for live in (True, False))
+    assert np.array_equal(then[:, 0], als.score(rows.of([0]))[0])
+    assert not np.allclose(now, then)
+
+
 def test_pairs_are_measured_by_hand():
     rows = rows_of([0, 1, 2], [0, 1], [3, 0])
     measures = PairTable.count(rows).look_up(np.array([[0, 1, 5]], np.int32), np.array([1], np.int32))[0]

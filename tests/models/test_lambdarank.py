@@ -236,6 +236,24 @@ def test_the_last_rows_of_each_user_become_labels(ring):
     assert np.array_equal(last.users.lengths, before_last.users.lengths + 1)
 
 
+def test_any_row_of_a_page_may_be_the_label_and_the_others_stay(ring):
+    rows = ring[0]
+    kept = held(rows, labels_per_user=1, page=3, seed=1)
+    (step,) = kept.steps
+    assert len(kept.past) == len(rows) - 3 * rows.n_users
+    left = []
+    for user, item in zip(step.row, step.item, strict=True):
+        own = rows.of([user]).items
+        left.append(len(own) - 1 - int(np.flatnonzero(own == item)[0]))
+        assert sorted([*step.users.take([user]).items, item]) == sorted(own)
+    assert set(left) == {0, 1, 2}
+    assert step.grown
+
+
+def test_the_first_label_alone_has_the_history_that_the_retrievers_saw(ring):
+    assert [step.grown for step in held(ring[0]).steps] == [False, True]
+
+
 def test_a_cut_in_time_leaves_no_label_older_than_the_past():
     rows = chains(clock=True)
     kept = held(rows, method="time", is_clock=True)

@@ -66,17 +66,25 @@ def test_ties_of_the_strongest_go_to_the_lowest_column():
 
 def test_order_decides_what_comes_next():
     rows = histories("abc", "abc", "abc", "cab", "xab", "ax")
-    model = Transitions(TransitionsParams(shrinkage=0.1)).fit(rows)
+    model = Transitions(TransitionsParams(shrinkage=0.1, backward=0)).fit(rows)
     after_b = model.score(Users.stranger(rows.n_items, items=rows.items.index_of(["a", "b"])))[0]
     before = model.score(Users.stranger(rows.n_items, items=rows.items.index_of(["c"])))[0]
     assert after_b.argmax() == rows.items.index_of(["c"])[0]
     assert before.argmax() == rows.items.index_of(["a"])[0]
 
 
+def test_steps_back_count_as_far_as_they_are_told_to():
+    rows = histories(*["ab"] * 4)
+    none, half = (Transitions(TransitionsParams(backward=b, damping=1)).fit(rows).links_ for b in (0, 0.5))
+    assert none[1, 0] == 0
+    assert half[1, 0] == pytest.approx(0.5 * none[0, 1])
+
+
 def test_damping_lowers_a_crowd():
     rows = histories(*["ab"] * 16, "ac")
     plain, damped = (
-        Transitions(TransitionsParams(damping=p, source_discount=0, popularity_discount=0)).fit(rows) for p in (1, 0.5)
+        Transitions(TransitionsParams(backward=0, damping=p, source_discount=0, popularity_discount=0)).fit(rows)
+        for p in (1, 0.5)
     )
     ratio = [m.links_[0, 1] / m.links_[0, 2] for m in (plain, damped)]
     assert ratio == pytest.approx([16, 4])

@@ -55,6 +55,11 @@ class LambdaRankParams(base.ModelParams):
         "auto", description="labels: each user's last rows, all rows after a moment, or as the timestamps allow"
     )
     labels_per_user: int = Field(3, ge=1, description="last rows of each user that become labels")
+    page: int = Field(
+        1,
+        ge=1,
+        description="rows at the end of a history that may be of one moment: a label is any of them; 1: none are",
+    )
     holdout_share: float = Field(0.1, gt=0, lt=1, description="share of the rows after the moment")
     min_interactions: int = Field(3, ge=1, description="rows before his labels that a user needs to give any")
     lookback_days: float | None = Field(
@@ -114,7 +119,7 @@ class LambdaRank(base.Recommender):
         return False
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
-        held = self.held_out(train)
+        held = self.held_out(train, fitting.seed)
         past = self.know(held.past, fitting, "past")
         text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
         if self.params.evaluate_only:
@@ -124,7 +129,7 @@ class LambdaRank(base.Recommender):
 
     # -- learning -----------------------------------------------------------------------------------------
 
-    def held_out(self, train: Interactions) -> Holdout:
+    def held_out(self, train: Interactions, seed: int) -> Holdout:
         """Labels, and the rows before them."""
         params = self.params
         return hold_out(
@@ -135,6 +140,8 @@ class LambdaRank(base.Recommender):
             share=params.holdout_share,
             min_interactions=params.min_interactions,
             since=self._since(train),
+            page=params.page,
+            seed=seed,
         )
 
     def know(self, rows: Interactions, fitting: base.Fitting, stage: str) -> Knowledge:

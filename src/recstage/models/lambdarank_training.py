@@ -44,9 +44,10 @@ FEWEST_GROUPS = 30
 @dataclass(frozen=True, eq=False)
 class Step:
     """Users with their histories up to a moment, and what each did then: pairs `row` (position in `users`), `item`,
-    `weight` (<= 0: dismissed), sorted by row and item."""
+    `weight` (<= 0: dismissed), sorted by row and item. `grown`: the histories hold rows that are not of the past."""
 
     users: Users
+    grown: bool
     row: NDArray[np.int64]
     item: NDArray[np.int32]
     weight: NDArray[np.float32]
@@ -69,20 +70,23 @@ def hold_out(
     share: float,
     min_interactions: int,
     since: float | None = None,
+    page: int = 1,
+    seed: int = 0,
 ) -> Holdout:
     """Labels out of the training rows.
 
     `last`: each user's last `labels_per_user` rows, one step each, every step's history growing by the one before: what
-    leave-one-out asks. `time`: all rows after the moment that leaves `share` of them: what a split in time asks; no
-    label is then older than any row of the past. `auto`: `time` where timestamps are a clock and enough users are
-    active on both sides, else `last`. Users with fewer than `min_interactions` rows before give no label, nor do rows
-    before `since`.
+    leave-one-out asks. Where the order of the last `page` rows is not to be trusted, a label is any of them, at random,
+    and the others stay in the history. `time`: all rows after the moment that leaves `share` of them: what a split in
+    time asks; no label is then older than any row of the past. `auto`: `time` where timestamps are a clock and enough
+    users are active on both sides, else `last`. Users with fewer than `min_interactions` rows before give no label, nor
+    do rows before `since`.
     """
     if method != "last" and is_clock:
         cut = _in_time(rows, share, min_interactions, since)
         if method == "time" or len(cut.steps[0].users) >= FEWEST_GROUPS:
             return cut
-    return _last(rows, labels_per_user, min_interactions, since)
+    return _last(rows, labels_per_user, min_interactions, since, page, seed)
 
 
 def _in_time(rows: Interactions, share: float, min_interactions: int, since: float | None) -> Holdout:
@@ -90,31 +94,37 @@ def _in_time(rows: Interactions, share: float, min_interactions: int, since: flo
     later = rows.timestamp >= max(moment, moment if since is None else since)
     past = rows.select(~later)
     able = (past.lengths >= min_interactions) & (np.bincount(rows.user_index[later], minlength=rows.n_users) > 0)
-    return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able))])
+    return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able), grown=False)])
 
 
-def _last(rows: Interactions, labels_per_user: int, min_interactions: int, since: float | None) -> Holdout:
+def _last(
+    rows: Interactions, labels_per_user: int, min_interactions: int, since: float | None, page: int, seed: int
+) -> Holdout:
+    held = labels_per_user + page - 1
     left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))
-    labelled = (left < labels_per_user) & (rows.lengths[rows.user_index] >= min_interactions + labels_per_user)
+    labelled = (left < held) & (rows.lengths[rows.user_index] >= min_interactions + held)
     if since is not None:
         labelled &= rows.timestamp >= since
     dismissed = labelled & (rows.weight <= 0)
     steps = []
+    random = np.random.default_rng(seed)
     for place in reversed(range(labels_per_user)):
-        target = labelled & (left == place)
-        history = rows.select(~labelled | (left > place))
+        drawn = place + random.integers(0, page, rows.n_users)[rows.user_index]
+        target = labelled & (left == drawn)
+        history = rows.select((~labelled | (left >= place)) & ~target)
         then = rows.select(target | (dismissed & (left < place)))
-        steps.append(_step(history, then, np.unique(rows.user_index[target])))
+        grown = place < labels_per_user - 1 or page > 1
+        steps.append(_step(history, then, np.unique(rows.user_index[target]), grown=grown))
     return Holdout(rows.select(~labelled), steps)
 
 
-def _step(history: Interactions, then: Interactions, who: NDArray[np.int64]) -> Step:
+def _step(history: Interactions, then: Interactions, who: NDArray[np.int64], *, grown: bool) -> Step:
     row_of = np.full(history.n_users, -1, np.int64)
     row_of[who] = np.arange(len(who))
     row = row_of[then.user_index]
     kept = np.flatnonzero(row >= 0)
     kept = kept[np.lexsort((then.item_index[kept], row[kept]))]
-    return Step(history.of(who), row[kept], then.item_index[kept], then.weight[kept])
+    return Step(history.of(who), grown, row[kept], then.item_index[kept], then.weight[kept])
 
 
 # -- examples -------------------------------------------------------------------------------------------
@@ -164,9 +174,11 @@ def judged(
     depth: int,
     barred: Barred,
     also: NDArray[np.int64] | None = None,
+    *,
+    live: bool = False,
 ) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
     """Slates and features of the users, some rows at a time. What is `barred` is no candidate; `also` adds pairs
-    (row * n_items + item, ascending)."""
+    (row * n_items + item, ascending). `live`: the histories have grown since the retrievers were fitted."""
     step = max(1, min(SCORES_AT_ONCE // users.n_items, PAIRS_AT_ONCE // (depth * len(retrievers))))
     for start in range(0, len(users), step):
         rows = slice(start, min(len(users), start + step))
@@ -175,7 +187,7 @@ def judged(
         if also is not None:
             low, high = np.searchsorted(also, [rows.start * users.n_items, rows.stop * users.n_items])
             extra = also[low:high] - rows.start * users.n_items
-        slate = propose(retrievers, some, depth, barred(some), extra)
+        slate = propose(retrievers, some, depth, barred(some), extra, live=live)
         yield rows, slate, table.compute(slate)
 
 
@@ -201,7 +213,7 @@ def examples_of(
         groups += len(np.unique(step.row[step.weight > 0]))
         targets = step.row * step.users.n_items + step.item
         dismissed = targets[step.weight <= 0]
-        for rows, slate, values in judged(retrievers, table, step.users, depth, barred, dismissed):
+        for rows, slate, values in judged(retrievers, table, step.users, depth, barred, dismissed, live=step.grown):
             own = np.full(len(slate), UNTOUCHED, np.int32)
             keys = slate.keys + rows.start * step.users.n_items
             place = np.minimum(np.searchsorted(targets, keys), max(0, len(targets) - 1))
@@ -228,7 +240,7 @@ def _drawn(slate: Slate, n: int, random: np.random.Generator) -> NDArray[np.bool
 def _only(step: Step, chosen: NDArray[np.bool_]) -> Step:
     row_of = np.cumsum(chosen) - 1
     kept = chosen[step.row]
-    return Step(step.users.take(chosen), row_of[step.row[kept]], step.item[kept], step.weight[kept])
+    return Step(step.users.take(chosen), step.grown, row_of[step.row[kept]], step.item[kept], step.weight[kept])
 
 
 @dataclass(frozen=True)

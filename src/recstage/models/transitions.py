@@ -31,6 +31,9 @@ class TransitionsParams(base.ModelParams):
 
     window: int = Field(20, ge=1, description="farthest step that still counts as a transition")
     lag_decay: float = Field(1.0, ge=0, description="a transition over d steps counts 1 / d**lag_decay")
+    backward: float = Field(
+        0.3, ge=0, le=1, description="how much a step counts in the other direction: rows of one moment have no order"
+    )
     damping: float = Field(0.4, gt=0, le=1, description="exponent of the counts; 1: as they are")
     source_discount: float = Field(0.32, ge=0, le=1, description="exponent of the earlier item's frequency, divided by")
     popularity_discount: float = Field(
@@ -58,6 +61,8 @@ class Transitions(base.Recommender):
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         params = self.params
         counts = transition_counts(train, params.window, params.lag_decay)
+        if params.backward:
+            counts = sparse.csr_matrix(counts + np.float32(params.backward) * counts.T)
         frequency = train.item_counts + params.shrinkage
         counts.data **= np.float32(params.damping)
         links = (

@@ -73,7 +73,7 @@ class _Bench:
         self.train, self.params = train, params
         self.fitting = base.Fitting(seed, None, catalogue, base.silent, None)
         whole = self._model(params)
-        self.held = whole.held_out(train)
+        self.held = whole.held_out(train, seed)
         self.past = whole.know(self.held.past, self.fitting, "past")
         self.present = whole.know(train, self.fitting, "train")
 

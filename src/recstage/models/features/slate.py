@@ -6,7 +6,7 @@ One code path makes it, for training, for whole batches and for one request: wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -76,10 +76,17 @@ def propose(
     depth: int,
     blocked: sparse.csr_matrix | None,
     also: NDArray[np.int64] | None = None,
+    *,
+    live: bool = False,
 ) -> Slate:
     """The union of each retriever's `depth` best items that `blocked` (bool[n, n_items]) does not mark, and of the
-    pairs `also` (row * n_items + item)."""
-    lists = [_Proposal.of(retriever, users, depth, blocked) for retriever in retrievers.values()]
+    pairs `also` (row * n_items + item). `live` says that histories have grown since the retrievers were fitted: those
+    that can, fold them in instead of answering as they would have then."""
+    grown = replace(users, index=np.full(len(users), -1, np.int32)) if live else users
+    lists = [
+        _Proposal.of(retriever, grown if retriever.folds_in else users, depth, blocked)
+        for retriever in retrievers.values()
+    ]
     more = [] if also is None else [also]
     keys = np.unique(np.concatenate([*(proposal.keys for proposal in lists), *more]))
     row, item = keys // users.n_items, (keys % users.n_items).astype(np.int32)
