@@ -25,8 +25,9 @@ from recstage.models import base
 from recstage.models.explanation import by_history
 from recstage.models.history import recent
 
-GROUPS = 24
-"""Rows of like confidence share one regularisation, so that a compiled solver with a single one can be used."""
+SPREAD = 1.5
+"""Rows whose total confidences differ by no more than this factor share one regularisation: a compiled solver with a
+single one can then be used, few times."""
 
 
 class ALSParams(base.ModelParams):
@@ -69,10 +70,11 @@ class ALS(base.Recommender):
 
         params = self.params
         extra = self._extra(train.all_users)
+        transposed = extra.T.tocsr()
         by_user = _Groups.of(extra, params.regularization, params.frequency_scaling)
-        by_item = _Groups.of(extra.T.tocsr(), params.regularization, params.frequency_scaling)
+        by_item = _Groups.of(transposed, params.regularization, params.frequency_scaling)
         users_of = by_user.prepare(extra, by_item.order)
-        items_of = by_item.prepare(extra.T.tocsr(), by_user.order)
+        items_of = by_item.prepare(transposed, by_user.order)
         random = np.random.default_rng(fitting.seed)
         users = _small(random, train.n_users, params.factors)
         items = _small(random, train.n_items, params.factors)
@@ -86,7 +88,7 @@ class ALS(base.Recommender):
                 for rows, regularization, confidence in items_of:
                     solve(confidence, items[rows], users, regularization, num_threads=threads)
                 fitting.report(iteration, {"seconds": perf_counter() - began})
-        self._set(by_user.restore(users), by_item.restore(items))
+        self._set(by_user.restore(users), by_item.restore(items), float(extra.sum()))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         vectors = self.user_vectors(users)
@@ -133,13 +135,14 @@ class ALS(base.Recommender):
         return {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        self._set(state["user_factors"], state["item_factors"])
+        extra = self._extra(self.train_.all_users)
+        self._set(state["user_factors"], state["item_factors"], float(extra.sum()))
 
-    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32]) -> None:
+    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], total: float) -> None:
+        """`total`: the confidence that all interactions add."""
         self.user_factors_, self.item_factors_ = user_factors, item_factors
         lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
         self._targets = item_factors * lengths**-self.params.length_discount
-        total = float(self._extra(self.train_.all_users).sum())
         n_users, n_items = self.train_.n_users, self.train_.n_items
         self._item_side = _Side(item_factors, self.params, n_items + total / max(1, n_users))
         self._user_side = _Side(user_factors, self.params, n_users + total / max(1, n_items))
@@ -189,37 +192,41 @@ def _solved(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np
 
 @dataclass(frozen=True)
 class _Groups:
-    """`order` sorts rows by total confidence; each group is a slice of that order and its regularization."""
+    """`order` sorts rows by total confidence, the greatest first (None: they stay as they are, in one group); each
+    group is a slice of that order and its regularization."""
 
-    order: NDArray[np.int64]
+    order: NDArray[np.int64] | None
     groups: list[tuple[slice, float]]
 
     @classmethod
     def of(cls, extra: sparse.csr_matrix, regularization: float, exponent: float) -> _Groups:
-        """Rows regularised by (total confidence / mean)**exponent; one group where the exponent is 0."""
+        """Rows regularised by (total confidence / mean)**exponent; one group where that is nearly 1 for all."""
         rows = extra.shape[0]
-        if exponent == 0:
-            return cls(np.arange(rows), [(slice(0, rows), regularization)])
         confidence = _confidence(extra)
-        order = np.argsort(confidence, kind="stable")
-        level = np.log(confidence[order])
-        edges = np.searchsorted(level, np.linspace(level[0], level[-1], GROUPS + 1)[1:-1])
-        edges = np.unique(np.concatenate([[0], edges, [rows]]))
+        if exponent == 0 or confidence.max() <= SPREAD * confidence.min():
+            return cls(None, [(slice(0, rows), regularization)])
+        order = np.argsort(-confidence, kind="stable")
+        steps = np.log(confidence[order[0]] / confidence[order]) // np.log(SPREAD)
+        edges = np.concatenate([[0], 1 + np.flatnonzero(np.diff(steps)), [rows]])
         share = (confidence[order] / confidence.mean()) ** exponent
         bounds = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
         return cls(order, [(slice(a, b), regularization * float(share[a:b].mean())) for a, b in bounds])
 
     def prepare(
-        self, extra: sparse.csr_matrix, columns: NDArray[np.int64]
+        self, extra: sparse.csr_matrix, columns: NDArray[np.int64] | None
     ) -> list[tuple[slice, float, sparse.csr_matrix]]:
-        """Each group with its confidences, both sides in sorted order."""
-        confidence = extra[self.order][:, columns].tocsr()
-        confidence.sort_indices()
+        """Each group with its confidences, rows in this order and columns in that of the other side."""
+        confidence = extra.copy() if self.order is None else extra[self.order]
+        if columns is not None:
+            confidence.indices = np.argsort(columns).astype(confidence.indices.dtype)[confidence.indices]
+            confidence.has_sorted_indices = False
         confidence.data += 1
         return [(rows, regularization, confidence[rows]) for rows, regularization in self.groups]
 
     def restore(self, factors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows in their original order."""
+        if self.order is None:
+            return factors
         out = np.empty_like(factors)
         out[self.order] = factors
         return out
