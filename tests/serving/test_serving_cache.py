@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socketserver
 import threading
 import time
@@ -91,6 +92,23 @@ def test_redis_gives_back_what_was_put_until_it_is_too_old_and_learns_no_ids(red
         assert await cache.get(key()) == ONE
         assert await cache.get(key(limit=3)) is None
         assert all(len(name) == len(b"recstage:") + 64 for name in redis.kept)
+        await asyncio.sleep(0.25)
+        assert await cache.get(key()) is None
+        await cache.close()
+
+    asyncio.run(main())
+
+
+def test_a_real_redis_keeps_what_was_put_and_no_longer_than_told():
+    url = os.environ.get("RECSTAGE_TEST_REDIS_URL")
+    if not url:
+        pytest.skip("RECSTAGE_TEST_REDIS_URL is not set: there is no Redis to try this on")
+
+    async def main() -> None:
+        cache = RedisCache(url, seconds=0.2)
+        await cache.put(key(), ONE)
+        assert await cache.get(key()) == ONE
+        assert await cache.get(key(limit=3)) is None
         await asyncio.sleep(0.25)
         assert await cache.get(key()) is None
         await cache.close()

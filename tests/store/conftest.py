@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from store_givens import empty_postgres, settings_for
+from store_givens import empty_postgres, own_postgres, settings_for
 
 from recstage import config
 from recstage.config import DataConfig
@@ -48,7 +48,7 @@ def upgraded_postgres() -> URL:
     named = os.environ.get(POSTGRES_VARIABLE)
     if not named:
         pytest.skip(f"{POSTGRES_VARIABLE} is not set: there is no PostgreSQL to try this on")
-    url = parse_url(named)
+    url = own_postgres(parse_url(named), os.environ.get("PYTEST_XDIST_WORKER", ""))
     empty_postgres(url)
     schema.upgrade(url)
     return url

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import URL
 
 from serving.depot import Staged
@@ -42,6 +42,19 @@ def settings_for(url: URL, folder: Path, **values: Any) -> ServingSettings:
             **values,
         }
     )
+
+
+def own_postgres(url: URL, worker: str) -> URL:
+    """The database of one worker of several that test at once, made where it is missing; without workers, `url`."""
+    if not worker:
+        return url
+    name = f"{url.database}_{worker}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return url.set(database=name)
 
 
 def empty_postgres(url: URL) -> None:
