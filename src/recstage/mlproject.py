@@ -38,6 +38,8 @@ STEPS: dict[str, dict[str, Any]] = {
     "register": {"run": {"type": "string"}},
     "prune": {},
     "benchmark": {"data": {"type": "string", "default": "ml-1m-ncf"}},
+    "ablate": {"data": {"type": "string", "default": "ml-1m-ncf"}},
+    "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from blocks import blocks, catalogue
 from planted import chains, interactions, without_last
 
 from recstage import bundle
 from recstage.config import check
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
-from recstage.models import base
+from recstage.models import base, training
+from recstage.models.composition import Component
 from recstage.models.hybrid import Hybrid, HybridParams, _by_range, _by_rank
 
 PARTS = ["popularity", "als", "transitions"]
@@ -247,3 +251,18 @@ def test_one_bundle_holds_all_parts(train, fitted, tmp_path):
     loaded = bundle.load(tmp_path / "bundle").model
     assert set(loaded.parts()) == set(PARTS)
     assert np.array_equal(loaded.score(train.all_users), fitted.score(train.all_users))
+
+
+def test_a_part_that_the_same_job_has_fitted_is_not_trained_again(tmp_path: Path, monkeypatch) -> None:
+    tower = Component(model="two-tower", params={"factors": 8, "heads": 1, "layers": 1, "window": 10, "epochs": 2})
+    fitting = base.Fitting(3, None, catalogue(), base.silent, tmp_path)
+    alone = tower.fit(blocks(), fitting)
+    written = []
+    monkeypatch.setattr(training.CheckpointFile, "write", lambda self, content: written.append(self.path))
+    shares = {"components": [tower, "popularity"], "cold": ["popularity"], "warm": ["two-tower"], "hot": ["two-tower"]}
+    hybrid = Hybrid(HybridParams(**shares)).fit(blocks(), seed=3, catalogue=catalogue(), checkpoint=tmp_path)
+    assert written == []
+    for name, value in alone.state().items():
+        np.testing.assert_array_equal(value, hybrid.parts()["two-tower"].state()[name])
+    tower.fit(blocks(), replace(fitting, seed=4))
+    assert len(written) == 2, "another fit is"

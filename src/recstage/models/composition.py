@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from recstage.config import Schema, model_config_of
+from recstage.config import ModelConfig, Schema, model_config_of
 from recstage.data.interactions import Interactions
-from recstage.models import build
+from recstage.models import build, params_class
 from recstage.models.base import Fitting, Recommender
 
 
@@ -26,12 +25,11 @@ class Component(Schema):
     def name(self) -> str:
         return self.label or self.model
 
-    def fit(self, rows: Interactions, fitting: Fitting, stage: str = "") -> Recommender:
-        """The component fitted on `rows`, as long as its params say: what is held out belongs to the composite. `stage`
-        tells apart several fits of one composite. Raises `ConfigError` on an unknown model."""
-        folder = None if fitting.checkpoint is None else Path(fitting.checkpoint) / f"{stage}{self.name}"
+    def fit(self, rows: Interactions, fitting: Fitting) -> Recommender:
+        """The component fitted on `rows`, as long as its params say: what is held out belongs to the composite. Raises
+        `ConfigError` on an unknown model."""
         model = build(model_config_of(self.model), **self.params)
-        return model.fit(rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=folder)
+        return model.fit(rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=fitting.checkpoint)
 
 
 def _by_name(value: Any) -> Any:
@@ -50,6 +48,12 @@ def _distinct(components: tuple[Component, ...]) -> tuple[Component, ...]:
 
 Components = Annotated[tuple[Component, ...], BeforeValidator(_by_name), AfterValidator(_distinct)]
 """Components with distinct names; a plain string is a model's name."""
+
+
+def is_composite(config: ModelConfig) -> bool:
+    """Whether models of conf/model are parts of this one."""
+    values = params_class(config)(**config.params)
+    return any(isinstance(one, Component) for _, value in values if isinstance(value, tuple) for one in value)
 
 
 def named(*models: str) -> tuple[Component, ...]:

@@ -120,12 +120,12 @@ class LambdaRank(base.Recommender):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         held = self.held_out(train, fitting.seed)
-        past = self.know(held.past, fitting, "past")
+        past = self.know(held.past, fitting)
         text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
         if self.params.evaluate_only:
             for retriever in past.retrievers.values():
                 retriever.attach(train, fitting.catalogue)
-        self.adopt(past if self.params.evaluate_only else self.know(train, fitting, "train"), text)
+        self.adopt(past if self.params.evaluate_only else self.know(train, fitting), text)
 
     # -- learning -----------------------------------------------------------------------------------------
 
@@ -144,9 +144,9 @@ class LambdaRank(base.Recommender):
             seed=seed,
         )
 
-    def know(self, rows: Interactions, fitting: base.Fitting, stage: str) -> Knowledge:
+    def know(self, rows: Interactions, fitting: base.Fitting) -> Knowledge:
         """Retrievers and features, learnt from `rows`."""
-        retrievers = {one.name: one.fit(rows, fitting, f"{stage}-") for one in self.params.retrievers}
+        retrievers = {one.name: one.fit(rows, fitting) for one in self.params.retrievers}
         table = FeatureTable(self.params.groups, list(retrievers))
         since = self._since(rows)
         recent = rows if since is None else rows.select(rows.timestamp >= since)

@@ -116,6 +116,7 @@ class CheckpointFile:
             "params": model.params.model_dump(mode="json"),
             "seed": fitting.seed,
             "train": train.fingerprint,
+            "texts": hashlib.sha256("\x00".join(fitting.catalogue.documents).encode()).hexdigest(),
             "validation": None if fitting.validation is None else fitting.validation.fingerprint,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

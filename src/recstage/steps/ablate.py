@@ -6,24 +6,107 @@ and without a group of features the examples are the same, a few columns narrowe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from tqdm import tqdm
 
-from recstage.config import EvaluationConfig
+from recstage import tracking
+from recstage.config import DataConfig, EvaluationConfig, Settings, model_config_of, read_yaml, resolve, root
+from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
+from recstage.entry import named
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import evaluate
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models import base
 from recstage.models.lambdarank import Knowledge, LambdaRank, LambdaRankParams
 from recstage.models.lambdarank_training import Examples
+from recstage.steps import pages
 
 WHOLE = "everything"
+
+log = logging.getLogger(__name__)
+
+
+class AblateSettings(Settings):
+    """What is taken apart, and on which data."""
+
+    data: DataConfig
+    params: LambdaRankParams = Field(default_factory=LambdaRankParams, description="the whole")
+    evaluation: EvaluationConfig = EvaluationConfig()
+    metric: str = Field("ndcg_at_10", description="what is compared; a metric of single users")
+    seed: int = Field(42, ge=0)
+    write: bool = Field(False, description="write the table between its marks in docs/models-composite.md")
+
+
+@dataclass(frozen=True)
+class AblateResult:
+    """The rows of the table of `ablate`."""
+
+    run_id: str
+    data: str
+    table: list[dict[str, Any]]
+
+
+def settings_from(arguments: Sequence[str] = ()) -> AblateSettings:
+    """`--data NAME` and any override; the whole is what conf/model/lambdarank.yaml says. Raises `ConfigError`."""
+    names, rest = named(arguments, data="ml-1m-ncf")
+    config = model_config_of("lambdarank")
+    defaults = {
+        "data": dataset.config_of(names["data"]),
+        "params": config.params,
+        "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
+    }
+    return resolve(AblateSettings, defaults, rest, program="ablate")
+
+
+def run(settings: AblateSettings) -> AblateResult:
+    """`ablate` on the rows that a training run learns from and is tested on, as a logged run."""
+    name = settings.data.name
+    with tracking.run(f"ablate {name}", tags={"stage-of-work": "ablation", "model": "lambdarank"}) as active:
+        data = dataset.load(settings.data)
+        tracking.log_dataset(active.info.run_id, data)
+        tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
+        found = ablate(
+            data.split.train_and_validation,
+            data.split.test,
+            settings.params,
+            catalogue=data.catalogue,
+            evaluation=settings.evaluation,
+            metric=settings.metric,
+            seed=settings.seed,
+        )
+        text = as_markdown(found, settings.metric)
+        tracking.log_table(active.info.run_id, "ablation", found)
+        tracking.log_text(active.info.run_id, text, "ablation.md")
+    for line in text.splitlines():
+        log.info("%s", line)
+    if settings.write:
+        pages.write(f"ablation {name}", text)
+    rows = [{str(key): value for key, value in row.items()} for row in found.to_dict("records")]
+    return AblateResult(active.info.run_id, name, rows)
+
+
+def as_markdown(table: pd.DataFrame, metric: str) -> str:
+    """The table for people: within each kind, what costs most to leave out comes first."""
+    titles = {"everything": "everything", "alone": "`{}` alone", "retriever": "without retriever `{}`"}
+    rows = []
+    for kind, part in table.groupby("kind", sort=False):
+        for row in part.sort_values("value").to_dict("records"):
+            cells = [titles.get(str(kind), "without features `{}`").format(row["name"]), f"{row['value']:.4f}"]
+            if kind == "everything":
+                rows.append([*cells, "", "", ""])
+                continue
+            interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
+            rows.append([*cells, f"{row['difference']:+.4f}", interval, pages.p_value(row["p_value"])])
+    return pages.table(["second stage", metric, "difference", "95 % interval", "p"], rows)
 
 
 def ablate(
@@ -74,8 +157,8 @@ class _Bench:
         self.fitting = base.Fitting(seed, None, catalogue, base.silent, None)
         whole = self._model(params)
         self.held = whole.held_out(train, seed)
-        self.past = whole.know(self.held.past, self.fitting, "past")
-        self.present = whole.know(train, self.fitting, "train")
+        self.past = whole.know(self.held.past, self.fitting)
+        self.present = whole.know(train, self.fitting)
 
     @property
     def variants(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,11 @@ import pandas as pd
 from pydantic import Field
 
 from recstage import tracking
-from recstage.config import Settings, model_config_of, names_in, resolve, root
+from recstage.config import Settings, model_config_of, names_in, resolve
 from recstage.errors import TooLittleData
 from recstage.evaluation.significance import paired_bootstrap
-from recstage.steps import contests, train
+from recstage.models.composition import is_composite
+from recstage.steps import contests, pages, train
 from recstage.steps.contests import Contest
 from recstage.steps.train import TrainResult
 
@@ -37,7 +37,6 @@ PUBLISHED = {
     ("ml-1m-ncf", "ncf"): ".730 / .447",
 }
 """HR@10 / NDCG@10 with 99 negatives: Rendle et al. 2020, Ferrari Dacrema et al. 2019, irspack, He et al. 2017."""
-WRITTEN = ("README.md", "docs/benchmarks.md")
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +74,12 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     chosen = contests.chosen(settings.against)
     with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
         results, skipped = [], {}
-        for plan in plans:
-            try:
-                results.append(train.run(plan, nested=True))
-            except TooLittleData as error:
-                skipped[plan.model.name] = str(error)
+        with train.checkpoints("benchmark", plans[0].data) as shared:
+            for plan in plans:
+                try:
+                    results.append(train.run(plan, nested=True, shared=shared))
+                except TooLittleData as error:
+                    skipped[plan.model.name] = str(error)
         table = as_table(results, settings.data)
         held = [contest(settings.data, settings.seed) for contest in chosen]
         text = as_markdown(table, held)
@@ -91,7 +91,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     for line in text.splitlines():
         log.info("%s", line)
     if settings.write:
-        write(settings.data, text)
+        pages.write(f"benchmark {settings.data}", text)
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     return BenchmarkResult(active.info.run_id, settings.data, rows, held, skipped)
 
@@ -121,37 +121,23 @@ def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
     with_published = bool(table["published"].any())
     header = ["model", *(COLUMNS[name] for name in shown), "p against the next", "fit"]
     header += ["published HR / NDCG, 99 negatives"] if with_published else []
-    lines = [_line(header), _line(["---"] * len(header))]
+    rows = []
     for row in table.to_dict("records"):
         cells = [f"`{row['model']}`", *(f"{row[name]:.4f}" for name in shown)]
-        cells += [_p_value(row.get("p_against_next")), f"{row['fit_seconds']:.1f} s"]
-        lines.append(_line(cells + ([str(row["published"])] if with_published else [])))
+        cells += [pages.p_value(row.get("p_against_next")), f"{row['fit_seconds']:.1f} s"]
+        rows.append(cells + ([str(row["published"])] if with_published else []))
+    text = pages.table(header, rows)
     if held:
-        lines += ["", _line(["contest", "ours", "theirs", "ratio"]), _line(["---"] * 4)]
-        lines += [_line([one.title, f"{one.ours:.2f} s", f"{one.theirs:.2f} s", f"{one.ratio:.2f}"]) for one in held]
-    return "\n".join(lines) + "\n"
-
-
-def write(data: str, text: str) -> None:
-    """Put the table between `<!-- benchmark DATA -->` and `<!-- end -->` in every page that has these marks."""
-    marks = re.compile(rf"(<!-- benchmark {re.escape(data)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    for name in WRITTEN:
-        path = root() / name
-        if path.is_file():
-            path.write_text(marks.sub(lambda found: f"{found[1]}{text}{found[2]}", path.read_text()))
+        against = [[one.title, f"{one.ours:.2f} s", f"{one.theirs:.2f} s", f"{one.ratio:.2f}"] for one in held]
+        text += "\n" + pages.table(["contest", "ours", "theirs", "ratio"], against)
+    return text
 
 
 def _rankers_of_items() -> list[str]:
-    return [name for name in names_in("model") if model_config_of(name).registered_name == "recommender"]
+    """Composites last: their parts are then fitted already, and the time of a fit is that of what they add."""
+    configs = [model_config_of(name) for name in names_in("model")]
+    return [one.name for one in sorted(configs, key=is_composite) if one.registered_name == "recommender"]
 
 
 def _overrides(settings: BenchmarkSettings) -> dict[str, object]:
     return {"seed": settings.seed, "work": "benchmark"}
-
-
-def _p_value(value: object) -> str:
-    return "" if not isinstance(value, float) or value != value else "< .001" if value < 0.001 else f"{value:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

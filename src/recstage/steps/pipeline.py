@@ -57,11 +57,12 @@ def run(settings: PipelineSettings) -> PipelineResult:
     with tracking.run("main", tags={"stage-of-work": "pipeline"}) as active:
         prepare.prepare(plans[0].data)
         trained, skipped = [], {}
-        for plan in plans:
-            try:
-                trained.append(train.run(plan, nested=True))
-            except TooLittleData as error:
-                skipped[plan.model.name] = str(error)
+        with train.checkpoints("main", plans[0].data) as shared:
+            for plan in plans:
+                try:
+                    trained.append(train.run(plan, nested=True, shared=shared))
+                except TooLittleData as error:
+                    skipped[plan.model.name] = str(error)
         if not trained:
             raise TooLittleData(
                 settings.data,

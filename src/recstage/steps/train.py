@@ -6,11 +6,10 @@ The test rows are read in one place, after the last decision.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,8 +101,19 @@ def settings_from(
     return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})
 
 
-def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:
-    """Train, test, log and, where asked, register. Raises `RecstageError` on wrong input; the run is then FAILED."""
+@contextmanager
+def checkpoints(job: str, data: DataConfig) -> Iterator[Path]:
+    """A folder from which the fits of an interrupted job go on, gone once the job is done. The models of one job share
+    it: what was fitted alone is not fitted again as a part of a composite."""
+    digest = hashlib.sha256(data.model_dump_json().encode()).hexdigest()[:16]
+    folder = root() / "data" / "checkpoints" / f"{job}-{digest}"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = None) -> TrainResult:
+    """Train, test, log and, where asked, register; `shared` are the `checkpoints` of the job that this is a part of.
+    Raises `RecstageError` on wrong input; the run is then FAILED."""
     clock = _Clock()
     tags = {"model": settings.model.name, "stage-of-work": settings.work}
     with tracking.run(f"{settings.model.name}", tags=tags, nested=nested) as active:
@@ -113,11 +123,12 @@ def run(settings: TrainSettings, *, nested: bool = False) -> TrainResult:
         tracking.log_dataset(run_id, data)
         model = build(settings.model)
         split = data.split.transposed() if model.reverse else data.split
-        training = Training(settings, data, split, run_id)
-        with clock("search"):
-            params = training.search() if settings.trials else dict(settings.model.params)
-        with clock("fit"):
-            model = training.final(params)
+        with checkpoints(settings.model.name, settings.data) if shared is None else nullcontext(shared) as folder:
+            training = Training(settings, data, split, run_id, folder)
+            with clock("search"):
+                params = training.search() if settings.trials else dict(settings.model.params)
+            with clock("fit"):
+                model = training.final(params)
         with clock("evaluation"):
             result = training.test(model)
         tracking.log_config(run_id, _resolved(settings, model))
@@ -138,6 +149,7 @@ class Training:
     data: Dataset
     split: Split
     run_id: str
+    checkpoints: Path
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
 
@@ -189,25 +201,25 @@ class Training:
         train + validation for that long."""
         candidate = build(self.settings.model, **params)
         if candidate.early_stopping:
-            with self._progress(candidate, "fit") as report, self._checkpoint(params, "fit") as folder:
+            with self._progress(candidate, "fit") as report:
                 candidate.fit(
                     self.split.train,
                     seed=self.settings.seed,
                     validation=self.split.validation,
                     catalogue=self._catalogue(candidate),
                     report=report,
-                    checkpoint=folder,
+                    checkpoint=self.checkpoints,
                 )
             params = {**params, **candidate.learnt_}
         final = build(self.settings.model, **params)
         stage = "refit" if candidate.early_stopping else "fit"
-        with self._progress(final, stage) as report, self._checkpoint(params, stage) as folder:
+        with self._progress(final, stage) as report:
             return final.fit(
                 self.split.train_and_validation,
                 seed=self.settings.seed,
                 catalogue=self._catalogue(final),
                 report=report,
-                checkpoint=folder,
+                checkpoint=self.checkpoints,
             )
 
     def test(self, model: Recommender) -> Evaluation:
@@ -272,19 +284,6 @@ class Training:
                 bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items()})
 
             yield report
-
-    @contextmanager
-    def _checkpoint(self, params: Mapping[str, Any], stage: str) -> Iterator[Path]:
-        """A folder from which the same fit goes on after an interruption; gone once the fit is done."""
-        identity = json.dumps(
-            [self.settings.model.target, dict(params), self.data.fingerprint, self.settings.seed, stage],
-            sort_keys=True,
-            default=str,
-        )
-        name = f"{self.settings.model.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-        folder = root() / "data" / "checkpoints" / name
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
 
     def _figures(self, model: Recommender, result: Evaluation) -> dict[str, Figure]:
         shown = exposure(result.lists[:, :10], model.n_items)

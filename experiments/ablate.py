@@ -1,0 +1,9 @@
+"""Which retriever and group of features of LambdaRank earns what: `--data NAME`; `--write true` puts it in the docs."""
+
+import sys
+
+from recstage.entry import main
+from recstage.steps import ablate
+
+if __name__ == "__main__":
+    sys.exit(main(lambda arguments: ablate.run(ablate.settings_from(arguments))))

@@ -1,0 +1,8 @@
+"""Store lists by the Production version for everybody it knows: `--limit`, `--hours`, and `--url` of the database."""
+
+import sys
+
+from serving.database import main
+
+if __name__ == "__main__":
+    sys.exit(main(["precompute", *sys.argv[1:]]))

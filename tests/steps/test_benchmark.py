@@ -1,0 +1,87 @@
+"""The benchmark: a row a model, the best first, logged; and the tables that go into the pages of the docs."""
+
+from __future__ import annotations
+
+import mlflow
+import pandas as pd
+import pytest
+
+from recstage.errors import ConfigError
+from recstage.steps import ablate, benchmark, pages
+from recstage.steps.contests import Contest
+
+
+@pytest.fixture
+def page(workspace):
+    """A page with marks for the data set `tiny`."""
+    path = workspace / "README.md"
+    path.write_text("before\n<!-- benchmark tiny -->\nold\n<!-- end -->\nafter\n<!-- end -->\n")
+    return path
+
+
+def test_the_benchmark_ranks_the_models_by_what_their_runs_logged(tiny, client, page):
+    result = benchmark.run(
+        benchmark.settings_from(["--data", str(tiny), "--models", '["random", "popularity", "graph"]', "--write=true"])
+    )
+    rows = {row["model"]: row for row in result.table}
+    values = [row["ndcg_at_10"] for row in result.table]
+    assert values == sorted(values, reverse=True)
+    assert rows["random"]["ndcg_at_10"] < rows["graph"]["ndcg_at_10"]
+    for model, row in rows.items():
+        run = client.get_run(row["run_id"])
+        assert run.data.metrics["ndcg_at_10"] == row["ndcg_at_10"]
+        assert run.data.tags["stage-of-work"] == "benchmark"
+        assert client.get_run(result.run_id).data.metrics[f"{model}_ndcg_at_10"] == row["ndcg_at_10"]
+    assert 0 < result.table[0]["p_against_next"] <= 1
+    logged = mlflow.artifacts.load_text(f"runs:/{result.run_id}/benchmark.md")
+    assert logged.startswith("| model | HR@10, 99 negatives |")
+    assert len(logged.splitlines()) == 2 + 3
+
+
+def test_a_model_that_the_data_is_too_small_for_is_named_and_left_out(workspace, client):
+    rows = "".join(f"u{i % 4},i{(i * 7) % 10},{i}\n" for i in range(40))
+    (workspace / "few.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    models = ["--models", '["popularity", "lambdarank"]']
+    result = benchmark.run(benchmark.settings_from(["--data", str(workspace / "few.csv"), *models]))
+    assert [row["model"] for row in result.table] == ["popularity"]
+    assert "lambdarank needs at least 100" in result.skipped["lambdarank"]
+
+
+def test_contests_stand_below_the_table():
+    table = pd.DataFrame(
+        [{"model": "als", "ndcg_at_10": 0.5, "fit_seconds": 1.25, "p_against_next": 0.0004, "published": ""}]
+    )
+    text = benchmark.as_markdown(table, [Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)])
+    assert "| `als` | 0.5000 | < .001 | 1.2 s |" in text
+    assert "| ALS fit, ours / bare implicit | 2.00 s | 1.90 s | 1.05 |" in text
+
+
+def test_an_unknown_contest_is_refused_before_anything_is_trained(tiny):
+    settings = benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', "--against", '["chess"]'])
+    with pytest.raises(ConfigError, match="contest 'chess': there is no such contest"):
+        benchmark.run(settings)
+
+
+def test_a_table_goes_between_its_own_marks_only(page):
+    pages.write("benchmark tiny", pages.table(["a", "b"], [["1", "2"]]))
+    assert page.read_text() == (
+        "before\n<!-- benchmark tiny -->\n| a | b |\n| --- | --- |\n| 1 | 2 |\n<!-- end -->\nafter\n<!-- end -->\n"
+    )
+    pages.write("benchmark other", "never")
+    assert "never" not in page.read_text()
+
+
+def test_the_ablation_is_a_logged_run_with_its_table(tiny, client):
+    result = ablate.run(
+        ablate.settings_from(
+            [
+                *("--data", str(tiny), "--params.retrievers", '["popularity", "graph"]'),
+                *("--params.groups", '["item", "stage"]', "--params.num_boost_round=10", "--evaluation.bootstrap=100"),
+            ]
+        )
+    )
+    assert [row["kind"] for row in result.table] == ["everything", *["alone"] * 2, *["retriever"] * 2, *["group"] * 2]
+    text = mlflow.artifacts.load_text(f"runs:/{result.run_id}/ablation.md")
+    assert text.splitlines()[2].startswith("| everything | ")
+    assert "| without features `stage` |" in text
+    assert client.get_run(result.run_id).data.tags["stage-of-work"] == "ablation"
