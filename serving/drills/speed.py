@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -51,10 +51,9 @@ def throughput(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
 
 
 def _against(scene: Scene, service: Running, theirs: Report, seconds: float, what: str) -> Iterator[Row]:
-    used, began = service.cpu_seconds(), time.perf_counter()
+    used = service.cpu_seconds()
     ours = scene.ask(service, seconds=seconds)
     cpu = (service.cpu_seconds() - used) / max(1, ours.asked)
-    del began
     yield Row(f"{what}, requests/s", ours.a_second, note=_latency(ours))
     yield Row("  against mlflow models serve", ours.a_second / theirs.a_second, at_least(3.0), unit="x")
     yield Row("  processor time a request", cpu * 1e6, unit="us")
@@ -63,10 +62,11 @@ def _against(scene: Scene, service: Running, theirs: Report, seconds: float, wha
     yield Row("  requests that failed", ours.failed + calm.failed, at_most(0))
 
 
-def slow_models(scene: Scene, algorithms: list[str], seconds: float) -> Iterator[Row]:
-    """Latency of one list after the other of models that take longer, without the cache."""
-    for algorithm in algorithms:
-        version = scene.register(algorithm)
+def slow_models(scene: Scene, algorithms: Mapping[str, Mapping[str, object]], seconds: float) -> Iterator[Row]:
+    """Latency of one list after the other of models that take longer, by name with what differs from their YAML; the
+    cache is off."""
+    for algorithm, overrides in algorithms.items():
+        version = scene.register(algorithm, **overrides)
         scene.promote(version)
         with scene.service(f"slow-{algorithm}", cache_size=0) as service:
             service.serves(version)
