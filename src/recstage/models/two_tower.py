@@ -164,6 +164,7 @@ def encode(
     n, t, d = history.shape
     heads = params.heads
     later = np.triu(np.full((t, t), -np.inf, np.float32), 1)
+    distance = np.maximum(np.arange(t)[:, None] - np.arange(t), 0)
     x = history + weights["positions"][:t]
     for i in range(params.layers):
         asked = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
@@ -171,7 +172,8 @@ def encode(
         h = _normalised(x, block["norm_1_weight"], block["norm_1_bias"])
         joint = _linear(h, block["qkv_weight"], block["qkv_bias"])
         q, k, v = joint.reshape(n, t, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)
-        attention = q[:, :, asked] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads)) + later[asked]
+        attention = q[:, :, asked] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
+        attention += block["near"][:, distance[asked]] + later[asked]
         attention -= attention.max(axis=-1, keepdims=True)
         np.exp(attention, out=attention)
         attention /= attention.sum(axis=-1, keepdims=True)
