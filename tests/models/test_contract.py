@@ -34,7 +34,11 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "lambdarank": {"num_boost_round": 30, "min_data_in_leaf": 5, "candidates": 20},
 }
 TOWER = {"model": "two-tower", "params": {**SMALL["two-tower"], "epochs": 20}}
-SMALL = {**SMALL, "lambdarank-all": {**SMALL["lambdarank"], "retrievers": [TOWER, "als", "graph"]}}
+SMALL = {
+    **SMALL,
+    "lambdarank-all": {**SMALL["lambdarank"], "retrievers": [TOWER, "als", "graph"]},
+    "hybrid": {"components": ["content", "graph", "popularity", "als", "transitions", TOWER]},
+}
 """What keeps the fit of a model below a second or two; models that are not named are small as their YAML has them."""
 IMPERSONAL = {"popularity", "random"}
 """Floors: they know nothing of a person, so that no list of theirs is obvious."""
