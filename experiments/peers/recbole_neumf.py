@@ -1,8 +1,8 @@
 """Time NeuMF epochs of RecBole, in RecBole's own environment.
 
-    python recbole_neumf.py rows.csv FACTORS BATCH NEGATIVES EPOCHS
+    python recbole_neumf.py FOLDER FACTORS BATCH NEGATIVES EPOCHS
 
-`rows.csv` has columns user, item. Prints one JSON line: seconds of each epoch.
+FOLDER holds train.csv with columns user, item. Prints one JSON line: seconds of each epoch.
 """
 
 import csv
@@ -18,12 +18,12 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 
-def main(rows: str, factors: int, batch: int, negatives: int, epochs: int) -> None:
+def main(given: str, factors: int, batch: int, negatives: int, epochs: int) -> None:
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bench"
         place.mkdir()
-        with open(rows, newline="") as source, (place / "bench.inter").open("w") as target:
+        with (Path(given) / "train.csv").open(newline="") as source, (place / "bench.inter").open("w") as target:
             target.write("user_id:token\titem_id:token\n")
             for row in csv.DictReader(source):
                 target.write(f"{row['user']}\t{row['item']}\n")

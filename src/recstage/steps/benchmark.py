@@ -81,7 +81,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
                 except TooLittleData as error:
                     skipped[plan.model.name] = str(error)
         table = as_table(results, settings.data)
-        held = [contest(settings.data, settings.seed) for contest in chosen]
+        held = [row for contest in chosen for row in contest(settings.data, settings.seed)]
         text = as_markdown(table, held)
         tracking.log_table(active.info.run_id, "benchmark", table)
         tracking.log_text(active.info.run_id, text, "benchmark.md")
@@ -128,7 +128,10 @@ def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
         rows.append(cells + ([str(row["published"])] if with_published else []))
     text = pages.table(header, rows)
     if held:
-        against = [[one.title, f"{one.ours:.2f} s", f"{one.theirs:.2f} s", f"{one.ratio:.2f}"] for one in held]
+        against = [
+            [one.title, *(f"{value:.4g} {one.unit}".rstrip() for value in (one.ours, one.theirs)), f"{one.ratio:.2f}"]
+            for one in held
+        ]
         text += "\n" + pages.table(["contest", "ours", "theirs", "ratio"], against)
     return text
 

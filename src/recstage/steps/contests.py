@@ -1,8 +1,7 @@
-"""Ours against the libraries of the field: both in the same run, on the same rows, in turn, medians compared.
+"""Ours against the libraries of the field: both in the same run, on the same rows, medians compared.
 
-A ratio is ours divided by theirs where it is to be small (`als-fit`), and theirs divided by ours where it says how many
-times faster we are (`neumf-epoch`); each title says which. RecBole needs an older NumPy, so it lives in an environment
-of its own below `data/peers`, made on first use.
+A ratio is ours divided by theirs where it is to be small (`als-fit`) or says how much better our lists are, and theirs
+divided by ours where it says how many times faster we are; each title says which.
 """
 
 from __future__ import annotations
@@ -11,43 +10,49 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import venv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
-from filelock import FileLock
+import numpy as np
 
 from recstage import tracking
-from recstage.config import DataConfig, check, model_config_of, root
+from recstage.config import DataConfig, EvaluationConfig, check, model_config_of, root
 from recstage.data import dataset
+from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.errors import ConfigError, StoreError, valid_names
+from recstage.evaluation import metrics
+from recstage.evaluation.protocol import cases_of, evaluate, lists_of
 from recstage.models import build
+from recstage.models.base import Recommender
+from recstage.steps import peers
 
 ROUNDS = 5
 EPOCHS = 3
 FACTORS, BATCH, NEGATIVES = 32, 4096, 4
 """NeuMF as it is compared with RecBole."""
+PLAIN = {"factors": 128, "regularization": 40.0, "alpha": 4.0, "iterations": 15}
+"""ALS as everybody has it."""
+K = 10
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Seconds of ours and theirs (medians), and their ratio as `title` says."""
+    """What ours and theirs came to (medians) in `unit`, and their ratio as `title` says."""
 
     name: str
     title: str
     ours: float
     theirs: float
     ratio: float
+    unit: str = "s"
 
 
-def als_fit(data: str, seed: int) -> Contest:
+def als_fit(data: str, seed: int) -> list[Contest]:
     """Our ALS against `implicit` called bare with the same parameters on the same matrix, in turn."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
@@ -68,13 +73,12 @@ def als_fit(data: str, seed: int) -> Contest:
         )
         with threadpool_limits(1, "blas"):
             theirs.append(_seconds(partial(bare.fit, matrix, show_progress=False)))
-    return _contest("als-fit", "ALS fit, ours / bare implicit", ours, theirs, faster=False)
+    return [_contest("als-fit", "ALS fit, ours / bare implicit", ours, theirs, faster=False)]
 
 
-def neumf_epoch(data: str, seed: int) -> Contest:
+def neumf_epoch(data: str, seed: int) -> list[Contest]:
     """An epoch of our NeuMF against RecBole's: 32 factors, batches of 4096 rows, four negatives a positive."""
     train = _rows(data)
-    python = _environment("recbole")
     params = {"variant": "neumf", "factors": FACTORS, "layers": (2 * FACTORS, FACTORS, FACTORS // 2)}
     model = build(
         model_config_of("ncf"),
@@ -88,21 +92,62 @@ def neumf_epoch(data: str, seed: int) -> Contest:
     marks = [time.perf_counter()]
     model.fit(train, seed=seed, report=lambda step, metrics: marks.append(time.perf_counter()))
     ours = [after - before for before, after in pairwise(marks)]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.csv"
-        pd.DataFrame({"user": train.user_index, "item": train.item_index}).to_csv(rows, index=False)
-        script = root() / "experiments" / "peers" / "recbole_neumf.py"
-        numbers = map(str, (FACTORS, BATCH, NEGATIVES, EPOCHS))
-        done = subprocess.run([python, script, rows, *numbers], capture_output=True, text=True, cwd=folder)
-    if done.returncode:
-        raise StoreError(
-            "RecBole", rule=f"its program failed ({done.stderr.strip()[-300:]})", fix="See data/peers/recbole"
-        )
-    theirs = json.loads(done.stdout.splitlines()[-1])["epoch_seconds"]
-    return _contest("neumf-epoch", "NeuMF epoch, RecBole / ours", ours, theirs, faster=True)
+    found = peers.ask("recbole", "recbole_neumf", {"train": train}, FACTORS, BATCH, NEGATIVES, EPOCHS)
+    return [_contest("neumf-epoch", "NeuMF epoch, RecBole / ours", ours, found["epoch_seconds"], faster=True)]
 
 
-def run_overhead(data: str, seed: int) -> Contest:
+def rectools(data: str, seed: int) -> list[Contest]:
+    """ALS by RecTools with the usual parameters: the best ten for everybody, all metrics on them, and how good they are
+    beside those of our ALS as it is tuned."""
+    ready = _ready(data)
+    ours = build(model_config_of("als")).fit(ready.split.train_and_validation, seed=seed)
+    test = ready.split.test
+    cases = cases_of(ours, test)
+    ranked = [_seconds(lambda: lists_of(ours, cases.users, K, progress=False)) for _ in range(ROUNDS)]
+    config = EvaluationConfig(bootstrap=100, latency_requests=0)
+    measured = [_seconds(lambda: evaluate(ours, test, config=config, progress=False)) for _ in range(ROUNDS)]
+    found = peers.ask("rectools", "rectools_als", _both(ready), *PLAIN.values(), K)
+    return [
+        _contest("rectools-top-10", "ALS, best 10 for all, RecTools / ours", ranked, [found["recommend"]], faster=True),
+        _contest(
+            "rectools-metrics",
+            "all metrics of full ranking (ours with the lists, bootstrap and segments), RecTools / ours",
+            measured,
+            [found["metrics"]],
+            faster=True,
+        ),
+        _quality("rectools-als", "RecTools", "ALS", ours, test, found),
+    ]
+
+
+def lenskit(data: str, seed: int) -> list[Contest]:
+    """ALS and item-KNN by LensKit with the usual parameters, beside ours as they are tuned."""
+    ready = _ready(data)
+    test = ready.split.test
+    peer = peers.ask("lenskit", "lenskit_als", _both(ready), *PLAIN.values(), K)
+    rows = []
+    for name, title, algorithm in (("als", "ALS", "als"), ("item-knn", "KNN", "knn")):
+        began = time.perf_counter()
+        ours = build(model_config_of(algorithm)).fit(ready.split.train_and_validation, seed=seed)
+        fit = time.perf_counter() - began
+        cases = cases_of(ours, test)
+        ranked = [_seconds(partial(lists_of, ours, cases.users, K, progress=False)) for _ in range(ROUNDS)]
+        found = peer[name]
+        rows += [
+            _contest(f"lenskit-{name}-fit", f"{title} fit, LensKit / ours", [fit], [found["fit"]], faster=True),
+            _contest(
+                f"lenskit-{name}-top-10",
+                f"{title}, best 10 for all, LensKit / ours",
+                ranked,
+                [found["recommend"]],
+                faster=True,
+            ),
+            _quality(f"lenskit-{name}", "LensKit", title, ours, test, found),
+        ]
+    return rows
+
+
+def run_overhead(data: str, seed: int) -> list[Contest]:
     """A whole `mlflow run . -e als` against the sum of its data, fit and evaluation: the rest is overhead."""
     command = [
         str(Path(sys.executable).with_name("mlflow")), "run", str(root()), "--env-manager", "local",
@@ -121,17 +166,19 @@ def run_overhead(data: str, seed: int) -> Contest:
         parts.append(sum(seconds[name] for name in ("data", "fit", "evaluation")))
     overhead = statistics.median(wall - part for wall, part in zip(walls, parts, strict=True))
     title = f"whole `mlflow run . -e als` / data, fit and evaluation in it (overhead {overhead:.1f} s)"
-    return _contest("run-overhead", title, walls, parts, faster=False)
+    return [_contest("run-overhead", title, walls, parts, faster=False)]
 
 
-NAMES: dict[str, Callable[[str, int], Contest]] = {
+NAMES: dict[str, Callable[[str, int], list[Contest]]] = {
     "als-fit": als_fit,
     "neumf-epoch": neumf_epoch,
+    "rectools": rectools,
+    "lenskit": lenskit,
     "run-overhead": run_overhead,
 }
 
 
-def chosen(names: Sequence[str]) -> list[Callable[[str, int], Contest]]:
+def chosen(names: Sequence[str]) -> list[Callable[[str, int], list[Contest]]]:
     """The contests of these names. Raises `ConfigError` on an unknown one."""
     for name in names:
         if name not in NAMES:
@@ -139,8 +186,16 @@ def chosen(names: Sequence[str]) -> list[Callable[[str, int], Contest]]:
     return [NAMES[name] for name in names]
 
 
+def _ready(data: str) -> Dataset:
+    return dataset.load(check(DataConfig, dataset.config_of(data), data))
+
+
 def _rows(data: str) -> Interactions:
-    return dataset.load(check(DataConfig, dataset.config_of(data), data)).split.train_and_validation
+    return _ready(data).split.train_and_validation
+
+
+def _both(data: Dataset) -> dict[str, Interactions]:
+    return {"train": data.split.train_and_validation, "test": data.split.test}
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -154,18 +209,18 @@ def _contest(name: str, title: str, ours: Sequence[float], theirs: Sequence[floa
     return Contest(name, title, mine, yours, yours / mine if faster else mine / yours)
 
 
-def _environment(name: str) -> Path:
-    """The Python of a peer's own environment, made from `experiments/peers/NAME.txt` on first use."""
-    folder = root() / "data" / "peers" / name
-    python = folder / "bin" / "python"
-    with FileLock(root() / "data" / f"peers-{name}.lock"):
-        if not (folder / "ready").is_file():
-            venv.create(folder, with_pip=True, clear=True)
-            wanted = root() / "experiments" / "peers" / f"{name}.txt"
-            done = subprocess.run([python, "-m", "pip", "install", "-q", "-r", wanted], capture_output=True, text=True)
-            if done.returncode:
-                raise StoreError(
-                    f"the environment of {name}", rule=done.stderr.strip()[-300:], fix="Check the package index"
-                )
-            (folder / "ready").touch()
-    return python
+def _quality(
+    name: str, library: str, title: str, ours: Recommender, test: Interactions, found: dict[str, list]
+) -> Contest:
+    """NDCG@10 of our lists and of `found` (`users`: indices, `lists`: their item indices), by our metric."""
+    cases = cases_of(ours, test)
+    own = lists_of(ours, cases.users, K, progress=False).items
+    theirs = np.full(own.shape, -1, np.int32)
+    place = {int(user): row for row, user in enumerate(test.users.index_of(cases.user_ids))}
+    for user, items in zip(found["users"], found["lists"], strict=True):
+        theirs[place[user], : len(items)] = items
+    mine, yours = (
+        float(metrics.ndcg(metrics.hits_of(lists, *cases.met, ours.n_items), cases.n_relevant, K).mean())
+        for lists in (own, theirs)
+    )
+    return Contest(f"{name}-ndcg", f"{title}, NDCG@10, ours / {library}", mine, yours, mine / yours, "")
