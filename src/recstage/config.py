@@ -176,6 +176,14 @@ class EvaluationConfig(Schema):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     latency_requests: int = Field(200, ge=0, description="single-user lists timed for the latency metrics")
 
+    @model_validator(mode="after")
+    def _segments_in_order(self) -> EvaluationConfig:
+        if self.hot_from < self.cold_below:
+            raise ValueError(
+                f"hot_from = {self.hot_from} is below cold_below = {self.cold_below}: hot users begin after cold ones"
+            )
+        return self
+
 
 class GuardrailConfig(Schema):
     """What a challenger must not lose, whatever it gains."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recstage.config import EvaluationConfig
+from recstage.config import EvaluationConfig, check
 from recstage.errors import ConfigError
 from recstage.evaluation.segments import segments_of
 
@@ -20,5 +20,5 @@ def test_thresholds_come_from_the_configuration():
 
 
 def test_thresholds_that_overlap_are_refused():
-    with pytest.raises(ConfigError, match="cold_below = 9, hot_from = 4: hot users begin where cold ones have ended"):
-        segments_of(np.array([1]), EvaluationConfig(cold_below=9, hot_from=4))
+    with pytest.raises(ConfigError, match="hot_from = 4 is below cold_below = 9: hot users begin after cold ones"):
+        check(EvaluationConfig, {"cold_below": 9, "hot_from": 4}, "evaluation")

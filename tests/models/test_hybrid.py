@@ -266,3 +266,8 @@ def test_a_part_that_the_same_job_has_fitted_is_not_trained_again(tmp_path: Path
         np.testing.assert_array_equal(value, hybrid.parts()["two-tower"].state()[name])
     tower.fit(blocks(), replace(fitting, seed=4))
     assert len(written) == 2, "another fit is"
+
+
+def test_thresholds_out_of_order_are_refused() -> None:
+    with pytest.raises(ConfigError, match="hot_from = 4 is below cold_below = 9"):
+        params(cold_below=9, hot_from=4)

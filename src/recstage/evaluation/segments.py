@@ -6,21 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.config import EvaluationConfig
-from recstage.errors import ConfigError
 
 SEGMENTS = ("cold", "warm", "hot")
 
 
 def segments_of(n_train: NDArray[np.int64], config: EvaluationConfig) -> NDArray[np.object_]:
-    """The segment of each user by his number of training interactions (dismissals count: they are known too).
-
-    Raises `ConfigError` where the thresholds overlap.
-    """
-    if config.hot_from < config.cold_below:
-        raise ConfigError(
-            f"cold_below = {config.cold_below}, hot_from = {config.hot_from}",
-            rule="hot users begin where cold ones have ended",
-            fix="Set hot_from to cold_below or above",
-        )
+    """The segment of each user by his number of training interactions (dismissals count: they are known too)."""
     names = np.array(SEGMENTS, dtype=object)
     return names[(n_train >= config.cold_below).astype(int) + (n_train >= config.hot_from)]

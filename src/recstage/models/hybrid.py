@@ -60,6 +60,8 @@ class HybridParams(base.ModelParams):
             for name in getattr(self, segment):
                 if name not in names:
                     raise ValueError(f"{segment} names '{name}', which is no component. {valid_names(name, names)}")
+        if self.hot_from < self.cold_below:
+            raise ValueError(f"hot_from = {self.hot_from} is below cold_below = {self.cold_below}")
         return self
 
     def votes(self, segment: Segment) -> dict[str, float]:
