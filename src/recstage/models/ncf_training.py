@@ -21,6 +21,7 @@ from recstage.models.training import (
     METRIC,
     CheckpointFile,
     device_of_choice,
+    exam_rows,
     gain_at_10,
     matrix_type,
     seeded,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from recstage.models.ncf import Ncf, NcfParams
 
 LEAST_STEPS = 20  # of an epoch over all pairs, however few users there are
-VALIDATION_USERS = 2_048
 VALIDATION_PAIRS_AT_ONCE = 1 << 16
 INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
 
@@ -159,10 +159,7 @@ class Lesson:
         self.exam: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
         if validation is None:
             return
-        asked = np.flatnonzero(validation.weight > 0)
-        if len(asked) > VALIDATION_USERS:
-            rng = np.random.default_rng((self.seed, VALIDATION))
-            asked = np.sort(rng.choice(asked, VALIDATION_USERS, replace=False))
+        asked = exam_rows(validation.weight > 0, self.seed, VALIDATION)
         if len(asked):
             self.exam = rows, validation.user_index[asked], validation.item_index[asked]
 

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recstage.data.interactions import Interactions
@@ -26,6 +28,7 @@ from recstage.models import base
 
 METRIC = "validation_ndcg_at_10"
 CHECKPOINT_FORMAT = 1
+EXAM_ROWS = 2_048
 
 
 # -- device, precision, randomness -------------------------------------------------------------------------------------
@@ -85,6 +88,14 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, done: float, rise: float
     for group in optimiser.param_groups:
         first = group.setdefault("initial_lr", float(group["lr"]))
         group["lr"] = first * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def exam_rows(eligible: NDArray[np.bool_], seed: int, stream: int) -> NDArray[np.int64]:
+    """The held-out rows that an epoch is judged by, in order: those `eligible`, or so many of them by chance."""
+    rows = np.flatnonzero(eligible)
+    if len(rows) <= EXAM_ROWS:
+        return rows
+    return np.sort(np.random.default_rng((seed, stream)).choice(rows, EXAM_ROWS, replace=False))
 
 
 def gain_at_10(rank: Tensor) -> Tensor:

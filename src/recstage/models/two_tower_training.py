@@ -21,6 +21,7 @@ from recstage.models.training import (
     CheckpointFile,
     device_of_choice,
     dropout,
+    exam_rows,
     gain_at_10,
     generator_of,
     matrix_type,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 FULL_SOFTMAX_UP_TO = 20_000
 NEGATIVES_OF_LARGE_CATALOGUES = 4_096
-VALIDATION_USERS = 2_048
 WARM_UP_STEPS = 100
 LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: little is spent on padding
 INITIAL, WINDOWS, STEPS, VALIDATION = range(4)  # streams of randomness
@@ -199,10 +199,7 @@ class Lesson:
         if validation is None:
             return
         asked = (validation.weight > 0) & (liked.lengths[validation.user_index] > 0)
-        rows = np.flatnonzero(asked)
-        if len(rows) > VALIDATION_USERS:
-            rng = np.random.default_rng((self.seed, VALIDATION))
-            rows = np.sort(rng.choice(rows, VALIDATION_USERS, replace=False))
+        rows = exam_rows(asked, self.seed, VALIDATION)
         if len(rows):
             self.exam = liked, validation.user_index[rows], validation.item_index[rows]
 

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from recstage import tracking
 from recstage.config import Settings, model_config_of, names_in, resolve
-from recstage.errors import TooLittleData
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models.composition import is_composite
 from recstage.steps import contests, pages, train
@@ -73,13 +72,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     plans = [train.settings_from(name, settings.data, overrides=_overrides(settings)) for name in names]
     chosen = contests.chosen(settings.against)
     with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
-        results, skipped = [], {}
-        with train.checkpoints("benchmark", plans[0].data) as shared:
-            for plan in plans:
-                try:
-                    results.append(train.run(plan, nested=True, shared=shared))
-                except TooLittleData as error:
-                    skipped[plan.model.name] = str(error)
+        results, skipped = train.run_all("benchmark", plans)
         table = as_table(results, settings.data)
         held = [row for contest in chosen for row in contest(settings.data, settings.seed)]
         text = as_markdown(table, held)

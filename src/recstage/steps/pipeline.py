@@ -56,13 +56,7 @@ def run(settings: PipelineSettings) -> PipelineResult:
     ]
     with tracking.run("main", tags={"stage-of-work": "pipeline"}) as active:
         prepare.prepare(plans[0].data)
-        trained, skipped = [], {}
-        with train.checkpoints("main", plans[0].data) as shared:
-            for plan in plans:
-                try:
-                    trained.append(train.run(plan, nested=True, shared=shared))
-                except TooLittleData as error:
-                    skipped[plan.model.name] = str(error)
+        trained, skipped = train.run_all("main", plans)
         if not trained:
             raise TooLittleData(
                 settings.data,

@@ -36,6 +36,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
+from recstage.errors import TooLittleData
 from recstage.evaluation.metrics import exposure
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
@@ -139,6 +140,18 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
     number = None if version is None else int(version.number)
     shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
     return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds)
+
+
+def run_all(job: str, plans: Sequence[TrainSettings]) -> tuple[list[TrainResult], dict[str, str]]:
+    """Nested runs on one data set that share their checkpoints; and by model, why the data was too small for it."""
+    results, skipped = [], {}
+    with checkpoints(job, plans[0].data) as shared:
+        for plan in plans:
+            try:
+                results.append(run(plan, nested=True, shared=shared))
+            except TooLittleData as error:
+                skipped[plan.model.name] = str(error)
+    return results, skipped
 
 
 @dataclass
