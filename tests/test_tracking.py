@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
+from filelock import FileLock
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from recstage import tracking
 from recstage.config import root
@@ -84,6 +87,43 @@ def test_a_disk_that_refuses_fails_the_run_with_one_clear_error(workspace, code,
     assert mlflow.active_run() is None
 
 
+def test_a_store_that_is_being_initialised_for_too_long_is_one_clear_error(workspace, monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0.05)
+    with FileLock(workspace / "mlflow.db.lock"), pytest.raises(StoreError, match="another process has been initial"):
+        tracking.connect()
+
+
+@pytest.fixture
+def no_more_metrics():
+    """A database that has no room for another metric."""
+
+    def refusing(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT") and "metrics" in statement:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    event.listen(Engine, "before_cursor_execute", refusing)
+    yield
+    event.remove(Engine, "before_cursor_execute", refusing)
+
+
+def test_a_database_that_fills_up_during_a_run_fails_it_without_a_traceback(workspace, no_more_metrics, capfd):
+    with pytest.raises(StoreError, match="the disk is full"), tracking.run("full", tags={}) as active:
+        tracking.log_metrics(active.info.run_id, {"a": 1.0})
+    assert mlflow.get_run(active.info.run_id).info.status == "FAILED"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_error_that_says_all_already_is_left_as_it_is():
+    with pytest.raises(StoreError, match="^service.db: the database is locked. Wait.$"), tracking.refusals("mlflow.db"):
+        raise StoreError("service.db", rule="the database is locked", fix="Wait")
+
+
+def test_what_the_database_said_is_found_beneath_the_errors_around_it():
+    said = sqlite3.OperationalError("database or disk is full")
+    with pytest.raises(StoreError, match="^optuna.db: the disk is full"), tracking.refusals("optuna.db"):
+        raise RuntimeError("An exception is raised during the commit") from said
+
+
 def test_other_errors_of_the_system_pass_as_they_are(workspace):
     with pytest.raises(FileNotFoundError), tracking.refusals("here"):
         (workspace / "missing").read_text()
@@ -107,6 +147,61 @@ def test_a_run_ends_finished_failed_or_killed(workspace, monkeypatch):
         "FAILED",
         "KILLED",
     ]
+
+
+@pytest.fixture
+def fails_to_end(monkeypatch):
+    """Let the status `FINISHED` be refused, as by a database that is locked at that moment."""
+    terminate = mlflow.MlflowClient.set_terminated
+
+    def refusing(self, run_id, status=None, *rest):
+        if status == "FINISHED":
+            raise mlflow.MlflowException("(sqlite3.OperationalError) database is locked")
+        terminate(self, run_id, status, *rest)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", refusing)
+
+
+def test_a_run_that_cannot_be_ended_as_finished_does_not_stay_running(workspace, fails_to_end):
+    with pytest.raises(StoreError, match="locked"), tracking.run("r", tags={}, system_metrics=False) as active:
+        pass
+    assert mlflow.get_run(active.info.run_id).info.status == "FAILED"
+
+
+def test_a_child_that_cannot_be_ended_does_not_leave_its_parent_running(workspace, fails_to_end):
+    with (
+        pytest.raises(StoreError, match="locked"),
+        tracking.run("parent", tags={}, system_metrics=False) as parent,
+        tracking.run("child", tags={}, nested=True) as child,
+    ):
+        pass
+    assert [mlflow.get_run(run.info.run_id).info.status for run in (child, parent)] == ["FAILED", "FAILED"]
+    assert "locked" in mlflow.get_run(parent.info.run_id).data.tags["failure"]
+
+
+def test_a_run_given_from_outside_that_cannot_be_named_is_failed(workspace, monkeypatch):
+    experiment = tracking.experiment()
+    given = tracking.connect().create_run(experiment.experiment_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
+    set_tag = mlflow.MlflowClient.set_tag
+
+    def refusing(self, run_id, key, value, *rest):
+        if key == "mlflow.runName":
+            raise mlflow.MlflowException("(sqlite3.OperationalError) database is locked")
+        set_tag(self, run_id, key, value, *rest)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_tag", refusing)
+    with pytest.raises(StoreError, match="locked"), tracking.run("r", tags={}, system_metrics=False):
+        pass
+    assert mlflow.get_run(given.info.run_id).info.status == "FAILED"
+
+
+def test_a_notebook_stays_interruptible_after_an_interrupt(workspace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), tracking.run("r", tags={}, system_metrics=False):
+        raise KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_terminated_program_leaves_its_run_killed(workspace):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import resource
 import signal
@@ -30,7 +31,7 @@ if not sys.stderr.isatty():
 import mlflow
 import pandas as pd
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
@@ -41,7 +42,7 @@ from mlflow.exceptions import MlflowException
 from recstage import bundle, pyfunc_model
 from recstage.config import root
 from recstage.data.dataset import Dataset
-from recstage.errors import ConfigError, StoreError
+from recstage.errors import ConfigError, RecstageError, StoreError
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
 
@@ -50,6 +51,7 @@ MODEL_ARTIFACT = "model"
 PER_USER = "evaluation/per_user.parquet"
 SYSTEM_METRICS_SECONDS = 1.0
 LONGEST_PARAM = 6000
+PATIENCE_SECONDS = 120.0
 SQLITE_HEADER = b"SQLite format 3\0"
 
 # -- the store ----------------------------------------------------------------------------------------------
@@ -104,9 +106,13 @@ def outside_environment() -> dict[str, str]:
 
 @contextmanager
 def refusals(where: str) -> Iterator[None]:
-    """Turn what a locked, full or absent store raises into one clear `StoreError`."""
+    """Turn what a locked, full or absent store raises into one clear `StoreError`, and keep MLflow's traceback off
+    the terminal."""
+    logging.getLogger("mlflow.store.db.utils").addFilter(_no_traceback)  # adding it twice is adding it once
     try:
         yield
+    except RecstageError:
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(where, rule="the disk is full", fix="Free some space and run again") from error
@@ -114,12 +120,22 @@ def refusals(where: str) -> Iterator[None]:
             raise StoreError(where, rule="the folder is not writable", fix="Change its permissions") from error
         raise
     except Exception as error:
-        # MLflow and SQLAlchemy wrap what the database says; the words of the database are all that is left of it
-        words = str(error)
+        # MLflow, Optuna and SQLAlchemy wrap what the database says; its words are all that is left of it
+        words = " ".join(_words(error))
         for sign, rule, fix in _REFUSALS:
             if sign in words:
                 raise StoreError(where, rule=rule, fix=fix) from error
         raise
+
+
+def _words(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("SQLAlchemy database error")
 
 
 _REFUSALS = (
@@ -142,8 +158,19 @@ def _initialisation_lock(uri: str) -> Iterator[None]:
     if database.is_file() and _first_bytes(database) not in (b"", SQLITE_HEADER):
         # MLflow would try for more than a minute before it gave up
         raise StoreError(uri, rule="the file is not a database", fix="Give another MLFLOW_TRACKING_URI")
-    with FileLock(f"{database}.lock", timeout=120):
+    lock = FileLock(f"{database}.lock", timeout=PATIENCE_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            uri,
+            rule=f"another process has been initialising it for {PATIENCE_SECONDS:.0f} seconds",
+            fix="Wait for it to finish, or end it",
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -173,25 +200,25 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
             tags=all_tags,
             log_system_metrics=system_metrics and not nested,
         )
-        if given_from_outside:
-            MlflowClient().set_tag(active.info.run_id, "mlflow.runName", name)
-    started = time.perf_counter()
+    run_id, started = active.info.run_id, time.perf_counter()
     try:
         with refusals(uri):
+            if given_from_outside:
+                MlflowClient().set_tag(run_id, "mlflow.runName", name)
             yield active
-            _log_resources(active.info.run_id, time.perf_counter() - started)
+            _log_resources(run_id, time.perf_counter() - started)
+            mlflow.end_run("FINISHED")
     except KeyboardInterrupt:
         # `mlflow run` passes the interrupt on a second time: it must not cut the farewell short
         for sign in (signal.SIGINT, signal.SIGTERM):
             _ignore(sign)
-        mlflow.end_run("KILLED")
+        _end(run_id, "KILLED")
         raise
     except BaseException as error:
-        _end_failed(error)
+        _end(run_id, "FAILED")
+        with suppress(Exception):  # a full disk may refuse the tag, too: the status matters more
+            MlflowClient().set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:LONGEST_PARAM])
         raise
-    else:
-        with refusals(uri):
-            mlflow.end_run("FINISHED")
 
 
 def _experiment_id() -> str | None:
@@ -199,16 +226,21 @@ def _experiment_id() -> str | None:
     return named or experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)).experiment_id
 
 
-def _end_failed(error: BaseException) -> None:
-    with suppress(Exception):  # a full disk may refuse the tag, too: the status below matters more
-        mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:LONGEST_PARAM])
-    try:
-        mlflow.end_run("FAILED")
-    except Exception:
-        mlflow.tracking.fluent._active_run_stack.get().clear()
+def _end(run_id: str, status: str) -> None:
+    """End a run that went wrong. What else fails now matters less than what ended it; the runs around it are left
+    alone."""
+    with suppress(Exception):
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == run_id:
+            mlflow.end_run(status)
+            return
+    with suppress(Exception):  # MLflow forgets a run before it writes the status: what failed once is tried by id
+        MlflowClient().set_terminated(run_id, status)
 
 
 def _ignore(sign: int) -> None:
+    if "ipykernel" in sys.modules:  # a notebook lives on, and its next cell must be interruptible
+        return
     with suppress(ValueError):  # not the main thread: signals do not arrive here
         signal.signal(sign, signal.SIG_IGN)
 

@@ -7,7 +7,6 @@ and the one warning that it utters, are here.
 from __future__ import annotations
 
 import hashlib
-import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -217,18 +216,12 @@ def _short(text: str) -> str:
 
 @contextmanager
 def speaking(name: str) -> Iterator[None]:
-    """MLflow's refusals as errors of the tree, and no traceback of MLflow's own on the terminal."""
-    logger = logging.getLogger("mlflow.store.db.utils")
-    logger.addFilter(_no_traceback)  # adding it twice is adding it once
+    """MLflow's refusals as errors of the tree."""
     try:
         with refusals(store_uri()):
             yield
     except MlflowException as error:
         raise _translated(name, error) from error
-
-
-def _no_traceback(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("SQLAlchemy database error")
 
 
 def _translated(name: str, error: MlflowException) -> RegistryError | StoreError:
