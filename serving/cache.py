@@ -22,8 +22,8 @@ REDIS_PAUSE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A finished list: `body` is its JSON without the closing brace, so that the request's id can follow; ids and
-    scores are kept for the impressions."""
+    """A finished list: `body` is its JSON without the closing brace, so that the person and the request's id can follow
+    and no cache holds either; ids and scores are kept for the impressions."""
 
     body: bytes
     item_ids: tuple[str, ...]

@@ -110,9 +110,7 @@ class Lists:
             found = await self.in_thread(answer, served, ask, history, hidden, self._model_failed)
         else:
             found = answer(served, ask, history, hidden, self._model_failed)
-        if ask.strategy not in (AUTO, name_of(found.method)):
-            self._metrics.fallbacks.labels("strategy").inc()
-        return listed_of(found, ask.user_id)
+        return listed_of(found)
 
     async def _stored(self, served: Served, ask: Ask, history: History, hidden: Hidden) -> Listed | None:
         """The list made ahead of time, where it still says what would be answered now."""
@@ -136,6 +134,8 @@ class Lists:
     def _note(self, listed: Listed, ask: Ask, history: History, request_id: str, seconds: float) -> None:
         metrics = self._metrics
         metrics.count_answer(listed.method)
+        if ask.strategy not in (AUTO, name_of(listed.method)):
+            metrics.fallbacks.labels("strategy").inc()
         if listed.scores:
             metrics.scores.observe(listed.scores[0])
         if seconds * 1000 > self._settings.slow_request_ms:
@@ -172,8 +172,8 @@ class Lists:
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
-def listed_of(found: Answer, user_id: str) -> Listed:
-    """An answer as the JSON of its response, but for the end that changes with each request."""
+def listed_of(found: Answer) -> Listed:
+    """An answer as the JSON of its response, but for its end: whom it was for, and what changes with each request."""
     served = found.served
     ids, titles = served.item_ids, served.titles
     indices, scores = found.items.tolist(), found.scores.tolist()
@@ -185,7 +185,6 @@ def listed_of(found: Answer, user_id: str) -> Listed:
         for one, reason in zip(items, found.reasons, strict=True):
             one["reason"] = reason
     body = {
-        "user_id": user_id,
         "items": items,
         "method_used": found.method,
         "model_version": served.version,
@@ -205,4 +204,4 @@ def _kept(served: Served, ask: Ask, hidden: Hidden, stored: Precomputed) -> List
     if len(index) < ask.limit:
         return None
     diversity = diversity_of(served.likeness.vectors, index)
-    return listed_of(Answer(served, index, scores, stored.method, diversity), ask.user_id)
+    return listed_of(Answer(served, index, scores, stored.method, diversity))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -57,5 +58,6 @@ async def recommendations(request: Request) -> Response:
         raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} items.")
     request_id: str = request.scope["request_id"]
     listed, degraded = await service.recommend(query.ask(), request_id)
-    end = b',"degraded":%s,"request_id":"%s"}' % (b"true" if degraded else b"false", request_id.encode())
+    told = b"true" if degraded else b"false"
+    end = b',"degraded":%s,"user_id":%s,"request_id":"%s"}' % (told, orjson.dumps(query.user_id), request_id.encode())
     return Response(listed.body + end, media_type=JSON)
