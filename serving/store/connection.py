@@ -69,7 +69,7 @@ def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, sta
     path = sqlite_path(url)
     pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1} if pooled else {"poolclass": NullPool}
     if path is not None:
-        engine = create_engine(url, creator=lambda: connect_sqlite(path, busy_timeout), **pool)
+        engine = create_engine(url, creator=lambda: connect_sqlite(path, busy_timeout), hide_parameters=True, **pool)
         event.listen(engine, "begin", _begin_sqlite)
         if pooled:
             event.listen(engine, "checkout", _refuse_moved_file)
@@ -78,7 +78,7 @@ def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, sta
     limits = f" -c lock_timeout={milliseconds} -c statement_timeout={15 * milliseconds}" if statements else ""
     arguments = {"connect_timeout": 2, "options": f"-c synchronous_commit=on -c timezone=utc{limits}"}
     try:
-        return create_engine(url, connect_args=arguments, pool_pre_ping=pooled, **pool)
+        return create_engine(url, connect_args=arguments, pool_pre_ping=pooled, hide_parameters=True, **pool)
     except ImportError as error:
         raise ConfigError(
             "a PostgreSQL URL", rule="PostgreSQL is spoken through psycopg 3", fix="pip install 'psycopg[binary]'"
