@@ -121,7 +121,7 @@ class Authenticator:
         except jwt.InvalidTokenError as error:
             raise _refused(f"The token is not valid: {error}.") from error
         role = claims.get("role")
-        if role not in _RANK:
+        if not isinstance(role, str) or role not in _RANK:
             raise _refused(f"The token's claim 'role' must be one of {', '.join(_RANK)}.")
         user_id = claims.get("user_id")
         bucket = f"token {claims.get('sub', user_id)}"

@@ -177,7 +177,8 @@ class Gate:
         log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# never backtracks, and takes a string without an end whole: else a body of quotes alone would cost minutes
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _INNERMOST = re.compile(rb"\[\]|\{\}")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from recstage.errors import InputError, NoProduction, RecstageError, StoreError
 
 MEDIA_TYPE = "application/problem+json"
+LONGEST_NAME, LONGEST_RULE = 64, 500
 log = logging.getLogger("serving")
 
 
@@ -114,12 +115,17 @@ def of_error(error: RecstageError) -> Problem:
 def of_validation(error: RequestValidationError) -> Problem:
     """What the framework refused, one entry a field, without repeating what was sent."""
     errors = [
-        {"where": ".".join(str(part) for part in found["loc"]), "rule": found["msg"].removeprefix("Value error, ")}
+        {"where": _where(found["loc"]), "rule": found["msg"].removeprefix("Value error, ")[:LONGEST_RULE]}
         for found in error.errors()[:20]
     ]
     malformed = any(found["type"] == "json_invalid" for found in error.errors())
     detail = "; ".join(f"{one['where']}: {one['rule']}" for one in errors[:3])
     return Problem(400 if malformed else 422, "invalid-request", detail or "The request is invalid.", errors=errors)
+
+
+def _where(place: Sequence[Any]) -> str:
+    """The way to a field; a name of the caller's own making is cut."""
+    return ".".join(str(part)[:LONGEST_NAME] for part in place)
 
 
 _KINDS = {404: "not-found", 405: "method-not-allowed", 401: "unauthenticated", 403: "forbidden", 413: "too-large"}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from recstage.errors import StoreError
-from serving.asking import LONGEST_ID
 from serving.audience import Segment, Wanted, audience
 from serving.auth import requires
 from serving.ports import Item
 from serving.problems import Problem, documented
+from serving.routes.fields import PathId
 from serving.service import Service, Serving
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
@@ -39,15 +39,18 @@ class AudienceBody(BaseModel):
 
 
 @router.get(
-    "/items/{item_id}/recommended-users",
+    "/items/{item_id:id}/recommended-users",
     responses=documented(401, 403, 404, 422, 429, 503),
     dependencies=[Depends(requires("service"))],
 )
 async def recommended_users(
     service: Serving,
-    item_id: Annotated[str, Path(min_length=1, max_length=LONGEST_ID, pattern="^[^\\x00]*$", examples=["2858"])],
-    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
-    role: Annotated[str | None, Query(min_length=1, max_length=64, pattern="^[^\\x00]*$")] = None,
+    item_id: PathId,
+    limit: Annotated[int, Query(ge=1, le=1000, description="people wanted; at most `max_limit` of the settings")] = 10,
+    role: Annotated[
+        str | None,
+        Query(min_length=1, max_length=64, pattern="^[^\\x00]*$", description="only people of this declared role"),
+    ] = None,
     segment: Annotated[Segment | None, Query(description="cold, warm or hot, by what people liked so far")] = None,
     exclude_known: Annotated[bool, Query(description="leave out people who know the item")] = True,
 ) -> AudienceBody:
@@ -73,7 +76,7 @@ async def recommended_users(
 
 
 @router.api_route(
-    "/items/{item_id}/recommended-users", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+    "/items/{item_id:id}/recommended-users", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
 )
 async def only_get(item_id: str) -> None:
     """An item's id may hold slashes: without this, a PATCH here would be one of an item of that name."""

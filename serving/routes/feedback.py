@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from serving.auth import requires
 from serving.problems import Problem, documented
-from serving.routes.fields import Amount, Body, Id, PastTime, RequestId, milliseconds
+from serving.routes.fields import Amount, Body, Id, PastTime, RequestId, check_stars, milliseconds
 from serving.routes.stored import Caller, Stored, written
 from serving.service import Serving
 from serving.store.events import now_ms
@@ -24,6 +24,11 @@ class OutcomeBody(Body):
     outcome: InteractionType = Field(examples=["click"])
     value: Amount | None = Field(None, description="seconds of a view, stars of a rating", examples=[None])
     occurred_at: PastTime | None = Field(None, description="when it happened; now where it is not said")
+
+    @model_validator(mode="after")
+    def _stars(self) -> OutcomeBody:
+        check_stars(self.outcome, self.value)
+        return self
 
 
 class FeedbackBody(Body):

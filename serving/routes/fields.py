@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.store.tables import ID_LENGTH
@@ -16,6 +16,8 @@ from serving.store.tables import ID_LENGTH
 BELOW_AN_ID = ("history", "profile", "stats", "recommended-users")
 """What may follow an id in a path."""
 MOST_EVENTS = 100_000
+MOST_FIELDS = 50
+FEWEST_STARS, MOST_STARS = 0.5, 5.0
 CLOCKS_DIFFER = timedelta(minutes=5)
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(2200, 1, 1, tzinfo=UTC)
@@ -29,7 +31,7 @@ class IdInPath(StringConvertor):
     """`{item_id:id}` in a route: an id may hold slashes and whatever else a caller's ids hold, but not end like the
     routes below it: `DELETE /api/users/42/history` is refused, and does not erase a person called '42/history'."""
 
-    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})$)[\s\S])+"
+    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})/?$)[\s\S])+"
 
 
 register_url_convertor("id", IdInPath())
@@ -39,6 +41,14 @@ class Body(BaseModel):
     """Base of every request: unknown fields are refused, so that a typo is noticed."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        # each field that is none costs an error of its own: a body full of them would hold up everybody
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise ValueError(f"An object has at most {MOST_FIELDS} fields here; this one has {len(value)}")
+        return value
 
 
 def well_formed(text: str) -> str:
@@ -154,6 +164,12 @@ Context = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=LONGEST_KEY), AfterValidator(without_nul)], Scalar],
     Field(max_length=MOST_CONTEXT, examples=[{"page": "home", "position": 3}]),
 ]
+
+
+def check_stars(kind: str, value: float | None) -> None:
+    """Raise `ValueError` where this is a rating without its stars."""
+    if kind == "rate" and (value is None or not FEWEST_STARS <= value <= MOST_STARS):
+        raise ValueError(f"A rating has a value from {FEWEST_STARS:g} to {MOST_STARS:g} stars")
 
 
 def milliseconds(moment: datetime) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Header
 from fastapi import Body as JsonBody
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, FailFast, Field, Tag, model_validator
 from starlette.responses import Response
 
 from serving.auth import requires
@@ -23,6 +23,7 @@ from serving.routes.fields import (
     PastTime,
     RequestId,
     an_object,
+    check_stars,
     milliseconds,
 )
 from serving.routes.stored import Caller, Stored, written
@@ -31,7 +32,6 @@ from serving.store.events import Event, Fate, KeyReused, RecordEvents, now_ms
 from serving.store.tables import InteractionType
 
 router = APIRouter(prefix="/api/interactions", tags=["interactions"], dependencies=[Depends(requires("client"))])
-FEWEST_STARS, MOST_STARS = 0.5, 5.0
 
 
 class EventBody(Body):
@@ -48,15 +48,14 @@ class EventBody(Body):
 
     @model_validator(mode="after")
     def _stars(self) -> EventBody:
-        if self.interaction_type == "rate" and (self.value is None or not FEWEST_STARS <= self.value <= MOST_STARS):
-            raise ValueError(f"A rating has a value from {FEWEST_STARS:g} to {MOST_STARS:g} stars")
+        check_stars(self.interaction_type, self.value)
         return self
 
 
 class BatchBody(Body):
     """Several events, stored together or not at all."""
 
-    events: list[EventBody] = Field(min_length=1, max_length=MOST_EVENTS)
+    events: Annotated[list[EventBody], FailFast()] = Field(min_length=1, max_length=MOST_EVENTS)
 
 
 class ReceiptBody(BaseModel):

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    FailFast,
     Field,
     StrictBool,
     Tag,
@@ -61,7 +62,7 @@ class ItemBody(Body):
 class ItemsBody(Body):
     """Several items, stored together or not at all."""
 
-    items: list[ItemBody] = Field(min_length=1, max_length=MOST_EVENTS)
+    items: Annotated[list[ItemBody], FailFast()] = Field(min_length=1, max_length=MOST_EVENTS)
 
 
 class IngestedBody(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from serving.service import Service, Serving
 
 router = APIRouter(prefix="/api/model", tags=["model"])
 WEBHOOK_LIVES_SECONDS = 300
+_SECONDS = re.compile("[0-9]{1,15}")
 CLIENT, ADMIN = Depends(requires("client")), Depends(requires("admin"))
 
 
@@ -91,13 +93,13 @@ async def model(service: Serving) -> ModelBody:
     )
 
 
-@router.post("/reload", status_code=202, responses=documented(401, 403, 429))
+@router.post("/reload", status_code=202, responses=documented(401, 403, 429, 503))
 async def reload(service: Serving, _: Annotated[Principal, ADMIN]) -> Reloading:
     """Look at the registry now, and try again versions that failed, in every worker."""
     return _reload(service)
 
 
-@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 413))
+@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 413, 503))
 async def webhook(request: Request, service: Serving) -> Reloading:
     """What MLflow calls when the registry changes: a reason to look at once. Signed with `webhook_secret`."""
     secret = service.settings.webhook_secret
@@ -122,7 +124,7 @@ def _check_signature(request: Request, body: bytes, secret: str) -> None:
     given = request.headers.get("x-mlflow-signature", "")
     if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
         raise Problem(401, "unauthenticated", "The webhook's signature is wrong.")
-    if not sent.isdigit() or abs(time.time() - int(sent)) > WEBHOOK_LIVES_SECONDS:
+    if not _SECONDS.fullmatch(sent) or abs(time.time() - int(sent)) > WEBHOOK_LIVES_SECONDS:
         raise Problem(401, "unauthenticated", f"The webhook was sent more than {WEBHOOK_LIVES_SECONDS} seconds ago.")
 
 

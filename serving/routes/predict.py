@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, FailFast, Field
 
 from serving.answering import AUTO
 from serving.asking import Id, Name
 from serving.auth import Principal, requires
 from serving.problems import Problem, documented
+from serving.routes.fields import Body
 from serving.service import Serving
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
 
 
-class PredictBody(BaseModel):
+class PredictBody(Body):
     """For whom, and which items."""
 
-    model_config = ConfigDict(extra="forbid")
-
     user_id: Id = Field(examples=["42"])
-    item_ids: list[Id] = Field(min_length=1, examples=[["2858", "260"]])
+    item_ids: Annotated[list[Id], FailFast()] = Field(min_length=1, examples=[["2858", "260"]])
     strategy: Name = Field(AUTO, description="as for recommendations")
 
 
