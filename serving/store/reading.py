@@ -6,7 +6,6 @@ leaves some ten microseconds a question. What fails is a `StoreError`, and the n
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +23,6 @@ from sqlalchemy.pool import PoolProxiedConnection
 from serving.store.connection import is_sqlite, open_engine, refusal
 from serving.store.errors import StoreAway
 
-log = logging.getLogger("serving.store")
 Observe = Callable[[str, float], None]
 """Called with the name and the seconds of every query."""
 _PAUSE_AFTER_FAILURE = 1.0
@@ -52,10 +50,10 @@ class Query:
 class Reader:
     """Runs queries. Safe to use from several threads."""
 
-    def __init__(self, url: URL, *, observe: Observe = lambda name, seconds: None, slow_seconds: float = 0.05) -> None:
+    def __init__(self, url: URL, *, observe: Observe = lambda name, seconds: None) -> None:
         self.url = url
         self._engine = engine = open_engine(url, pooled=False)
-        self._observe, self._slow_seconds = observe, slow_seconds
+        self._observe = observe
         self._is_sqlite = is_sqlite(engine.dialect)
         self._local = threading.local()
         self._opened: WeakSet[_Held] = WeakSet()
@@ -71,7 +69,7 @@ class Reader:
         except Exception as error:
             self._forget()
             raise refusal(error, self._engine.url) from error
-        self._note(query.name, time.perf_counter() - began)
+        self._observe(query.name, time.perf_counter() - began)
         return found
 
     def row(self, query: Query, parameters: Mapping[str, Any] | None = None) -> tuple | None:
@@ -116,11 +114,6 @@ class Reader:
         self._local.held = None
         if held is not None:
             held.close()
-
-    def _note(self, name: str, seconds: float) -> None:
-        self._observe(name, seconds)
-        if seconds > self._slow_seconds:
-            log.warning("slow query", extra={"event": "slow-query", "query": name, "milliseconds": seconds * 1000})
 
 
 class _Held:

@@ -43,7 +43,7 @@ class Store:
         self.fast = sqlite_path(url) is not None
         self.metrics = metrics
         weighting = Weighting.of(data)
-        self.reader = Reader(url, observe=self._observed, slow_seconds=settings.slow_query_ms / 1000)
+        self.reader = Reader(url, observe=self._observed)
         self.writer = Writer(url, busy_timeout=busy_timeout, observe=self._observed)
         self.impressions = Impressions(self.writer.wake, self._count_impressions)
         self.writer.attach(self.impressions)
@@ -125,6 +125,8 @@ class Store:
         self.metrics.queries.labels(name).observe(seconds)
         if seconds > self._slow_seconds and name != "snapshot":
             self.metrics.slow_queries.labels(name).inc()
+            milliseconds = round(seconds * 1000, 1)
+            log.warning("slow query", extra={"event": "slow-query", "query": name, "milliseconds": milliseconds})
 
     def _count_impressions(self, outcome: str, number: int) -> None:
         self.metrics.impressions.labels(outcome).inc(number)

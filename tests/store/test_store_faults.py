@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from store_givens import count, event, locked, settings_for, wait_until
 
 from recstage.errors import ConfigError
@@ -27,10 +30,11 @@ from serving.store.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, S
 from serving.store.events import RecordEvents
 from serving.store.people import PutProfile
 from serving.store.store import Store
-from serving.store.tables import UserInteraction
+from serving.store.tables import Table, UserInteraction
 from serving.store.writing import Writer
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
+OUTCOME = {"item_id": "film", "outcome": "click"}
 
 
 @pytest.fixture
@@ -317,9 +321,51 @@ def test_slow_queries_are_counted_and_logged_without_anybodys_id(sqlite_url, dat
     store = Store(sqlite_url, data, settings, Metrics())
     with caplog.at_level("WARNING", logger="serving.store"):
         store.histories.history("secret-person")
+        store.writer.submit(RecordEvents([event()])).result()
+        wait_until(lambda: any(record.query == "commit" for record in caplog.records))
     assert store.metrics.slow_queries.labels("person")._value.get() == 1
     assert any(record.query == "person" for record in caplog.records)
     assert "secret-person" not in caplog.text
-    store.writer.submit(RecordEvents([event()])).result()
-    wait_until(lambda: store.metrics.slow_queries.labels("commit")._value.get() == 1)
+    assert store.metrics.slow_queries.labels("commit")._value.get() == 1
     store.close()
+
+
+# -- a table that is missing, an error that is shown ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", sorted(Table.metadata.tables))
+def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_problem(sqlite_url, tmp_path, table):
+    with TestClient(create_app(settings_for(sqlite_url, tmp_path)), raise_server_exceptions=False) as client:
+        assert client.post("/api/interactions", json=CLICK).status_code == 201
+        client.app.state.service.own.step()
+        with closing(sqlite3.connect(sqlite_path(sqlite_url))) as connection:
+            connection.execute(f"DROP TABLE {table}")
+        for user_id in ("ann", "bob", "newcomer"):
+            answer = client.get("/api/recommendations", params={"user_id": user_id, "exclude_seen": False})
+            assert answer.status_code == 200, answer.text
+            assert [one["item_id"] for one in answer.json()["items"]] == ["film"]
+        for method, path, body in (
+            ("POST", "/api/predict", {"user_id": "ann", "item_ids": ["film"]}),
+            ("POST", "/api/interactions", CLICK),
+            ("POST", "/api/recommendations/feedback", {"request_id": "r", "outcomes": [OUTCOME]}),
+            ("POST", "/api/items", {"item_id": "book", "categories": ["drama"]}),
+            ("PATCH", "/api/items/film", {"title": "x"}),
+            ("GET", "/api/items/film", None),
+            ("GET", "/api/items/film/stats", None),
+            ("GET", "/api/items/film/recommended-users?role=editor", None),
+            ("GET", "/api/users/ann/history", None),
+            ("GET", "/api/users/ann/profile", None),
+            ("PUT", "/api/users/ann/profile", {}),
+            ("DELETE", "/api/users/ann", None),
+            ("GET", "/api/model", None),
+            ("GET", "/health/ready", None),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code < 300 or answer.status_code in (404, 503), (method, path, answer.text)
+
+
+def test_an_error_of_the_database_does_not_repeat_what_was_asked(url):
+    with open_tool_engine(url).connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a-private-person"})
+    assert "nowhere" in str(caught.value)
+    assert "a-private-person" not in str(caught.value)
