@@ -14,7 +14,7 @@ from doubles import HandPointer, MemoryStore
 from serving.answering import Ask
 from serving.cache import Listed, LocalCache, RedisCache
 
-ONE = Listed(b'{"user_id":"a"', ("i1", "i2"), (2.0, 1.0), "als", "7")
+ONE = Listed(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
 
 
 def key(**wishes: object) -> tuple:
@@ -176,6 +176,25 @@ def test_anything_that_changes_the_list_misses_the_cache(client, store, populari
     service.engine.step()
     assert ask(client)["model_version"] == "8"
     assert hits(client) == 0
+
+
+def test_what_is_kept_in_redis_names_no_person(client, redis):
+    if not client.app.state.service.settings.redis_url:
+        pytest.skip("this one keeps its lists in process")
+    assert ask(client, user_id="u5")["user_id"] == "u5"
+    ask(client, user_id="a-private-person")
+    assert len(redis.kept) == 2
+    kept = b"".join(name + value for name, (value, _) in redis.kept.items())
+    assert b"Title of i0" in kept
+    assert b"u5" not in kept
+    assert b"a-private-person" not in kept
+
+
+def test_a_fallback_is_counted_each_time_it_answers(client):
+    for _ in range(3):
+        assert ask(client, strategy="hybrid")["method_used"] == "als"
+    assert hits(client) == 2
+    assert 'recstage_fallbacks_total{why="strategy"} 3.0' in client.get("/metrics").text
 
 
 def test_degraded_lists_are_not_kept(client, store):
