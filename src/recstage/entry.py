@@ -30,7 +30,7 @@ def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None =
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # a sample that is lost is no news
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a lost sample is no news
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
     signal.signal(signal.SIGTERM, _interrupt)
     try:

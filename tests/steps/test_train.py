@@ -1,3 +1,6 @@
+import errno
+import os
+import sqlite3
 from pathlib import Path
 
 import mlflow
@@ -5,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-from recstage import bundle, registry, tracking
-from recstage.config import DataConfig
+from recstage import bundle, registry, tracking, tuning
+from recstage.config import DataConfig, SearchRange, model_config_of
 from recstage.data import dataset
-from recstage.errors import ConfigError, TooLittleData
+from recstage.errors import ConfigError, RegistryError, StoreError, TooLittleData
 from recstage.steps import train
 
 QUICK = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=5"]
@@ -108,6 +112,86 @@ def test_early_stopping_chooses_the_length_of_the_refit(tiny, client):
     assert run.data.params["model.params.epochs"] == str(best)
     assert len(client.get_metric_history(result.run_id, "refit_loss")) == best
     assert "plots/learning_curve.png" in {file.path for file in client.list_artifacts(result.run_id, "plots")}
+
+
+def test_a_model_of_fixed_length_watches_validation_in_a_search_and_is_pruned(tiny, client, monkeypatch):
+    monkeypatch.setattr(tuning, "STARTUP_TRIALS", 1)
+    monkeypatch.setattr(tuning, "WARMUP_STEPS", 0)
+    config = model_config_of("ncf")
+    assert config.params["patience"] == 0
+    params = {**config.params, "factors": 4, "epochs": 4, "learning_rate": 0.05}
+    search = {"learning_rate": SearchRange(choices=(0.05, 1e-7))}
+    settings = train.settings_from("ncf", tiny, QUICK, {"trials": 4})
+    model = config.model_copy(update={"params": params, "search": search})
+    result = train.run(settings.model_copy(update={"model": model}))
+    run = client.get_run(result.run_id)
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    lengths = {
+        len(client.get_metric_history(child.info.run_id, "validation_ndcg_at_10")): "pruned" in child.data.metrics
+        for child in children
+    }
+    assert max(lengths) >= 4
+    assert any(pruned and length < 4 for length, pruned in lengths.items())
+    assert {child.info.status for child in children} == {"FINISHED"}
+    assert run.data.params["model.params.learning_rate"] == "0.05"
+
+
+def test_a_full_study_database_is_one_clear_line_and_a_failed_run(tiny, client, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("commit") from sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(tuning, "search", full)
+    with pytest.raises(StoreError, match=r"optuna\.db: the disk is full"):
+        trained(tiny, "als", *ALS[2:], trials=2)
+    assert [run.info.status for run in client.search_runs(["1"])] == ["FAILED"]
+
+
+def test_the_test_rows_are_looked_at_once_however_long_the_search(tiny, monkeypatch):
+    looked, look = [], train.evaluate
+
+    def watched(model, rows, **options):
+        looked.append(rows.fingerprint)
+        return look(model, rows, **options)
+
+    monkeypatch.setattr(train, "evaluate", watched)
+    trained(tiny, "als", *ALS[2:], trials=3)
+    split = dataset.load(DataConfig(**dataset.config_of(tiny))).split
+    assert looked == [split.validation.fingerprint] * 3 + [split.test.fingerprint]
+
+
+def test_a_run_logs_system_metrics_signature_example_and_plots(tiny, client, monkeypatch):
+    monkeypatch.setattr(tracking, "SYSTEM_METRICS_SECONDS", 0.2)
+    result = trained(tiny, "als", *ALS[2:], trials=6)
+    assert any(name.startswith("system/") for name in client.get_run(result.run_id).data.metrics)
+    about = mlflow.models.get_model_info(result.model_uri)
+    assert about.signature.inputs.input_names() == ["user_id"]
+    assert about.saved_input_example_info is not None
+    assert {file.path for file in client.list_artifacts(result.run_id, "plots")} == {
+        f"plots/{name}.png"
+        for name in ("learning_curve", "long_tail", "metric_by_segment", "optuna_history", "optuna_importances")
+    }
+    card = mlflow.artifacts.load_text(f"runs:/{result.run_id}/model_card.md")
+    for heading in ("# als", "## Data", "## Hyperparameters", "## Quality on the test rows", "## Limits"):
+        assert heading in card.splitlines()
+
+
+def test_a_disk_that_fills_up_while_the_model_is_logged_leaves_nothing_to_trip_over(tiny, client, monkeypatch):
+    copy = LocalArtifactRepository.log_artifacts
+
+    def half(repository, folder, artifact_path=None):
+        copy(repository, Path(folder) / "artifacts", artifact_path)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", half)
+    with pytest.raises(StoreError, match="the disk is full. Free some space and run again"):
+        trained(tiny, "als", *ALS[2:], register=True)
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert client.search_registered_models() == []
+    with pytest.raises(RegistryError, match="ended FAILED has no model to register"):
+        registry.register(run.info.run_id)
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", copy)
+    assert trained(tiny, "als", *ALS[2:], register=True).version == 1
 
 
 def test_the_same_seed_gives_the_same_metrics(tiny):

@@ -168,34 +168,51 @@ class Training:
 
     def search(self) -> dict[str, Any]:
         """The best parameters by validation, each trial a nested run."""
-        settings = self.settings
-        base = params_class(settings.model)(**settings.model.params).model_dump()
-        self.found = tuning.search(
-            settings.model.search,
-            self._trial,
-            trials=settings.trials,
-            seed=settings.seed,
-            storage=root() / "data" / "optuna.db",
-            identity={
-                "model": settings.model.name,
-                "target": settings.model.target,
-                "params": base,
-                "fingerprint": self.data.fingerprint,
-                "seed": settings.seed,
-            },
-            start=base,
-            metric=REPORTED_METRIC,
-        )
-        return {**settings.model.params, **self.found.best_params}
+        settings, around = self.settings, self._around()
+        base = params_class(settings.model)(**around).model_dump()
+        storage = root() / "data" / "optuna.db"
+        with tracking.refusals(str(storage)):
+            self.found = tuning.search(
+                settings.model.search,
+                self._trial,
+                trials=settings.trials,
+                seed=settings.seed,
+                storage=storage,
+                identity={
+                    "model": settings.model.name,
+                    "target": settings.model.target,
+                    "params": base,
+                    "fingerprint": self.data.fingerprint,
+                    "seed": settings.seed,
+                },
+                start=base,
+                metric=REPORTED_METRIC,
+            )
+        return {**around, **self.found.best_params}
+
+    def _around(self) -> dict[str, Any]:
+        """The parameters that a search varies. A model that trains for a fixed number of epochs watches validation in a
+        search, for as many epochs: only what is watched can be pruned."""
+        params = dict(self.settings.model.params)
+        whole = params_class(self.settings.model)(**params)
+        if getattr(whole, "patience", None) == 0 and hasattr(whole, "epochs"):
+            params["patience"] = whole.epochs
+        return params
 
     def _trial(self, params: dict[str, Any], number: int, report: Report) -> float:
         name = f"{self.settings.model.name}-trial-{number}"
         tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
         with tracking.run(name, tags=tags, nested=True) as active:
             tracking.log_config(active.info.run_id, {"model": {"params": params}})
+
+            def logged(step: int, metrics: Mapping[str, float]) -> None:
+                if REPORTED_METRIC in metrics:
+                    tracking.log_metrics(active.info.run_id, metrics, step)
+                report(step, metrics)
+
             started = time.perf_counter()
             try:
-                model = self._fit({**self.settings.model.params, **params}, self.split.train, self.split, report)
+                model = self._fit({**self._around(), **params}, self.split.train, self.split, logged)
             except tuning.PRUNED:
                 tracking.log_metrics(active.info.run_id, {"pruned": 1.0})
                 pruned = True
