@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,19 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from recstage import bundle, registry, tracking
 from recstage.config import DataConfig, EvaluationConfig
 from recstage.data.dataset import Dataset
+from recstage.data.interactions import Interactions
 from recstage.evaluation.protocol import evaluate
 from recstage.models.base import Recommender
+from recstage.models.popularity import Popularity
 
 MLMODEL = "flavors:\n  python_function:\n    loader_module: nothing\nutc_time_created: '2026-01-01 00:00:00'\n"
+
+
+@cache
+def anything() -> Recommender:
+    """A fitted model, where it does not matter which."""
+    rows = pd.DataFrame({"user_id": ["u0", "u0", "u1"], "item_id": ["i0", "i1", "i0"], "timestamp": [1, 2, 3]})
+    return Popularity().fit(Interactions.from_frame(rows))
 
 
 @dataclass
@@ -142,10 +152,7 @@ class Desk:
         folder = self.folder / f"model-{run_id}"
         (folder / "artifacts" / "bundle").mkdir(parents=True)
         (folder / "MLmodel").write_text(MLMODEL)
-        if fitted is None:
-            (folder / "artifacts" / "bundle" / "manifest.json").write_text("{}")
-        else:
-            bundle.save(fitted, folder / "artifacts" / "bundle")
+        bundle.save(fitted or anything(), folder / "artifacts" / "bundle")
         model = self.client.create_logged_model(self.experiment_id, name="model", source_run_id=run_id)
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

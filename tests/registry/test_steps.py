@@ -10,7 +10,7 @@ import pytest
 from recstage import registry
 from recstage.config import PromotionConfig
 from recstage.entry import plain
-from recstage.errors import ConfigError, GateRefused, RegistryError, StoreError
+from recstage.errors import BundleError, ConfigError, GateRefused, RegistryError, StoreError
 from recstage.registry import Overtaken
 from recstage.steps import compare, history, promote, prune, register, rollback
 
@@ -138,11 +138,24 @@ def test_a_misspelt_metric_is_refused_with_the_right_ones(desk):
 
 def test_a_version_whose_run_is_gone_is_refused_but_can_be_forced(desk):
     desk.register()
-    desk.client.create_model_version("recommender", str(desk.folder), tags={"algorithm": "als"})
+    source = registry.fetch(registry.version_of("recommender", 1)).parents[1]
+    desk.client.create_model_version("recommender", str(source), tags={"algorithm": "als"})
     promoted(1)
     with pytest.raises(GateRefused, match=r"there is no evidence to compare: version 2 .*: its run \(none\)"):
         promoted(2)
     assert promoted(2, force=True).version == 2
+
+
+def test_a_version_whose_model_cannot_be_served_is_not_promoted_by_force_neither(desk):
+    desk.register("als", mean=0.3)
+    desk.register("knn", mean=0.4, seed=1)
+    promoted(1)
+    (registry.fetch(registry.version_of("recommender", 2)) / "state.npz").write_bytes(b"")
+    for force in (False, True):
+        with pytest.raises(BundleError, match=r"state\.npz does not match its SHA-256\. Register a model again"):
+            promoted(2, force=force)
+    assert (current(), desk.staged, desk.pointed) == (1, [1], 1)
+    assert "gate_verdict" not in desk.tags(2)
 
 
 def test_a_production_on_other_data_that_is_gone_is_a_refusal_in_one_line(desk):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from recstage import gate, registry, tracking
+from recstage import bundle, gate, registry, tracking
 from recstage.config import PromotionConfig, Settings, read_yaml, resolve, root
 from recstage.errors import GateRefused, RecstageError, RegistryError
 from recstage.gate import Verdict
@@ -53,8 +53,9 @@ def settings_from(arguments: Sequence[str] = ()) -> PromoteSettings:
 
 
 def run(settings: PromoteSettings) -> PromoteResult:
-    """Judge and promote. Raises `GateRefused` with the gate's reasons, which the version then carries as tags, and
-    `RegistryError` on a version that does not exist."""
+    """Judge and promote. Raises `GateRefused` with the gate's reasons, which the version then carries as tags,
+    `RegistryError` on a version that does not exist, and `BundleError` on one whose model cannot be served: that is no
+    matter of opinion, and `force` does not help."""
     tracking.connect()
     for attempt in range(ATTEMPTS):
         try:
@@ -76,6 +77,8 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
         return PromoteResult(settings.name, challenger.number, previous, "unchanged", [], registry.figures(challenger))
     verdict = judge(challenger, champion, config)
     outcome = "passed" if verdict.passed else "forced" if settings.force else "refused"
+    if outcome != "refused":
+        bundle.verify_answers(bundle.load(registry.fetch(challenger)))
     write_down(challenger, verdict, outcome)
     for check in verdict.checks:
         log.info("%s: %s", check.outcome, check.says)
