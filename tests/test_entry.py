@@ -1,3 +1,4 @@
+import ast
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ import pytest
 
 from recstage.entry import INTERRUPTED, main, named, plain
 from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
+
+HERE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,16 @@ def test_an_error_says_given_rule_and_fix_and_survives_pickling():
 def test_valid_names_suggest_the_nearest_and_list_all():
     assert valid_names("alz", ["knn", "als"]) == "Did you mean 'als'? Valid names: als, knn"
     assert valid_names("zzz", []) == "Valid names: none"
+
+
+def test_every_progress_bar_is_silent_where_stderr_is_no_terminal():
+    silent = {"None", "None if progress else True"}
+    bars = [
+        (path.name, node.lineno, [ast.unparse(word.value) for word in node.keywords if word.arg == "disable"])
+        for folder in ("src", "serving", "experiments")
+        for path in sorted((HERE / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tqdm", "trange")
+    ]
+    assert len(bars) > 10
+    assert [bar for bar in bars if not set(bar[2]) & silent] == []
