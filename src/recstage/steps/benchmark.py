@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -19,6 +21,7 @@ from recstage.steps.contests import Contest
 from recstage.steps.train import TrainResult
 
 PRIMARY = "ndcg_at_10"
+COMPARED = (PRIMARY, "sampled_ndcg_at_10")
 COLUMNS = {
     "sampled_hit_rate_at_10": "HR@10, 99 negatives",
     "sampled_ndcg_at_10": "NDCG@10, 99 negatives",
@@ -46,6 +49,7 @@ class BenchmarkSettings(Settings):
     data: str = Field("ml-1m-ncf", description="a name of conf/data, or a path")
     models: tuple[str, ...] = Field((), description="names of conf/model; none: all that rank items for users")
     seed: int = Field(42, ge=0)
+    seeds: int = Field(1, ge=1, description="so many seeds, from `seed` on: the table then has means and spreads")
     against: tuple[str, ...] = Field((), description=f"contests to hold in the same run: {', '.join(contests.NAMES)}")
     write: bool = Field(False, description="write the table between its marks in README.md and docs/benchmarks.md")
 
@@ -69,7 +73,11 @@ def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
 def run(settings: BenchmarkSettings) -> BenchmarkResult:
     """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name."""
     names = settings.models or _rankers_of_items()
-    plans = [train.settings_from(name, settings.data, overrides=_overrides(settings)) for name in names]
+    plans = [
+        train.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
+        for i in range(settings.seeds)
+        for name in names
+    ]
     chosen = contests.chosen(settings.against)
     with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
         results, skipped = train.run_all("benchmark", plans)
@@ -90,34 +98,43 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
 
 
 def as_table(results: Sequence[TrainResult], data: str) -> pd.DataFrame:
-    """A row a model, the best first: metrics, the p-value of its difference to the row below it, seconds."""
-    ordered = sorted(results, key=lambda result: -result.metrics[PRIMARY])
-    values = [tracking.per_user_of(result.run_id).set_index("user_id")[PRIMARY] for result in ordered]
+    """A row a model, the best first: metrics (means where several seeds were run, and their standard deviation),
+    p-values of its differences to the row below it (over users, each by the mean of his seeds), seconds of a fit."""
+    models: dict[str, list[TrainResult]] = {}
+    for result in results:
+        models.setdefault(result.model, []).append(result)
     rows = []
-    for i, result in enumerate(ordered):
-        row: dict[str, object] = {"model": result.model, "run_id": result.run_id}
-        row |= {name: result.metrics[name] for name in COLUMNS if name in result.metrics}
-        if i + 1 < len(ordered):
-            below = values[i + 1].reindex(values[i].index)
-            row["p_against_next"] = paired_bootstrap(
-                values[i].to_numpy(), below.to_numpy(), resamples=5000, seed=0
-            ).p_value
-        row |= {"fit_seconds": result.seconds["fit"], "evaluation_seconds": result.seconds["evaluation"]}
-        row["published"] = PUBLISHED.get((data, result.model), "")
-        rows.append(row)
-    return pd.DataFrame(rows)
+    for model, runs in models.items():
+        metrics = pd.DataFrame([run.metrics for run in runs])
+        row: dict[str, object] = {"model": model, "run_id": runs[0].run_id, "seeds": len(runs)}
+        row |= {name: float(metrics[name].mean()) for name in COLUMNS if name in metrics}
+        if len(runs) > 1:
+            row |= {f"{name}_spread": float(metrics[name].std()) for name in COLUMNS if name in metrics}
+        row |= {
+            f"{part}_seconds": float(np.mean([run.seconds[part] for run in runs])) for part in ("fit", "evaluation")
+        }
+        rows.append({**row, "published": PUBLISHED.get((data, model), "")})
+    table = pd.DataFrame(rows).sort_values(PRIMARY, ascending=False, ignore_index=True)
+    for metric in (name for name in COMPARED if name in table):
+        users = [_per_user(models[str(model)], metric) for model in table["model"]]
+        table[f"{metric}_p"] = [*(_p_value(better, worse) for better, worse in pairwise(users)), np.nan]
+    return table
 
 
 def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
     """The table, and the contests below it, for people."""
     shown = [name for name in COLUMNS if name in table]
+    compared = [name for name in COMPARED if f"{name}_p" in table]
     with_published = bool(table["published"].any())
-    header = ["model", *(COLUMNS[name] for name in shown), "p against the next", "fit"]
+    header = ["model", *(COLUMNS[name] for name in shown), *(f"p of {COLUMNS[name]}" for name in compared), "fit"]
     header += ["published HR / NDCG, 99 negatives"] if with_published else []
     rows = []
     for row in table.to_dict("records"):
-        cells = [f"`{row['model']}`", *(f"{row[name]:.4f}" for name in shown)]
-        cells += [pages.p_value(row.get("p_against_next")), f"{row['fit_seconds']:.1f} s"]
+        spreads = [row.get(f"{name}_spread") for name in shown]
+        values = [f"{row[name]:.4f}" for name in shown]
+        cells = [value if one is None else f"{value} ± {one:.4f}" for value, one in zip(values, spreads, strict=True)]
+        cells += [pages.p_value(row[f"{name}_p"]) for name in compared]
+        cells = [f"`{row['model']}`", *cells, f"{row['fit_seconds']:.1f} s"]
         rows.append(cells + ([str(row["published"])] if with_published else []))
     text = pages.table(header, rows)
     if held:
@@ -129,11 +146,19 @@ def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
     return text
 
 
+def _per_user(runs: Sequence[TrainResult], metric: str) -> pd.Series:
+    """Each user's value, the mean of the runs."""
+    return pd.concat([tracking.per_user_of(run.run_id).set_index("user_id")[metric] for run in runs], axis=1).mean(
+        axis=1
+    )
+
+
+def _p_value(better: pd.Series, worse: pd.Series) -> float:
+    below = worse.reindex(better.index)
+    return paired_bootstrap(better.to_numpy(), below.to_numpy(), resamples=5000, seed=0).p_value
+
+
 def _rankers_of_items() -> list[str]:
     """Composites last: their parts are then fitted already, and the time of a fit is that of what they add."""
     configs = [model_config_of(name) for name in names_in("model")]
     return [one.name for one in sorted(configs, key=is_composite) if one.registered_name == "recommender"]
-
-
-def _overrides(settings: BenchmarkSettings) -> dict[str, object]:
-    return {"seed": settings.seed, "work": "benchmark"}
