@@ -22,14 +22,14 @@ router = APIRouter(prefix="/api", tags=["recommendations"])
 class RecommendedUser(BaseModel):
     """One person."""
 
-    user_id: str
-    score: float = Field(description="comparable within one list only")
+    user_id: str = Field(examples=["42"])
+    score: float = Field(examples=[0.93], description="comparable within one list only")
 
 
 class AudienceBody(BaseModel):
     """People who should be told of the item, best first, by exactly one version."""
 
-    item_id: str
+    item_id: str = Field(examples=["2858"])
     users: list[RecommendedUser]
     method_used: str = Field(
         examples=["als"], description="the reverse model; content or activity where too few people liked the item"

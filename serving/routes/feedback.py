@@ -36,7 +36,7 @@ class FeedbackBody(Body):
 
     request_id: RequestId = Field(description="the request_id that the list came with")
     user_id: Id | None = Field(None, description="the person; needed only where the list may be unknown")
-    outcomes: list[OutcomeBody] = Field(min_length=1, max_length=1000)
+    outcomes: list[OutcomeBody] = Field(min_length=1, max_length=1000, description="each (item, outcome) counts once")
 
 
 class FeedbackReceiptBody(BaseModel):

@@ -124,7 +124,17 @@ def _plain(most: int) -> Any:
 
 _Checked = AfterValidator(without_control_characters)
 Id = Annotated[str, _plain(ID_LENGTH), _Checked]
-PathId = Annotated[str, Path(min_length=1, max_length=ID_LENGTH, json_schema_extra=_NO_CONTROL), _Checked]
+PathId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=ID_LENGTH,
+        json_schema_extra=_NO_CONTROL,
+        description="the caller's own id; slashes and all else that is no control character may be in it",
+        examples=["42"],
+    ),
+    _Checked,
+]
 Name = Annotated[str, _plain(64), _Checked]
 Category = Annotated[str, _plain(128), _Checked]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["b8d1c0c4a6f34a57"])]

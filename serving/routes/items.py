@@ -55,7 +55,7 @@ class ItemBody(Body):
     title: Title = Field("", examples=["American Beauty (1999)"])
     text: Text = Field("", examples=["A sexually frustrated suburban father has a mid-life crisis."])
     categories: Categories = Field(default_factory=list)
-    hidden: StrictBool = False
+    hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
     expires_at: AnyTime | None = Field(None, description="from then on it is not served")
 
 
@@ -77,10 +77,10 @@ class ChangeBody(Body):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    title: Title = ""
-    text: Text = ""
+    title: Title = Field("", examples=["American Beauty (1999)"])
+    text: Text = Field("", examples=["A sexually frustrated suburban father has a mid-life crisis."])
     categories: Categories = Field(default_factory=list)
-    hidden: StrictBool = False
+    hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
     expires_at: AnyTime | None = Field(None, description="null: never")
 
     @model_validator(mode="after")
@@ -93,19 +93,19 @@ class ChangeBody(Body):
 class KnownItemBody(BaseModel):
     """An item as the service's catalogue knows it."""
 
-    item_id: str
-    title: str
-    text: str
-    categories: list[str]
-    hidden: bool
-    expires_at: datetime | None
-    deleted: bool
+    item_id: str = Field(examples=["2858"])
+    title: str = Field(examples=["American Beauty (1999)"])
+    text: str = Field(examples=["A sexually frustrated suburban father has a mid-life crisis."])
+    categories: list[str] = Field(examples=[["Drama", "Comedy"]])
+    hidden: bool = Field(examples=[False])
+    expires_at: datetime | None = Field(examples=["2026-12-31T23:00:00Z"], description="null: never")
+    deleted: bool = Field(examples=[False])
 
 
 class StatisticsBody(BaseModel):
     """What was done with an item."""
 
-    item_id: str
+    item_id: str = Field(examples=["2858"])
     counts: dict[str, int] = Field(description="events by type", examples=[{"view": 12, "click": 3}])
     people: int = Field(description="distinct people with an event", examples=[9])
     shown: int = Field(description="times it was in a list", examples=[40])

@@ -37,9 +37,9 @@ class Promotion(BaseModel):
 class Failing(BaseModel):
     """A version that is staged and cannot be served."""
 
-    version: str
-    reason: str
-    tries: int
+    version: str = Field(examples=["8"])
+    reason: str = Field(examples=["BundleError: state.npz does not match its SHA-256."])
+    tries: int = Field(examples=[3])
 
 
 class ModelBody(BaseModel):
@@ -50,14 +50,14 @@ class ModelBody(BaseModel):
     algorithm: str = Field(examples=["als"])
     methods: list[str] = Field(description="strategies that this version can answer by itself", examples=[["als"]])
     served_since: datetime = Field(description="when this process swapped it in")
-    promotion: Promotion | None
+    promotion: Promotion | None = Field(description="null: the service's own data answers")
     staged_version: str | None = Field(description="Production in the registry at the last look; null: nothing")
     registry_looked_at: datetime | None = Field(description="when the registry was last looked at")
     trained_until: int | None = Field(description="time of the newest interaction it was trained on")
-    created_at: datetime | None
+    created_at: datetime | None = Field(examples=["2026-11-20T18:15:00Z"], description="when it was trained")
     data: dict[str, Any] = Field(description="what the bundle says of its training: data, split, metrics, run")
-    n_users: int
-    n_items: int
+    n_users: int = Field(examples=[6040], description="people it was trained on")
+    n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
     degraded: list[str] = Field(description="what the service has to do without, in words")
 
@@ -65,8 +65,8 @@ class ModelBody(BaseModel):
 class Reloading(BaseModel):
     """A look at the registry was asked for."""
 
-    status: str = "looking"
-    version: str | None = Field(description="the version that answers now")
+    status: str = Field("looking", examples=["looking"])
+    version: str | None = Field(examples=["7"], description="the version that answers now")
 
 
 @router.get("", responses=documented(401, 403, 429, 503), dependencies=[CLIENT])

@@ -28,18 +28,18 @@ class PredictBody(Body):
 class ScoredItem(BaseModel):
     """An item and its score."""
 
-    item_id: str
-    score: float
+    item_id: str = Field(examples=["2858"])
+    score: float = Field(examples=[0.93], description="comparable within one answer only")
 
 
 class PredictionBody(BaseModel):
     """Scores in the order asked, by exactly one version."""
 
-    user_id: str
+    user_id: str = Field(examples=["42"])
     items: list[ScoredItem]
-    method_used: str
-    model_version: str | None
-    degraded: bool
+    method_used: str = Field(examples=["als"], description="what spoke: a model, popularity, or declared preferences")
+    model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
+    degraded: bool = Field(examples=[False], description="made without the live history: the database was out of reach")
 
 
 @router.post("/predict", responses=documented(400, 401, 403, 404, 413, 422, 429, 503))

@@ -35,7 +35,9 @@ class RecommendationsBody(BaseModel):
     diversity_score: float | None = Field(
         examples=[0.41], description="1 minus the mean likeness of the items' pairs; null for fewer than two items"
     )
-    degraded: bool = Field(description="made without the live history, because the database was out of reach")
+    degraded: bool = Field(
+        examples=[False], description="made without the live history, because the database was out of reach"
+    )
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be given back with feedback on this list")
 
 

@@ -22,18 +22,18 @@ router = APIRouter(prefix="/api/users", tags=["users"])
 class PastEventBody(BaseModel):
     """Something this person did."""
 
-    item_id: str
-    interaction_type: str
-    value: float | None
-    occurred_at: datetime
-    context: dict[str, Any] | None
-    request_id: str | None
+    item_id: str = Field(examples=["2858"])
+    interaction_type: str = Field(examples=["view"])
+    value: float | None = Field(examples=[31.5], description="seconds of a view, stars of a rating")
+    occurred_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
+    context: dict[str, Any] | None = Field(examples=[{"page": "home"}])
+    request_id: str | None = Field(examples=["b8d1c0c4a6f34a57"], description="of the list that led to it")
 
 
 class HistoryBody(BaseModel):
     """A page of events, newest first, and what they say about the person's taste."""
 
-    user_id: str
+    user_id: str = Field(examples=["42"])
     events: list[PastEventBody]
     next: str | None = Field(description="give it as `cursor` for the page after this one; null: no more")
     preferences: dict[str, float] = Field(
@@ -56,11 +56,11 @@ class ProfileBody(Body):
 class KnownProfileBody(BaseModel):
     """What is declared of a person, and since when."""
 
-    user_id: str
-    role: str | None
-    categories: list[str]
-    opted_out: bool
-    known_since: datetime | None
+    user_id: str = Field(examples=["42"])
+    role: str | None = Field(examples=["editor"])
+    categories: list[str] = Field(examples=[["Drama"]], description="preferred categories, strongest first")
+    opted_out: bool = Field(examples=[False])
+    known_since: datetime | None = Field(examples=["2026-11-20T18:15:00Z"])
     changed_at: datetime | None = Field(description="null: nothing was ever declared")
 
 
@@ -74,14 +74,14 @@ class TrainedVersion(BaseModel):
 class ErasureBody(BaseModel):
     """What was removed, and which registered versions still hold what they learnt."""
 
-    user_id: str
-    erased_at: datetime
+    user_id: str = Field(examples=["42"])
+    erased_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
     removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
     trained_versions: list[TrainedVersion] = Field(
         description="registered versions trained on this person; retrain and prune them to forget fully"
     )
     complete: bool = Field(description="whether every registered version was looked at")
-    incomplete_because: str | None
+    incomplete_because: str | None = Field(examples=["The registry does not answer."])
 
 
 @router.get("/{user_id:id}/history", responses=documented(401, 403, 404, 422, 429, 503))
@@ -89,7 +89,7 @@ async def user_history(
     user_id: PathId,
     store: Stored,
     caller: Caller,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: Annotated[int, Query(ge=1, le=1000, description="events of a page")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[0-9]{1,15}-[0-9]{1,18}$", description="`next` of a page")] = None,
 ) -> HistoryBody:
     """What a person did, newest first, and the preferences by category that it shows."""
