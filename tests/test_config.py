@@ -99,3 +99,21 @@ def test_a_home_that_is_no_repository_is_refused(tmp_path, monkeypatch):
             root()
     finally:
         root.cache_clear()
+
+
+class Reading(Settings):
+    data: config.DataConfig
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--strict"], ["--strict", "true"], ["--strict=true"], ["--data.strict", "true"]]
+)
+def test_strict_is_short_for_that_of_the_data_set(arguments):
+    data = {"name": "d", "source": {"kind": "synthetic"}}
+    assert resolve(Reading, {"data": data}, [*arguments, "--data.aggregate", "max"]).data.strict
+    assert not resolve(Reading, {"data": data}, ["--strict", "false"]).data.strict
+
+
+def test_strict_is_no_setting_where_no_data_is_read():
+    with pytest.raises(ConfigError, match="--strict: no such setting"):
+        resolve(Outer, {}, ["--strict"])

@@ -6,6 +6,7 @@ hyperparameters are a schema beside the model (`recstage.models.base.ModelParams
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -274,7 +275,10 @@ def resolve(
         def settings_customise_sources(cls, settings_cls: type[BaseSettings], **sources: Any) -> tuple:
             rest = super().settings_customise_sources(settings_cls, **sources)
             command_line: CliSettingsSource = CliSettingsSource(
-                settings_cls, cli_parse_args=list(arguments), cli_exit_on_error=False, cli_prog_name=program
+                settings_cls,
+                cli_parse_args=_spelt_out(arguments, schema),
+                cli_exit_on_error=False,
+                cli_prog_name=program,
             )
             return (command_line, *rest)
 
@@ -289,6 +293,19 @@ def resolve(
         raise ConfigError(f"--{name}", rule="no such setting", fix=valid_names(name, option_names(schema))) from error
     except ValidationError as error:
         raise explain(error, schema) from error
+
+
+def _spelt_out(arguments: Sequence[str], schema: type[BaseModel]) -> list[str]:
+    """The command line with `--strict`, alone or with a value, as `--data.strict` where a data set is read."""
+    names = set(option_names(schema))
+    option = next((f"--{name}" for name in ("strict", "data.strict") if name in names), "--strict")
+    words = []
+    for word, following in itertools.pairwise([*arguments, "--"]):
+        if word == "--strict":
+            words += [option, "true"] if following.startswith("--") else [option]
+        else:
+            words.append(option + word.removeprefix("--strict") if word.startswith("--strict=") else word)
+    return words
 
 
 def check(schema: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:

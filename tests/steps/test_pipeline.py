@@ -2,7 +2,7 @@ import mlflow
 import pytest
 
 from recstage import registry
-from recstage.errors import ConfigError, TooLittleData
+from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.steps import evaluate, pipeline, prepare
 from tests.conftest import TINY
 
@@ -58,6 +58,15 @@ def test_data_that_no_model_can_use_ends_the_job(workspace, client):
     with pytest.raises(TooLittleData, match="no model can be trained on it"):
         ran(str(workspace / "few.csv"), "lambdarank")
     assert {run.info.status for run in client.search_runs(["1"])} == {"FAILED"}
+
+
+def test_strict_refuses_bad_rows_before_anything_is_trained(workspace, client):
+    rows = "".join(f"u{i % 4},i{(i * 7) % 10},{i}\n" for i in range(40)) + ",i1,50\n"
+    (workspace / "shop.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    given = ["--data", str(workspace / "shop.csv"), "--strict", "--models", '["popularity"]']
+    with pytest.raises(DataError, match="strict data sets have no bad row, and 1 of 41 are"):
+        pipeline.run(pipeline.settings_from(given))
+    assert [run.info.status for run in client.search_runs(["1"])] == ["FAILED"]
 
 
 def test_an_unknown_model_ends_the_job_before_anything_is_trained(tiny, client):

@@ -23,6 +23,7 @@ class PipelineSettings(Settings):
     models: tuple[str, ...] = Field(MODELS, min_length=1, description="names of conf/model")
     trials: int = Field(0, ge=0, description="trials of each model's hyperparameter search")
     seed: int = Field(42, ge=0)
+    strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")
     promote: bool = Field(True, description="promote the best version, if the gate allows")
 
 
@@ -50,6 +51,7 @@ def run(settings: PipelineSettings) -> PipelineResult:
         train.settings_from(
             name,
             settings.data,
+            ["--strict"] if settings.strict else [],
             overrides={"trials": settings.trials if _tunable(name) else 0, "seed": settings.seed, "register": True},
         )
         for name in settings.models
