@@ -54,6 +54,8 @@ def test_contests_stand_below_the_table():
     text = benchmark.as_markdown(table, [Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)])
     assert "| `als` | 0.5000 | < .001 | 1.2 s |" in text
     assert "| ALS fit, ours / bare implicit | 2 s | 1.9 s | 1.05 |" in text
+    alone = benchmark.as_markdown(table, [Contest("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))])
+    assert "| ALS, one user | 1e-05 s |  |  |" in alone
 
 
 def test_several_seeds_give_means_and_spreads(tiny, client):

@@ -86,7 +86,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
         text = as_markdown(table, held)
         tracking.log_table(active.info.run_id, "benchmark", table)
         tracking.log_text(active.info.run_id, text, "benchmark.md")
-        tracking.log_metrics(active.info.run_id, {f"ratio_{one.name}": one.ratio for one in held})
+        tracking.log_metrics(active.info.run_id, _contest_metrics(held))
         for row in table.to_dict("records"):
             tracking.log_metrics(active.info.run_id, {f"{row['model']}_{PRIMARY}": row[PRIMARY]})
     for line in text.splitlines():
@@ -138,12 +138,20 @@ def as_markdown(table: pd.DataFrame, held: Sequence[Contest]) -> str:
         rows.append(cells + ([str(row["published"])] if with_published else []))
     text = pages.table(header, rows)
     if held:
-        against = [
-            [one.title, *(f"{value:.4g} {one.unit}".rstrip() for value in (one.ours, one.theirs)), f"{one.ratio:.2f}"]
-            for one in held
-        ]
-        text += "\n" + pages.table(["contest", "ours", "theirs", "ratio"], against)
+        text += "\n" + pages.table(["contest", "ours", "theirs", "ratio"], map(_contest_cells, held))
     return text
+
+
+def _contest_metrics(held: Sequence[Contest]) -> dict[str, float]:
+    ratios = {f"ratio_{one.name}": one.ratio for one in held if not np.isnan(one.ratio)}
+    return ratios | {f"ours_{one.name}": one.ours for one in held}
+
+
+def _contest_cells(one: Contest) -> list[str]:
+    ours, theirs = (f"{value:.4g} {one.unit}".rstrip() for value in (one.ours, one.theirs))
+    if np.isnan(one.theirs):
+        return [one.title, ours, "", ""]
+    return [one.title, ours, theirs, f"{one.ratio:.2f}"]
 
 
 def _per_user(runs: Sequence[TrainResult], metric: str) -> pd.Series:

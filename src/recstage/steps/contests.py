@@ -23,12 +23,14 @@ from recstage import tracking
 from recstage.config import DataConfig, EvaluationConfig, check, model_config_of, root
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
-from recstage.data.interactions import Interactions
+from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, StoreError, valid_names
 from recstage.evaluation import metrics
 from recstage.evaluation.protocol import cases_of, evaluate, lists_of
 from recstage.models import build
 from recstage.models.base import Recommender
+from recstage.models.lambdarank import LambdaRank, LambdaRankParams
+from recstage.models.lambdarank_training import judged
 from recstage.steps import peers
 
 ROUNDS = 5
@@ -38,6 +40,11 @@ FACTORS, BATCH, NEGATIVES = 32, 4096, 4
 PLAIN = {"factors": 128, "regularization": 40.0, "alpha": 4.0, "iterations": 15}
 """ALS as everybody has it."""
 K = 10
+DEPTH, DEPTH_OF_ONE = 100, 200
+"""Items from each retriever whose features are timed: for everybody, for one user."""
+ASKED = 200
+NOBODY = float("nan")
+"""In the place of theirs where there is no peer."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,37 @@ def lenskit(data: str, seed: int) -> list[Contest]:
     return rows
 
 
+def own_times(data: str, seed: int) -> list[Contest]:
+    """What has a goal and no peer: features of the second stage, for everybody and for one; one user's answers."""
+    ready = _ready(data)
+    train = ready.split.train_and_validation
+    second = LambdaRank(LambdaRankParams(**model_config_of("lambdarank").params)).fit(
+        train, seed=seed, catalogue=ready.catalogue
+    )
+    everybody = train.all_users
+    pairs = 0
+
+    def featurise(users: Users, depth: int) -> None:
+        nonlocal pairs
+        parts = judged(second.retrievers_, second.table_, users, depth, lambda some: some.seen)
+        pairs = sum(len(slate) for _, slate, _ in parts)
+
+    rows = []
+    for whom, users, depth in (
+        ("all users", [everybody], DEPTH),
+        ("one user", [everybody.take(np.array([row])) for row in range(ASKED)], DEPTH_OF_ONE),
+    ):
+        taken = [_seconds(partial(featurise, some, depth)) for some in users]
+        title = f"LambdaRank's candidates and features, {whom} x {pairs // len(users[-1])} candidates"
+        rows.append(Contest(f"features-{whom.replace(' ', '-')}", title, statistics.median(taken), NOBODY, NOBODY))
+    for algorithm in ("als", "ncf"):
+        model = build(model_config_of(algorithm)).fit(train, seed=seed, catalogue=ready.catalogue)
+        taken = [_seconds(partial(model.score, everybody.take(np.array([row])))) for row in range(ASKED)]
+        title = f"{algorithm.upper()}, scores of the whole catalogue for one user"
+        rows.append(Contest(f"score-{algorithm}", title, statistics.median(taken), NOBODY, NOBODY))
+    return rows
+
+
 def run_overhead(data: str, seed: int) -> list[Contest]:
     """A whole `mlflow run . -e als` against the sum of its data, fit and evaluation: the rest is overhead."""
     command = [
@@ -172,6 +210,7 @@ def run_overhead(data: str, seed: int) -> list[Contest]:
 NAMES: dict[str, Callable[[str, int], list[Contest]]] = {
     "als-fit": als_fit,
     "neumf-epoch": neumf_epoch,
+    "own-times": own_times,
     "rectools": rectools,
     "lenskit": lenskit,
     "run-overhead": run_overhead,
