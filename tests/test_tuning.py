@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from recstage.config import SearchRange
@@ -55,6 +57,22 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):
     result = found(tmp_path, trials=6)
     assert result.resumed == 3
     assert sum(trial.state == "complete" for trial in result.trials) == 6
+
+
+def test_an_error_in_a_trial_passes_on_without_words_of_optuna(tmp_path):
+    def failing(params, number, report):
+        raise ConfigError("data", rule="too little", fix="Give more")
+
+    said = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = said.append
+    logging.getLogger("optuna").addHandler(handler)
+    try:
+        with pytest.raises(ConfigError, match="too little"):
+            found(tmp_path, failing, trials=2)
+    finally:
+        logging.getLogger("optuna").removeHandler(handler)
+    assert said == []
 
 
 def test_a_search_that_is_done_is_not_done_again(tmp_path):

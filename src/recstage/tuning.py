@@ -72,7 +72,7 @@ def search(
     if not space:
         raise ConfigError("trials", rule="the model has no search space", fix="Give `search` in its YAML, or trials=0")
     storage.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is told by whoever asked for it
     name = study_name(identity, space)
     with _alone(storage, name):
         with FileLock(f"{storage}.lock"):  # two processes must not initialise one database together

@@ -220,16 +220,18 @@ def test_too_little_data_fails_the_run_and_says_how_much_is_needed(workspace, cl
     assert "needs at least 100" in run.data.tags["failure"]
 
 
-def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, monkeypatch):
+@pytest.mark.parametrize("trials", [0, 3])
+def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, monkeypatch, trials):
     def interrupted(*given, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "evaluate", interrupted)
     monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt):
-        trained(tiny, "als", *ALS[2:])
+        trained(tiny, "als", *ALS[2:], trials=trials)
     experiment = client.get_experiment_by_name("recstage")
-    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["KILLED"]
+    killed = ["KILLED", "KILLED"] if trials else ["KILLED"]
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == killed
 
 
 def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatch):
