@@ -32,6 +32,9 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
     assert {child.data.tags["stage-of-work"] for child in children} == {"train", "compare"}
     assert {child.info.status for child in children} == {"FINISHED"}
+    ranker = next(one.run_id for one in result.trained if one.model == "lambdarank")
+    plots = {file.path for file in client.list_artifacts(ranker, "plots")}
+    assert {"plots/feature_importance.png", "plots/learning_curve.png"} <= plots
     answer = mlflow.pyfunc.load_model("models:/recommender/Production").predict({"user_id": ["u1"]})
     assert len(answer["item_ids"][0]) > 0
 

@@ -258,20 +258,26 @@ class Training:
 
     def log(self, model: Recommender, result: Evaluation, seconds: Mapping[str, float]) -> str:
         """Evaluation, plots, bundle and model card; returns the model's URI."""
-        tracking.log_evaluation(self.run_id, result)
-        tracking.log_libraries(self.run_id)
-        tracking.log_figures(self.run_id, self._figures(model, result))
-        if self.found is not None:
-            tracking.log_table(self.run_id, "trials", _trials_table(self.found))
-        facts = {
-            **tracking.dataset_tags(self.data),
-            "n_test_users": len(result.per_user),
-            "metrics": result.metrics,
-            "seed": self.settings.seed,
-        }
-        card = model_card.render(model, self.data, result, seconds, self.settings.model.registered_name)
-        tracking.log_text(self.run_id, card, "model_card.md")
-        return tracking.log_model(self.run_id, model, facts)
+        with tqdm(total=4, desc="log the run", unit="step", delay=1, disable=None, leave=False) as bar:
+            tracking.log_evaluation(self.run_id, result)
+            tracking.log_libraries(self.run_id)
+            bar.update()
+            tracking.log_figures(self.run_id, self._figures(model, result))
+            if self.found is not None:
+                tracking.log_table(self.run_id, "trials", _trials_table(self.found))
+            bar.update()
+            facts = {
+                **tracking.dataset_tags(self.data),
+                "n_test_users": len(result.per_user),
+                "metrics": result.metrics,
+                "seed": self.settings.seed,
+            }
+            card = model_card.render(model, self.data, result, seconds, self.settings.model.registered_name)
+            tracking.log_text(self.run_id, card, "model_card.md")
+            bar.update()
+            uri = tracking.log_model(self.run_id, model, facts)
+            bar.update()
+        return uri
 
     # -- inside ---------------------------------------------------------------------------------------------
 
