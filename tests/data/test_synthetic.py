@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,13 @@ def test_as_many_events_as_asked_for_within_bounds(size: tuple[int, int, int], p
     assert frame["item_id"].nunique() <= items
     assert frame["timestamp"].is_monotonic_increasing
     assert set(frame["interaction_type"]) <= {kind.name for kind in PROFILES[profile]}
+
+
+def test_the_world_of_the_demo_is_made_within_two_seconds() -> None:
+    began = time.perf_counter()
+    made = synthetic.read(SyntheticSource(users=1000, items=500, interactions=50_000))
+    assert time.perf_counter() - began < 2
+    assert len(made.events) == 50_000
 
 
 def test_the_same_seed_makes_the_same_world() -> None:
