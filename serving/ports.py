@@ -8,7 +8,7 @@ answered without it and says `degraded`. Ids are external ids (`str`), times are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -162,6 +162,10 @@ class PeopleSource(Protocol):
         """Ids of people who must not be recommended to anybody, nor be served personally."""
         ...
 
+    def erased(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Those of these people who were erased: a model may still know them, and must not name them."""
+        ...
+
 
 Health = Literal["ready", "away"]
 
@@ -208,6 +212,9 @@ class _NoStore:
         return frozenset()
 
     def opted_out(self) -> frozenset[str]:
+        return frozenset()
+
+    def erased(self, user_ids: Collection[str]) -> frozenset[str]:
         return frozenset()
 
     def health(self) -> Health:

@@ -51,6 +51,8 @@ class Service:
         self.own = OwnModels(ports.own_data, settings.own_models_seconds, lambda: self.engine.served is None)
         self.opted_out: frozenset[str] | None = None
         """Who must not be named, as far as the database last said."""
+        self.erased: frozenset[str] = frozenset()
+        """Who must not be named either: those of them that a model brought up so far."""
         self._strategies = strategies()
 
     def _engine(self, name: str, pointer: ProductionPointer | None) -> Engine:

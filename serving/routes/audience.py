@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -9,11 +10,12 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from recstage.errors import StoreError
-from serving.audience import Segment, Wanted, audience
+from serving.audience import Audience, Segment, Wanted, audience
 from serving.auth import requires
 from serving.ports import Item
 from serving.problems import Problem, documented
 from serving.routes.fields import PathId
+from serving.served import Served
 from serving.service import Service, Serving
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
@@ -54,13 +56,13 @@ async def recommended_users(
     segment: Annotated[Segment | None, Query(description="cold, warm or hot, by what people liked so far")] = None,
     exclude_known: Annotated[bool, Query(description="leave out people who know the item")] = True,
 ) -> AudienceBody:
-    """Who should be told of an item. People who opted out are never named."""
+    """Who should be told of an item. People who opted out or were erased are never named."""
     if limit > service.settings.max_limit:
         raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} people.")
     forward, reverse = service.chosen(), service.reverse.served
     among, never, item = await service.lists.in_thread(_from_database, service, role, item_id)
-    wanted = Wanted(item_id, limit, among, never, segment, exclude_known)
-    found = await service.lists.in_thread(audience, forward, reverse, wanted, item)
+    wanted = Wanted(item_id, limit, among, never | service.erased, segment, exclude_known)
+    found = await service.lists.in_thread(_without_the_erased, service, forward, reverse, wanted, item)
     if found is None:
         raise Problem(404, "unknown-item", f"Neither the served version nor the catalogue knows the item '{item_id}'.")
     name = service.settings.reverse_name if found.name == "reverse" else service.settings.model_name
@@ -81,6 +83,25 @@ async def recommended_users(
 async def only_get(item_id: str) -> None:
     """An item's id may hold slashes: without this, a PATCH here would be one of an item of that name."""
     raise HTTPException(405, headers={"Allow": "GET"})
+
+
+def _without_the_erased(
+    service: Service, forward: Served, reverse: Served | None, wanted: Wanted, item: Item | None
+) -> Audience | None:
+    """The audience, asked again without those who were erased after the version learnt of them. While the database is
+    away, those are known that were met before."""
+    while True:
+        found = audience(forward, reverse, wanted, item)
+        if found is None:
+            return None
+        try:
+            gone = service.ports.people.erased(found.user_ids)
+        except StoreError:
+            return found
+        if not gone:
+            return found
+        service.erased |= gone
+        wanted = replace(wanted, never=gone.union(wanted.never))
 
 
 def _from_database(

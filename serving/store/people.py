@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,15 @@ def erased_at(reader: Reader, user_id: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def erased_among(reader: Reader, user_ids: Collection[str]) -> frozenset[str]:
+    """Those of these people who were ever erased. Raises `StoreError`."""
+    key = reader.row(_KEY_IF_NEEDED)
+    if key is None:
+        return frozenset()
+    found = Digests(bytes(key[0]))
+    return frozenset(one for one in user_ids if reader.row(_ERASURE, {"person": found.digest(one)}) is not None)
+
+
 def digests(reader: Reader) -> Digests:
     """Digests under this database's key. Raises `StoreError`."""
     row = reader.row(_KEY)
@@ -107,6 +116,10 @@ class People:
                 self.last_opted_out = frozenset(user_id for (user_id,) in self._reader.rows(_OPTED_OUT))
                 self._state = state
         return self.last_opted_out
+
+    def erased(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Those of these people who were erased, also where they came back since. Raises `StoreError`."""
+        return erased_among(self._reader, user_ids)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ class UserList:
 
 
 class PutLists(Task[int]):
-    """Store lists of one model version, replacing those that the same people had from it. People who opted out get
-    none. The result: how many were stored. `expires_at` in milliseconds since 1970."""
+    """Store lists of one model version, replacing those that the same people had from it. People who opted out or
+    were erased get none. The result: how many were stored. `expires_at` in milliseconds since 1970."""
 
     name = "put_lists"
 
@@ -68,7 +68,10 @@ class PutLists(Task[int]):
         now = now_ms()
         people = {one.user_id for one in self.lists}
         refused = RefusedPeople.among(connection, people)
-        kept = [one for one in self.lists if not refused.refuses(one.user_id, now)]
+        # a list is made of what the model learnt of the person: after an erasure that must not be used, whenever
+        kept = [
+            one for one in self.lists if one.user_id not in refused.erased and not refused.refuses(one.user_id, now)
+        ]
         add_users(connection, {one.user_id for one in kept}, now, refused.erased)
         add_items(connection, {item_id for one in kept for item_id in one.item_ids}, now)
         for some in in_parts(people):

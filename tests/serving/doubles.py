@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -54,6 +55,7 @@ class MemoryStore:
     items: dict[str, Item] = field(default_factory=dict)
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
     out: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
     stored: dict[tuple[str, str], Precomputed] = field(default_factory=dict)
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
@@ -119,6 +121,10 @@ class MemoryStore:
     def opted_out(self) -> frozenset[str]:
         self._ask()
         return self.out
+
+    def erased(self, user_ids: Collection[str]) -> frozenset[str]:
+        self._ask()
+        return self.gone & frozenset(user_ids)
 
     def health(self) -> str:
         return "away" if self.away else "ready"

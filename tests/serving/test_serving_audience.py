@@ -109,3 +109,16 @@ def test_who_opted_out_stays_unnamed_while_the_database_is_away(client, store):
     before = people(client, "i7", limit=60)
     store.away = True
     assert people(client, "i7", limit=60) == before
+
+
+def test_erased_people_are_never_named_even_while_the_database_is_away(client, store):
+    for item_id in ("i7", "new"):  # by the reverse model, and by content
+        store.items["new"] = Item("new", "New", "", ("c2",))
+        named = [user["user_id"] for user in people(client, item_id, limit=6)["users"]]
+        store.gone |= frozenset(named[:4])
+        left = [user["user_id"] for user in people(client, item_id, limit=6)["users"]]
+        assert len(left) == 6
+        assert left[:2] == named[4:]
+        assert not store.gone & set(left)
+    store.away = True
+    assert not store.gone & {user["user_id"] for user in people(client, "i7", limit=60)["users"]}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from store_givens import count
+from store_givens import count, event
 
 from recstage import bundle
 from recstage.errors import NoProduction
 from recstage.models.popularity import Popularity
 from serving.store import precomputing
-from serving.store.events import now_ms
-from serving.store.people import PutProfile
+from serving.store.events import RecordEvents, now_ms
+from serving.store.people import Erase, PutProfile, profile
 from serving.store.precomputed import PutLists, UserList
 from serving.store.tables import UserRecommendation
 
@@ -47,6 +47,16 @@ def test_lists_of_other_versions_go_and_people_who_opted_out_get_none(url, store
     assert (found["lists"], found["removed_rows"]) == (len(production.train_.users) - 1, 1)
     assert store.precomputed.precomputed(user_id, "7") is None
     assert count(url, UserRecommendation) == 3 * found["lists"]
+
+
+def test_erased_people_get_no_list_and_do_not_come_back_by_one(url, store, do, production):
+    user_id = production.train_.users.ids[0]
+    do(RecordEvents([event(user_id)]))
+    do(Erase(user_id, forget_waiting=store.impressions.forget))
+    found = precomputing.precompute(url, "recommender", limit=3, hours=1)
+    assert found["lists"] == len(production.train_.users) - 1
+    assert store.precomputed.precomputed(user_id, "7") is None
+    assert profile(store.reader, user_id) is None
 
 
 def test_without_production_nothing_is_made(sqlite_url, monkeypatch):

@@ -201,3 +201,16 @@ def test_recording_a_list_takes_the_request_no_time(sqlite_url, tmp_path, staged
         for _ in range(1000):
             impressions.record(one)
         assert time.thread_time() - began < 0.1
+
+
+def test_an_erased_person_is_named_to_nobody_although_the_model_knew_him(answering):
+    def named() -> list[str]:
+        answer = answering.get("/api/items/i12/recommended-users", params={"limit": 200, "exclude_known": False})
+        assert answer.status_code == 200, answer.text
+        return [user["user_id"] for user in answer.json()["users"]]
+
+    before = named()
+    assert "ann" in before
+    answering.put("/api/users/ann/profile", json={"opted_out": True})
+    assert answering.delete("/api/users/ann").status_code == 200
+    assert named() == [user_id for user_id in before if user_id != "ann"]

@@ -132,6 +132,16 @@ def test_lists_that_wait_to_be_stored_are_forgotten_too(store, do, url):
     assert count(url, User) == 0
 
 
+def test_who_was_erased_is_told_also_after_coming_back(store, do):
+    assert store.people.erased(["ann", "bob", "cid"]) == frozenset()
+    do(RecordEvents([event("ann"), event("bob")]))
+    do(erase("ann", store))
+    do(erase("cid", store))
+    assert store.people.erased(["ann", "bob", "cid"]) == {"ann", "cid"}
+    do(RecordEvents([event("ann", occurred_at=now_ms() + 60_000)]))
+    assert store.people.erased(["ann", "bob"]) == {"ann"}
+
+
 def test_erasing_twice_and_erasing_a_stranger_are_fine(store, do, url):
     do(RecordEvents([event("ann")]))
     first = do(erase("ann"))
