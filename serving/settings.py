@@ -62,7 +62,9 @@ class ServingSettings(config.Settings):
     )
 
     # -- its own data
-    database_url: str = Field("sqlite:///data/service.db", description="SQLAlchemy URL; empty: no database")
+    database_url: str = Field(  # may hold a password
+        "sqlite:///data/service.db", repr=False, description="SQLAlchemy URL; empty: no database"
+    )
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
     own_models_seconds: float = Field(30.0, gt=0, description="pause between rebuilds of the models from own data")
 

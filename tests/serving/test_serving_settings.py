@@ -82,7 +82,9 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch, name, value):
 
 
 def test_secrets_do_not_show_when_settings_are_printed():
-    settings = ServingSettings(jwt_secret="s" * 40, api_keys=[{"name": "a", "key": "k" * 20}])
+    url = "postgresql://me:a-password@127.0.0.1/service"
+    settings = ServingSettings(jwt_secret="s" * 40, api_keys=[{"name": "a", "key": "k" * 20}], database_url=url)
+    assert "a-password" not in repr(settings) + str(settings)
     assert "ssss" not in repr(settings)
     assert "kkkk" not in repr(settings)
 
