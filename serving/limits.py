@@ -6,6 +6,8 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from serving.problems import Problem
 
@@ -70,6 +72,15 @@ class Admission:
 
     def leave(self) -> None:
         self._under_way -= 1
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """`enter` and `leave` around some work."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
 
     @property
     def under_way(self) -> int:

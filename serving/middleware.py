@@ -109,8 +109,7 @@ class Gate:
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
     ) -> None:
         """The application, for callers that may ask, as often as they may, and as much as it can bear."""
-        self._admission.enter()
-        try:
+        with self._admission.place():
             if scope["path"] == WEBHOOK:  # carries a signature of its own
                 principal = None
             else:
@@ -118,12 +117,12 @@ class Gate:
                 self._limiter.take(principal.bucket, now)
             scope["principal"] = principal
             direct = self._express.get((scope["method"], scope["path"]))
-            if direct is None:
-                await self._app(scope, await self._body(receive, headers), send)
-            else:
+            if direct is not None:
                 await self._directly(direct, scope, receive, send)
-        finally:
-            self._admission.leave()
+                return
+        receive = await self._body(receive, headers)  # who sends slowly holds no place
+        with self._admission.place():
+            await self._app(scope, receive, send)
 
     async def _directly(
         self, route: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send
@@ -155,16 +154,11 @@ class Gate:
         limit = self._settings.max_body_bytes
         if declared.isdigit() and int(declared) > limit:
             raise _too_large(limit)
-        chunks, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise asyncio.CancelledError
-            chunks.append(message.get("body", b""))
-            size, more = size + len(chunks[-1]), message.get("more_body", False)
-            if size > limit:
-                raise _too_large(limit)
-        body = b"".join(chunks)
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await _read(receive, limit)
+        except TimeoutError as error:
+            raise _too_slow(self._settings.body_seconds) from error
         if deeper_than(body, self._settings.max_depth):
             raise Problem(
                 413, "too-deep", f"A JSON body has at most {self._settings.max_depth} levels of lists and objects."
@@ -194,6 +188,19 @@ def deeper_than(body: bytes, levels: int) -> bool:
     return b"[" in brackets or b"{" in brackets
 
 
+async def _read(receive: Receive, limit: int) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise asyncio.CancelledError
+        chunks.append(message.get("body", b""))
+        size, more = size + len(chunks[-1]), message.get("more_body", False)
+        if size > limit:
+            raise _too_large(limit)
+    return b"".join(chunks)
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     sent = False
 
@@ -209,6 +216,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _unforeseen() -> Problem:
     return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
+
+
+def _too_slow(seconds: float) -> Problem:
+    return Problem(
+        408, "too-slow", f"A request body arrives within {seconds:g} seconds.", headers={"connection": "close"}
+    )
 
 
 def _too_large(limit: int) -> Problem:

@@ -150,7 +150,7 @@ def verify(folder: Path) -> None:
 
 
 def _broken(folder: Path, what: str) -> BundleError:
-    return BundleError(f"bundle {folder}", rule=what, fix="Register a model again, or promote another version")
+    return BundleError(f"bundle {folder}", rule=what, fix="Train it again, or promote another version")
 
 
 def main(arguments: list[str]) -> None:

@@ -186,7 +186,7 @@ def test_a_corrupted_bundle(trained, tiny, client, capfd):
     folder = registry.fetch(registry.version_of("recommender", 1))
     np.savez(folder / "state.npz", nothing=np.zeros(1))
     line = the_line(capfd, "evaluate", "--version", "1", "--data", tiny)
-    assert "state.npz does not match its SHA-256. Register a model again, or promote another version." in line
+    assert "state.npz does not match its SHA-256. Train it again, or promote another version." in line
     assert sorted(statuses(client)) == ["FAILED", "FINISHED"]
     line = the_line(capfd, "promote", "--version", "1", "--force", "true")
     assert "state.npz does not match its SHA-256" in line

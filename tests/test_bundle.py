@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(fitted, tmp_path):
 
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path):
-    with pytest.raises(BundleError, match=r"manifest.json cannot be read .*Register a model again"):
+    with pytest.raises(BundleError, match=r"manifest.json cannot be read .*Train it again"):
         bundle.load(tmp_path)
 
 

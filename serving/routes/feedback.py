@@ -49,7 +49,7 @@ class FeedbackReceiptBody(BaseModel):
     ignored: int = Field(description="outcomes of people of whom nothing is kept", examples=[0])
 
 
-@router.post("/feedback", status_code=201, responses=documented(400, 401, 403, 413, 422, 429, 503))
+@router.post("/feedback", status_code=201, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def post_feedback(body: FeedbackBody, store: Stored, service: Serving, caller: Caller) -> FeedbackReceiptBody:
     """Store what came of a shown list, joined to its impressions by the request's id. Each (item, outcome) counts once.
 

@@ -110,7 +110,7 @@ IdempotencyKey = Annotated[
 @router.post(
     "",
     status_code=201,
-    responses={201: {"model": ReceiptBody}, **documented(400, 401, 403, 409, 413, 422, 429, 503)},
+    responses={201: {"model": ReceiptBody}, **documented(400, 401, 403, 409, 408, 413, 422, 429, 503)},
     response_class=Response,
 )
 async def post_interactions(

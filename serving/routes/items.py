@@ -135,7 +135,7 @@ def _several(value: Any) -> bool:
     return (value.get("items") if isinstance(value, dict) else getattr(value, "items", None)) is not None
 
 
-@router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 413, 422, 429, 503))
+@router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def post_items(body: OneOrMany, store: Stored, service: Serving) -> IngestedBody:
     """Store one item or several, replacing what was known of them. A deleted item is back."""
     bodies = body.items if isinstance(body, ItemsBody) else [body]
@@ -170,7 +170,9 @@ async def get_item(item_id: PathId, store: Stored) -> KnownItemBody:
     return _known(await looked_up(item_state, store.reader, item_id), item_id)
 
 
-@router.patch("/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 413, 422, 429, 503))
+@router.patch(
+    "/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
+)
 async def change_item(item_id: PathId, body: ChangeBody, store: Stored) -> KnownItemBody:
     """Change an item. A hidden one is in no list from the moment this answers, in no worker."""
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}

@@ -99,7 +99,7 @@ async def reload(service: Serving, _: Annotated[Principal, ADMIN]) -> Reloading:
     return _reload(service)
 
 
-@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 413, 503))
+@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 408, 413, 503))
 async def webhook(request: Request, service: Serving) -> Reloading:
     """What MLflow calls when the registry changes: a reason to look at once. Signed with `webhook_secret`."""
     secret = service.settings.webhook_secret

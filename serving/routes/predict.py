@@ -42,7 +42,7 @@ class PredictionBody(BaseModel):
     degraded: bool = Field(examples=[False], description="made without the live history: the database was out of reach")
 
 
-@router.post("/predict", responses=documented(400, 401, 403, 404, 413, 422, 429, 503))
+@router.post("/predict", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
 async def predict(
     wanted: PredictBody, service: Serving, principal: Annotated[Principal, Depends(requires("client"))]
 ) -> PredictionBody:

@@ -107,7 +107,7 @@ async def get_profile(user_id: PathId, store: Stored, caller: Caller) -> KnownPr
     return _profile(found)
 
 
-@router.put("/{user_id:id}/profile", responses=documented(400, 401, 403, 413, 422, 429, 503))
+@router.put("/{user_id:id}/profile", responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def put_profile(user_id: PathId, body: ProfileBody, store: Stored, caller: Caller) -> KnownProfileBody:
     """Replace what a person declared. It counts from the next request on."""
     his_own(caller, user_id)

@@ -250,4 +250,4 @@ def _digest(content: bytes) -> str:
 
 
 def _broken(folder: Path, what: str) -> BundleError:
-    return BundleError(f"bundle {folder}", rule=what, fix="Register a model again, or promote another version")
+    return BundleError(f"bundle {folder}", rule=what, fix="Train it again, or promote another version")

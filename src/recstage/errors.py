@@ -41,6 +41,10 @@ class ConfigError(InputError):
     """A setting: misspelt, missing, or out of its range."""
 
 
+class Diverged(ConfigError):
+    """A loss that is no longer a number: the parameters are at fault, not the data."""
+
+
 class DataError(InputError):
     """A data set that cannot be read or breaks the schema."""
 

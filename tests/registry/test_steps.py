@@ -152,7 +152,7 @@ def test_a_version_whose_model_cannot_be_served_is_not_promoted_by_force_neither
     promoted(1)
     (registry.fetch(registry.version_of("recommender", 2)) / "state.npz").write_bytes(b"")
     for force in (False, True):
-        with pytest.raises(BundleError, match=r"state\.npz does not match its SHA-256\. Register a model again"):
+        with pytest.raises(BundleError, match=r"state\.npz does not match its SHA-256\. Train it again"):
             promoted(2, force=force)
     assert (current(), desk.staged, desk.pointed) == (1, [1], 1)
     assert "gate_verdict" not in desk.tags(2)

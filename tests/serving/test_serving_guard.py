@@ -13,11 +13,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from doubles import HandPointer, MemoryStore
+from starlette.types import Message
 
 from recstage.errors import ConfigError
 from serving.limits import Admission, RateLimiter
 from serving.logs import JsonFormatter
-from serving.middleware import deeper_than
+from serving.metrics import Metrics
+from serving.middleware import Gate, deeper_than
 from serving.problems import Problem
 from serving.settings import ServingSettings
 
@@ -246,6 +248,34 @@ def test_no_more_than_max_concurrency_are_under_way():
             admission.enter()
         admission.leave()
         admission.enter()
+
+    asyncio.run(main())
+
+
+def test_who_sends_slowly_holds_no_place_and_is_told_to_hurry():
+    async def inner(scope, receive, send) -> None:
+        raise AssertionError("nothing has arrived")
+
+    async def main() -> None:
+        settings = ServingSettings(max_concurrency=1, body_seconds=0.1)
+        gate = Gate(inner, settings, Metrics(), {})
+        sent = []
+
+        async def never() -> Message:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-length", b"100")]
+        scope = {"type": "http", "method": "POST", "path": "/api/model/webhook", "headers": headers}
+        asked = asyncio.create_task(gate({**scope}, never, send))
+        await asyncio.sleep(0.02)
+        assert gate._admission.under_way == 0
+        await asked
+        assert sent[0]["status"] == 408
+        assert b"arrives within 0.1 seconds" in sent[1]["body"]
 
     asyncio.run(main())
 

@@ -114,6 +114,22 @@ def test_early_stopping_chooses_the_length_of_the_refit(tiny, client):
     assert "plots/learning_curve.png" in {file.path for file in client.list_artifacts(result.run_id, "plots")}
 
 
+def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tiny, client):
+    config = model_config_of("ncf")
+    params = {**config.params, "factors": 4, "epochs": 3, "learning_rate": 0.05}
+    search = {"learning_rate": SearchRange(choices=(0.05, 1e30))}
+    settings = train.settings_from("ncf", tiny, QUICK, {"trials": 3})
+    model = config.model_copy(update={"params": params, "search": search})
+    result = train.run(settings.model_copy(update={"model": model}))
+    run = client.get_run(result.run_id)
+    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    diverged = {
+        child.data.params["model.params.learning_rate"]: child.data.metrics.get("diverged") for child in children
+    }
+    assert diverged == {"0.05": None, "1e+30": 1.0}
+    assert run.data.params["model.params.learning_rate"] == "0.05"
+
+
 def test_a_model_of_fixed_length_watches_validation_in_a_search_and_is_pruned(tiny, client, monkeypatch):
     monkeypatch.setattr(tuning, "STARTUP_TRIALS", 1)
     monkeypatch.setattr(tuning, "WARMUP_STEPS", 0)

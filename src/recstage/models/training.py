@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recstage.data.interactions import Interactions
-from recstage.errors import ConfigError, StoreError
+from recstage.errors import Diverged, StoreError
 from recstage.models import base
 
 METRIC = "validation_ndcg_at_10"
@@ -198,14 +198,14 @@ def train(
     `run_epoch(epoch)` (from 1) trains one epoch and returns its mean loss. With `validate`, the weights of the epoch
     with the highest `METRIC` are restored, and training stops when `patience` epochs brought nothing better; without,
     all epochs run and the last weights stay. Whatever `report` raises ends the training; a checkpoint of each finished
-    epoch is on disk by then. Raises `ConfigError` where the loss is no longer a number.
+    epoch is on disk by then. Raises `Diverged` where the loss is no longer a number.
     """
     progress = _resume(network, optimiser, checkpoint)
     while progress.epoch < epochs and progress.epoch - progress.best_epoch < (patience if validate else epochs):
         loss = run_epoch(progress.epoch + 1)
         if not math.isfinite(loss):
             rate = optimiser.param_groups[0].get("initial_lr")
-            raise ConfigError(
+            raise Diverged(
                 f"learning_rate = {rate}", rule=f"the loss of epoch {progress.epoch + 1} is {loss}", fix="Lower it"
             )
         progress.epoch += 1

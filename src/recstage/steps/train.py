@@ -36,7 +36,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
-from recstage.errors import TooLittleData
+from recstage.errors import Diverged, TooLittleData
 from recstage.evaluation.metrics import exposure
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
@@ -213,8 +213,10 @@ class Training:
             started = time.perf_counter()
             try:
                 model = self._fit({**self._around(), **params}, self.split.train, self.split, logged)
-            except tuning.PRUNED:
-                tracking.log_metrics(active.info.run_id, {"pruned": 1.0})
+            except (tuning.PRUNED, Diverged) as stopped:
+                tracking.log_metrics(
+                    active.info.run_id, {"pruned": 1.0, "diverged": float(isinstance(stopped, Diverged))}
+                )
                 pruned = True
             else:
                 pruned = False
