@@ -6,8 +6,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from recstage.errors import ConfigError
-from recstage.steps import ablate, benchmark, pages
+from recstage.errors import ConfigError, StoreError
+from recstage.steps import ablate, benchmark, contests, pages
 from recstage.steps.contests import Contest
 
 
@@ -79,6 +79,20 @@ def test_an_unknown_contest_is_refused_before_anything_is_trained(tiny):
     settings = benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', "--against", '["chess"]'])
     with pytest.raises(ConfigError, match="contest 'chess': there is no such contest"):
         benchmark.run(settings)
+
+
+def test_a_contest_that_cannot_be_held_is_named_and_costs_no_other(tiny, client, monkeypatch):
+    def away(data: str, seed: int) -> list[Contest]:
+        raise StoreError("the environment of recbole", rule="no index", fix="Check the package index")
+
+    row = Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
+    monkeypatch.setitem(contests.NAMES, "neumf-epoch", away)
+    monkeypatch.setitem(contests.NAMES, "als-fit", lambda data, seed: [row])
+    against = ["--against", '["neumf-epoch", "als-fit"]']
+    result = benchmark.run(benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', *against]))
+    assert result.contests == [row]
+    assert "no index" in result.skipped["neumf-epoch"]
+    assert client.get_run(result.run_id).data.metrics["ratio_als-fit"] == pytest.approx(2.0 / 1.9)
 
 
 def test_a_table_goes_between_its_own_marks_only(page):

@@ -56,7 +56,7 @@ class BenchmarkSettings(Settings):
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """`table` has a row a model; `contests` ours, theirs and the ratio."""
+    """`table` has a row a model; `contests` ours, theirs and the ratio; `skipped` says why of models and contests."""
 
     run_id: str
     data: str
@@ -78,23 +78,23 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
         for i in range(settings.seeds)
         for name in names
     ]
-    chosen = contests.chosen(settings.against)
+    against = contests.checked(settings.against)
     with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
         results, skipped = train.run_all("benchmark", plans)
         table = as_table(results, settings.data)
-        held = [row for contest in chosen for row in contest(settings.data, settings.seed)]
+        held, failed = contests.hold(against, settings.data, settings.seed)
         text = as_markdown(table, held)
         tracking.log_table(active.info.run_id, "benchmark", table)
         tracking.log_text(active.info.run_id, text, "benchmark.md")
         tracking.log_metrics(active.info.run_id, _contest_metrics(held))
         for row in table.to_dict("records"):
             tracking.log_metrics(active.info.run_id, {f"{row['model']}_{PRIMARY}": row[PRIMARY]})
-    for line in text.splitlines():
+    for line in (*text.splitlines(), *(f"{name} was not held: {why}" for name, why in failed.items())):
         log.info("%s", line)
     if settings.write:
         pages.write(f"benchmark {settings.data}", text)
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    return BenchmarkResult(active.info.run_id, settings.data, rows, held, skipped)
+    return BenchmarkResult(active.info.run_id, settings.data, rows, held, skipped | failed)
 
 
 def as_table(results: Sequence[TrainResult], data: str) -> pd.DataFrame:

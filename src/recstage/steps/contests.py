@@ -217,12 +217,24 @@ NAMES: dict[str, Callable[[str, int], list[Contest]]] = {
 }
 
 
-def chosen(names: Sequence[str]) -> list[Callable[[str, int], list[Contest]]]:
-    """The contests of these names. Raises `ConfigError` on an unknown one."""
+def checked(names: Sequence[str]) -> Sequence[str]:
+    """The same names. Raises `ConfigError` on one of no contest."""
     for name in names:
         if name not in NAMES:
             raise ConfigError(f"contest '{name}'", rule="there is no such contest", fix=valid_names(name, NAMES))
-    return [NAMES[name] for name in names]
+    return names
+
+
+def hold(names: Sequence[str], data: str, seed: int) -> tuple[list[Contest], dict[str, str]]:
+    """The contests one after the other; and by name, why one could not be held."""
+    held: list[Contest] = []
+    failed = {}
+    for name in names:
+        try:
+            held += NAMES[name](data, seed)
+        except StoreError as error:
+            failed[name] = str(error)
+    return held, failed
 
 
 def _ready(data: str) -> Dataset:
