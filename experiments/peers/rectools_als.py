@@ -43,7 +43,7 @@ def main(folder: str, factors: int, regularization: float, alpha: float, iterati
         users = test.loc[test[Columns.User].isin(train[Columns.User]), Columns.User].unique()
         recommend, lists = timed(lambda: model.recommend(users, dataset, k=k, filter_viewed=True))
     metrics = {}
-    for cutoff in (5, 10, 20):
+    for cutoff in (3, 5, 10):
         for metric in (NDCG, HitRate, Recall, Precision, MRR, MAP, MeanInvUserFreq):
             metrics[f"{metric.__name__}@{cutoff}"] = metric(k=cutoff)
     measure, _ = timed(lambda: calc_metrics(metrics, lists, test, prev_interactions=train))
