@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from pydantic import Field, create_model
 from tqdm import tqdm
 
-from recstage import model_card, plots, registry, tracking, tuning
+from recstage import model_card, plots, registry, tracking
 from recstage.config import (
     DataConfig,
     EvaluationConfig,
@@ -41,6 +41,9 @@ from recstage.evaluation.metrics import exposure
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
+
+if TYPE_CHECKING:
+    from recstage import tuning
 
 EXPLAINED_USERS = 100
 SEARCH_METRIC = "ndcg_at_10"
@@ -168,6 +171,8 @@ class Training:
 
     def search(self) -> dict[str, Any]:
         """The best parameters by validation, each trial a nested run."""
+        from recstage import tuning  # with Optuna, which a run without a search does without
+
         settings, around = self.settings, self._around()
         base = params_class(settings.model)(**around).model_dump()
         storage = root() / "data" / "optuna.db"
@@ -200,6 +205,8 @@ class Training:
         return params
 
     def _trial(self, params: dict[str, Any], number: int, report: Report) -> float:
+        from recstage import tuning
+
         name = f"{self.settings.model.name}-trial-{number}"
         tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
         with tracking.run(name, tags=tags, nested=True) as active:
