@@ -38,11 +38,13 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came back. `statuses`: how many of each; 0: no answer. `versions`: the turns of model versions, in order of
-    arrival; `mixed`: lists that one version answered in two ways."""
+    """What came back. `statuses`: how many of each; 0: no answer. `unsent`: due while all connections waited, until the
+    end. `versions`: the turns of model versions, in order of arrival; `mixed`: lists that one version answered in two
+    ways."""
 
     seconds: float = 0.0
     asked: int = 0
+    unsent: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
     a_second: float = 0.0
     p50_ms: float = 0.0
@@ -55,8 +57,8 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """Requests that ended in anything but 200."""
-        return sum(number for status, number in self.statuses.items() if status != 200)
+        """Requests that ended in anything but 200, or were kept from being sent."""
+        return self.unsent + sum(number for status, number in self.statuses.items() if status != 200)
 
 
 class Caller:
@@ -93,7 +95,7 @@ class Caller:
         patience = time.perf_counter() + PATIENCE_SECONDS
         while len(self.idle) < self.open and time.perf_counter() < patience:
             await asyncio.sleep(0.01)
-        self.statuses[0] += max(0, self.open - len(self.idle)) + len(self.due)
+        self.statuses[0] += max(0, self.open - len(self.idle))
         return self._report(time.perf_counter() - self.began)
 
     async def connect(self) -> None:
@@ -155,6 +157,7 @@ class Caller:
         return Report(
             seconds=seconds,
             asked=sum(self.statuses.values()),
+            unsent=len(self.due),
             statuses={status: number for status, number in sorted(self.statuses.items()) if number},
             a_second=len(self.latencies) / lasted,
             p50_ms=p50,
