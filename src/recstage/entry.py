@@ -28,7 +28,7 @@ INTERRUPTED = 130
 def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:
     """Run `step(arguments)`: progress to stderr, the result as stdout's last line. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("mlflow", "alembic", "optuna", "matplotlib"):
+    for chatty in ("mlflow", "alembic", "optuna", "matplotlib", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a lost sample is no news
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
