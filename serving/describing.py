@@ -10,13 +10,12 @@ from fastapi.openapi.utils import get_openapi
 from recstage.config import names_in
 from recstage.models.base import POPULARITY
 from serving.answering import AUTO
+from serving.middleware import API, METRICS, WEBHOOK
 from serving.problems import MEDIA_TYPE
 from serving.settings import ServingSettings
 
 OWN = ("content", "graph")
 COMPOSED = ("hybrid",)
-API = "/api/"
-WEBHOOK, METRICS = "/api/model/webhook", "/metrics"
 LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users")
 
 

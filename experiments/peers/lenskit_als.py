@@ -9,7 +9,6 @@ the fit and of the best K for all users of the test, and those lists.
 import json
 import logging
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lenskit.batch import recommend
 from lenskit.data import from_interactions_df
 from lenskit.knn import ItemKNNScorer
 from lenskit.pipeline import topn_pipeline
+from timing import timed
 
 
 def main(folder: str, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
@@ -44,12 +44,6 @@ def main(folder: str, factors: int, regularization: float, alpha: float, iterati
             "lists": list(shown.values()),
         }
     print(json.dumps(found))
-
-
-def timed(work):
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ best K for all users of the test and of all metrics on them, and those lists.
 
 import json
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from rectools.metrics import (
 )
 from rectools.models import ImplicitALSWrapperModel
 from threadpoolctl import threadpool_limits
+from timing import timed
 
 
 def main(folder: str, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
@@ -65,12 +65,6 @@ def read(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(path)
     rows.columns = [Columns.User, Columns.Item, Columns.Weight]
     return rows.assign(**{Columns.Datetime: pd.Timestamp("2000-01-01")})
-
-
-def timed(work):
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 if __name__ == "__main__":

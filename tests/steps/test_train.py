@@ -114,15 +114,20 @@ def test_early_stopping_chooses_the_length_of_the_refit(tiny, client):
     assert "plots/learning_curve.png" in {file.path for file in client.list_artifacts(result.run_id, "plots")}
 
 
-def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tiny, client):
+def searched(tiny, client, rates, *, epochs, trials):
+    """The run of a search of NCF's learning rate among `rates`, and the runs of its trials."""
     config = model_config_of("ncf")
-    params = {**config.params, "factors": 4, "epochs": 3, "learning_rate": 0.05}
-    search = {"learning_rate": SearchRange(choices=(0.05, 1e30))}
-    settings = train.settings_from("ncf", tiny, QUICK, {"trials": 3})
+    params = {**config.params, "factors": 4, "epochs": epochs, "learning_rate": 0.05}
+    search = {"learning_rate": SearchRange(choices=rates)}
+    settings = train.settings_from("ncf", tiny, QUICK, {"trials": trials})
     model = config.model_copy(update={"params": params, "search": search})
-    result = train.run(settings.model_copy(update={"model": model}))
-    run = client.get_run(result.run_id)
-    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    run = client.get_run(train.run(settings.model_copy(update={"model": model})).run_id)
+    inside = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    return run, client.search_runs([run.info.experiment_id], inside)
+
+
+def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tiny, client):
+    run, children = searched(tiny, client, (0.05, 1e30), epochs=3, trials=3)
     diverged = {
         child.data.params["model.params.learning_rate"]: child.data.metrics.get("diverged") for child in children
     }
@@ -133,15 +138,8 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tiny, client):
 def test_a_model_of_fixed_length_watches_validation_in_a_search_and_is_pruned(tiny, client, monkeypatch):
     monkeypatch.setattr(tuning, "STARTUP_TRIALS", 1)
     monkeypatch.setattr(tuning, "WARMUP_STEPS", 0)
-    config = model_config_of("ncf")
-    assert config.params["patience"] == 0
-    params = {**config.params, "factors": 4, "epochs": 4, "learning_rate": 0.05}
-    search = {"learning_rate": SearchRange(choices=(0.05, 1e-7))}
-    settings = train.settings_from("ncf", tiny, QUICK, {"trials": 4})
-    model = config.model_copy(update={"params": params, "search": search})
-    result = train.run(settings.model_copy(update={"model": model}))
-    run = client.get_run(result.run_id)
-    children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
+    assert model_config_of("ncf").params["patience"] == 0
+    run, children = searched(tiny, client, (0.05, 1e-7), epochs=4, trials=4)
     lengths = {
         len(client.get_metric_history(child.info.run_id, "validation_ndcg_at_10")): "pruned" in child.data.metrics
         for child in children
