@@ -33,6 +33,7 @@ def main(given: str, factors: int, batch: int, negatives: int, epochs: int) -> N
             "load_col": {"inter": ["user_id", "item_id"]},
             "mf_embedding_size": factors,
             "mlp_embedding_size": factors,
+            "dropout_prob": 0.0,
             "mlp_hidden_size": [2 * factors, factors, factors // 2],
             "train_batch_size": batch,
             "train_neg_sample_args": {"distribution": "uniform", "sample_num": negatives},

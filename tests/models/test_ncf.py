@@ -265,3 +265,23 @@ def test_a_fitted_ncf_scores_without_importing_torch() -> None:
     script = "import sys, recstage.models.ncf; assert 'torch' not in sys.modules, 'torch was imported'"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("variant", ["mlp", "neumf"])
+def test_the_gradient_written_out_is_that_of_autograd(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = NcfParams(**{**SMALL, "variant": variant, "layers": (16, 8, 4)})
+    with seeded(3):
+        network = Network(9, 7, params)
+        users, items = torch.randint(9, (12,)), torch.randint(7, (12, 5))
+        towards = torch.randn(12, 5)
+
+    def gradients() -> list[torch.Tensor]:
+        logits, of_users, of_items = network(users, items)
+        total = (logits * towards).sum() + 0.1 * of_users.square().sum() + 0.1 * of_items.square().sum()
+        return [logits.detach(), *torch.autograd.grad(total, list(network.parameters()))]
+
+    written = gradients()
+    monkeypatch.setattr(Network, "_is_plain", lambda self, users, items: False)
+    for ours, theirs in zip(written, gradients(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+        assert ours.abs().max() > 0

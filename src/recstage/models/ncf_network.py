@@ -10,6 +10,7 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recstage.models.ncf_gradient import PairLogits, rows
 from recstage.models.training import dropout
 
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ class Network(nn.Module):
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the embeddings met:
         [n, width] and [n, m, width] (or [1, m, width])."""
-        u, i = self.users(users), self.items(items)
+        u, i = rows(self.users.weight, users), rows(self.items.weight, items)
+        logits = rows(self.item_bias[:, None], items).squeeze(-1) + self.bias
+        if self._is_plain(u, i):
+            return logits + PairLogits.apply(self.gmf_factors, u, i, *self._mlp_weights()), u, i
         split = (self.gmf_factors, self.mlp_factors)
         (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
-        logits = nnf.embedding(items, self.item_bias[:, None]).squeeze(-1) + self.bias
         if self.gmf_factors:
             logits = logits + _dot(gmf_u, gmf_i)
         if self.mlp_factors:
@@ -57,6 +60,16 @@ class Network(nn.Module):
                 hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
             logits = logits + self.output_mlp(hidden).squeeze(-1)
         return logits, u, i
+
+    def _is_plain(self, users: Tensor, items: Tensor) -> bool:
+        """Whether `PairLogits` computes this: an MLP, full precision, no dropout, items of each user's own."""
+        dropping = self.training and self.dropout
+        in_full = not torch.is_autocast_enabled(users.device.type)
+        return bool(self.mlp_factors) and not dropping and in_full and len(users) == len(items)
+
+    def _mlp_weights(self) -> list[Tensor]:
+        first = (self.first_user.weight, self.first_user.bias, self.first_item.weight)
+        return [*first, self.output_mlp.weight, *self.hidden.parameters()]
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The weights as `Ncf.score` reads them: layers as [inputs, outputs]."""

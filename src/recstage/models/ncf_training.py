@@ -77,7 +77,8 @@ class SampledPairs:
         order = np.random.default_rng((self.seed, epoch, ORDER)).permutation(len(self.liked))
         users = self.liked.user_index[order]
         negatives = self.sampler.sample(users, self.n, np.random.default_rng((self.seed, epoch, NEGATIVES)))
-        items = np.concatenate([self.liked.item_index[order, None], negatives], axis=1)
+        items = np.concatenate([self.liked.item_index[order, None], negatives], axis=1, dtype=np.int64)
+        users = users.astype(np.int64)
         whole = [users, items] if np.all(self.shares == 1) else [users, items, self.shares[order]]
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
@@ -85,15 +86,14 @@ class SampledPairs:
     def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
         users, items, *shares = batch
         logits, of_users, of_items = score(users, items)
-        logits = logits.float()
-        # of a negative log(1 + e^x), of a positive log(1 + e^-x), which is x less
-        losses = nnf.softplus(logits)
-        liked, unseen = losses[:, 0] - logits[:, 0], losses[:, 1:]
-        if shares:
-            liked = liked * shares[0]
-        if self.popularity is not None:
-            unseen = unseen * self.popularity[items[:, 1:]]
-        return liked.sum() + unseen.sum(), items.shape[1] * _squares(of_users), _squares(of_items), items.numel()
+        target = torch.zeros_like(logits, dtype=torch.float32)
+        target[:, 0] = 1
+        weight = None
+        if shares or self.popularity is not None:
+            weight = torch.ones_like(target) if self.popularity is None else self.popularity[items]
+            weight[:, 0] = shares[0] if shares else 1
+        loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
+        return loss, items.shape[1] * _squares(of_users), _squares(of_items), items.numel()
 
 
 class AllPairs:
@@ -109,7 +109,7 @@ class AllPairs:
         self.popularity = _popularity(liked, params, device)
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users)
+        users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
         return [(part,) for part in torch.from_numpy(users).split(self.rows)]
 
     def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
