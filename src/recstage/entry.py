@@ -6,7 +6,9 @@ Exit 0 done, 1 a fault of ours (with its traceback), 2 wrong input, 3 refused by
 from __future__ import annotations
 
 import argparse
+import atexit
 import dataclasses
+import gc
 import json
 import logging
 import signal
@@ -23,6 +25,11 @@ from pydantic import BaseModel
 from recstage.errors import ConfigError, RecstageError
 
 INTERRUPTED = 130
+
+# the imports of a step make a million objects that stay: looking for garbage among them took a second at the start and
+# another one at the end of the process
+gc.set_threshold(50_000, 20, 50)
+atexit.register(gc.freeze)
 
 
 def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:

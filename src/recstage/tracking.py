@@ -269,10 +269,11 @@ def _git(*arguments: str) -> str | None:
 # -- what runs carry ---------------------------------------------------------------------------------------
 
 
-def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """Numbers in one batch."""
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, model: str | None = None) -> None:
+    """Numbers in one batch; with the id of a logged model they are also the model's."""
     now = int(time.time() * 1000)
-    MlflowClient().log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+    rows = [Metric(key, float(value), now, step, model_id=model, run_id=run_id) for key, value in metrics.items()]
+    MlflowClient().log_batch(run_id, metrics=rows)
 
 
 def log_config(run_id: str, config: Mapping[str, Any]) -> None:
@@ -318,14 +319,16 @@ def log_libraries(run_id: str) -> None:
     MlflowClient().log_text(run_id, "\n".join(lines) + "\n", "libraries.txt")
 
 
-def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
-    """Metrics, their confidence intervals and the per-user values that paired comparisons need."""
+def log_evaluation(run_id: str, evaluation: Evaluation, model_uri: str | None = None) -> None:
+    """Metrics, their confidence intervals and the per-user values that paired comparisons need; with the URI of the
+    model that the run logged, the metrics are also the model's."""
     bounds = {
         f"{name}_{side}": value
         for name, interval in evaluation.intervals.items()
         for side, value in zip(("low", "high"), interval, strict=True)
     }
-    log_metrics(run_id, {**evaluation.metrics, **bounds})
+    model = None if model_uri is None else model_uri.removeprefix("models:/")
+    log_metrics(run_id, {**evaluation.metrics, **bounds}, model=model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(PER_USER).name
         evaluation.per_user.to_parquet(path, index=False)

@@ -268,7 +268,6 @@ class Training:
     def log(self, model: Recommender, result: Evaluation, seconds: Mapping[str, float]) -> str:
         """Evaluation, plots, bundle and model card; returns the model's URI."""
         with tqdm(total=4, desc="log the run", unit="step", delay=1, disable=None, leave=False) as bar:
-            tracking.log_evaluation(self.run_id, result)
             tracking.log_libraries(self.run_id)
             bar.update()
             tracking.log_figures(self.run_id, self._figures(model, result))
@@ -285,6 +284,8 @@ class Training:
             tracking.log_text(self.run_id, card, "model_card.md")
             bar.update()
             uri = tracking.log_model(self.run_id, model, facts)
+            # after the model: MLflow would copy each metric that it finds, one by one
+            tracking.log_evaluation(self.run_id, result, uri)
             bar.update()
         return uri
 
