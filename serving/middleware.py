@@ -57,7 +57,7 @@ class Gate:
         self._express = express
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
-        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms)
+        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms)
         self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
