@@ -21,7 +21,7 @@ from serving.settings import PREFIX, ServingSettings, load
 
 log = logging.getLogger("serving")
 BACKLOG = 2048
-ACCEPTED_A_TURN = 32
+ACCEPTED_A_TURN = 16
 """New connections that a turn of the event loop takes in. uvloop's loop takes one for each listening socket (libuv
 1.45: https://github.com/libuv/libuv/pull/3696); where turns are long, the others would wait for seconds, unseen."""
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from serving.problems import Problem
@@ -46,17 +46,28 @@ class RateLimiter:
             self._buckets.popitem(last=False)
 
 
+Excuse = Callable[[], bool]
+
+
+def never() -> bool:
+    """Nothing excuses a queue."""
+    return False
+
+
 class Admission:
     """Sheds load: requests under way are counted, and so is how long the event loop has been at the requests that were
     ready together. Those that would wait longer than `max_lag_ms` are told to come back; that costs a tenth of an
     answer, so that a process under three times its load still answers about as many as it can.
 
     A stall is no overload: what piled up meanwhile is answered. But where the loop has not caught up within
-    `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `standing_lag_ms` is the bound.
+    `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `standing_lag_ms` is the bound,
+    unless what holds up the loop is `excused` and will pass.
     Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay)."""
 
-    def __init__(self, max_concurrency: int, max_lag_ms: float, standing_lag_ms: float) -> None:
-        self._most = max_concurrency
+    def __init__(
+        self, max_concurrency: int, max_lag_ms: float, standing_lag_ms: float, excused: Excuse = never
+    ) -> None:
+        self._most, self._excused = max_concurrency, excused
         self._longest, self._longest_standing = max_lag_ms / 1000, standing_lag_ms / 1000
         self._under_way = 0
         self._turn_began: float | None = None
@@ -101,12 +112,12 @@ class Admission:
 
     def _bound(self, now: float) -> float:
         """How long a turn may have lasted for one more request to be taken, in seconds."""
-        standing = now - self._caught_up > CATCHING_UP_SECONDS
+        standing = now - self._caught_up > CATCHING_UP_SECONDS and not self._excused()
         return self._longest_standing if standing else self._longest
 
     def _end_turn(self) -> None:
         assert self._turn_began is not None
         self._turn_ended = time.perf_counter()
-        if self._turn_ended - self._turn_began <= self._longest_standing:
+        if self._turn_ended - self._turn_began <= self._longest_standing or self._excused():
             self._caught_up = self._turn_ended
         self._turn_began = None

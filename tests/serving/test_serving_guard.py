@@ -273,6 +273,22 @@ def test_after_a_pause_no_queue_stands(monkeypatch):
     asyncio.run(main())
 
 
+def test_a_queue_behind_something_that_passes_is_answered_and_does_not_stand_when_it_is_over(monkeypatch):
+    excused = True
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20, excused=lambda: excused)
+
+    async def main() -> None:
+        nonlocal excused
+        for _ in range(20):
+            assert await clocked.turn(60, each=0.003) == 60
+        excused = False
+        assert await clocked.turn(60, each=0.003) == 60
+        assert await clocked.turn(60, each=0.003) == 24  # until it has lasted for 250 ms
+        assert await clocked.turn(60, each=0.003) == 7
+
+    asyncio.run(main())
+
+
 def test_no_more_than_max_concurrency_are_under_way():
     async def main() -> None:
         admission = Admission(max_concurrency=2, max_lag_ms=1000, standing_lag_ms=1000)
