@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from serving.settings import PREFIX, ServingSettings, load
 
 log = logging.getLogger("serving")
 BACKLOG = 2048
+ACCEPTED_A_TURN = 16
+"""New connections that a turn of the event loop takes in. uvloop's loop takes one for each listening socket (libuv
+1.45: https://github.com/libuv/libuv/pull/3696); where turns are long, the others would wait for seconds, unseen."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,20 +93,25 @@ def _run(settings: ServingSettings) -> None:
         timeout_graceful_shutdown=10,
     )
     try:
-        socket = config.bind_socket()
+        bound = config.bind_socket()
     except SystemExit as error:  # uvicorn has logged why
         raise ConfigError(
             f"{settings.host}:{settings.port}",
             rule="the address cannot be bound",
             fix="Choose another --port or --host",
         ) from error
-    socket.listen(BACKLOG)  # whoever comes while the service still starts waits instead of being turned away
-    host, port = socket.getsockname()[:2]
+    bound.listen(BACKLOG)  # whoever comes while the service still starts waits instead of being turned away
+    host, port = bound.getsockname()[:2]
     log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
     if several:
-        Multiprocess(config, sockets=[socket]).run()
+        Multiprocess(config, sockets=listening(bound)).run()
     else:
-        uvicorn.Server(config).run(sockets=[socket])
+        uvicorn.Server(config).run(sockets=listening(bound))
+
+
+def listening(first: socket.socket) -> list[socket.socket]:
+    """The listening socket so many times that all callers who come at once are soon let in."""
+    return [first, *(first.dup() for _ in range(ACCEPTED_A_TURN - 1))]
 
 
 def _pass_on(settings: ServingSettings) -> None:

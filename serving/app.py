@@ -65,8 +65,13 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     describe(app, settings)
+
+    def swapping() -> bool:
+        service: Service | None = getattr(app.state, "service", None)
+        return service is not None and service.swapping
+
     express = {("GET", "/api/recommendations"): recommendations}
-    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics, express=express)
+    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics, express=express, excused=swapping)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

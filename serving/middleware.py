@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recstage.errors import RecstageError
 from serving import auth, logs, problems
 from serving.auth import Authenticator, Principal
-from serving.limits import Admission, RateLimiter
+from serving.limits import Admission, Excuse, RateLimiter, never
 from serving.metrics import Metrics
 from serving.problems import Problem
 from serving.settings import ServingSettings
@@ -43,7 +43,7 @@ class Gate:
     """Wraps the application. Sets `request_id` and `principal` in the scope.
 
     `express`: routes that are asked so often that the framework's way to them is worth leaving out, by method and path:
-    the very functions that are its routes, called with the request.
+    the very functions that are its routes, called with the request. `excused`: whether a queue is no overload now.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class Gate:
         settings: ServingSettings,
         metrics: Metrics,
         express: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]],
+        excused: Excuse = never,
     ) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._express = express
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
-        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms)
+        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms, excused)
         self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -114,6 +114,11 @@ class Service:
         self.own.want()
         return served
 
+    @property
+    def swapping(self) -> bool:
+        """Whether a version is being made ready beside the one that answers: that takes their time, but passes."""
+        return self.engine.swapping or self.reverse.swapping
+
     # -- what it says of itself ---------------------------------------------------------------------------------------
 
     async def degraded(self) -> list[str]:

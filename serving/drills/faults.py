@@ -107,9 +107,11 @@ def overload(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
         report = scene.ask(service, seconds=seconds, rate=3 * saturated.a_second)
         recovery = _recovery(scene, service, calm, saturated.a_second * SHARE_OF_SATURATION)
     strange = sum(number for status, number in report.statuses.items() if status not in ALLOWED_UNDER_LOAD)
+    latencies = f"{_p99(calm, report)}, of which the caller {report.late_p99_ms:.1f} ms"
     yield Row("3 x saturation, answers beside 200, 429, 503", strange, at_most(0), "", _said(report))
     yield Row("  due, but never sent: all connections waited", report.unsent)
     yield Row("  answered, of what it can at most", report.a_second / saturated.a_second * 100, unit="%")
+    yield Row("  p99 of an answer, as a multiple of without", report.p99_ms / calm.p99_ms, at_most(3.0), "x", latencies)
     yield Row("  p99 of a refusal", report.refused_p99_ms, unit="ms")
     yield Row("  back to normal after", recovery, at_most(5.0), unit="s")
 

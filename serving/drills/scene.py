@@ -189,20 +189,20 @@ class Running:
         status, body = self.call("GET", "/api/model")
         return json.loads(body)["version"] if status == 200 else None
 
-    def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:
-        """Wait for a condition; returns how long it took."""
+    def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = 0.01) -> float:
+        """Wait for a condition, tried every `pause` seconds; returns how long it took."""
         began = time.monotonic()
         while not condition():
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with status {self.process.returncode}")
             if time.monotonic() - began > seconds:
                 raise TimeoutError(f"not within {seconds} s; {self.call('GET', '/health/ready')[1].decode()}")
-            time.sleep(0.01)
+            time.sleep(pause)
         return time.monotonic() - began
 
     def serves(self, version: int) -> float:
         """Wait until it answers with a version; returns how long it took."""
-        return self.until(lambda: self.version() == str(version))
+        return self.until(lambda: self.version() == str(version), pause=0.05)
 
     def resident_mb(self) -> float:
         """Memory of the answering process, without the watcher."""

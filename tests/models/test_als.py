@@ -8,6 +8,7 @@ from blocks import blocks, disguised, group_of, people
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
+from recstage.models import history
 from recstage.models.als import ALS, ALSParams
 
 SMALL = {"factors": 6, "regularization": 2.0, "alpha": 5.0, "iterations": 40}
@@ -132,3 +133,16 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
 def test_another_seed_gives_other_vectors() -> None:
     other = ALS(ALSParams(**SMALL)).fit(blocks(), seed=2)
     assert not np.allclose(fitted().item_factors_, other.item_factors_, atol=1e-3)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+def test_what_all_interactions_add_is_the_sum_of_the_recent_histories(decay):
+    users = Users(
+        np.arange(2, dtype=np.int32),
+        np.array([0, 3, 5], np.int64),
+        np.array([2, 0, 1, 1, 3], np.int32),
+        np.array([1, -1, 2, 0.5, 4], np.float32),
+        np.arange(5, dtype=np.int64),
+        4,
+    )
+    assert history.total(users, decay) == pytest.approx(history.recent(users, decay).sum(), rel=1e-5)

@@ -213,35 +213,85 @@ def test_a_bucket_refills_at_its_rate():
         limiter.take("a", now=0.12)
 
 
-def test_requests_that_would_wait_too_long_are_shed_and_the_next_turn_is_free(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr("serving.limits.time.perf_counter", lambda: clock[0])
-    admission = Admission(max_concurrency=100, max_lag_ms=20)
+class Clocked:
+    """An admission on a clock of its own; each request that is taken costs `each` seconds."""
 
-    async def one_turn(requests: int, each: float) -> list[bool]:
+    def __init__(self, monkeypatch, **bounds) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("serving.limits.time.perf_counter", lambda: self.now)
+        self.admission = Admission(max_concurrency=1000, **bounds)
+
+    async def turn(self, requests: int, each: float) -> int:
+        """How many of the requests that are ready together are taken."""
+
         async def handle() -> bool:
             try:
-                admission.enter()
+                self.admission.enter()
             except Problem:
                 return False
-            clock[0] += each
-            admission.leave()
+            self.now += each
+            self.admission.leave()
             return True
 
-        return list(await asyncio.gather(*(handle() for _ in range(requests))))
+        return sum(await asyncio.gather(*(handle() for _ in range(requests))))
+
+
+def test_requests_that_would_wait_too_long_are_shed_and_the_next_turn_is_free(monkeypatch):
+    clocked = Clocked(monkeypatch, max_lag_ms=20, standing_lag_ms=20)
 
     async def main() -> None:
-        crowded = await one_turn(20, 0.004)
-        assert crowded == [True] * 6 + [False] * 14
-        assert await one_turn(3, 0.004) == [True] * 3
-        assert admission.under_way == 0
+        assert await clocked.turn(20, each=0.003) == 7
+        assert await clocked.turn(3, each=0.003) == 3
+        assert clocked.admission.under_way == 0
+
+    asyncio.run(main())
+
+
+def test_what_piled_up_in_a_stall_is_answered_but_a_standing_queue_is_shed_until_it_is_gone(monkeypatch):
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20)
+
+    async def main() -> None:
+        assert await clocked.turn(80, each=0.003) == 80  # 240 ms: a stall
+        assert await clocked.turn(80, each=0.003) == 7  # and there are as many again: it is none
+        assert await clocked.turn(80, each=0.003) == 7
+        assert await clocked.turn(5, each=0.003) == 5  # caught up
+        assert await clocked.turn(60, each=0.003) == 60
+
+    asyncio.run(main())
+
+
+def test_after_a_pause_no_queue_stands(monkeypatch):
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20)
+
+    async def main() -> None:
+        for _ in range(20):
+            await clocked.turn(60, each=0.003)
+        assert await clocked.turn(60, each=0.003) == 7
+        clocked.now += 1
+        assert await clocked.turn(60, each=0.003) == 60
+
+    asyncio.run(main())
+
+
+def test_a_queue_behind_something_that_passes_is_answered_and_does_not_stand_when_it_is_over(monkeypatch):
+    excused = True
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20, excused=lambda: excused)
+
+    async def main() -> None:
+        nonlocal excused
+        for _ in range(20):
+            assert await clocked.turn(60, each=0.003) == 60
+        excused = False
+        assert await clocked.turn(60, each=0.003) == 60
+        assert await clocked.turn(60, each=0.003) == 24  # until it has lasted for 250 ms
+        assert await clocked.turn(60, each=0.003) == 7
 
     asyncio.run(main())
 
 
 def test_no_more_than_max_concurrency_are_under_way():
     async def main() -> None:
-        admission = Admission(max_concurrency=2, max_lag_ms=1000)
+        admission = Admission(max_concurrency=2, max_lag_ms=1000, standing_lag_ms=1000)
         admission.enter()
         admission.enter()
         with pytest.raises(Problem, match="more to do than it can"):

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
 from recstage.models.explanation import by_history
-from recstage.models.history import recent
+from recstage.models.history import recent, total
 
 SPREAD = 1.5
 """Rows whose total confidences differ by no more than this factor share one regularisation: a compiled solver with a
@@ -88,7 +88,7 @@ class ALS(base.Recommender):
                 for rows, regularization, confidence in items_of:
                     solve(confidence, items[rows], users, regularization, num_threads=threads)
                 fitting.report(iteration, {"seconds": perf_counter() - began})
-        self._set(by_user.restore(users), by_item.restore(items), float(extra.sum()))
+        self._set(by_user.restore(users), by_item.restore(items))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         vectors = self.user_vectors(users)
@@ -135,17 +135,17 @@ class ALS(base.Recommender):
         return {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        extra = self._extra(self.train_.all_users)
-        self._set(state["user_factors"], state["item_factors"], float(extra.sum()))
+        self._set(state["user_factors"], state["item_factors"])
 
-    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], total: float) -> None:
-        """`total`: the confidence that all interactions add."""
+    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32]) -> None:
+        # the confidence that all interactions add
+        added = total(self.train_.all_users, self.params.recency_decay) * self.params.alpha
         self.user_factors_, self.item_factors_ = user_factors, item_factors
         lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
         self._targets = item_factors * lengths**-self.params.length_discount
         n_users, n_items = self.train_.n_users, self.train_.n_items
-        self._item_side = _Side(item_factors, self.params, n_items + total / max(1, n_users))
-        self._user_side = _Side(user_factors, self.params, n_users + total / max(1, n_items))
+        self._item_side = _Side(item_factors, self.params, n_items + added / max(1, n_users))
+        self._user_side = _Side(user_factors, self.params, n_users + added / max(1, n_items))
 
     def _extra(self, users: Users) -> sparse.csr_matrix:
         """What interactions add to a confidence of 1: float32[n, n_items]."""
