@@ -124,7 +124,8 @@ class Authenticator:
         if not isinstance(role, str) or role not in _RANK:
             raise _refused(f"The token's claim 'role' must be one of {', '.join(_RANK)}.")
         user_id = claims.get("user_id")
-        bucket = f"token {claims.get('sub', user_id)}"
+        owner = claims.get("sub", user_id)
+        bucket = f"token {hashlib.sha256(token).hexdigest() if owner is None else owner}"
         return Principal("token", role, None if user_id is None else str(user_id), bucket), float(claims["exp"])
 
 

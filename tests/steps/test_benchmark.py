@@ -6,6 +6,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from recstage import tracking
 from recstage.errors import ConfigError, StoreError
 from recstage.steps import ablate, benchmark, contests, pages
 from recstage.steps.contests import Contest
@@ -36,6 +37,7 @@ def test_the_benchmark_ranks_the_models_by_what_their_runs_logged(tiny, client, 
     logged = mlflow.artifacts.load_text(f"runs:/{result.run_id}/benchmark.md")
     assert logged.startswith("| model | HR@10, 99 negatives |")
     assert len(logged.splitlines()) == 2 + 3
+    assert page.read_text() == f"before\n<!-- benchmark tiny -->\n{logged}<!-- end -->\nafter\n<!-- end -->\n"
 
 
 def test_a_model_that_the_data_is_too_small_for_is_named_and_left_out(workspace, client):
@@ -102,6 +104,14 @@ def test_a_table_goes_between_its_own_marks_only(page):
     )
     pages.write("benchmark other", "never")
     assert "never" not in page.read_text()
+
+
+@pytest.mark.parametrize("step", [benchmark, ablate])
+def test_a_table_without_a_place_is_refused_before_the_work(step, tiny, page, monkeypatch):
+    page.write_text("no marks")
+    monkeypatch.setattr(tracking, "run", lambda *given, **named: pytest.fail("the work began"))
+    with pytest.raises(ConfigError, match="no page has the marks"):
+        step.run(step.settings_from(["--data", str(tiny), "--write=true"]))
 
 
 def test_the_ablation_is_a_logged_run_with_its_table(tiny, client):

@@ -259,8 +259,8 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatc
     log = tracking.log_metrics
     steps = []
 
-    def interrupting(run_id, metrics, step=0):
-        log(run_id, metrics, step)
+    def interrupting(run_id, metrics, step=0, **more):
+        log(run_id, metrics, step, **more)
         if "loss" in metrics:
             steps.append(step)
             if len(steps) == 2:

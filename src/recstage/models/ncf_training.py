@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -72,8 +73,17 @@ class SampledPairs:
         self.sampler = NegativeSampler(liked)
         self.shares = liked.weight / liked.weight.mean()
         self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
+        self.target = torch.eye(1, 1 + self.n, device=device)  # of the items of a positive, it comes first
+        self.last, self._aside = params.epochs, ThreadPoolExecutor(1)
+        self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        ahead = self._ahead.pop(epoch, None)
+        if epoch < self.last:  # drawn while this epoch is trained
+            self._ahead[epoch + 1] = self._aside.submit(self._draw, epoch + 1)
+        return self._draw(epoch) if ahead is None else ahead.result()
+
+    def _draw(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         order = np.random.default_rng((self.seed, epoch, ORDER)).permutation(len(self.liked))
         users = self.liked.user_index[order]
         negatives = self.sampler.sample(users, self.n, np.random.default_rng((self.seed, epoch, NEGATIVES)))
@@ -86,12 +96,11 @@ class SampledPairs:
     def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
         users, items, *shares = batch
         logits, of_users, of_items = score(users, items)
-        target = torch.zeros_like(logits, dtype=torch.float32)
-        target[:, 0] = 1
         weight = None
         if shares or self.popularity is not None:
-            weight = torch.ones_like(target) if self.popularity is None else self.popularity[items]
+            weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
             weight[:, 0] = shares[0] if shares else 1
+        target = self.target.expand_as(logits)
         loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
         return loss, items.shape[1] * _squares(of_users), _squares(of_items), items.numel()
 

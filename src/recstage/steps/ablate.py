@@ -68,8 +68,11 @@ def settings_from(arguments: Sequence[str] = ()) -> AblateSettings:
 
 
 def run(settings: AblateSettings) -> AblateResult:
-    """`ablate` on the rows that a training run learns from and is tested on, as a logged run."""
+    """`ablate` on the rows that a training run learns from and is tested on, as a logged run. Raises `ConfigError`
+    where no page has a place for the table that is to be written."""
     name = settings.data.name
+    if settings.write:
+        pages.check(f"ablation {name}")
     with tracking.run(f"ablate {name}", tags={"stage-of-work": "ablation", "model": "lambdarank"}) as active:
         data = dataset.load(settings.data)
         tracking.log_dataset(active.info.run_id, data)

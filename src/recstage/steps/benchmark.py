@@ -71,7 +71,8 @@ def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
 
 
 def run(settings: BenchmarkSettings) -> BenchmarkResult:
-    """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name."""
+    """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name, and where no
+    page has a place for the table that is to be written."""
     names = settings.models or _rankers_of_items()
     plans = [
         train.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
@@ -79,6 +80,9 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
         for name in names
     ]
     against = contests.checked(settings.against)
+    mark = f"benchmark {plans[0].data.name}"
+    if settings.write:
+        pages.check(mark)
     with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
         results, skipped = train.run_all("benchmark", plans)
         table = as_table(results, settings.data)
@@ -92,7 +96,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     for line in (*text.splitlines(), *(f"{name} was not held: {why}" for name, why in failed.items())):
         log.info("%s", line)
     if settings.write:
-        pages.write(f"benchmark {settings.data}", text)
+        pages.write(mark, text)
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     return BenchmarkResult(active.info.run_id, settings.data, rows, held, skipped | failed)
 

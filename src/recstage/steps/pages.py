@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from recstage.config import root
+from recstage.errors import ConfigError
 
 WRITTEN = ("README.md", "docs/benchmarks.md", "docs/models-composite.md", "docs/service.md")
 
@@ -20,13 +22,29 @@ def p_value(value: object) -> str:
     return "" if not isinstance(value, float) or value != value else "< .001" if value < 0.001 else f"{value:.3f}"
 
 
+def check(mark: str) -> None:
+    """Before hours of work: raises `ConfigError` where no page has a place for the table."""
+    if not _having(mark):
+        raise ConfigError(
+            "write = true",
+            rule=f"no page has the marks '<!-- {mark} -->' and '<!-- end -->'",
+            fix=f"Leave it out, or put them on two lines of one of {', '.join(WRITTEN)}",
+        )
+
+
 def write(mark: str, text: str) -> None:
     """Put `text` between the marks in every page that has them."""
-    marks = re.compile(rf"(<!-- {re.escape(mark)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    for name in WRITTEN:
-        path = root() / name
-        if path.is_file():
-            path.write_text(marks.sub(lambda found: f"{found[1]}{text}{found[2]}", path.read_text()))
+    for path in _having(mark):
+        path.write_text(_marks(mark).sub(lambda found: f"{found[1]}{text}{found[2]}", path.read_text()))
+
+
+def _having(mark: str) -> list[Path]:
+    pages = [root() / name for name in WRITTEN]
+    return [page for page in pages if page.is_file() and _marks(mark).search(page.read_text())]
+
+
+def _marks(mark: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {re.escape(mark)} -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _line(cells: Sequence[str]) -> str:
