@@ -257,3 +257,23 @@ def test_the_commit_is_a_tag(workspace):
         pass
     assert mlflow.get_run(active.info.run_id).data.tags["git-commit"] in {"unknown", tracking._git("rev-parse", "HEAD")}
     assert root() == workspace
+
+
+def test_what_logging_needs_is_loaded_while_something_else_is_under_way():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from recstage import tracking; from recstage.steps import train\n"
+            "needed = ('matplotlib.backends.backend_agg', 'mlflow.pyfunc.model')\n"
+            "assert not any(name in sys.modules for name in needed)\n"
+            "assert tracking.prepare_to_log() is tracking.prepare_to_log()\n"
+            "tracking.prepare_to_log().join()\n"
+            "assert all(name in sys.modules for name in needed)",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

@@ -15,13 +15,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -32,7 +34,6 @@ import mlflow
 import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
@@ -45,6 +46,9 @@ from recstage.data.dataset import Dataset
 from recstage.errors import ConfigError, RecstageError, StoreError
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXPERIMENT = "recstage"
 MODEL_ARTIFACT = "model"
@@ -267,6 +271,22 @@ def _git(*arguments: str) -> str | None:
 
 
 # -- what runs carry ---------------------------------------------------------------------------------------
+
+
+@cache
+def prepare_to_log() -> threading.Thread:
+    """Load what logging a model needs while the caller does something else: a fit in compiled code leaves the
+    interpreter free for the second that takes."""
+    thread = threading.Thread(target=_load_for_logging, name="prepare-to-log")
+    thread.start()
+    return thread
+
+
+def _load_for_logging() -> None:
+    import_module("matplotlib.backends.backend_agg")
+    import_module("mlflow.pyfunc.model")
+    requirements_utils = import_module("mlflow.utils.requirements_utils")
+    requirements_utils.warn_dependency_requirement_mismatches(["mlflow"])  # finds out what is installed, and keeps it
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, model: str | None = None) -> None:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from pydantic import Field, create_model
 from tqdm import tqdm
 
-from recstage import model_card, plots, registry, tracking
+from recstage import model_card, registry, tracking
 from recstage.config import (
     DataConfig,
     EvaluationConfig,
@@ -43,6 +42,8 @@ from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from recstage import tuning
 
 EXPLAINED_USERS = 100
@@ -131,6 +132,7 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
             training = Training(settings, data, split, run_id, folder)
             with clock("search"):
                 params = training.search() if settings.trials else dict(settings.model.params)
+            tracking.prepare_to_log()
             with clock("fit"):
                 model = training.final(params)
         with clock("evaluation"):
@@ -332,6 +334,8 @@ class Training:
             yield report
 
     def _figures(self, model: Recommender, result: Evaluation) -> dict[str, Figure]:
+        from recstage import plots  # loads matplotlib, meanwhile `prepare_to_log` has
+
         shown = exposure(result.lists[:, :10], model.n_items)
         figures = {
             "metric_by_segment": plots.metric_by_segment(result),
