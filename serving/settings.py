@@ -83,7 +83,7 @@ class ServingSettings(config.Settings):
     rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit bites")
     max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more are answered 503")
     max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
-    standing_lag_ms: float = Field(25.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
+    standing_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
     body_seconds: float = Field(10.0, gt=0, description="longest that a request body may take to arrive")
     max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")

@@ -114,7 +114,11 @@ class Scene:
 
     @contextlib.contextmanager
     def _process(self, command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes]]:
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        # `mlflow models serve` calls uvicorn by name: also where this environment is not the active one
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        environment = {
+            **os.environ, "PATH": path, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_DISABLE_TELEMETRY": "true"
+        }  # fmt: skip
         with (self.folder / log).open("ab") as out:
             process = subprocess.Popen(
                 command, cwd=root(), env=environment, stdout=out, stderr=out, start_new_session=True
