@@ -122,9 +122,7 @@ def neumf_epoch(data: str, seed: int) -> list[Contest]:
     def ours() -> list[float]:
         marks.clear()
         model.fit(train, seed=seed, report=lambda step, metrics: marks.append(time.perf_counter()))
-        return [
-            after - before for before, after in pairwise(marks)
-        ]  # the first builds the network too
+        return [after - before for before, after in pairwise(marks)]  # the first builds the network too
 
     before = ours()
     theirs = peers.ask("recbole", "recbole_neumf", {"train": train}, FACTORS, BATCH, NEGATIVES, EPOCHS)
