@@ -120,9 +120,10 @@ def neumf_epoch(data: str, seed: int) -> list[Contest]:
     marks: list[float] = []
 
     def ours() -> list[float]:
+        """Seconds of each epoch but the first, which builds the network too."""
         marks.clear()
         model.fit(train, seed=seed, report=lambda step, metrics: marks.append(time.perf_counter()))
-        return [after - before for before, after in pairwise(marks)]  # the first builds the network too
+        return [after - before for before, after in pairwise(marks)]
 
     before = ours()
     theirs = peers.ask("recbole", "recbole_neumf", {"train": train}, FACTORS, BATCH, NEGATIVES, EPOCHS)
