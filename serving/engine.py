@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import sys
 import threading
 import time
@@ -29,7 +28,6 @@ log = logging.getLogger("serving.engine")
 LOOK_SECONDS = 0.1
 FIRST_RETRY_SECONDS = 1.0
 SHORT_TURN_SECONDS = 0.0005
-NICENESS = 10
 
 
 class ProductionPointer(Protocol):
@@ -119,7 +117,6 @@ class Engine:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        _give_way()
         while not self._changed.wait(LOOK_SECONDS):
             try:
                 self.step()
@@ -232,14 +229,6 @@ class Engine:
         if served is not None and served.bundled is not None:
             age = datetime.now(UTC) - served.bundled.manifest.created_at
             self._metrics.model_age.labels(self.name).set(age.total_seconds())
-
-
-def _give_way() -> None:
-    """Whoever is being answered goes first: a version is made ready with the processor time that is left. On Linux each
-    thread has a priority of its own."""
-    if sys.platform == "linux":
-        this = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, this, max(NICENESS, os.getpriority(os.PRIO_PROCESS, this)))
 
 
 @contextmanager

@@ -56,8 +56,8 @@ def never() -> bool:
 
 class Admission:
     """Sheds load: requests under way are counted, and so is how long the event loop has been at the requests that were
-    ready together. Those that would wait longer than `max_lag_ms` are told to come back; that costs a tenth of an
-    answer, so that a process under three times its load still answers about as many as it can.
+    ready together. Those that would wait longer than `max_lag_ms` are told to come back, which costs a
+    fraction of an answer.
 
     A stall is no overload: what piled up meanwhile is answered. But where the loop has not caught up within
     `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `standing_lag_ms` is the bound,

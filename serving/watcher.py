@@ -28,8 +28,6 @@ log = logging.getLogger("serving.watcher")
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 STEP_SECONDS = 0.05
-NICENESS = 5
-"""Whoever is being answered goes first."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,6 @@ def main(arguments: list[str]) -> None:
     """Look until standard input closes."""
     root, poll_seconds, *names = arguments
     logs.configure("info")
-    os.nice(NICENESS)
     ended = threading.Event()
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     watchers = [Watcher(Depot(Path(root), name)) for name in names]

@@ -125,12 +125,11 @@ class Caller:
             self.statuses[0] += 1
 
     async def _keep_rate(self, rate: float) -> None:
-        due = self.began
-        while due < self.until:
+        to_come = deque(falling_due(self.began, self.plan.seconds, rate))
+        while to_come:
             now = time.perf_counter()
-            while due <= now and due < self.until:
-                self.due.append(due)
-                due += 1 / rate
+            while to_come and to_come[0] <= now:
+                self.due.append(to_come.popleft())
             while self.due and self.idle:
                 self.idle.pop().ask(self.due.popleft())
             if self.due and self.open < MOST_CONNECTIONS:
@@ -187,6 +186,11 @@ class Caller:
             versions=self.versions,
             by_second=[self.seconds[second] for second in range(int(self.plan.seconds))],
         )
+
+
+def falling_due(began: float, seconds: float, rate: float) -> list[float]:
+    """When each request of an open loop is due. By count: steps added up drift, and may end in one request too many."""
+    return [began + number / rate for number in range(round(seconds * rate))]
 
 
 class Connection(asyncio.Protocol):

@@ -28,7 +28,7 @@ async def answering(after: float):
     async def until_it_leaves(reader, writer) -> None:
         try:
             await answer(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
     server = await asyncio.start_server(until_it_leaves, "127.0.0.1", 0)
@@ -52,6 +52,14 @@ def test_what_no_connection_was_free_for_is_told_and_not_sent_after_the_load(mon
     assert 2 <= report.statuses[200] <= 8
     assert report.asked + report.unsent == 100
     assert report.seconds < 2
+
+
+@pytest.mark.parametrize("began", [0.0, 1 / 3, 33_811.3479, 4_182_771.917, 2.0**31 + 0.1])
+def test_a_rate_is_kept_to_the_request_whatever_the_clock_says(began):
+    due = load.falling_due(began, seconds=0.5, rate=200.0)
+    assert len(due) == 100
+    assert due[0] == began
+    assert due[-1] == pytest.approx(began + 0.495, abs=1e-6)
 
 
 def test_what_is_due_at_the_end_of_a_load_that_is_borne_is_still_sent(monkeypatch):

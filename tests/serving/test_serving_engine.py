@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import sys
 import threading
 import time
 import weakref
@@ -17,7 +15,7 @@ from doubles import HandPointer
 from recstage.errors import BundleError, StoreError
 from recstage.models.als import ALS, ALSParams
 from serving.depot import Depot, Look, Staged
-from serving.engine import NICENESS, Engine
+from serving.engine import Engine
 from serving.metrics import Metrics
 
 
@@ -115,27 +113,6 @@ def test_it_is_known_while_a_version_is_made_ready_and_no_longer(als, popularity
         engine.step()
         assert not engine.swapping
     assert seen == [True, True]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only there each thread has a priority of its own")
-def test_a_version_is_made_ready_behind_those_who_are_being_answered(als, popularity, stage):
-    priorities = []
-
-    def warm(served):
-        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return served
-
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer, warm=warm)
-    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    engine.start()
-    pointer.staged = stage(popularity, "2")
-    deadline = time.monotonic() + 10
-    while len(priorities) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    engine.stop()
-    assert priorities == [before, max(before, NICENESS)]  # the first is waited for
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_a_broken_version_is_tried_again_ever_more_rarely_and_at_once_on_request(als, popularity, stage, monkeypatch):

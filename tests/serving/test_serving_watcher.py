@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -31,14 +30,6 @@ def saved(popularity, tmp_path) -> Path:
 @pytest.fixture
 def depot(tmp_path) -> Depot:
     return Depot(tmp_path / "serving", "recommender")
-
-
-def test_the_watcher_gives_way_to_those_who_are_being_answered(tmp_path, monkeypatch):
-    given_way = []
-    monkeypatch.setattr(watcher.os, "nice", given_way.append)
-    monkeypatch.setattr(watcher.sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    watcher.main([str(tmp_path), "1.0"])
-    assert given_way == [5]
 
 
 class Registry:

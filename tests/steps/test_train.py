@@ -43,6 +43,9 @@ def test_a_run_carries_all_that_a_comparison_needs(tiny, client):
         assert metric in run.data.metrics
     for metric in ("wall_seconds", "peak_memory_mb", "fit_seconds", "bundle_bytes", "latency_p95_ms"):
         assert run.data.metrics[metric] > 0
+    of_the_model = {one.key: one.value for one in mlflow.get_logged_model(result.model_uri[len("models:/") :]).metrics}
+    for metric in ("ndcg_at_10", "ndcg_at_10_low", "sampled_hit_rate_at_10"):
+        assert of_the_model[metric] == run.data.metrics[metric]
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["fingerprint"]
     names = {file.path for file in client.list_artifacts(result.run_id)}
     assert {"config.yaml", "dataset.json", "libraries.txt", "model_card.md", "plots", "evaluation"} <= names
