@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from recstage.models import ncf_training
 from recstage.models.ncf import Ncf, NcfParams
 from recstage.models.ncf_int8 import cost_of_int8
 from recstage.models.ncf_network import Network
-from recstage.models.training import seeded
+from recstage.models.ncf_training import Penalty
+from recstage.models.training import in_one_piece, seeded
 
 torch.set_num_threads(1)  # tests run beside each other
 VARIANTS = ("mlp", "gmf", "neumf")
@@ -268,10 +270,13 @@ def test_a_fitted_ncf_scores_without_importing_torch() -> None:
 
 
 @pytest.mark.parametrize("variant", ["mlp", "neumf"])
-def test_the_gradient_written_out_is_that_of_autograd(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_the_gradient_written_out_is_that_of_autograd(
+    kind: torch.dtype, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = NcfParams(**{**SMALL, "variant": variant, "layers": (16, 8, 4)})
     with seeded(3):
-        network = Network(9, 7, params)
+        network = Network(9, 7, params, kind)
         users, items = torch.randint(9, (12,)), torch.randint(7, (12, 5))
         towards = torch.randn(12, 5)
 
@@ -282,6 +287,40 @@ def test_the_gradient_written_out_is_that_of_autograd(variant: str, monkeypatch:
 
     written = gradients()
     monkeypatch.setattr(Network, "_is_plain", lambda self, users, items: False)
+    near = {} if kind == torch.float32 else {"rtol": 0.05, "atol": 0.02}
     for ours, theirs in zip(written, gradients(), strict=True):
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(ours, theirs, **near)
         assert ours.abs().max() > 0
+
+
+def test_a_network_in_one_piece_has_the_weights_and_gradients_it_had() -> None:
+    params = NcfParams(**{**SMALL, "variant": "neumf", "layers": (16, 8, 4)})
+    with seeded(3):
+        apart = Network(9, 7, params)
+        users, items = torch.randint(9, (12,)), torch.randint(7, (12, 5))
+    joined = copy.deepcopy(apart)
+    whole = in_one_piece(joined)
+    for _ in range(2):  # gradients add up in both
+        for network in (apart, joined):
+            network(users, items)[0].square().sum().backward()
+    for one, other in zip(apart.parameters(), joined.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        torch.testing.assert_close(one.grad, other.grad)
+        assert one.grad is not None
+        assert one.grad.abs().max() > 0
+    with torch.no_grad():
+        whole.zero_()
+    whole.grad.zero_()
+    assert all(not part.any() and not part.grad.any() for part in joined.parameters())
+
+
+def test_without_a_penalty_no_norm_is_computed_and_items_may_weigh_otherwise_than_users() -> None:
+    def norms(value: float) -> Callable[[], torch.Tensor]:
+        return lambda: torch.tensor(value)
+
+    def unasked() -> torch.Tensor:
+        raise AssertionError("computed for nothing")
+
+    assert Penalty(NcfParams(regularization=0.0))(unasked, unasked) == 0
+    assert Penalty(NcfParams(regularization=0.5))(norms(2.0), norms(4.0)) == 3
+    assert Penalty(NcfParams(regularization=0.5, item_regularization=0.0))(norms(2.0), unasked) == 1

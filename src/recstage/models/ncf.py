@@ -49,8 +49,8 @@ class NcfParams(base.ModelParams):
     pretrain: int = Field(
         0, ge=0, description="NeuMF: epochs of GMF and MLP alone whose weights it starts from; 0: none"
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: matrix products in bfloat16, weights in float32"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"
     )
     export: Literal["fp32", "int8"] = Field(
         "fp32", description="int8: weights are rounded to eight bits when the fit ends; a quarter of the bundle's size"

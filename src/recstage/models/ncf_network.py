@@ -21,11 +21,12 @@ class Network(nn.Module):
     """Logits of pairs. Each side has one table of embeddings; its first columns are GMF's, the rest the MLP's.
 
     GMF's output weights (h in the paper) are part of the users' embeddings: the same functions can be learnt, and
-    regularisation cannot be dodged by small embeddings under large weights.
+    regularisation cannot be dodged by small embeddings under large weights. `kind` is what matrix products are made in.
     """
 
-    def __init__(self, n_users: int, n_items: int, params: NcfParams) -> None:
+    def __init__(self, n_users: int, n_items: int, params: NcfParams, kind: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.kind = kind
         self.gmf_factors = params.factors if params.variant in ("gmf", "neumf") else 0
         self.mlp_factors = params.factors if params.variant in ("mlp", "neumf") else 0
         self.dropout = params.dropout
@@ -46,11 +47,17 @@ class Network(nn.Module):
         """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the embeddings met:
         [n, width] and [n, m, width] (or [1, m, width])."""
         u, i = rows(self.users.weight, users), rows(self.items.weight, items)
-        logits = rows(self.item_bias[:, None], items).squeeze(-1) + self.bias
+        logits = rows(self.item_bias, items) + self.bias
         if self._is_plain(u, i):
-            return logits + PairLogits.apply(self.gmf_factors, u, i, *self._mlp_weights()), u, i
+            return logits + PairLogits.apply(self.gmf_factors, self.kind, u, i, *self._mlp_weights()), u, i
+        with torch.autocast(u.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
+            return logits + self._said(u, i), u, i
+
+    def _said(self, users: Tensor, items: Tensor) -> Tensor | int:
+        """What GMF and the MLP say of embeddings [n, width] and [n, m, width] or [1, m, width]: [n, m]."""
+        logits: Tensor | int = 0
         split = (self.gmf_factors, self.mlp_factors)
-        (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
+        (gmf_u, mlp_u), (gmf_i, mlp_i) = users.split(split, dim=-1), items.split(split, dim=-1)
         if self.gmf_factors:
             logits = logits + _dot(gmf_u, gmf_i)
         if self.mlp_factors:
@@ -59,13 +66,12 @@ class Network(nn.Module):
             for layer in self.hidden:
                 hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
             logits = logits + self.output_mlp(hidden).squeeze(-1)
-        return logits, u, i
+        return logits
 
     def _is_plain(self, users: Tensor, items: Tensor) -> bool:
-        """Whether `PairLogits` computes this: an MLP, full precision, no dropout, items of each user's own."""
+        """Whether `PairLogits` computes this: an MLP, no dropout, items of each user's own."""
         dropping = self.training and self.dropout
-        in_full = not torch.is_autocast_enabled(users.device.type)
-        return bool(self.mlp_factors) and not dropping and in_full and len(users) == len(items)
+        return bool(self.mlp_factors) and not dropping and len(users) == len(items)
 
     def _mlp_weights(self) -> list[Tensor]:
         first = (self.first_user.weight, self.first_user.bias, self.first_item.weight)

@@ -24,6 +24,7 @@ from recstage.models.training import (
     device_of_choice,
     exam_rows,
     gain_at_10,
+    in_one_piece,
     matrix_type,
     seeded,
     set_learning_rate,
@@ -39,7 +40,7 @@ INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
 
 
 Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""`Network.forward`, in the precision asked for."""
+"""`Network.forward`."""
 
 
 class Pairs(Protocol):
@@ -48,15 +49,28 @@ class Pairs(Protocol):
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         """What each step of an epoch needs; every positive is met once."""
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Sums over the pairs of a step: cross-entropy, squared norms of the embeddings of users and of items; and the
-        number of pairs."""
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+        """Sums over the pairs of a step: cross-entropy and the penalty of the embeddings; and the number of pairs."""
 
 
 def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
     """How much each item counts as a negative: float32[n_items], 1 on average."""
     weight = np.maximum(liked.item_counts, 1) ** float(params.popularity_exponent)
     return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
+
+
+class Penalty:
+    """L2 of the embeddings of every pair."""
+
+    def __init__(self, params: NcfParams) -> None:
+        self.of_users = self.of_items = params.regularization
+        if params.item_regularization is not None:
+            self.of_items = params.item_regularization
+
+    def __call__(self, users: Callable[[], Tensor], items: Callable[[], Tensor]) -> Tensor | float:
+        """What the squared norms weigh; they are not computed where they weigh nothing."""
+        weighed = ((self.of_users, users), (self.of_items, items))
+        return sum((weight * squares() for weight, squares in weighed if weight), start=0.0)
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -73,6 +87,7 @@ class SampledPairs:
         self.sampler = NegativeSampler(liked)
         self.shares = liked.weight / liked.weight.mean()
         self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
+        self.penalty = Penalty(params)
         self.target = torch.eye(1, 1 + self.n, device=device)  # of the items of a positive, it comes first
         self.last, self._aside = params.epochs, ThreadPoolExecutor(1)
         self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
@@ -93,7 +108,7 @@ class SampledPairs:
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users, items, *shares = batch
         logits, of_users, of_items = score(users, items)
         weight = None
@@ -102,7 +117,8 @@ class SampledPairs:
             weight[:, 0] = shares[0] if shares else 1
         target = self.target.expand_as(logits)
         loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
-        return loss, items.shape[1] * _squares(of_users), _squares(of_items), items.numel()
+        penalty = self.penalty(lambda: items.shape[1] * _squares(of_users), lambda: _squares(of_items))
+        return loss, penalty, items.numel()
 
 
 class AllPairs:
@@ -116,12 +132,13 @@ class AllPairs:
         self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // LEAST_STEPS))
         self.items = torch.arange(liked.n_items, device=device)[None]
         self.popularity = _popularity(liked, params, device)
+        self.penalty = Penalty(params)
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
         return [(part,) for part in torch.from_numpy(users).split(self.rows)]
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, float]:
+    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users = batch[0].numpy()
         liked = self.matrix[users]
         counts = np.diff(liked.indptr)
@@ -137,7 +154,8 @@ class AllPairs:
         total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
         met = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
         pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
-        return total, pairs @ of_users.square().sum(1), met @ of_items[0].square().sum(1), float(pairs.sum())
+        penalty = self.penalty(lambda: pairs @ of_users.square().sum(1), lambda: met @ of_items[0].square().sum(1))
+        return total, penalty, float(pairs.sum())
 
 
 class Lesson:
@@ -147,11 +165,6 @@ class Lesson:
         self.device = device_of_choice()
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
-        self.of_users = self.of_items = params.regularization
-        if params.item_regularization is not None:
-            self.of_items = params.item_regularization
-        in_bf16 = matrix_type(params.precision, self.device) == torch.bfloat16
-        self.score = torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16)(self.network.forward)
         liked = rows.select(rows.weight > 0)
         # somebody who likes everything has no negatives, and nothing left to be ranked
         liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
@@ -161,7 +174,7 @@ class Lesson:
             )
         kind = AllPairs if params.negatives == "all" else SampledPairs
         self.pairs: Pairs = kind(liked, params, fitting.seed, self.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=params.learning_rate, fused=True)
+        self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
         self._set_exam(rows, fitting.validation)
 
     def _set_exam(self, rows: Interactions, validation: Interactions | None) -> None:
@@ -180,12 +193,9 @@ class Lesson:
         with seeded(self.seed, epoch, STEPS):
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
-                self.optimiser.zero_grad(set_to_none=True)
-                loss, users, items, pairs = self.pairs.loss(self.score, batch)
-                penalised = loss
-                if self.of_users or self.of_items:
-                    penalised = loss + self.of_users * users + self.of_items * items
-                (penalised / pairs).backward()
+                self.optimiser.zero_grad(set_to_none=False)
+                loss, penalty, pairs = self.pairs.loss(self.network, batch)
+                ((loss + penalty) / pairs).backward()
                 self.optimiser.step()
                 total += loss.detach()
                 count += pairs
@@ -202,7 +212,7 @@ class Lesson:
         with torch.inference_mode():
             for start in range(0, len(users), step):
                 some = users[start : start + step]
-                scores = self.score(torch.from_numpy(some).to(self.device), everything)[0].float()
+                scores = self.network(torch.from_numpy(some).to(self.device), everything)[0].float()
                 own = torch.from_numpy(held[start : start + step].astype(np.int64)).to(self.device)[:, None]
                 target = scores.gather(1, own)
                 seen = rows.of(some)
@@ -235,7 +245,7 @@ def _train_one(
     begin: tuple[Network, Network] | None = None,
 ) -> tuple[Network, int]:
     with seeded(fitting.seed, INITIAL):
-        network = Network(rows.n_users, rows.n_items, params)
+        network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
     if begin is not None:
         network.begin_from(*begin)
     lesson = Lesson(network, params, rows, fitting)

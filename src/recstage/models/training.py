@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from recstage.data.interactions import Interactions
 from recstage.errors import Diverged, StoreError
 from recstage.models import base
 
 METRIC = "validation_ndcg_at_10"
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 EXAM_ROWS = 2_048
 
 
@@ -81,6 +82,19 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
     kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
     return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+
+
+def in_one_piece(network: nn.Module) -> nn.Parameter:
+    """One parameter whose memory, and whose gradient's, all parameters of a network share from now on. An optimiser of
+    small layers spends most of its time on going from one to the next, and large gradients cost fresh memory each step;
+    so set them to zero, not to none."""
+    parts = list(network.parameters())
+    whole = nn.Parameter(parameters_to_vector(parts).detach())
+    whole.grad = torch.zeros_like(whole)
+    vector_to_parameters(whole.detach(), parts)
+    for part, gradient in zip(parts, whole.grad.split([part.numel() for part in parts]), strict=True):
+        part.grad = gradient.view_as(part)
+    return whole
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, done: float, rise: float = 1.0) -> None:
