@@ -10,7 +10,7 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recstage.models.ncf_gradient import PairLogits, rows
+from recstage.models.ncf_gradient import PairLoss, rows
 from recstage.models.training import dropout
 
 if TYPE_CHECKING:
@@ -48,30 +48,31 @@ class Network(nn.Module):
         [n, width] and [n, m, width] (or [1, m, width])."""
         u, i = rows(self.users.weight, users), rows(self.items.weight, items)
         logits = rows(self.item_bias, items) + self.bias
-        if self._is_plain(u, i):
-            return logits + PairLogits.apply(self.gmf_factors, self.kind, u, i, *self._mlp_weights()), u, i
         with torch.autocast(u.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
-            return logits + self._said(u, i), u, i
+            split = (self.gmf_factors, self.mlp_factors)
+            (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
+            if self.gmf_factors:
+                logits = logits + _dot(gmf_u, gmf_i)
+            if self.mlp_factors:
+                hidden = self.first_user(mlp_u)[:, None] + self.first_item(mlp_i)
+                hidden = dropout(nnf.relu_(hidden), self.dropout, self.training)
+                for layer in self.hidden:
+                    hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
+                logits = logits + self.output_mlp(hidden).squeeze(-1)
+        return logits, u, i
 
-    def _said(self, users: Tensor, items: Tensor) -> Tensor | int:
-        """What GMF and the MLP say of embeddings [n, width] and [n, m, width] or [1, m, width]: [n, m]."""
-        logits: Tensor | int = 0
-        split = (self.gmf_factors, self.mlp_factors)
-        (gmf_u, mlp_u), (gmf_i, mlp_i) = users.split(split, dim=-1), items.split(split, dim=-1)
-        if self.gmf_factors:
-            logits = logits + _dot(gmf_u, gmf_i)
-        if self.mlp_factors:
-            hidden = self.first_user(mlp_u)[:, None] + self.first_item(mlp_i)
-            hidden = dropout(nnf.relu_(hidden), self.dropout, self.training)
-            for layer in self.hidden:
-                hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
-            logits = logits + self.output_mlp(hidden).squeeze(-1)
-        return logits
-
-    def _is_plain(self, users: Tensor, items: Tensor) -> bool:
-        """Whether `PairLogits` computes this: an MLP, no dropout, items of each user's own."""
-        dropping = self.training and self.dropout
-        return bool(self.mlp_factors) and not dropping and len(users) == len(items)
+    def cross_entropy(
+        self, users: Tensor, items: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Binary cross-entropy of users [n] with items [n, m], of which the first is the positive, summed with `weight`
+        [n, m]; and the embeddings met. On a CPU the gradient of an MLP without dropout is written out."""
+        if self.mlp_factors and not (self.training and self.dropout) and users.device.type == "cpu":
+            tables = (self.users.weight, self.items.weight, self.item_bias, self.bias)
+            return PairLoss.apply(self.gmf_factors, self.kind, users, items, weight, *tables, *self._mlp_weights())
+        logits, u, i = self(users, items)
+        target = torch.eye(1, items.shape[1], device=logits.device).expand_as(logits)
+        loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
+        return loss, u, i
 
     def _mlp_weights(self) -> list[Tensor]:
         first = (self.first_user.weight, self.first_user.bias, self.first_item.weight)

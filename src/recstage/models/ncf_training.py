@@ -39,17 +39,13 @@ VALIDATION_PAIRS_AT_ONCE = 1 << 16
 INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
 
 
-Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""`Network.forward`."""
-
-
 class Pairs(Protocol):
     """A way to meet positives and negatives."""
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         """What each step of an epoch needs; every positive is met once."""
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         """Sums over the pairs of a step: cross-entropy and the penalty of the embeddings; and the number of pairs."""
 
 
@@ -88,7 +84,6 @@ class SampledPairs:
         self.shares = liked.weight / liked.weight.mean()
         self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
         self.penalty = Penalty(params)
-        self.target = torch.eye(1, 1 + self.n, device=device)  # of the items of a positive, it comes first
         self.last, self._aside = params.epochs, ThreadPoolExecutor(1)
         self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
 
@@ -108,15 +103,13 @@ class SampledPairs:
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users, items, *shares = batch
-        logits, of_users, of_items = score(users, items)
         weight = None
         if shares or self.popularity is not None:
             weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
             weight[:, 0] = shares[0] if shares else 1
-        target = self.target.expand_as(logits)
-        loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
+        loss, of_users, of_items = network.cross_entropy(users, items, weight)
         penalty = self.penalty(lambda: items.shape[1] * _squares(of_users), lambda: _squares(of_items))
         return loss, penalty, items.numel()
 
@@ -138,7 +131,7 @@ class AllPairs:
         users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
         return [(part,) for part in torch.from_numpy(users).split(self.rows)]
 
-    def loss(self, score: Score, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users = batch[0].numpy()
         liked = self.matrix[users]
         counts = np.diff(liked.indptr)
@@ -146,7 +139,7 @@ class AllPairs:
         row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
         column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
         shares = torch.from_numpy(liked.data).to(self.device)
-        logits, of_users, of_items = score(batch[0].to(self.device), self.items)
+        logits, of_users, of_items = network(batch[0].to(self.device), self.items)
         logits = logits.float()
         own = logits[row, column]
         positives = nnf.softplus(-own) * shares
