@@ -90,6 +90,7 @@ def _run(settings: ServingSettings) -> None:
         log_config=None,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=10,
     )
     try:

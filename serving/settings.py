@@ -86,6 +86,9 @@ class ServingSettings(config.Settings):
     standing_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
     body_seconds: float = Field(10.0, gt=0, description="longest that a request body may take to arrive")
+    keep_alive_seconds: int = Field(
+        75, ge=1, description="how long an idle connection is kept; longer than a proxy in front keeps its own"
+    )
     max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")
     max_limit: int = Field(200, ge=1, le=1000, description="longest list one request may ask for")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of a list in a request")

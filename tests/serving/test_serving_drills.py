@@ -69,6 +69,28 @@ def test_what_is_due_at_the_end_of_a_load_that_is_borne_is_still_sent(monkeypatc
     assert report.statuses[200] == 8
 
 
+def test_a_connection_that_the_server_ended_loses_no_request():
+    class Ending:
+        def __init__(self, ended: bool) -> None:
+            self.ended, self.sent = ended, 0
+
+        def is_closing(self) -> bool:
+            return self.ended
+
+        def write(self, request: bytes) -> None:
+            self.sent += 1
+
+    caller = Caller(Plan(port=1, seconds=1.0, connections=1, requests=[get("/")]))
+    ended, fresh = load.Connection(caller), load.Connection(caller)
+    ended.connection_made(Ending(ended=True))
+    ended.ask(1.0)
+    assert list(caller.due) == [1.0]
+    assert not caller.statuses
+    fresh.connection_made(Ending(ended=False))
+    assert not caller.due
+    assert caller.sent == 1
+
+
 def test_a_caller_of_many_requests_sleeps_between_them(monkeypatch):
     naps = 0
     sleep = asyncio.sleep

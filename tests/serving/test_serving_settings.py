@@ -11,6 +11,7 @@ from doubles import HandPointer
 
 from recstage.config import root
 from recstage.errors import ConfigError
+from serving import __main__ as serving_main
 from serving.metrics import Metrics
 from serving.settings import ServingSettings, load
 
@@ -185,3 +186,21 @@ def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
         monkeypatch.delenv(f"RECSTAGE_SERVING_{name.upper()}")
     _pass_on(given)
     assert load([]).model_dump() == given.model_dump()
+
+
+def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path):
+    told = {}
+
+    class Config:
+        def __init__(self, app, **settings):
+            told.update(settings)
+
+        def bind_socket(self):
+            raise SystemExit(1)
+
+    monkeypatch.setattr("uvicorn.Config", Config)
+    monkeypatch.setattr("serving.logs.configure", lambda level: None)
+    with pytest.raises(ConfigError):
+        serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundles=tmp_path))
+    assert told["timeout_keep_alive"] == 33
+    assert ServingSettings().keep_alive_seconds > 60  # what proxies keep theirs for
