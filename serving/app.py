@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from serving import logs, problems
@@ -54,7 +55,7 @@ def create_app(
         finally:
             await service.stop()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the pages of /docs and /redoc need no other server
         title="recstage",
         version=version("recstage"),
         summary="Recommendations from whichever model version is staged Production",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from serving.app import create_app
 from serving.settings import ServingSettings
@@ -101,3 +103,16 @@ def test_every_model_has_an_example(document):
         ]
         assert without == [], name
         assert any(about.get("examples") for about in schema["properties"].values()), name
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_that_describe_the_service_need_no_other_server(page):
+    client = TestClient(create_app(ServingSettings(database_url="", follow_registry=False)))
+    text = client.get(page).text
+    parts = re.findall(r"""(?:src|href)="([^"]+)""", text)
+    assert any(part.endswith(".js") for part in parts)
+    for part in parts:
+        assert part.startswith("/")
+        found = client.get(part)
+        assert found.status_code == 200
+        assert found.content
