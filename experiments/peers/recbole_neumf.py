@@ -1,9 +1,11 @@
-"""Time NeuMF epochs of RecBole, in RecBole's own environment.
+"""NeuMF by RecBole, in RecBole's own environment: how long an epoch takes, or how good its lists are.
 
     python recbole_neumf.py FOLDER FACTORS BATCH NEGATIVES EPOCHS
+    python recbole_neumf.py FOLDER FACTORS BATCH NEGATIVES EPOCHS K
 
-FOLDER holds train.csv with columns user, item. Prints one JSON line: seconds of each epoch, as it ships
-(`epoch_seconds`) and without its dropout (`without_dropout`).
+FOLDER holds train.csv with columns user, item, and for lists test.csv too. Prints one JSON line: seconds of each epoch,
+as it ships (`epoch_seconds`) and without its dropout (`without_dropout`); or, given K, seconds of the fit, and the best
+K of everybody in the test.
 """
 
 import csv
@@ -11,24 +13,28 @@ import json
 import logging
 import sys
 import tempfile
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
+import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
+from recbole.data.interaction import Interaction
 from recbole.utils import get_model, get_trainer, init_seed
 from timing import timed
 
+USERS_AT_ONCE = 32
 
-def main(given: str, factors: int, batch: int, negatives: int, epochs: int) -> None:
+
+def main(given: str, factors: int, batch: int, negatives: int, epochs: int, k: int = 0) -> None:
     logging.disable(logging.CRITICAL)
+    train = rows_of(given, "train")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bench"
         place.mkdir()
-        with (Path(given) / "train.csv").open(newline="") as source, (place / "bench.inter").open("w") as target:
-            target.write("user_id:token\titem_id:token\n")
-            for row in csv.DictReader(source):
-                target.write(f"{row['user']}\t{row['item']}\n")
+        lines = ["user_id:token\titem_id:token", *(f"{user}\t{item}" for user, item in train)]
+        (place / "bench.inter").write_text("\n".join(lines) + "\n")
         common = {
             "data_path": folder,
             "checkpoint_dir": folder,
@@ -44,20 +50,54 @@ def main(given: str, factors: int, batch: int, negatives: int, epochs: int) -> N
             "state": "CRITICAL",
             "seed": 42,
         }
-        found = {}
-        for name, changed in (("epoch_seconds", {}), ("without_dropout", {"dropout_prob": 0.0})):
-            found[name] = _epochs({**common, **changed}, epochs)
+        if k:
+            seconds, model, dataset = trained(common, epochs)
+            people = sorted({user for user, _ in rows_of(given, "test")} & {user for user, _ in train})
+            lists = best(model, dataset, train, people, k)
+            found: dict = {"fit": sum(seconds), "users": people, "lists": lists}
+        else:
+            ways = (("epoch_seconds", {}), ("without_dropout", {"dropout_prob": 0.0}))
+            found = {name: trained({**common, **changed}, epochs)[0] for name, changed in ways}
     print(json.dumps(found))
 
 
-def _epochs(settings: dict, epochs: int) -> list[float]:
+def rows_of(folder: str, name: str) -> list[tuple[int, int]]:
+    with (Path(folder) / f"{name}.csv").open(newline="") as source:
+        return [(int(row["user"]), int(row["item"])) for row in csv.DictReader(source)]
+
+
+def trained(settings: dict, epochs: int) -> tuple[list[float], torch.nn.Module, object]:
+    """Seconds of each epoch, the model and RecBole's data set."""
     config = Config(model="NeuMF", dataset="bench", config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
     train, _, _ = data_preparation(config, dataset)
     model = get_model(config["model"])(config, train.dataset)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    return [timed(partial(trainer._train_epoch, train, epoch, show_progress=False))[0] for epoch in range(epochs)]
+    seconds = [timed(partial(trainer._train_epoch, train, epoch, show_progress=False))[0] for epoch in range(epochs)]
+    return seconds, model, dataset
+
+
+def best(model, dataset, train: list[tuple[int, int]], people: list[int], k: int) -> list[list[int]]:
+    """The best k items of each person among those he does not know."""
+    items = sorted({item for _, item in train})
+    column = {item: place for place, item in enumerate(items)}
+    known = defaultdict(list)
+    for user, item in train:
+        known[user].append(column[item])
+    item_ids = torch.as_tensor(dataset.token2id("item_id", [str(item) for item in items]))
+    user_ids = torch.as_tensor(dataset.token2id("user_id", [str(user) for user in people]))
+    model.eval()
+    lists = []
+    for start in range(0, len(people), USERS_AT_ONCE):
+        some = user_ids[start : start + USERS_AT_ONCE]
+        pairs = {"user_id": some.repeat_interleave(len(items)), "item_id": item_ids.repeat(len(some))}
+        with torch.no_grad():
+            scores = model.predict(Interaction(pairs)).view(len(some), -1)
+        for row, user in enumerate(people[start : start + USERS_AT_ONCE]):
+            scores[row, known[user]] = -torch.inf
+        lists += [[items[place] for place in row] for row in scores.topk(k).indices.tolist()]
+    return lists
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from recstage.models.lambdarank_training import judged
 from recstage.steps import peers
 
 ROUNDS = 5
-EPOCHS = 3
+EPOCHS, USUAL_EPOCHS = 3, 20
 FACTORS, BATCH, NEGATIVES = 32, 4096, 4
 """NeuMF as it is compared with RecBole."""
 PAPER = {"regularization": 0.0, "item_regularization": 0.0, "popularity_exponent": 0.0}
@@ -137,6 +137,20 @@ def neumf_epoch(data: str, seed: int) -> list[Contest]:
             ("neumf-epoch-fp32", "NeuMF epoch, RecBole as it ships / ours in fp32", in_full, "epoch_seconds"),
             ("neumf-epoch-no-dropout", "NeuMF epoch, RecBole without dropout / ours", native, "without_dropout"),
         )
+    ]
+
+
+def recbole(data: str, seed: int) -> list[Contest]:
+    """NeuMF by RecBole with the usual parameters, as it ships: its fit and its lists, beside ours as it is tuned."""
+    ready = _ready(data)
+    began = time.perf_counter()
+    ours = build(model_config_of("ncf")).fit(ready.split.train_and_validation, seed=seed)
+    fit = time.perf_counter() - began
+    found = peers.ask("recbole", "recbole_neumf", _both(ready), FACTORS, BATCH, NEGATIVES, USUAL_EPOCHS, K)
+    title = f"NCF fit, RecBole's NeuMF of {USUAL_EPOCHS} epochs / ours"
+    return [
+        _contest("recbole-fit", title, [fit], [found["fit"]], faster=True),
+        _quality("recbole-ncf", "RecBole", "NCF", ours, ready.split.test, found),
     ]
 
 
@@ -257,6 +271,7 @@ NAMES: dict[str, Callable[[str, int], list[Contest]]] = {
     "als-fit": als_fit,
     "knn-fit": knn_fit,
     "neumf-epoch": neumf_epoch,
+    "recbole": recbole,
     "own-times": own_times,
     "rectools": rectools,
     "lenskit": lenskit,
