@@ -325,7 +325,8 @@ def _contest(name: str, title: str, ours: Sequence[float], theirs: Sequence[floa
 def _quality(
     name: str, library: str, title: str, ours: Recommender, test: Interactions, found: dict[str, list]
 ) -> Contest:
-    """NDCG@10 of our lists and of `found` (`users`: indices, `lists`: their item indices), by our metric."""
+    """NDCG@10 of our lists and of `found` (`users`: indices, `lists`: their item indices), by our metric. Whom theirs
+    has no list for counts 0."""
     cases = cases_of(ours, test)
     own = lists_of(ours, cases.users, K, progress=False).items
     theirs = np.full(own.shape, -1, np.int32)
