@@ -59,7 +59,6 @@ def _drilled(folder: Path, data: str, names: Sequence[str], *, quick: bool) -> I
     _say(f"fitting models to {data} ...")
     scene = Scene(folder, data)
     als, other = scene.register("als"), scene.register("als", iterations=5)
-    scene.promote(als)
     drills: dict[str, Callable[[], Iterator[Row]]] = {
         "throughput": lambda: speed.throughput(scene, als, 20 * share),
         "start": lambda: speed.start(scene, als),
@@ -72,6 +71,7 @@ def _drilled(folder: Path, data: str, names: Sequence[str], *, quick: bool) -> I
     }
     for name in names:
         _say(f"\n{name}")
+        scene.promote(als)  # whatever the drill before left there
         for row in drills[name]():
             _say(str(row))
             yield row
