@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from serving.__main__ import ACCEPTED_A_TURN, listening
+from serving.drills import __main__ as drills
 from serving.drills import load
 from serving.drills.load import Caller, Plan, get
+from serving.drills.table import Row
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -129,3 +131,32 @@ def test_all_who_come_at_once_are_let_in_within_a_few_turns_of_the_event_loop():
             return let_in
 
     assert uvloop.run(main()) == 3 * ACCEPTED_A_TURN
+
+
+def test_each_drill_begins_with_its_own_version_in_production(monkeypatch, tmp_path):
+    production = []
+
+    class Scene:
+        def __init__(self, folder, data):
+            self.versions = 0
+
+        def register(self, algorithm, **overrides):
+            self.versions += 1
+            return self.versions
+
+        def promote(self, version):
+            production.append(version)
+
+    def slow_models(scene, algorithms, seconds):
+        scene.promote(scene.register("hybrid"))
+        return iter(())
+
+    def start(scene, version):
+        assert production[-1] == version
+        return iter([Row("start", 1.0)])
+
+    monkeypatch.setattr(drills, "Scene", Scene)
+    monkeypatch.setattr(drills.speed, "slow_models", slow_models)
+    monkeypatch.setattr(drills.speed, "start", start)
+    played = list(drills._drilled(tmp_path, "any", ["slow-models", "start"], quick=True))
+    assert [row.name for row in played] == ["start"]
