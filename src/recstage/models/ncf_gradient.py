@@ -22,6 +22,13 @@ def rows(table: Tensor, index: Tensor) -> Tensor:
     return nnf.embedding(index, table) if table.ndim == 2 else table[index]
 
 
+def cross_entropy(logits: Tensor, weight: Tensor | None) -> Tensor:
+    """Binary cross-entropy of pairs [n, m], of which the first of each row is the positive, summed with `weight`
+    [n, m], None: all alike."""
+    target = torch.eye(1, logits.shape[1], device=logits.device).expand_as(logits)
+    return nnf.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+
+
 class _Rows(torch.autograd.Function):
     """On a CPU `index_add_` sums the gradients of each row in a quarter of the time that the gradient of
     `torch.nn.functional.embedding` takes. (On CUDA its order, and so its result, would vary.)"""
@@ -86,9 +93,9 @@ class PairLoss(torch.autograd.Function):
         i = i.view(n, m, -1)
         if gmf:
             logits += (u[:, None, :gmf] * i[..., :gmf]).sum(-1)
-        target = torch.eye(1, m, device=logits.device).expand_as(logits)
-        loss = nnf.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
-        slope = logits.sigmoid_().sub_(target)
+        loss = cross_entropy(logits, weight)
+        slope = logits.sigmoid_()
+        slope[:, 0] -= 1
         ctx.gmf, ctx.depth, ctx.tables = gmf, len(layers), (user_table, item_table, item_bias)
         ctx.save_for_backward(
             users, flat, u, i, mlp_u, mlp_i, slope if weight is None else slope * weight, *layers, output, first_user,

@@ -10,7 +10,7 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recstage.models.ncf_gradient import PairLoss, rows
+from recstage.models.ncf_gradient import PairLoss, cross_entropy, rows
 from recstage.models.training import dropout
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ class Network(nn.Module):
             tables = (self.users.weight, self.items.weight, self.item_bias, self.bias)
             return PairLoss.apply(self.gmf_factors, self.kind, users, items, weight, *tables, *self._mlp_weights())
         logits, u, i = self(users, items)
-        target = torch.eye(1, items.shape[1], device=logits.device).expand_as(logits)
-        loss = nnf.binary_cross_entropy_with_logits(logits.float(), target, weight, reduction="sum")
-        return loss, u, i
+        return cross_entropy(logits.float(), weight), u, i
 
     def _mlp_weights(self) -> list[Tensor]:
         first = (self.first_user.weight, self.first_user.bias, self.first_item.weight)
