@@ -1,4 +1,4 @@
-"""What came of a shown list, joined to its impressions by request and item."""
+"""What came of a shown list, joined to it by request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.ports import Shown
 from serving.store.bulk import BulkInsert
 from serving.store.events import RefusedPeople, add_items, add_users, now_ms
 from serving.store.impressions import WriteImpressions
-from serving.store.tables import RecommendationFeedback, RecommendationImpression
+from serving.store.tables import SHOWN_ITEMS, RecommendationFeedback
 from serving.store.writing import Task
 
 
@@ -97,9 +97,9 @@ class RecordFeedback(Task[FeedbackReceipt]):
 
     def _shown(self, connection: Connection) -> dict[str, tuple[str, str | None]]:
         """Person and model version of each item of the list."""
-        statement = select(
-            RecommendationImpression.item_id, RecommendationImpression.user_id, RecommendationImpression.model_version
-        ).where(RecommendationImpression.request_id == self.request_id)
+        statement = select(SHOWN_ITEMS.c.item_id, SHOWN_ITEMS.c.user_id, SHOWN_ITEMS.c.model_version).where(
+            SHOWN_ITEMS.c.request_id == self.request_id
+        )
         return {item_id: (user_id, version) for item_id, user_id, version in connection.execute(statement)}
 
     def _checked(self, shown: dict[str, tuple[str, str | None]]) -> str | None:

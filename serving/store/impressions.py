@@ -1,18 +1,24 @@
-"""What was shown: queued by the answering side, stored in batches when there is time, dropped and counted when not."""
+"""What was shown: queued by the answering side, stored in batches when there is time, dropped and counted when not.
+
+A list is one row, and each item has a count of the lists that hold it. A row an item, in three indexes, took ten times
+the processor time of everything else that is kept of an answer (docs/decisions/0011-a-shown-list-is-one-row.md).
+"""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, select
+import orjson
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from serving.ports import Shown
 from serving.store.bulk import BulkInsert
 from serving.store.events import RefusedPeople, add_items, add_users, in_parts, now_ms
-from serving.store.tables import RecommendationImpression
+from serving.store.tables import ItemExposure, RecommendationImpression
 from serving.store.writing import Task
 
 _LISTS_AT_ONCE = 200  # of one transaction: acknowledged events share it and must not wait long
@@ -82,8 +88,8 @@ class Impressions:
 
 
 class WriteImpressions(Task[None]):
-    """Store lists, a row an item. Lists of people who opted out or were erased since are left out, and those whose
-    request is stored already (a caller that sends one X-Request-ID twice)."""
+    """Store lists. Those of people who opted out or were erased since are left out, and those whose request is stored
+    already (a caller that sends one X-Request-ID twice)."""
 
     name = "impressions"
 
@@ -100,42 +106,51 @@ class WriteImpressions(Task[None]):
             if shown.request_id not in stored and not refused.refuses(shown.user_id, shown.timestamp * 1000)
         ]
         now = now_ms()
+        exposed = Counter(item_id for shown in kept for item_id in shown.item_ids)
         add_users(connection, {shown.user_id for shown in kept}, now, refused.erased)
-        add_items(connection, {item_id for shown in kept for item_id in shown.item_ids}, now)
-        _INSERT(connection, [row for shown in kept for row in _rows(shown)])
+        add_items(connection, exposed, now)
+        _INSERT(connection, [_row(shown) for shown in kept])
+        _EXPOSE(connection, sorted(exposed.items()))
         self._count("kept", len(kept))
 
 
-def _rows(shown: Shown) -> list[tuple]:
-    return [
-        (
-            shown.request_id,
-            rank,
-            shown.user_id,
-            item_id,
-            score if math.isfinite(score) else 0.0,
-            propensity,
-            shown.method,
-            shown.model_version,
-            shown.timestamp * 1000,
-        )
-        for rank, (item_id, score, propensity) in enumerate(
-            zip(shown.item_ids, shown.scores, shown.propensities, strict=True), start=1
-        )
-    ]
+def drop_lists(connection: Connection, those: ColumnElement[bool]) -> int:
+    """Remove lists, and take them off their items' counts. How many."""
+    statement = delete(RecommendationImpression).where(those).returning(RecommendationImpression.items)
+    dropped = connection.execute(statement).scalars().all()
+    exposed = Counter(item_id for items in dropped for item_id, _, _ in items)
+    _EXPOSE(connection, [(item_id, -number) for item_id, number in sorted(exposed.items())])
+    return len(dropped)
 
 
-def _stored(connection: Connection, request_ids: set[str]) -> set[str]:
-    found: set[str] = set()
-    for some in in_parts(request_ids):
-        statement = select(RecommendationImpression.request_id).where(
-            RecommendationImpression.request_id.in_(some), RecommendationImpression.rank == 1
-        )
-        found.update(connection.execute(statement).scalars())
-    return found
+def _row(shown: Shown) -> tuple:
+    scores = (score if math.isfinite(score) else 0.0 for score in shown.scores)
+    items = list(zip(shown.item_ids, scores, shown.propensities, strict=True))
+    return (
+        shown.request_id,
+        shown.user_id,
+        orjson.dumps(items).decode(),
+        shown.method,
+        shown.model_version,
+        shown.timestamp * 1000,
+    )
+
+
+def _stored(connection: Connection, request_ids: Iterable[str]) -> set[str]:
+    key = RecommendationImpression.request_id
+    return {
+        request_id
+        for some in in_parts(request_ids)
+        for request_id in connection.execute(select(key).where(key.in_(some))).scalars()
+    }
+
+
+def _added_up(statement: Any) -> Any:
+    total = ItemExposure.shown + statement.excluded.shown
+    return statement.on_conflict_do_update(index_elements=["item_id"], set_={"shown": total})
 
 
 _INSERT = BulkInsert(
-    RecommendationImpression,
-    ("request_id", "rank", "user_id", "item_id", "score", "propensity", "method", "model_version", "shown_at"),
+    RecommendationImpression, ("request_id", "user_id", "items", "method", "model_version", "shown_at")
 )
+_EXPOSE = BulkInsert(ItemExposure, ("item_id", "shown"), _added_up)

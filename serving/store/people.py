@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from serving.store import counters
 from serving.store.bulk import BulkInsert
 from serving.store.digests import Digests
 from serving.store.events import RefusedPeople, now_ms, touch_users
+from serving.store.impressions import drop_lists
 from serving.store.reading import Query, Reader, from_json
 from serving.store.tables import (
     Erasure,
@@ -168,12 +169,11 @@ class Erase(Task[Erased]):
     def run(self, connection: Connection) -> Erased:
         now = now_ms()
         self._forget_waiting(self.user_id)
-        rows = {}
+        lists = drop_lists(connection, RecommendationImpression.user_id == self.user_id)
+        rows = {RecommendationImpression.__tablename__: lists}
         for table in _PERSONAL:
             column: Any = table.user_id  # type: ignore[attr-defined]
-            count = select(func.count()).select_from(table).where(column == self.user_id)
-            rows[table.__tablename__] = int(connection.execute(count).scalar_one())
-            connection.execute(delete(table).where(column == self.user_id))
+            rows[table.__tablename__] = int(connection.execute(delete(table).where(column == self.user_id)).rowcount)
         person = Digests.of(connection).digest(self.user_id)
         _PUT_ERASURE(connection, [(person, now)])
         counters.bump(connection, counters.PEOPLE, now)
@@ -184,7 +184,6 @@ _PERSONAL: tuple[type[Table], ...] = (
     UserProfile,
     UserInteraction,
     RecommendationFeedback,
-    RecommendationImpression,
     UserRecommendation,
     User,
 )

@@ -3,9 +3,10 @@ that nobody who writes meanwhile waits long."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select, delete, select, tuple_
+from sqlalchemy import Connection, Select, delete, select
 from sqlalchemy.engine import URL
 
+from serving.store.impressions import drop_lists
 from serving.store.tables import RecommendationFeedback, RecommendationImpression, UserInteraction
 from serving.store.writing import Task, Writer
 
@@ -33,9 +34,9 @@ def old_feedback(before: int, most: int) -> Select:
 
 
 def old_impressions(before: int, most: int) -> Select:
-    """Keys of the oldest impressions that were shown before a moment."""
+    """Keys of the oldest lists that were shown before a moment."""
     return (
-        select(RecommendationImpression.request_id, RecommendationImpression.rank)
+        select(RecommendationImpression.request_id)
         .where(RecommendationImpression.shown_at < before)
         .order_by(RecommendationImpression.shown_at)
         .limit(most)
@@ -52,16 +53,16 @@ class DropOld(Task[dict[str, int]]):
         self.before = before
 
     def run(self, connection: Connection) -> dict[str, int]:
-        shown = RecommendationImpression
+        lists = RecommendationImpression.request_id.in_(old_impressions(self.before, ROWS_AT_ONCE))
         statements = {
             UserInteraction: UserInteraction.id.in_(old_events(self.before, ROWS_AT_ONCE)),
             RecommendationFeedback: RecommendationFeedback.id.in_(old_feedback(self.before, ROWS_AT_ONCE)),
-            shown: tuple_(shown.request_id, shown.rank).in_(old_impressions(self.before, ROWS_AT_ONCE)),
         }
-        return {
+        dropped = {
             table.__tablename__: int(connection.execute(delete(table).where(old)).rowcount)
             for table, old in statements.items()
         }
+        return {**dropped, RecommendationImpression.__tablename__: drop_lists(connection, lists)}
 
 
 def prune(url: URL, before: int) -> dict[str, int]:

@@ -12,14 +12,15 @@ from recstage.config import ValueWeight
 from serving.store.histories import Weighting
 from serving.store.reading import Query, Reader, from_json
 from serving.store.tables import (
+    SHOWN_ITEMS,
     ItemCategory,
+    ItemExposure,
     RecommendationFeedback,
-    RecommendationImpression,
     User,
     UserInteraction,
 )
 
-Interaction, Impression, Feedback = UserInteraction, RecommendationImpression, RecommendationFeedback
+Interaction, Feedback, Exposure = UserInteraction, RecommendationFeedback, ItemExposure
 
 
 # -- an item ----------------------------------------------------------------------------------------------------------
@@ -56,7 +57,9 @@ class ItemCounting:
         self._people = Query(
             "item_people", select(func.count(distinct(Interaction.user_id))).where(Interaction.item_id == item)
         )
-        self._shown = Query("item_shown", select(func.count()).where(Impression.item_id == item))
+        self._shown = Query(
+            "item_shown", select(func.coalesce(func.sum(Exposure.shown), 0)).where(Exposure.item_id == item)
+        )
         self._clicked = Query("item_clicked", _clicked(item))
 
     def of(self, item_id: str) -> ItemStatistics:
@@ -101,9 +104,8 @@ def _clicked(item: Any) -> Any:
         Interaction.item_id == item, Interaction.interaction_type == "click", Interaction.request_id.is_not(None)
     )
     clicks = union(fed_back, events).subquery()
-    shown = (
-        select(Impression.rank).where(Impression.request_id == clicks.c.request_id, Impression.item_id == item).exists()
-    )
+    held = SHOWN_ITEMS.c
+    shown = select(held.rank).where(held.request_id == clicks.c.request_id, held.item_id == item).exists()
     return select(func.count()).select_from(clicks).where(shown)
 
 

@@ -20,7 +20,9 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    column,
     false,
+    table,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -154,29 +156,44 @@ class UserInteraction(Table):
 
 
 class RecommendationImpression(Table):
-    """One item of a list that was shown: at which rank, by which model version, with which probability."""
+    """A list that was shown, and by which model version. `items`, best first: [[item_id, score, propensity], ...]; the
+    view `shown_items` has a row for each."""
 
     __tablename__ = "recommendation_impressions"
 
     request_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    rank: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"))
-    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"))
-    score: Mapped[float] = mapped_column(Double)
-    propensity: Mapped[float] = mapped_column(Double)
+    items: Mapped[list[tuple[str, float, float]]] = mapped_column(JSON)
     method: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str | None] = mapped_column(String(64))
     shown_at: Mapped[int] = mapped_column(Milliseconds)
 
     __table_args__ = (
         Index("ix_recommendation_impressions_user_time", "user_id", "shown_at"),
-        Index("ix_recommendation_impressions_item_time", "item_id", "shown_at"),
         Index("ix_recommendation_impressions_time", "shown_at", "model_version"),
     )
 
 
+SHOWN_ITEMS = table(
+    "shown_items",
+    *(column(name) for name in ("request_id", "rank", "item_id", "score", "propensity")),
+    *(column(name) for name in ("user_id", "method", "model_version", "shown_at")),
+)
+"""The view of impressions with a row an item; rank 1 is the best."""
+
+
+class ItemExposure(Table):
+    """How many of the impressions hold an item: kept beside them, as counting them would mean an index entry for each
+    item of each list."""
+
+    __tablename__ = "item_exposures"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    shown: Mapped[int] = mapped_column(BigInteger)
+
+
 class RecommendationFeedback(Table):
-    """What came of an item of a shown list; joined to its impression by request and item."""
+    """What came of an item of a shown list; joined to its impression by request."""
 
     __tablename__ = "recommendation_feedback"
 

@@ -15,7 +15,7 @@ from serving.depot import Staged
 from serving.settings import ServingSettings
 from serving.store.connection import connect_sqlite, open_tool_engine, sqlite_path
 from serving.store.events import Event, now_ms
-from serving.store.tables import Table
+from serving.store.tables import ItemExposure, Table
 
 
 def event(user_id: str = "u1", item_id: str = "i1", interaction_type: str = "click", **values: Any) -> Event:
@@ -61,6 +61,7 @@ def empty_postgres(url: URL) -> None:
     """Drop every table."""
     engine = open_tool_engine(url)
     with engine.begin() as connection:
+        connection.execute(text("DROP VIEW IF EXISTS shown_items"))
         Table.metadata.drop_all(connection)
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
 
@@ -69,6 +70,12 @@ def count(url: URL, table: type[Table]) -> int:
     """Rows of a table."""
     with open_tool_engine(url).connect() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def exposures(url: URL) -> dict[str, int]:
+    """How many lists hold each item, as it is kept."""
+    with open_tool_engine(url).connect() as connection:
+        return dict(connection.execute(select(ItemExposure.item_id, ItemExposure.shown)).all())  # type: ignore[arg-type]
 
 
 @contextmanager

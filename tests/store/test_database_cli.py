@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from store_givens import count, event, locked
+from store_givens import count, event, exposures, locked
 
 from serving import database
 from serving.ports import Shown
@@ -20,6 +20,7 @@ from serving.store.connection import parse_url, sqlite_path
 from serving.store.errors import StoreFull
 from serving.store.events import RecordEvents, now_ms
 from serving.store.impressions import WriteImpressions
+from serving.store.revision import newest
 from serving.store.tables import RecommendationImpression, User, UserInteraction
 from serving.store.writing import Writer
 
@@ -47,7 +48,7 @@ def put(url, *events) -> None:
 def test_the_life_of_a_database(run, tmp_path):
     url = parse_url(f"sqlite:///{tmp_path}/new/service.db")
     status, made, _ = run("upgrade", url=url)
-    assert (status, made["from"], made["to"], made["backup"]) == (0, None, "0001", None)
+    assert (status, made["from"], made["to"], made["backup"]) == (0, None, newest(), None)
     put(url)
     _, kept, _ = run("backup", url=url)
     assert kept["rows"]["user_interactions"] == 1
@@ -56,7 +57,7 @@ def test_the_life_of_a_database(run, tmp_path):
     assert run("verify", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
     assert run("restore", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
     status, down, _ = run("downgrade", "base", url=url)
-    assert (status, down["from"], down["to"]) == (0, "0001", None)
+    assert (status, down["from"], down["to"]) == (0, newest(), None)
     assert backup.verify_file(Path(down["backup"])).rows["user_interactions"] == 1
 
 
@@ -72,8 +73,8 @@ def test_a_backup_goes_where_it_is_told(run, tmp_path):
     [
         (["verify", "none.db"], "there is no such file"),
         (["restore", "none.db"], "there is no such file"),
-        (["upgrade", "0007"], "it is not above 0001, where the database is. Revisions: base, 0001, head"),
-        (["downgrade", "-2"], "it is not below 0001, where the database is"),
+        (["upgrade", "0007"], "it is not above 0002, where the database is. Revisions: base, 0001, 0002, head"),
+        (["downgrade", "-3"], "it is not below 0002, where the database is"),
         (["prune", "--days", "0"], "--days 0: only what is older than that goes"),
         (["precompute", "--limit", "0"], "--limit 0: it is above 0"),
         (["prune"], "the following arguments are required: --days"),
@@ -136,7 +137,7 @@ def test_the_settings_name_the_database(sqlite_url):
         env={**os.environ, "RECSTAGE_SERVING_DATABASE_URL": sqlite_url.render_as_string()},
     )
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["revision"] == "0001"
+    assert json.loads(result.stdout)["revision"] == newest()
 
 
 def test_settings_without_a_database_are_one_line(monkeypatch, capsys):
@@ -158,8 +159,9 @@ def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
     writer.submit(WriteImpressions(lists, lambda outcome, number: None)).result()
     writer.close()
     removed = retention.prune(url, now - 5 * DAY // 2)
-    assert removed == {"user_interactions": 5, "recommendation_feedback": 0, "recommendation_impressions": 2}
-    assert (count(url, UserInteraction), count(url, RecommendationImpression), count(url, User)) == (3, 6, 1)
+    assert removed == {"user_interactions": 5, "recommendation_feedback": 0, "recommendation_impressions": 1}
+    assert (count(url, UserInteraction), count(url, RecommendationImpression), count(url, User)) == (3, 3, 1)
+    assert exposures(url) == {"i1": 3, "i2": 3}
 
 
 def test_the_command_prunes_by_days(run, sqlite_url):

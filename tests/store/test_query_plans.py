@@ -22,6 +22,7 @@ from serving.store.histories import Weighting
 from serving.store.reading import Query, Reader
 from serving.store.statistics import ItemCounting
 from serving.store.tables import (
+    SHOWN_ITEMS,
     RecommendationFeedback,
     RecommendationImpression,
     Table,
@@ -69,7 +70,7 @@ READ = [
 COUNTED = [
     ("_by_type", "ix_user_interactions_item_user"),
     ("_people", "ix_user_interactions_item_user"),
-    ("_shown", "ix_recommendation_impressions_item_time"),
+    ("_shown", BY_KEY),
     ("_clicked", "ix_recommendation_feedback_item"),
 ]
 Event, Shown, Feedback, Lists = UserInteraction, RecommendationImpression, RecommendationFeedback, UserRecommendation
@@ -84,7 +85,7 @@ WRITTEN = [
     ("his impressions", delete(Shown).where(Shown.user_id == "ann"), "ix_recommendation_impressions_user_time"),
     ("his feedback", delete(Feedback).where(Feedback.user_id == "ann"), "ix_recommendation_feedback_user"),
     ("feedback of a list", select(Feedback.id).where(Feedback.request_id == "r"), "ix_recommendation_feedback_request"),
-    ("a list", select(Shown.item_id).where(Shown.request_id == "r"), BY_KEY),
+    ("a list", select(SHOWN_ITEMS.c.item_id).where(SHOWN_ITEMS.c.request_id == "r"), BY_KEY),
 ]
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import func, select
-from store_givens import count, event, settings_for
+from store_givens import count, event, exposures, settings_for
 
 from serving.metrics import Metrics
 from serving.ports import Shown
@@ -19,7 +19,7 @@ from serving.store.feedback import ItemOutcome, RecordFeedback
 from serving.store.people import _PERSONAL, Erase, PutProfile, profile
 from serving.store.precomputed import PutLists, UserList
 from serving.store.store import Store
-from serving.store.tables import Erasure, Table, User, UserRecommendation
+from serving.store.tables import Erasure, RecommendationImpression, Table, User, UserRecommendation
 
 
 def put(user_id: str, *, role=None, categories=(), opted_out=False) -> PutProfile:
@@ -94,6 +94,7 @@ def test_erasure_removes_every_row_of_the_person_and_no_other(store, do, url):
         "user_recommendations": 1,
         "users": 1,
     }
+    assert exposures(url) == {"film": 1}  # bob's list
     with open_tool_engine(url).connect() as connection:
         for name, table in Table.metadata.tables.items():
             if "user_id" in table.c:
@@ -105,7 +106,7 @@ def test_erasure_removes_every_row_of_the_person_and_no_other(store, do, url):
 
 def test_no_table_with_personal_rows_is_forgotten_by_the_erasure():
     personal = {name for name, table in Table.metadata.tables.items() if "user_id" in table.c}
-    assert personal == {table.__tablename__ for table in _PERSONAL}
+    assert personal == {table.__tablename__ for table in (*_PERSONAL, RecommendationImpression)}
 
 
 def test_the_id_is_nowhere_in_the_file_after_an_erasure(sqlite_url, data, tmp_path):

@@ -36,16 +36,19 @@ def events(url) -> int:
 
 @pytest.fixture
 def migrations(tmp_path: Path) -> Path:
-    """The migrations and a second one, whose `upgrade` a test writes."""
+    """The migrations and one more, whose `upgrade` a test writes."""
     folder = tmp_path / "migrations"
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
-def second(migrations: Path, body: str) -> None:
-    text = "import sqlalchemy as sa\nfrom alembic import op\n\nrevision, down_revision = '0002', '0001'\n\n\n"
+HEAD, NEXT = revision.newest(), "0003"
+
+
+def further(migrations: Path, body: str) -> None:
+    text = f"import sqlalchemy as sa\nfrom alembic import op\n\nrevision, down_revision = '{NEXT}', '{HEAD}'\n\n\n"
     text += f"def upgrade():\n    {body}\n\n\ndef downgrade():\n    op.drop_column('users', 'nickname')\n"
-    (migrations / "versions" / "0002_more.py").write_text(text)
+    (migrations / "versions" / f"{NEXT}_more.py").write_text(text)
 
 
 COUNT = Query("count", text("SELECT count(*) FROM users"))
@@ -67,40 +70,78 @@ def test_the_number_of_the_newest_revision_is_that_of_alembic():
 
 def test_an_upgrade_makes_a_missing_file_with_its_folder(tmp_path):
     url = parse_url(f"sqlite:///{tmp_path}/new/folder/service.db")
-    assert schema.upgrade(url) == schema.Change(None, "0001", None)
-    assert backup.verify(url).revision == "0001"
-    assert schema.upgrade(url) == schema.Change("0001", "0001", None)
+    assert schema.upgrade(url) == schema.Change(None, HEAD, None)
+    assert backup.verify(url).revision == HEAD
+    assert schema.upgrade(url) == schema.Change(HEAD, HEAD, None)
 
 
 def test_every_step_down_and_up_again_leads_back(url, tmp_path):
     try:
         change = schema.downgrade(url, "base", to=tmp_path / "down")
-        assert (change.before, change.after) == ("0001", None)
+        assert (change.before, change.after) == (HEAD, None)
         assert backup.verify(url).rows == {}
-        assert schema.upgrade(url, to=tmp_path / "up").after == "0001"
+        assert schema.upgrade(url, to=tmp_path / "up").after == HEAD
     finally:
         if sqlite_path(url) is None:
             empty_postgres(url)
             schema.upgrade(url)
 
 
+def test_shown_lists_survive_both_ways(url, tmp_path):
+    """Revision 0001 had a row an item, 0002 has a row a list."""
+    ranked = "SELECT {} FROM {} ORDER BY request_id, rank"
+    columns = "request_id, rank, user_id, item_id, score, propensity, method, model_version, shown_at"
+    rows = [
+        ("r1", 1, "ann", "film", 0.5, 0.75, "als", "7", 5),
+        ("r1", 2, "ann", "book", 0.25, 1.0, "als", "7", 5),
+        ("r2", 1, "bob", "film", -1.0, 1.0, "popularity", None, 6),
+    ]
+    put(url)
+    try:
+        schema.downgrade(url, "0001", to=tmp_path / "down")
+        with open_tool_engine(url).begin() as connected:
+            for user_id in ("ann", "bob"):
+                user = f"VALUES ('{user_id}', 1, 1, false)"
+                connected.execute(text(f"INSERT INTO users (user_id, created_at, history_version, opted_out) {user}"))
+            for item_id in ("film", "book"):
+                item = f"VALUES ('{item_id}', 1, 1, false)"
+                connected.execute(text(f"INSERT INTO items (item_id, created_at, updated_at, hidden) {item}"))
+            for row in rows:
+                named = dict(zip(columns.split(", "), row, strict=True))
+                places = ", ".join(f":{name}" for name in named)
+                connected.execute(text(f"INSERT INTO recommendation_impressions ({columns}) VALUES ({places})"), named)
+        schema.upgrade(url, to=tmp_path / "up")
+        with open_tool_engine(url).connect() as connected:
+            assert connected.execute(text(ranked.format(columns, "shown_items"))).all() == rows
+            counts = dict(connected.execute(text("SELECT item_id, shown FROM item_exposures")).all())
+        assert counts == {"film": 2, "book": 1}
+        assert backup.verify(url).rows["recommendation_impressions"] == 2
+        schema.downgrade(url, "0001", to=tmp_path / "down again")
+        with open_tool_engine(url).connect() as connected:
+            assert connected.execute(text(ranked.format(columns, "recommendation_impressions"))).all() == rows
+    finally:
+        schema.upgrade(url, with_backup=False)
+
+
 def test_an_upgrade_backs_up_what_was_there(sqlite_url, migrations):
     put(sqlite_url)
-    second(migrations, ADD)
+    further(migrations, ADD)
     change = schema.upgrade(sqlite_url, migrations=migrations)
-    assert (change.before, change.after) == ("0001", "0002")
+    assert (change.before, change.after) == (HEAD, NEXT)
     kept = backup.verify_file(change.backup)
-    assert (kept.revision, kept.rows["user_interactions"]) == ("0001", 3)
+    assert (kept.revision, kept.rows["user_interactions"]) == (HEAD, 3)
     assert events(sqlite_url) == 3
-    assert schema.downgrade(sqlite_url, "-1", migrations=migrations).after == "0001"
+    assert schema.downgrade(sqlite_url, "-1", migrations=migrations).after == HEAD
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(sqlite_url, migrations):
     put(sqlite_url)
-    second(migrations, f"{ADD}\n    op.execute('DELETE FROM user_interactions')\n    raise RuntimeError('out of luck')")
+    further(
+        migrations, f"{ADD}\n    op.execute('DELETE FROM user_interactions')\n    raise RuntimeError('out of luck')"
+    )
     with pytest.raises(StoreError, match=r"failed \(out of luck\)\. Nothing was changed; the backup is"):
         schema.upgrade(sqlite_url, migrations=migrations)
-    assert backup.verify(sqlite_url).revision == "0001"
+    assert backup.verify(sqlite_url).revision == HEAD
     assert events(sqlite_url) == 3
 
 
@@ -108,23 +149,23 @@ def test_a_migration_that_breaks_out_of_its_transaction_is_put_back_from_the_bac
     put(sqlite_url)
     away = "op.get_bind().connection.driver_connection.execute('COMMIT')"
     renumber = "op.execute('UPDATE alembic_version SET version_num = 9')"
-    second(migrations, f"{ADD}\n    {renumber}\n    {away}\n    raise RuntimeError('half done')")
+    further(migrations, f"{ADD}\n    {renumber}\n    {away}\n    raise RuntimeError('half done')")
     with pytest.raises(StoreError, match="The backup was restored"):
         schema.upgrade(sqlite_url, migrations=migrations)
-    assert backup.verify(sqlite_url).revision == "0001"
+    assert backup.verify(sqlite_url).revision == HEAD
     assert events(sqlite_url) == 3
 
 
 def test_a_migration_that_would_leave_orphans_is_refused(sqlite_url, migrations):
     put(sqlite_url)
-    second(migrations, "op.execute('DELETE FROM users')")
+    further(migrations, "op.execute('DELETE FROM users')")
     with pytest.raises(StoreBroken, match="a row of user_interactions would point to a missing row of users"):
         schema.upgrade(sqlite_url, migrations=migrations)
     assert events(sqlite_url) == 3
 
 
 def test_a_failed_first_upgrade_leaves_no_file(tmp_path, migrations):
-    second(migrations, "raise RuntimeError('no')")
+    further(migrations, "raise RuntimeError('no')")
     url = parse_url(f"sqlite:///{tmp_path}/new.db")
     with pytest.raises(StoreError, match=r"changing its schema failed \(no\)\. Mend the migration"):
         schema.upgrade(url, migrations=migrations)
@@ -134,7 +175,7 @@ def test_a_failed_first_upgrade_leaves_no_file(tmp_path, migrations):
 def test_an_event_acknowledged_during_an_upgrade_is_not_lost(sqlite_url, migrations):
     """The upgrade fails after the backup; what others wrote while it waited for the lock is still there."""
     put(sqlite_url)
-    second(migrations, "raise RuntimeError('no')")
+    further(migrations, "raise RuntimeError('no')")
     writer = Writer(sqlite_url, busy_timeout=10)
     future = writer.submit(RecordEvents([event("late")]))
     with pytest.raises(StoreError):
@@ -146,7 +187,7 @@ def test_an_event_acknowledged_during_an_upgrade_is_not_lost(sqlite_url, migrati
 
 def test_a_postgres_upgrade_that_fails_leaves_everything_as_it_was(postgres_url, migrations, tmp_path):
     put(postgres_url)
-    second(migrations, f"{ADD}\n    raise RuntimeError('out of luck')")
+    further(migrations, f"{ADD}\n    raise RuntimeError('out of luck')")
     with pytest.raises(StoreError, match="Nothing was changed"):
         schema.upgrade(postgres_url, migrations=migrations, to=tmp_path / "kept.dump")
     assert events(postgres_url) == 3
@@ -246,12 +287,12 @@ def test_a_backup_that_finds_no_space_leaves_nothing_half_written(sqlite_url, tm
 
 
 def test_a_newer_database_is_refused(sqlite_url, migrations):
-    second(migrations, ADD)
+    further(migrations, ADD)
     schema.upgrade(sqlite_url, migrations=migrations)
     reader = Reader(sqlite_url)
-    with pytest.raises(StoreOutOfStep, match="0002: it is newer than this code, which works with revision 0001"):
+    with pytest.raises(StoreOutOfStep, match=f"{NEXT}: it is newer than this code, which works with revision {HEAD}"):
         revision.check(reader)
-    with pytest.raises(StoreOutOfStep, match="it is newer than this code, which knows revisions up to 0001"):
+    with pytest.raises(StoreOutOfStep, match=f"it is newer than this code, which knows revisions up to {HEAD}"):
         schema.upgrade(sqlite_url)
     reader.close()
 
@@ -261,11 +302,11 @@ def test_an_older_or_empty_database_asks_for_an_upgrade(url):
         connected.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     reader = Reader(url)
     try:
-        with pytest.raises(StoreOutOfStep, match="at revision 0000: this code works with revision 0001"):
+        with pytest.raises(StoreOutOfStep, match=f"at revision 0000: this code works with revision {HEAD}"):
             revision.check(reader)
     finally:
         with open_tool_engine(url).begin() as connected:
-            connected.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            connected.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
         revision.check(reader)
         reader.close()
 
@@ -282,12 +323,12 @@ def test_somebody_elses_database_is_left_alone(tmp_path):
     ("change", "target"), [(schema.upgrade, "0009"), (schema.downgrade, "-3"), (schema.upgrade, "x")]
 )
 def test_a_revision_that_does_not_exist_is_refused_with_those_that_do(sqlite_url, change, target):
-    with pytest.raises(StoreOutOfStep, match=r"Revisions: base, 0001, head"):
+    with pytest.raises(StoreOutOfStep, match=r"Revisions: base, 0001, 0002, head"):
         change(sqlite_url, target)
 
 
 def test_a_locked_database_is_busy(sqlite_url, migrations, monkeypatch):
-    second(migrations, ADD)
+    further(migrations, ADD)
     monkeypatch.setattr(
         schema, "open_tool_engine", lambda url: connection.open_engine(url, busy_timeout=0.1, pooled=False)
     )
