@@ -14,8 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from serving.ports import Hidden
 from serving.ports import Item as KnownItem
 from serving.store import counters
-from serving.store.bulk import BulkInsert
-from serving.store.events import in_parts, now_ms
+from serving.store.bulk import BulkInsert, Lookup, among
+from serving.store.events import now_ms
 from serving.store.reading import Query, Reader
 from serving.store.tables import Item, ItemCategory, UserRecommendation
 from serving.store.writing import Task
@@ -143,8 +143,7 @@ class IngestItems(Task[tuple[int, int]]):
                 for item in self.items.values()
             ],
         )
-        for some in in_parts(before):
-            connection.execute(delete(ItemCategory).where(ItemCategory.item_id.in_(some)))
+        connection.execute(delete(ItemCategory).where(among(connection, ItemCategory.item_id, before)))
         _put_categories(connection, {item.item_id: item.categories for item in self.items.values()})
         after: dict[str, Served] = {item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()}
         _announce(connection, before, after, now)
@@ -199,11 +198,8 @@ Served = tuple[bool, int | None, int | None]
 
 
 def _served(connection: Connection, item_ids: Any) -> dict[str, Served]:
-    found: dict[str, Served] = {}
-    for some in in_parts(item_ids):
-        statement = select(Item.item_id, Item.hidden, Item.expires_at, Item.deleted_at).where(Item.item_id.in_(some))
-        found.update((row[0], (bool(row[1]), row[2], row[3])) for row in connection.execute(statement))
-    return found
+    rows = _SERVED(connection, list(item_ids))
+    return {item_id: (bool(hidden), expires_at, deleted_at) for item_id, hidden, expires_at, deleted_at in rows}
 
 
 def _announce(connection: Connection, before: dict[str, Served], after: dict[str, Served], now: int) -> None:
@@ -213,8 +209,8 @@ def _announce(connection: Connection, before: dict[str, Served], after: dict[str
     if any(before.get(item_id, visible) != state for item_id, state in after.items()):
         counters.bump(connection, counters.HIDDEN, now)
     gone = [item_id for item_id, (hidden, _, deleted) in after.items() if hidden or deleted is not None]
-    for some in in_parts(gone):
-        connection.execute(delete(UserRecommendation).where(UserRecommendation.item_id.in_(some)))
+    if gone:
+        connection.execute(delete(UserRecommendation).where(among(connection, UserRecommendation.item_id, gone)))
 
 
 def _put_categories(connection: Connection, categories: dict[str, Sequence[str]]) -> None:
@@ -229,6 +225,11 @@ def _replace(statement: Any) -> Any:
     )
 
 
+_SERVED = Lookup(
+    lambda given: select(Item.item_id, Item.hidden, Item.expires_at, Item.deleted_at).where(
+        Item.item_id.in_(select(given.c.value))
+    )
+)
 _PUT_ITEMS = BulkInsert(
     Item, ("item_id", "title", "text", "hidden", "expires_at", "deleted_at", "created_at", "updated_at"), _replace
 )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import orjson
-from sqlalchemy import Connection, case, literal_column, select
+from sqlalchemy import Connection, case, literal_column, or_, select
 
-from serving.store.bulk import BulkInsert
+from serving.store.bulk import BulkInsert, Lookup
 from serving.store.digests import Digests
 from serving.store.tables import Erasure, Item, User, UserInteraction
 from serving.store.writing import Outcome, Task
@@ -109,18 +109,7 @@ def _sort_out(
 
 
 def _stored_under(connection: Connection, keys: set[str]) -> dict[str, tuple]:
-    columns = (
-        UserInteraction.idempotency_key,
-        UserInteraction.user_id,
-        UserInteraction.item_id,
-        UserInteraction.interaction_type,
-        UserInteraction.value,
-    )
-    found: dict[str, tuple] = {}
-    for some in in_parts(keys):
-        for key, *content in connection.execute(select(*columns).where(UserInteraction.idempotency_key.in_(some))):
-            found[str(key)] = tuple(content)
-    return found
+    return {str(key): tuple(content) for key, *content in _STORED(connection, keys)}
 
 
 def _insert(connection: Connection, events: Sequence[Event], refused: RefusedPeople) -> None:
@@ -153,8 +142,10 @@ def _insert(connection: Connection, events: Sequence[Event], refused: RefusedPeo
 
 @dataclass(frozen=True)
 class RefusedPeople:
-    """Of whom nothing may be recorded: those who opted out, and the erased for all that happened before."""
+    """Of whom nothing may be recorded: those who opted out, and the erased for all that happened before. `strangers`
+    are those of whom nothing is recorded yet."""
 
+    strangers: frozenset[str]
     opted_out: frozenset[str]
     erased: dict[str, int]
     """When somebody was erased, milliseconds since 1970."""
@@ -166,25 +157,17 @@ class RefusedPeople:
     def among(cls, connection: Connection, user_ids: Iterable[str]) -> RefusedPeople:
         """Those of `user_ids` that are refused."""
         wanted = set(user_ids)
-        known: set[str] = set()
-        opted_out: set[str] = set()
-        erased: dict[str, int] = {}
-        for some in in_parts(wanted):
-            statement = select(User.user_id, User.opted_out, User.forgotten_at).where(User.user_id.in_(some))
-            for user_id, out, forgotten in connection.execute(statement):
-                known.add(user_id)
-                if out:
-                    opted_out.add(user_id)
-                if forgotten is not None:
-                    erased[user_id] = forgotten
-        strangers = wanted - known
+        met = _PEOPLE(connection, wanted)
+        strangers = frozenset(user_id for user_id, known, _, _ in met if known is None)
+        opted_out = frozenset(user_id for user_id, _, out, _ in met if out)
+        erased = {user_id: forgotten for user_id, _, _, forgotten in met if forgotten is not None}
         if strangers and connection.execute(select(Erasure.erased_at).limit(1)).first() is not None:
             digests = Digests.of(connection)
             names = {digests.digest(user_id): user_id for user_id in strangers}
             for parts in in_parts(names):
                 known_erasures = select(Erasure.person, Erasure.erased_at).where(Erasure.person.in_(parts))
                 erased.update((names[bytes(person)], moment) for person, moment in connection.execute(known_erasures))
-        return cls(frozenset(opted_out), erased)
+        return cls(strangers, opted_out, erased)
 
 
 def touch_users(
@@ -218,6 +201,22 @@ def _later_version(statement: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=["user_id"], set_={"history_version": later})
 
 
+_STORED = Lookup(
+    lambda given: select(
+        UserInteraction.idempotency_key,
+        UserInteraction.user_id,
+        UserInteraction.item_id,
+        UserInteraction.interaction_type,
+        UserInteraction.value,
+    ).where(UserInteraction.idempotency_key.in_(select(given.c.value)))
+)
+_PEOPLE = Lookup(
+    lambda given: (
+        select(given.c.value, User.user_id, User.opted_out, User.forgotten_at)
+        .select_from(given.outerjoin(User, User.user_id == given.c.value))
+        .where(or_(User.user_id.is_(None), User.opted_out, User.forgotten_at.is_not(None)))
+    )
+)
 _USER_COLUMNS = ("user_id", "created_at", "history_version", "forgotten_at")
 _TOUCH_USERS = BulkInsert(User, _USER_COLUMNS, _later_version)
 _ADD_USERS = BulkInsert(User, _USER_COLUMNS)

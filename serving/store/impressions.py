@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, delete, select
 
 from serving.ports import Shown
-from serving.store.bulk import BulkInsert
-from serving.store.events import RefusedPeople, add_items, add_users, in_parts, now_ms
+from serving.store.bulk import BulkInsert, Lookup
+from serving.store.events import RefusedPeople, add_items, add_users, now_ms
 from serving.store.tables import ItemExposure, RecommendationImpression
 from serving.store.writing import Task
 
@@ -99,7 +99,7 @@ class WriteImpressions(Task[None]):
     def run(self, connection: Connection) -> None:
         people = {shown.user_id for shown in self.lists}
         refused = RefusedPeople.among(connection, people)
-        stored = _stored(connection, {shown.request_id for shown in self.lists})
+        stored = {request_id for (request_id,) in _STORED(connection, [shown.request_id for shown in self.lists])}
         kept = [
             shown
             for shown in self.lists
@@ -107,7 +107,7 @@ class WriteImpressions(Task[None]):
         ]
         now = now_ms()
         exposed = Counter(item_id for shown in kept for item_id in shown.item_ids)
-        add_users(connection, {shown.user_id for shown in kept}, now, refused.erased)
+        add_users(connection, {shown.user_id for shown in kept} & refused.strangers, now, refused.erased)
         add_items(connection, exposed, now)
         _INSERT(connection, [_row(shown) for shown in kept])
         _EXPOSE(connection, sorted(exposed.items()))
@@ -124,25 +124,18 @@ def drop_lists(connection: Connection, those: ColumnElement[bool]) -> int:
 
 
 def _row(shown: Shown) -> tuple:
-    scores = (score if math.isfinite(score) else 0.0 for score in shown.scores)
-    items = list(zip(shown.item_ids, scores, shown.propensities, strict=True))
+    items = orjson.dumps(list(zip(shown.item_ids, shown.scores, shown.propensities, strict=True)))
+    if b"null" in items:  # a score that is no number
+        scores = (score if math.isfinite(score) else 0.0 for score in shown.scores)
+        items = orjson.dumps(list(zip(shown.item_ids, scores, shown.propensities, strict=True)))
     return (
         shown.request_id,
         shown.user_id,
-        orjson.dumps(items).decode(),
+        items.decode(),
         shown.method,
         shown.model_version,
         shown.timestamp * 1000,
     )
-
-
-def _stored(connection: Connection, request_ids: Iterable[str]) -> set[str]:
-    key = RecommendationImpression.request_id
-    return {
-        request_id
-        for some in in_parts(request_ids)
-        for request_id in connection.execute(select(key).where(key.in_(some))).scalars()
-    }
 
 
 def _added_up(statement: Any) -> Any:
@@ -150,6 +143,8 @@ def _added_up(statement: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=["item_id"], set_={"shown": total})
 
 
+_KEY = RecommendationImpression.request_id
+_STORED = Lookup(lambda given: select(_KEY).where(_KEY.in_(select(given.c.value))))
 _INSERT = BulkInsert(
     RecommendationImpression, ("request_id", "user_id", "items", "method", "model_version", "shown_at")
 )

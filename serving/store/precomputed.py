@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, or_, select
 
 from serving.ports import Precomputed
-from serving.store.bulk import BulkInsert
+from serving.store.bulk import BulkInsert, among
 from serving.store.catalogue import Withheld
-from serving.store.events import RefusedPeople, add_items, add_users, in_parts, now_ms
+from serving.store.events import RefusedPeople, add_items, add_users, now_ms
 from serving.store.reading import Query, Reader
 from serving.store.tables import UserRecommendation
 from serving.store.writing import Task
@@ -74,12 +74,12 @@ class PutLists(Task[int]):
         ]
         add_users(connection, {one.user_id for one in kept}, now, refused.erased)
         add_items(connection, {item_id for one in kept for item_id in one.item_ids}, now)
-        for some in in_parts(people):
-            connection.execute(
-                delete(UserRecommendation).where(
-                    UserRecommendation.user_id.in_(some), UserRecommendation.model_version == self.model_version
-                )
+        connection.execute(
+            delete(UserRecommendation).where(
+                among(connection, UserRecommendation.user_id, people),
+                UserRecommendation.model_version == self.model_version,
             )
+        )
         _INSERT(
             connection,
             [

@@ -29,7 +29,7 @@ log = logging.getLogger("serving.store")
 T = TypeVar("T")
 Outcome = Any | BaseException
 _LARGEST_GROUP = 4_000  # rows of one transaction: some tens of milliseconds, so that nobody waits long for the lock
-_TICK = 0.1  # seconds between two looks at the backlog
+_TICK = 0.04  # seconds between two looks at the backlog: little is written at once, so that answers wait little for it
 
 
 class Task(Generic[T]):
