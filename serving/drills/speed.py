@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from serving.drills.table import Row, at_least, at_most
 
 EVENTS_A_PERSON = 2
 SHARE_OF_SATURATION = 0.6
+ROUNDS = 5
 
 
 def throughput(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
@@ -51,15 +52,29 @@ def throughput(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
 
 
 def _against(scene: Scene, service: Running, theirs: Report, seconds: float, what: str) -> Iterator[Row]:
-    used = service.cpu_seconds()
-    ours = scene.ask(service, seconds=seconds)
-    cpu = (service.cpu_seconds() - used) / max(1, ours.asked)
+    """In rounds, and of each number the median: a machine that is shared changes its speed from minute to minute, and
+    what was 60 % of saturation may be all of it soon after."""
+    full: list[Report] = []
+    calm: list[Report] = []
+    cpu = 0.0
+    for _ in range(ROUNDS):
+        before = service.cpu_seconds()
+        full.append(scene.ask(service, seconds=seconds / ROUNDS))
+        cpu += service.cpu_seconds() - before
+        rate = full[-1].a_second * SHARE_OF_SATURATION
+        calm.append(scene.ask(service, seconds=seconds / ROUNDS, rate=rate))
+    ours, quiet = _median(full, lambda report: report.a_second), _median(calm, lambda report: report.p99_ms)
+    worst = max(report.p99_ms for report in calm)
     yield Row(f"{what}, requests/s", ours.a_second, note=_latency(ours))
     yield Row("  against mlflow models serve", ours.a_second / theirs.a_second, at_least(3.0), unit="x")
-    yield Row("  processor time a request", cpu * 1e6, unit="us")
-    calm = scene.ask(service, seconds=seconds, rate=ours.a_second * SHARE_OF_SATURATION)
-    yield Row("  p99 at 60 % of saturation", calm.p99_ms, at_most(10.0), unit="ms", note=_latency(calm))
-    yield Row("  requests that failed", ours.failed + calm.failed, at_most(0))
+    yield Row("  processor time a request", cpu / max(1, sum(report.asked for report in full)) * 1e6, unit="us")
+    note = f"{_latency(quiet)}; worst of {ROUNDS} rounds {worst:.1f}"
+    yield Row("  p99 at 60 % of saturation", quiet.p99_ms, at_most(10.0), unit="ms", note=note)
+    yield Row("  requests that failed", sum(report.failed for report in (*full, *calm)), at_most(0))
+
+
+def _median(reports: list[Report], figure: Callable[[Report], float]) -> Report:
+    return sorted(reports, key=figure)[len(reports) // 2]
 
 
 def slow_models(scene: Scene, algorithms: Mapping[str, Mapping[str, object]], seconds: float) -> Iterator[Row]:
