@@ -16,8 +16,9 @@ import torch
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import ConfigError, StoreError, TooLittleData
-from recstage.models import ncf_network, ncf_training
+from recstage.models import ncf_training
 from recstage.models.ncf import Ncf, NcfParams
+from recstage.models.ncf_gradient import pair_gradient
 from recstage.models.ncf_int8 import cost_of_int8
 from recstage.models.ncf_network import Network
 from recstage.models.ncf_training import Penalty
@@ -271,27 +272,47 @@ def test_a_fitted_ncf_scores_without_importing_torch() -> None:
 
 @pytest.mark.parametrize("variant", ["mlp", "neumf"])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_the_gradient_written_out_is_that_of_autograd(
-    kind: torch.dtype, variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_gradient_written_out_is_that_of_autograd(kind: torch.dtype, variant: str, weighted: bool) -> None:
     params = NcfParams(**{**SMALL, "variant": variant, "layers": (16, 8, 4)})
     with seeded(3):
         network = Network(9, 7, params, kind)
         users, items = torch.randint(9, (12,)), torch.randint(7, (12, 5))
         weight = torch.rand(12, 5)
 
-    def gradients() -> list[torch.Tensor]:
-        loss, of_users, of_items = network.cross_entropy(users, items, weight)
-        total = loss + 0.1 * of_users.square().sum() + 0.1 * of_items.square().sum()
-        return [loss.detach(), *torch.autograd.grad(total, list(network.parameters()))]
-
-    written = gradients()
-    monkeypatch.setattr(ncf_network, "PairLoss", None)
-    network.dropout = 1e-9  # rounds to none, and leaves it to autograd
-    near = {} if kind == torch.float32 else {"rtol": 0.05, "atol": 0.02}
-    for ours, theirs in zip(written, gradients(), strict=True):
+    whole = in_one_piece(network)
+    loss = pair_gradient(network, users, items, weight if weighted else None, of_users=0.1, of_items=0.2)
+    written = [loss, *(part.grad.clone() for part in network.parameters())]
+    whole.grad.zero_()
+    loss, of_users, of_items = network.cross_entropy(users, items, weight if weighted else None)
+    ((loss + 0.1 * 5 * of_users.square().sum() + 0.2 * of_items.square().sum()) / 60).backward()
+    near = {} if kind == torch.float32 else {"rtol": 0.05, "atol": 0.02 / 60}
+    for ours, theirs in zip(written, [loss, *(part.grad for part in network.parameters())], strict=True):
         torch.testing.assert_close(ours, theirs, **near)
         assert ours.abs().max() > 0
+
+
+def test_a_gradient_that_is_written_out_has_somewhere_to_go() -> None:
+    network = Network(9, 7, NcfParams(**{**SMALL, "variant": "mlp"}))
+    with pytest.raises(ValueError, match="gradients first"):
+        pair_gradient(network, torch.tensor([1]), torch.tensor([[1, 2]]), None)
+
+
+@pytest.mark.parametrize("weights", [{}, {"popularity_exponent": 0.5}])
+def test_steps_written_out_lead_where_those_of_autograd_lead(weights: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"variant": "neumf", "layers": (16, 8, 4), "negatives": "sampled", "epochs": 2, **weights}
+    one = fitted(settings)
+    calls: list[int] = []
+
+    def by_autograd(self: object, network: Network, batch: tuple) -> tuple[torch.Tensor, float]:
+        calls.append(1)
+        return ncf_training._by_autograd(self, network, batch)
+
+    monkeypatch.setattr(ncf_training.SampledPairs, "learn", by_autograd)
+    other = fitted(settings)
+    assert calls
+    for name, value in one.state().items():
+        np.testing.assert_allclose(value, other.state()[name], rtol=2e-3, atol=2e-4, err_msg=name)
 
 
 def test_a_network_in_one_piece_has_the_weights_and_gradients_it_had() -> None:

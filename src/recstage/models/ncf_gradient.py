@@ -1,18 +1,21 @@
 """The gradient of NCF's pairs, written out.
 
-The tensors of a batch are small, so that what autograd adds around each product (joining the gradients of slices,
-fresh memory for each ReLU) costs as much as the products. Here the forward pass overwrites what it no longer needs and
-the backward pass writes each gradient where it belongs.
+The tensors of a batch are small, so that what autograd adds around each product (a graph, joining the gradients of
+slices, fresh memory for each ReLU) costs as much as the products. Here a step overwrites what it no longer needs and
+adds each gradient where it belongs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as nnf
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from recstage.models.ncf_network import Network
 
 
 def rows(table: Tensor, index: Tensor) -> Tensor:
@@ -43,96 +46,93 @@ class _Rows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
         (index,) = ctx.saved_tensors
-        return _summed(ctx.table, index.flatten(), gradient.reshape(-1, *ctx.table.shape[1:])), None
+        table = ctx.table
+        kept = table.grad if table.is_leaf else None
+        total = torch.zeros_like(table) if kept is None else kept
+        total.index_add_(0, index.flatten(), gradient.reshape(-1, *table.shape[1:]))
+        return total if kept is None else None, None
 
 
-def _summed(table: Tensor, index: Tensor, gradients: Tensor) -> Tensor | None:
-    """The gradient of a table from those of the rows met; None where the table has one, to which it has been added."""
-    kept = table.grad if table.is_leaf else None
-    total = torch.zeros_like(table) if kept is None else kept
-    total.index_add_(0, index, gradients)
-    return total if kept is None else None
+@torch.inference_mode()
+def pair_gradient(
+    network: Network,
+    users: Tensor,
+    items: Tensor,
+    weight: Tensor | None,
+    *,
+    of_users: float = 0.0,
+    of_items: float = 0.0,
+) -> Tensor:
+    """Binary cross-entropy of users [n] with items [n, m], of which the first is the positive, summed with `weight`
+    [n, m], None: all alike. Adds the gradients of its mean over the pairs, and of a penalty of `of_users` and
+    `of_items` on the squares of the embeddings of every pair, to those of the network: with an MLP, without dropout.
 
-
-class PairLoss(torch.autograd.Function):
-    """Binary cross-entropy of users [n] with items [n, m], of which the first is the positive, summed; and the
-    embeddings met, [n, width] and [n, m, width].
-
-    The first `gmf` columns of the embeddings are GMF's, the others the MLP's, whose products are made in `kind`, all
-    else in float32. `weight` [n, m] is what each pair counts, None: all alike. `mlp` are the MLP's weights: first_user,
-    its bias, first_item, output_mlp, then weight and bias of each hidden layer.
+    The MLP's products are made in `network.kind`, all else in float32.
     """
+    (n, m), flat, gmf, kind = items.shape, items.flatten(), network.gmf_factors, network.kind
+    first_user, first_item, output = network.first_user, network.first_item, network.output_mlp.weight
+    linear = [cast(nn.Linear, layer) for layer in network.hidden]
+    hidden = [(layer, layer.weight.to(kind), layer.bias.to(kind)) for layer in linear]
+    low_user, low_item = first_user.weight.to(kind), first_item.weight.to(kind)
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        gmf: int,
-        kind: torch.dtype,
-        users: Tensor,
-        items: Tensor,
-        weight: Tensor | None,
-        user_table: Tensor,
-        item_table: Tensor,
-        item_bias: Tensor,
-        bias: Tensor,
-        *mlp: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        (n, m), flat = items.shape, items.flatten()
-        u, i = user_table.index_select(0, users), item_table.index_select(0, flat)
-        mlp_u, mlp_i = u[:, gmf:].to(kind), i[:, gmf:].to(kind)
-        output = mlp[3]
-        first_user, first_bias, first_item, _, *hidden = (part.to(kind) for part in mlp)
-        lowest = torch.mm(mlp_i, first_item.T)
-        lowest.view(n, m, -1).add_(torch.addmm(first_bias, mlp_u, first_user.T)[:, None])
-        layers = [lowest.relu_()]
-        for layer, layer_bias in zip(hidden[::2], hidden[1::2], strict=True):
-            layers.append(torch.addmm(layer_bias, layers[-1], layer.T).relu_())
-        logits = torch.mm(layers[-1].float(), output.T).view(n, m)
-        logits += item_bias.index_select(0, flat).view(n, m)
-        logits += bias
-        i = i.view(n, m, -1)
-        if gmf:
-            logits += (u[:, None, :gmf] * i[..., :gmf]).sum(-1)
-        loss = cross_entropy(logits, weight)
-        slope = logits.sigmoid_()
-        slope[:, 0] -= 1
-        ctx.gmf, ctx.depth, ctx.tables = gmf, len(layers), (user_table, item_table, item_bias)
-        ctx.save_for_backward(
-            users, flat, u, i, mlp_u, mlp_i, slope if weight is None else slope * weight, *layers, output, first_user,
-            first_item, *hidden[::2],
-        )  # fmt: skip
-        ctx.set_materialize_grads(False)
-        return loss, u, i
+    u, i = network.users.weight.index_select(0, users), network.items.weight.index_select(0, flat)
+    mlp_u, mlp_i, wide_i = u[:, gmf:].to(kind), i[:, gmf:].to(kind), i.view(n, m, -1)
+    lowest = torch.mm(mlp_i, low_item.T)
+    lowest.view(n, m, -1).add_(torch.addmm(first_user.bias.to(kind), mlp_u, low_user.T)[:, None])
+    layers = [lowest.relu_()]
+    for _, layer_weight, bias in hidden:
+        layers.append(torch.addmm(bias, layers[-1], layer_weight.T).relu_())
+    top = layers[-1].float()
+    logits = torch.mv(top, output[0]).view(n, m)
+    logits += network.item_bias.index_select(0, flat).view(n, m)
+    logits += network.bias
+    if gmf:
+        logits += (u[:, None, :gmf] * wide_i[..., :gmf]).sum(-1)
+    loss = cross_entropy(logits, weight)
 
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, of_loss: Tensor, more_of_u: Tensor | None, more_of_i: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        users, flat, u, i, mlp_u, mlp_i, slope, *kept = ctx.saved_tensors
-        gmf, depth = ctx.gmf, ctx.depth
-        layers, (output, first_user, first_item, *hidden) = kept[:depth], kept[depth:]
-        slope = slope * of_loss
-        n, m, width = i.shape
-        column = slope.view(-1, 1)
-        of_mlp = [torch.mm(column.T, layers[-1].float())]
-        g = (column * output).to(first_item.dtype)
-        for level in range(depth - 1, 0, -1):
-            g = torch.ops.aten.threshold_backward(g, layers[level], 0)
-            of_mlp[1:1] = [torch.mm(g.T, layers[level - 1]).float(), g.sum(0).float()]
-            g = torch.mm(g, hidden[level - 1])
-        g = torch.ops.aten.threshold_backward(g, layers[0], 0)
-        sums = g.view(n, m, -1).sum(1, dtype=torch.float32)
-        g_user = sums.to(g.dtype)
-        of_mlp[:0] = [torch.mm(g_user.T, mlp_u).float(), sums.sum(0), torch.mm(g.T, mlp_i).float()]
-        of_u, of_i = torch.empty_like(u), torch.empty_like(i)
-        of_u[:, gmf:] = torch.mm(g_user, first_user)
-        of_i.view(n * m, width)[:, gmf:] = torch.mm(g, first_item)
-        if gmf:
-            of_u[:, :gmf] = (slope[..., None] * i[..., :gmf]).sum(1)
-            torch.mul(slope[..., None], u[:, None, :gmf], out=of_i[..., :gmf])
-        of_u = of_u if more_of_u is None else of_u.add_(more_of_u)
-        of_i = of_i if more_of_i is None else of_i.add_(more_of_i)
-        met = ((users, of_u), (flat, of_i.view(n * m, width)), (flat, slope.view(-1)))
-        of_tables = (_summed(table, *pairs) for table, pairs in zip(ctx.tables, met, strict=True))
-        return None, None, None, None, None, *of_tables, slope.sum(), *of_mlp
+    slope = logits.sigmoid_()
+    slope[:, 0] -= 1
+    if weight is not None:
+        slope *= weight
+    slope /= n * m
+    of_logits = slope.view(-1)
+    _add(output, torch.mv(top.T, of_logits)[None])
+    g = (of_logits[:, None] * output).to(kind)
+    for level in range(len(hidden), 0, -1):
+        layer, layer_weight, _ = hidden[level - 1]
+        g = torch.ops.aten.threshold_backward(g, layers[level], 0)
+        _add(layer.weight, torch.mm(g.T, layers[level - 1]))
+        _add(layer.bias, g.sum(0))
+        g = torch.mm(g, layer_weight)
+    g = torch.ops.aten.threshold_backward(g, layers[0], 0)
+    sums = g.view(n, m, -1).sum(1, dtype=torch.float32)
+    g_user = sums.to(kind)
+    _add(first_user.weight, torch.mm(g_user.T, mlp_u))
+    _add(first_user.bias, sums.sum(0))
+    _add(first_item.weight, torch.mm(g.T, mlp_i))
+
+    of_u, of_i = torch.empty_like(u), torch.empty_like(i)
+    of_u[:, gmf:] = torch.mm(g_user, low_user)
+    of_i[:, gmf:] = torch.mm(g, low_item)
+    if gmf:
+        of_u[:, :gmf] = (slope[..., None] * wide_i[..., :gmf]).sum(1)
+        torch.mul(slope[..., None], u[:, None, :gmf], out=of_i.view(n, m, -1)[..., :gmf])
+    if of_users:
+        of_u.add_(u, alpha=2 * of_users / n)
+    if of_items:
+        of_i.add_(i, alpha=2 * of_items / (n * m))
+    _gradient(network.users.weight).index_add_(0, users, of_u)
+    _gradient(network.items.weight).index_add_(0, flat, of_i)
+    _gradient(network.item_bias).index_add_(0, flat, of_logits)
+    _add(network.bias, of_logits.sum())
+    return loss
+
+
+def _add(parameter: Tensor, gradient: Tensor) -> None:
+    _gradient(parameter).add_(gradient)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    if parameter.grad is None:
+        raise ValueError("give the network's parameters gradients first: in_one_piece does")
+    return parameter.grad

@@ -10,7 +10,7 @@ import torch.nn.functional as nnf
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recstage.models.ncf_gradient import PairLoss, cross_entropy, rows
+from recstage.models.ncf_gradient import cross_entropy, rows
 from recstage.models.training import dropout
 
 if TYPE_CHECKING:
@@ -65,16 +65,9 @@ class Network(nn.Module):
         self, users: Tensor, items: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Binary cross-entropy of users [n] with items [n, m], of which the first is the positive, summed with `weight`
-        [n, m]; and the embeddings met. On a CPU the gradient of an MLP without dropout is written out."""
-        if self.mlp_factors and not (self.training and self.dropout) and users.device.type == "cpu":
-            tables = (self.users.weight, self.items.weight, self.item_bias, self.bias)
-            return PairLoss.apply(self.gmf_factors, self.kind, users, items, weight, *tables, *self._mlp_weights())
+        [n, m]; and the embeddings met."""
         logits, u, i = self(users, items)
         return cross_entropy(logits.float(), weight), u, i
-
-    def _mlp_weights(self) -> list[Tensor]:
-        first = (self.first_user.weight, self.first_user.bias, self.first_item.weight)
-        return [*first, self.output_mlp.weight, *self.hidden.parameters()]
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The weights as `Ncf.score` reads them: layers as [inputs, outputs]."""

@@ -17,6 +17,7 @@ from recstage.data.interactions import Interactions
 from recstage.data.negatives import NegativeSampler
 from recstage.errors import TooLittleData
 from recstage.models import base
+from recstage.models.ncf_gradient import pair_gradient
 from recstage.models.ncf_network import Network
 from recstage.models.training import (
     METRIC,
@@ -48,6 +49,9 @@ class Pairs(Protocol):
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         """Sums over the pairs of a step: cross-entropy and the penalty of the embeddings; and the number of pairs."""
 
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        """Add the gradients of the mean of both to the network's; the cross-entropy and the number of pairs."""
+
 
 def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
     """How much each item counts as a negative: float32[n_items], 1 on average."""
@@ -72,6 +76,12 @@ class Penalty:
 def _squares(x: Tensor) -> Tensor:
     flat = x.flatten()
     return torch.dot(flat, flat)
+
+
+def _by_autograd(pairs: Pairs, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+    loss, penalty, number = pairs.loss(network, batch)
+    ((loss + penalty) / number).backward()
+    return loss.detach(), number
 
 
 class SampledPairs:
@@ -105,13 +115,23 @@ class SampledPairs:
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users, items, *shares = batch
-        weight = None
-        if shares or self.popularity is not None:
-            weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
-            weight[:, 0] = shares[0] if shares else 1
-        loss, of_users, of_items = network.cross_entropy(users, items, weight)
+        loss, of_users, of_items = network.cross_entropy(users, items, self._weight(items, shares))
         penalty = self.penalty(lambda: items.shape[1] * _squares(of_users), lambda: _squares(of_items))
         return loss, penalty, items.numel()
+
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        if not network.mlp_factors or network.dropout or self.device.type != "cpu":
+            return _by_autograd(self, network, batch)
+        users, items, *shares = batch
+        weighs = {"of_users": self.penalty.of_users, "of_items": self.penalty.of_items}
+        return pair_gradient(network, users, items, self._weight(items, shares), **weighs), items.numel()
+
+    def _weight(self, items: Tensor, shares: Sequence[Tensor]) -> Tensor | None:
+        if not shares and self.popularity is None:
+            return None
+        weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
+        weight[:, 0] = shares[0] if shares else 1
+        return weight
 
 
 class AllPairs:
@@ -150,6 +170,9 @@ class AllPairs:
         penalty = self.penalty(lambda: pairs @ of_users.square().sum(1), lambda: met @ of_items[0].square().sum(1))
         return total, penalty, float(pairs.sum())
 
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        return _by_autograd(self, network, batch)
+
 
 class Lesson:
     """One network in training: its pairs, its optimiser, its epoch and its validation."""
@@ -187,10 +210,9 @@ class Lesson:
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
                 self.optimiser.zero_grad(set_to_none=False)
-                loss, penalty, pairs = self.pairs.loss(self.network, batch)
-                ((loss + penalty) / pairs).backward()
+                loss, pairs = self.pairs.learn(self.network, batch)
                 self.optimiser.step()
-                total += loss.detach()
+                total += loss
                 count += pairs
         return float(total) / count
 
