@@ -49,20 +49,17 @@ class Lookup:
 
     def __init__(self, ask: Callable[[FromClause], Select]) -> None:
         self._ask = ask
-        self._for_sqlite: str | None = None
-        self._for_postgresql: str | None = None
+        self._sql: dict[str, str] = {}
 
     def __call__(self, connection: Connection, values: Collection[str]) -> Sequence[Any]:
         """The rows found, as the driver gives them: booleans of SQLite are 0 and 1."""
         if not values:
             return ()
-        if is_sqlite(connection.dialect):
-            if self._for_sqlite is None:
-                self._for_sqlite = str(self._ask(_given(connection.dialect)).compile(dialect=connection.dialect))
-            return connection.exec_driver_sql(self._for_sqlite, (_text(values),)).all()
-        if self._for_postgresql is None:
-            self._for_postgresql = str(self._ask(_given(connection.dialect)).compile(dialect=connection.dialect))
-        return connection.exec_driver_sql(self._for_postgresql, {"given": list(values)}).all()
+        dialect = connection.dialect
+        if dialect.name not in self._sql:
+            self._sql[dialect.name] = str(self._ask(_given(dialect)).compile(dialect=dialect))
+        given = (_text(values),) if is_sqlite(dialect) else {"given": list(values)}
+        return connection.exec_driver_sql(self._sql[dialect.name], given).all()
 
 
 def among(connection: Connection, column: Any, values: Collection[str]) -> ColumnElement[bool]:
