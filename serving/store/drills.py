@@ -90,7 +90,7 @@ def _one_kill(url: URL, *, first: int, seconds: float) -> tuple[list[int], int]:
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         said = pipe.read(64)  # it has begun
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and select.select([pipe], [], [], deadline - time.monotonic())[0]:
+        while (left := deadline - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
             said += pipe.read(4096)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
