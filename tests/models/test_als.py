@@ -8,7 +8,6 @@ from blocks import blocks, disguised, group_of, people
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
-from recstage.models import history
 from recstage.models.als import ALS, ALSParams
 
 SMALL = {"factors": 6, "regularization": 2.0, "alpha": 5.0, "iterations": 40}
@@ -136,13 +135,10 @@ def test_another_seed_gives_other_vectors() -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.7])
-def test_what_all_interactions_add_is_the_sum_of_the_recent_histories(decay):
-    users = Users(
-        np.arange(2, dtype=np.int32),
-        np.array([0, 3, 5], np.int64),
-        np.array([2, 0, 1, 1, 3], np.int32),
-        np.array([1, -1, 2, 0.5, 4], np.float32),
-        np.arange(5, dtype=np.int64),
-        4,
-    )
-    assert history.total(users, decay) == pytest.approx(history.recent(users, decay).sum(), rel=1e-5)
+def test_what_all_interactions_add_is_kept_and_found_again_where_it_was_not(decay):
+    model = fitted(recency_decay=decay)
+    state = model.state()
+    assert float(state["added"]) == pytest.approx(model._extra(model.train_.all_users).sum(), rel=1e-5)
+    before = {name: values for name, values in state.items() if name != "added"}
+    older = ALS.restore(model.params, before, model.train_, model.catalogue_, {})
+    assert older._item_side._mean_confidence == pytest.approx(model._item_side._mean_confidence)

@@ -39,17 +39,19 @@ class Catalogue:
         n = len(items)
 
         def texts(column: str) -> NDArray[np.object_]:
-            values = [""] * n if column not in rows else ["" if not isinstance(v, str) else v for v in rows[column]]
-            return np.array(values, dtype=object)
+            values = rows[column].to_numpy(object).tolist() if column in rows else [""] * n
+            return np.array([value if isinstance(value, str) else "" for value in values], dtype=object)
 
         categories: list[tuple[str, ...]] = [()] * n
         if "categories" in rows:
             categories = [
-                tuple(map(str, v)) if isinstance(v, list | tuple | np.ndarray) else () for v in rows["categories"]
+                tuple(map(str, names)) if isinstance(names, list | tuple | np.ndarray) else ()
+                for names in rows["categories"].to_numpy(object).tolist()
             ]
         available = np.ones(n, bool)
         if "available" in rows:
-            available = np.array([True if pd.isna(v) else bool(v) for v in rows["available"]], dtype=bool)
+            said = rows["available"].notna().to_numpy()
+            available[said] = rows["available"].to_numpy(object)[said].astype(bool)
         return cls(items, texts("title"), texts("text"), categories, available)
 
     def to_frame(self) -> pd.DataFrame:

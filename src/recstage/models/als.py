@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
 from recstage.models.explanation import by_history
-from recstage.models.history import recent, total
+from recstage.models.history import recent
 
 SPREAD = 1.5
 """Rows whose total confidences differ by no more than this factor share one regularisation: a compiled solver with a
@@ -88,7 +88,7 @@ class ALS(base.Recommender):
                 for rows, regularization, confidence in items_of:
                     solve(confidence, items[rows], users, regularization, num_threads=threads)
                 fitting.report(iteration, {"seconds": perf_counter() - began})
-        self._set(by_user.restore(users), by_item.restore(items))
+        self._set(by_user.restore(users), by_item.restore(items), float(extra.sum(dtype=np.float64)))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         vectors = self.user_vectors(users)
@@ -132,15 +132,19 @@ class ALS(base.Recommender):
     # -- saving -------------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, NDArray]:
-        return {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
+        factors = {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
+        return {**factors, "added": np.array(self._added)}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        self._set(state["user_factors"], state["item_factors"])
+        if "added" in state:
+            added = float(state["added"])
+        else:  # saved before it was kept
+            added = float(self._extra(self.train_.all_users).sum(dtype=np.float64))
+        self._set(state["user_factors"], state["item_factors"], added)
 
-    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32]) -> None:
-        # the confidence that all interactions add
-        added = total(self.train_.all_users, self.params.recency_decay) * self.params.alpha
-        self.user_factors_, self.item_factors_ = user_factors, item_factors
+    def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], added: float) -> None:
+        """`added`: the confidence that all interactions add."""
+        self.user_factors_, self.item_factors_, self._added = user_factors, item_factors, added
         lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
         self._targets = item_factors * lengths**-self.params.length_discount
         n_users, n_items = self.train_.n_users, self.train_.n_items

@@ -17,16 +17,9 @@ def recent(users: Users, recency_decay: float) -> sparse.csr_matrix:
     return decayed(users, _nth_last(users), recency_decay)
 
 
-def total(users: Users, recency_decay: float) -> float:
-    """The sum of `recent`, at half its time and without its memory."""
-    if recency_decay == 0:
-        return float(np.maximum(users.weights, 0).sum(dtype=np.float64))
-    return float(_faded(users, _nth_last(users), recency_decay).sum(dtype=np.float64))
-
-
 def decayed(users: Users, nth_last: NDArray[np.int64], recency_decay: float) -> sparse.csr_matrix:
     """`recent`, where `nth_last` says of every entry of the histories how long ago it was (1: the last)."""
-    weights = _faded(users, nth_last, recency_decay)
+    weights = np.maximum(users.weights, 0) * nth_last.astype(np.float32) ** np.float32(-recency_decay)
     shape = (len(users), users.n_items)
     matrix = sparse.csr_matrix((weights, users.items, users.indptr), shape=shape, copy=True)
     matrix.eliminate_zeros()
@@ -36,8 +29,3 @@ def decayed(users: Users, nth_last: NDArray[np.int64], recency_decay: float) -> 
 
 def _nth_last(users: Users) -> NDArray[np.int64]:
     return users.indptr[1:][users.rows] - np.arange(len(users.items))
-
-
-def _faded(users: Users, nth_last: NDArray[np.int64], recency_decay: float) -> NDArray[np.float32]:
-    """The weight of each entry of the histories, in their order."""
-    return np.maximum(users.weights, 0) * nth_last.astype(np.float32) ** np.float32(-recency_decay)
