@@ -1,7 +1,7 @@
 """What was shown: queued by the answering side, stored in batches when there is time, dropped and counted when not.
 
-A list is one row, and each item has a count of the lists that hold it. A row an item, in three indexes, took ten times
-the processor time of everything else that is kept of an answer (docs/decisions/0011-a-shown-list-is-one-row.md).
+A list is one row, and each item has a count of the lists that hold it. A row an item, under a key and in three indexes,
+took two to three times the processor time (docs/decisions/0011-a-shown-list-is-one-row.md).
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ def test_a_choice_weighs_the_same_in_both_directions(decay: float) -> None:
     model = ReverseALS(ALSParams(**{**SMALL, "recency_decay": decay})).fit(rows.transposed())
     forward = recent(rows.all_users, decay).toarray() * 5.0
     np.testing.assert_allclose(model._extra(rows.transposed().all_users).toarray().T, forward, rtol=1e-5)
+    assert float(model.state()["added"]) == pytest.approx(forward.sum(), rel=1e-5)
 
 
 def test_a_choice_after_training_is_the_persons_latest() -> None:
