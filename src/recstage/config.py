@@ -146,6 +146,8 @@ class SplitConfig(Schema):
     test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
     negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
+    newcomers: float = Field(0, ge=0, le=1, description="share of the tested users who lose all but their latest rows")
+    newcomer_rows: int = Field(19, ge=0, description="a newcomer keeps 0 to so many rows of training and validation")
     seed: int = 42
 
 

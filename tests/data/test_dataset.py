@@ -210,6 +210,7 @@ def test_name_strictness_and_place_do_not_change_the_fingerprint(write: Writer) 
         fingerprint_of(events_config(here)),
         fingerprint_of(events_config(there)),
         fingerprint_of(events_config(here, name="other", strict=True)),
+        fingerprint_of(events_config(here, split=SplitConfig(newcomer_rows=9))),  # without newcomers it says nothing
     }
 
     assert len(fingerprints) == 1
@@ -223,6 +224,8 @@ def test_content_weights_split_and_generator_change_the_fingerprint(write: Write
         events_config(path, weights={"view": 2.0}),
         events_config(path, aggregate="max"),
         events_config(path, split=SplitConfig(method="ratio")),
+        events_config(path, split=SplitConfig(newcomers=0.5)),
+        events_config(path, split=SplitConfig(newcomers=0.5, newcomer_rows=9)),
         synthetic(),
         synthetic(source=SyntheticSource(users=30, items=20, interactions=400, seed=1)),
     ]

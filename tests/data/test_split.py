@@ -274,6 +274,34 @@ def test_zero_candidates_means_none() -> None:
     assert cut(log_of(*likes("u", "abcd")), SplitConfig(negatives=0)).negatives is None
 
 
+def test_newcomers_keep_their_latest_rows_and_what_is_tested() -> None:
+    log = log_of(*(event for n in range(200) for event in likes(f"u{n:03}", "abcdefgh")))
+    whole = cut(log, SplitConfig(negatives=5))
+
+    split = cut(log, SplitConfig(negatives=5, newcomers=0.5, newcomer_rows=4))
+
+    assert pairs(split.test) == pairs(whole.test)
+    assert np.array_equal(split.negatives, whole.negatives)
+    known = split.train_and_validation.lengths
+    assert (known == 7).sum() == 100
+    assert set(known) == {0, 1, 2, 3, 4, 7}
+    assert np.bincount(known)[:5].min() > 8  # each number as likely: 20 of 100
+    for user, items in split.train_and_validation.to_frame().groupby("user_id")["item_id"]:
+        assert "".join(items) == "abcdefg"[-len(items) :], user
+    assert (split.validation.lengths == (known > 0)).all()
+    assert split.left_out["earlier rows of newcomers"] == 200 * 7 - known.sum()
+    assert set(split.validation.item_index) == set(whole.validation.item_index)
+
+
+def test_the_seed_draws_the_newcomers() -> None:
+    log = log_of(*(event for n in range(50) for event in likes(f"u{n:02}", "abcdefgh")))
+
+    a, b, other = (cut(log, SplitConfig(newcomers=0.5, newcomer_rows=3, seed=seed)) for seed in (1, 1, 2))
+
+    assert pairs(a.train) == pairs(b.train)
+    assert pairs(a.train) != pairs(other.train)
+
+
 def test_transposed_swaps_people_and_items() -> None:
     split = cut(log_of(*likes("u", "abcd"), *likes("v", "ab")), SplitConfig())
 

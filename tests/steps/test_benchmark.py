@@ -8,7 +8,7 @@ import pytest
 
 from recstage import tracking
 from recstage.errors import ConfigError, StoreError
-from recstage.steps import ablate, benchmark, contests, pages
+from recstage.steps import ablate, benchmark, benchmark_tables, contests, pages
 from recstage.steps.contests import Contest
 
 
@@ -49,15 +49,61 @@ def test_a_model_that_the_data_is_too_small_for_is_named_and_left_out(workspace,
     assert "lambdarank needs at least 100" in result.skipped["lambdarank"]
 
 
-def test_contests_stand_below_the_table():
-    table = pd.DataFrame(
-        [{"model": "als", "ndcg_at_10": 0.5, "fit_seconds": 1.25, "ndcg_at_10_p": 0.0004, "published": ""}]
-    )
-    text = benchmark.as_markdown(table, [Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)])
-    assert "| `als` | 0.5000 | < .001 | 1.2 s |" in text
+def test_contests_are_ours_theirs_and_the_ratio():
+    fit = Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
+    alone = Contest("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))
+    text = benchmark_tables.contests_in_markdown([fit, alone])
     assert "| ALS fit, ours / bare implicit | 2 s | 1.9 s | 1.05 |" in text
-    alone = benchmark.as_markdown(table, [Contest("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))])
-    assert "| ALS, one user | 1e-05 s |  |  |" in alone
+    assert "| ALS, one user | 1e-05 s |  |  |" in text
+    assert benchmark_tables.contests_in_markdown([]) == ""
+
+
+def users_of(segments: str, values: list[float]) -> pd.DataFrame:
+    names = {"c": "cold", "w": "warm", "h": "hot"}
+    frame = pd.DataFrame({"ndcg_at_10": values, "segment": [names[letter] for letter in segments]})
+    return frame.set_index(pd.Index([f"u{n}" for n in range(len(values))], name="user_id"))
+
+
+def test_composites_stand_beside_the_best_single_model_of_each_segment():
+    users = {
+        "als": users_of("cchh", [0.0, 0.2, 0.9, 0.7]),
+        "popularity": users_of("cchh", [0.5, 0.3, 0.1, 0.1]),
+        "hybrid": users_of("cchh", [0.5, 0.3, 0.9, 0.9]),
+    }
+    table = benchmark_tables.beside_the_best(users)
+    found = table.set_index("segment")
+    assert list(found.index) == ["all", "cold", "hot"]  # nobody is warm
+    assert found["users"].to_list() == [4, 2, 2]
+    assert found["ndcg_at_10_best"].to_list() == ["als", "popularity", "als"]
+    assert found["ndcg_at_10_best_value"].to_list() == pytest.approx([0.45, 0.4, 0.8])
+    assert found["ndcg_at_10"].to_list() == pytest.approx([0.65, 0.4, 0.9])
+    assert found.loc["cold", "ndcg_at_10_p"] == 1  # the same values
+    assert found.loc["hot", "ndcg_at_10_p"] < 1
+    assert "| cold | 2 | `hybrid` | 0.4000 | `popularity` 0.4000 | 1.000 |" in (
+        benchmark_tables.composites_in_markdown(table)
+    )
+    everybody_is_hot = {model: frame[frame["segment"] == "hot"] for model, frame in users.items()}
+    assert benchmark_tables.beside_the_best(everybody_is_hot)["segment"].to_list() == ["all"]
+
+
+def test_without_a_composite_there_is_nothing_to_stand_beside():
+    assert benchmark_tables.beside_the_best({"als": users_of("h", [1.0])}).empty
+    assert benchmark_tables.composites_in_markdown(pd.DataFrame()) == ""
+
+
+def test_the_composites_have_marks_of_their_own(tiny, client, page):
+    page.write_text(page.read_text() + "<!-- composites tiny -->\nold\n<!-- end -->\n")
+    models = ["--models", '["popularity", "als", "lambdarank"]', "--write=true"]
+    result = benchmark.run(benchmark.settings_from(["--data", str(tiny), *models]))
+    rows = {row["segment"]: row for row in result.composites}
+    assert rows["all"]["model"] == "lambdarank"
+    means = {row["model"]: row["ndcg_at_10"] for row in result.table}
+    assert rows["all"]["ndcg_at_10"] == pytest.approx(means["lambdarank"])
+    assert rows["all"]["ndcg_at_10_best_value"] == pytest.approx(max(means["als"], means["popularity"]))
+    logged = mlflow.artifacts.load_text(f"runs:/{result.run_id}/benchmark.md")
+    written = page.read_text()
+    assert "<!-- composites tiny -->\n| segment | users | composite |" in written
+    assert all(line in logged for line in written.splitlines() if line.startswith("|"))
 
 
 def test_several_seeds_give_means_and_spreads(tiny, client):

@@ -106,6 +106,8 @@ def fingerprint_of(config: DataConfig) -> str:
     values = config.model_dump(mode="json", exclude={"name", "strict"})
     for place in ("path", "items_path", "release"):
         values["source"].pop(place, None)
+    if not config.split.newcomers:  # without them the data is what it was before they could be asked for
+        values["split"] = config.split.model_dump(mode="json", exclude={"newcomers", "newcomer_rows"})
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
     for content in sorted(_content_of(file) for file in sources.files(config.source)):
         digest.update(content)

@@ -8,7 +8,7 @@ are training material and nothing else: those that fall after the cut are left o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -74,7 +74,7 @@ def cut(
     positive[_pair_of(log, everything)] = everything.weight > 0
     candidates = np.sort(log.first[positive])  # the first events of pairs that were liked in the end, in order
     cuts = _cuts(log, config, candidates, time_is_clock)
-    split = _parts(log, cuts, config.method, rule, positive)
+    split = _with_newcomers(_parts(log, cuts, config.method, rule, positive), config)
     for name, part in (("training", split.train), ("test", split.test)):
         if not (part.weight > 0).any():
             raise TooLittleData(
@@ -107,6 +107,29 @@ def _parts(log: EventLog, cuts: Cuts, method: str, rule: Rule, positive: NDArray
         "repeats after the cut": int((~inside).sum()),
     }
     return Split(method, train, liked_validation, liked_test, None, left_out)
+
+
+def _with_newcomers(split: Split, config: SplitConfig) -> Split:
+    """Some tested users as if they had just come: a share of them, drawn by the seed, keeps the latest 0 to
+    `newcomer_rows` rows (each number as likely) of training and validation. What is tested stays."""
+    if not config.newcomers:
+        return split
+    rng = np.random.default_rng(config.seed)
+    tested = np.flatnonzero(split.test.lengths)
+    chosen = rng.choice(tested, round(config.newcomers * len(tested)), replace=False)
+    kept = np.full(split.train.n_users, NEVER)
+    kept[chosen] = rng.integers(0, config.newcomer_rows, len(chosen), endpoint=True)
+    validation = _latest(split.validation, kept)
+    train = _latest(split.train, kept - validation.lengths)
+    dropped = len(split.train) + len(split.validation) - len(train) - len(validation)
+    left_out = split.left_out | {"earlier rows of newcomers": dropped}
+    return replace(split, train=train, validation=validation, left_out=left_out)
+
+
+def _latest(rows: Interactions, n: NDArray[np.int64]) -> Interactions:
+    """Each user's last `n[user]` rows."""
+    from_the_end = rows.indptr[rows.user_index + 1] - np.arange(len(rows))
+    return rows.select(from_the_end <= n[rows.user_index])
 
 
 def _cuts(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
