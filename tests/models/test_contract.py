@@ -33,10 +33,11 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "two-tower": {"factors": 16, "heads": 1, "layers": 1, "epochs": 60, "window": 10, "precision": "fp32"},
     "lambdarank": {"num_boost_round": 30, "min_data_in_leaf": 5, "candidates": 20},
 }
-TOWER = {"model": "two-tower", "params": {**SMALL["two-tower"], "epochs": 20}}
+TOWER = {"model": "two-tower", "params": SMALL["two-tower"]}
+SKETCH = {"model": "two-tower", "params": {**SMALL["two-tower"], "epochs": 20}}
 SMALL = {
     **SMALL,
-    "lambdarank-all": {**SMALL["lambdarank"], "retrievers": [TOWER, "als", "graph"]},
+    "lambdarank-all": {**SMALL["lambdarank"], "retrievers": [SKETCH, "als", "graph"]},
     "hybrid": {"components": ["content", "graph", "popularity", "als", "transitions", TOWER]},
 }
 """What keeps the fit of a model below a second or two; models that are not named are small as their YAML has them."""
