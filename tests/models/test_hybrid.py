@@ -15,9 +15,9 @@ from recstage import bundle
 from recstage.config import check
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
-from recstage.models import base, training
+from recstage.models import base, training, voting
 from recstage.models.composition import Component
-from recstage.models.hybrid import Hybrid, HybridParams, _by_range, _by_rank
+from recstage.models.hybrid import Hybrid, HybridParams
 
 PARTS = ["popularity", "als", "transitions"]
 ROUTES = {"cold": ["popularity"], "warm": ["als"], "hot": ["transitions", "als"]}
@@ -138,20 +138,10 @@ def test_shares_leave_the_rest_to_the_last():
     assert chosen.votes("warm") == {"als": 1.0}
 
 
-def test_votes_by_rank_count_unseen_items_above():
-    scores, unseen = np.array([[9, 1, 5, 5]], np.float32), np.array([[False, True, True, True]])
-    assert _by_rank(scores, unseen)[0].tolist() == pytest.approx([1, 61 / 63, 1, 61 / 62])
-
-
-def test_votes_by_range_are_scaled_over_unseen_items():
-    scores, unseen = np.array([[9, 1, 3, 5], [2, 2, 2, 2]], np.float32), np.array([[False, True, True, True]] * 2)
-    assert _by_range(scores, unseen).tolist() == [[1, 0, 0.5, 1], [0, 0, 0, 0]]
-
-
 @pytest.mark.parametrize("combine", ["rank", "minmax"])
 def test_scores_are_the_shared_votes(train, combine):
     model = Hybrid(params(combine=combine, hot_share=0.7)).fit(train, seed=1)
-    hot, scale = train.of([5]), {"rank": _by_rank, "minmax": _by_range}[combine]
+    hot, scale = train.of([5]), {"rank": voting.by_rank, "minmax": voting.by_range}[combine]
     unseen = ~hot.seen.toarray()
     expected = sum(
         share * scale(model.parts()[name].score(hot), unseen) for name, share in (("transitions", 0.7), ("als", 0.3))

@@ -95,9 +95,21 @@ def test_candidates_rank_above_everything_else(ring):
     model = LambdaRank(params(candidates=5)).fit(ring[0], seed=1)
     scores = model.score(ring[0].all_users)
     assert ((scores >= 0).sum(axis=1) == 5).all()
-    others = scores[0][scores[0] < 0]
-    popularity = model.retrievers_["popularity"].score(ring[0].of([0]))[0][scores[0] < 0]
-    assert np.array_equal(np.argsort(others, kind="stable"), np.argsort(popularity, kind="stable"))
+
+
+def test_what_is_no_candidate_is_ranked_by_the_votes_of_the_retrievers(ring):
+    model = LambdaRank(params(retrievers=["transitions", "popularity", "graph"], candidates=5)).fit(ring[0], seed=1)
+    user, everything = ring[0].of([0]), np.arange(ring[0].n_items)
+    places = {}
+    for name, retriever in model.retrievers_.items():
+        order = [i for i in np.argsort(-retriever.score(user)[0], kind="stable") if i not in user.items]
+        places[name] = {item: place for place, item in enumerate(order, start=1)}
+    scores = model.score(user)[0]
+    others = [i for i in everything if scores[i] < 0 and i not in user.items]
+    share = {"transitions": 1 / 2, "popularity": 1 / 4, "graph": 1 / 4}
+    votes = [sum(share[name] * 61 / (60 + places[name][i]) for name in share) for i in others]
+    assert len(others) > 10
+    assert scores[others] == pytest.approx(np.array(votes) - 1.5, abs=1e-6)
 
 
 def test_a_list_longer_than_the_candidates_is_filled_by_stage_one(ring):

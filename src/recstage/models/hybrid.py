@@ -19,13 +19,11 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import TooLittleData, valid_names
-from recstage.models import base
+from recstage.models import base, voting
 from recstage.models.composition import Components, named
 
 logger = logging.getLogger(__name__)
 
-FUSION_OFFSET = 60
-"""Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion" (SIGIR 2009)."""
 Segment = Literal["cold", "warm", "hot"]
 SEGMENTS: tuple[Segment, ...] = ("cold", "warm", "hot")
 
@@ -67,8 +65,7 @@ class HybridParams(base.ModelParams):
     def votes(self, segment: Segment) -> dict[str, float]:
         """Share of the vote of each model of a segment; they add up to 1."""
         names, share = getattr(self, segment), getattr(self, f"{segment}_share")
-        left = [(1 - share) ** place for place in range(len(names))]
-        return {name: left[place] * (share if place < len(names) - 1 else 1) for place, name in enumerate(names)}
+        return dict(zip(names, voting.shares(len(names), share), strict=True))
 
 
 class Hybrid(base.Recommender):
@@ -178,7 +175,7 @@ class Hybrid(base.Recommender):
         for name, share in shares.items():
             spoken, scores = self._scores_of_part(name, users, rows)
             if len(spoken):
-                scale = _by_rank if self.params.combine == "rank" else _by_range
+                scale = voting.by_rank if self.params.combine == "rank" else voting.by_range
                 votes[spoken] += np.float32(share) * scale(scores, unseen[spoken])
                 total[spoken] += share
                 methods[spoken] = [f"{method}+{name}" if method else name for method in methods[spoken]]
@@ -217,23 +214,3 @@ class Hybrid(base.Recommender):
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         """All that is learnt is in the parts."""
-
-
-def _by_rank(scores: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """61 / (60 + place), where an item's place counts the unseen items above it, ties in the order of the catalogue."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    counted = np.take_along_axis(unseen, order, axis=1).astype(np.int32)
-    above = np.cumsum(counted, axis=1) - counted
-    votes = np.empty(scores.shape, np.float32)
-    np.put_along_axis(votes, order, ((FUSION_OFFSET + 1) / (FUSION_OFFSET + 1 + above)).astype(np.float32), axis=1)
-    return votes
-
-
-def _by_range(scores: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Scores from 0, the least of an unseen item, to 1, the greatest; 0 for all where they are equal."""
-    low = np.where(unseen, scores, np.inf).min(axis=1, keepdims=True)
-    high = np.where(unseen, scores, -np.inf).max(axis=1, keepdims=True)
-    width = high - low
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.where(width > 0, (scores - low) / width, 0)
-    return np.clip(scaled, 0, 1).astype(np.float32)

@@ -17,7 +17,7 @@ from pydantic import Field
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
-from recstage.models import base
+from recstage.models import base, voting
 from recstage.models.composition import Components, named
 from recstage.models.explanation import NAMED, largest
 from recstage.models.features import GROUPS, FeatureTable, GroupName, Past, Slate
@@ -27,7 +27,9 @@ from recstage.models.lambdarank_training import Examples, Grading, Holdout, boos
 FEW = 4096
 """Fewer pairs than this are ranked faster by one thread."""
 BELOW = 1.5
-"""Lowers everything that is no candidate below every candidate."""
+"""Lowers everything that is no candidate, votes of at most 1, below every candidate."""
+FIRST_SHARE = 0.5
+"""Of the vote for what is no candidate, the first retriever's; the next has half of what is left, and so on."""
 PLAIN_WORDS = {
     "stage": "how other models rank it for you",
     "sequence": "what people choose after what you chose last",
@@ -47,7 +49,7 @@ class LambdaRankParams(base.ModelParams):
     retrievers: Components = Field(
         named("transitions", "als", "knn", "graph"),
         min_length=1,
-        description="stage-one models; what none of them proposes is ranked as the first one does",
+        description="stage-one models; what none of them proposes is ranked by their votes, the first having half",
     )
     candidates: int = Field(100, ge=1, description="best items taken from each retriever")
     groups: tuple[GroupName, ...] = Field(GROUPS, min_length=1, description="groups of features")
@@ -101,8 +103,8 @@ class Knowledge:
 
 
 class LambdaRank(base.Recommender):
-    """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), as the first
-    retriever ranks it. What a user has seen is never a candidate."""
+    """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), by the votes of
+    the retrievers. What a user has seen is never a candidate."""
 
     name = "lambdarank"
     Params = LambdaRankParams
@@ -260,9 +262,18 @@ class LambdaRank(base.Recommender):
         return (raw - self._least).astype(np.float32)
 
     def _below(self, users: Users, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Scores of what is no candidate, below zero: the first retriever's, squeezed."""
-        scores = next(iter(self.retrievers_.values())).scores_of(users, items)
-        return scores / (1 + np.abs(scores)) - np.float32(BELOW)
+        """Scores of what is no candidate, below zero: votes of the retrievers by rank in the whole catalogue."""
+        out = np.empty((len(users), items.shape[-1]), np.float32)
+        everything = np.arange(self.n_items, dtype=np.int32)
+        shares = voting.shares(len(self.retrievers_), FIRST_SHARE)
+        for rows in base.chunks(len(users), self.n_items):
+            some = users.take(np.arange(rows.start, rows.stop))
+            unseen = ~some.seen.toarray()
+            votes = np.zeros(unseen.shape, np.float32)
+            for share, retriever in zip(shares, self.retrievers_.values(), strict=True):
+                votes += np.float32(share) * voting.by_rank(retriever.scores_of(some, everything), unseen)
+            out[rows] = base.gather(votes, items if items.ndim == 1 else items[rows])
+        return out - np.float32(BELOW)
 
     # -- explaining -------------------------------------------------------------------------------------
 

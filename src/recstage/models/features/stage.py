@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from recstage.models.features.group import Group, Past, stacked
 from recstage.models.features.slate import Slate
-
-RECIPROCAL_OFFSET = 60
-"""Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion" (SIGIR 2009)."""
+from recstage.models.voting import OFFSET
 
 
 class StageGroup(Group):
@@ -51,5 +49,5 @@ class StageGroup(Group):
             for place in range(slate.scores.shape[1])
             for column in (slate.scores[:, place], gaps[:, place], ranks[:, place])
         ]
-        fusion = np.where(listed, 1 / (RECIPROCAL_OFFSET + slate.ranks), 0).sum(axis=1)
+        fusion = np.where(listed, 1 / (OFFSET + slate.ranks), 0).sum(axis=1)
         return stacked([*columns, listed.sum(axis=1), ranks.min(axis=1), ranks.mean(axis=1), fusion], len(slate))

@@ -1,0 +1,21 @@
+"""Votes of several models for items."""
+
+import numpy as np
+import pytest
+
+from recstage.models.voting import by_range, by_rank, shares
+
+
+def test_shares_leave_the_rest_to_the_last():
+    assert shares(3, 0.6) == pytest.approx([0.6, 0.24, 0.16])
+    assert shares(1, 0.6) == [1]
+
+
+def test_votes_by_rank_count_unseen_items_above():
+    scores, unseen = np.array([[9, 1, 5, 5]], np.float32), np.array([[False, True, True, True]])
+    assert by_rank(scores, unseen)[0].tolist() == pytest.approx([1, 61 / 63, 1, 61 / 62])
+
+
+def test_votes_by_range_are_scaled_over_unseen_items():
+    scores, unseen = np.array([[9, 1, 3, 5], [2, 2, 2, 2]], np.float32), np.array([[False, True, True, True]] * 2)
+    assert by_range(scores, unseen).tolist() == [[1, 0, 0.5, 1], [0, 0, 0, 0]]
