@@ -128,7 +128,10 @@ def models_in_markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         spreads = [row.get(f"{name}_spread") for name in shown]
         values = [f"{row[name]:.4f}" for name in shown]
-        cells = [value if one is None else f"{value} ± {one:.4f}" for value, one in zip(values, spreads, strict=True)]
+        cells = [  # what has no chance in it has no spread
+            f"{value} ± {one:.4f}" if one is not None and one >= 5e-5 else value
+            for value, one in zip(values, spreads, strict=True)
+        ]
         cells += [pages.p_value(row[f"{name}_p"]) for name in compared]
         cells = [f"`{row['model']}`", *cells, f"{row['fit_seconds']:.1f} s"]
         rows.append(cells + ([str(row["published"])] if with_published else []))
