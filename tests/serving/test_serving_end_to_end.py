@@ -49,7 +49,7 @@ class Running:
             )
         until(lambda: '"event":"listening"' in self.log.read_text() or self.process.poll() is not None)
         self.url = self.log.read_text().split('"url":"')[1].split('"')[0]
-        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+        self.client = httpx.Client(base_url=self.url, timeout=10)
 
     def version(self) -> str | None:
         try:
@@ -95,7 +95,7 @@ def load_on(url: str) -> Iterator[list[tuple[int, str | None]]]:
     stop = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client:
+        with httpx.Client(base_url=url, timeout=10) as client:
             while not stop.is_set():
                 try:
                     answer = client.get("/api/recommendations", params={"user_id": "u7"})
@@ -212,7 +212,7 @@ def test_all_workers_follow(tmp_path, als, popularity):
     def versions() -> set[str | None]:
         found = set()
         for _ in range(20):  # a new connection each: any worker may take it
-            with httpx.Client(base_url=service.url, timeout=PATIENCE_SECONDS) as client:
+            with httpx.Client(base_url=service.url, timeout=10) as client:
                 found.add(client.get("/api/model").json().get("version"))
         return found
 
