@@ -63,7 +63,7 @@ def computed(group: Group, rows: Interactions, row: list[int], item: list[int], 
     users = more.get("users", rows.all_users)
     n = len(row)
     scores, ranks = more.get("scores", np.zeros((n, 1), np.float32)), more.get("ranks", np.ones((n, 1), np.int32))
-    slate = Slate(users, np.array(row), np.array(item, np.int32), scores, ranks, more.get("depth", 10))
+    slate = Slate(users, np.array(row), np.array(item, np.int32), scores, ranks, more.get("depth", 10), [None])
     return dict(zip(group.features, group.compute(slate).T, strict=True))
 
 

@@ -13,6 +13,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models.lambdarank import LambdaRank, LambdaRankParams
 from recstage.models.lambdarank_training import Grading, hold_out
+from recstage.models.two_tower import TwoTower
 
 SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
 
@@ -110,6 +111,26 @@ def test_what_is_no_candidate_is_ranked_by_the_votes_of_the_retrievers(ring):
     votes = [sum(share[name] * 61 / (60 + places[name][i]) for name in share) for i in others]
     assert len(others) > 10
     assert scores[others] == pytest.approx(np.array(votes) - 1.5, abs=1e-6)
+
+
+def test_what_a_user_has_seen_has_votes_as_well(ring, fitted):
+    user = ring[0].of([0])
+    votes = np.zeros(ring[0].n_items)
+    for retriever in fitted.retrievers_.values():
+        above = 0
+        for item in np.argsort(-retriever.score(user)[0], kind="stable"):
+            votes[item] += 0.5 * 61 / (61 + above)
+            above += item not in user.items
+    assert fitted.score(user, user.items)[0] == pytest.approx(votes[user.items] - 1.5, abs=1e-6)
+
+
+def test_scores_read_a_history_once(ring, monkeypatch):
+    small = {"model": "two-tower", "params": {"factors": 8, "heads": 1, "epochs": 1}}
+    model = LambdaRank(params(retrievers=[small, "popularity"])).fit(ring[0], seed=1)
+    read, once = [], TwoTower.user_vectors
+    monkeypatch.setattr(TwoTower, "user_vectors", lambda self, users: read.append(len(users)) or once(self, users))
+    model.score(ring[0].of([0, 1, 2]), np.array([3, 4], np.int32))
+    assert read == [3]
 
 
 def test_a_list_longer_than_the_candidates_is_filled_by_stage_one(ring):

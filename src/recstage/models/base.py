@@ -145,6 +145,11 @@ class Recommender(ABC):
             items[rows], scores[rows] = top_k(block(chunk, None if blocked is None else blocked[rows]), k)
         return items, scores
 
+    @property
+    def indexed(self) -> bool:
+        """Whether `retrieve` finds the best without scoring everything."""
+        return type(self).retrieve is not Recommender.retrieve
+
     def answer(self, users: Users, k: int, blocked: sparse.csr_matrix | None = None) -> Ranking:
         """`retrieve`, and what spoke for each user: a composite tells which of its parts."""
         items, scores = self.retrieve(users, k, blocked)

@@ -217,14 +217,12 @@ class LambdaRank(base.Recommender):
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
-        out = self._below(users, asked)
+        out = np.empty((len(users), asked.shape[-1]), np.float32)
         wide = np.broadcast_to(asked, out.shape)
         for rows, slate, values in self._ranked(users):
-            wanted = np.arange(len(slate.users))[:, None] * self.n_items + wide[rows]
-            place = np.minimum(np.searchsorted(slate.keys, wanted), max(0, len(slate) - 1))
-            if len(slate):
-                found = slate.keys[place] == wanted
-                out[rows][found] = values[place[found]]
+            order = self._below(slate)
+            order[slate.row, slate.item] = values
+            out[rows] = base.gather(order, wide[rows])
         return out
 
     def retrieve(
@@ -261,19 +259,20 @@ class LambdaRank(base.Recommender):
         raw = np.asarray(self._booster.predict(features, raw_score=True, **threads))
         return (raw - self._least).astype(np.float32)
 
-    def _below(self, users: Users, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Scores of what is no candidate, below zero: votes of the retrievers by rank in the whole catalogue."""
-        out = np.empty((len(users), items.shape[-1]), np.float32)
+    def _below(self, slate: Slate) -> NDArray[np.float32]:
+        """Scores of everything as if it were no candidate, below zero: votes of the retrievers by rank in the whole
+        catalogue. float32[n, n_items]."""
+        unseen = ~slate.users.seen.toarray()
+        votes = np.full(unseen.shape, -BELOW, np.float32)
         everything = np.arange(self.n_items, dtype=np.int32)
         shares = voting.shares(len(self.retrievers_), FIRST_SHARE)
-        for rows in base.chunks(len(users), self.n_items):
-            some = users.take(np.arange(rows.start, rows.stop))
-            unseen = ~some.seen.toarray()
-            votes = np.zeros(unseen.shape, np.float32)
-            for share, retriever in zip(shares, self.retrievers_.values(), strict=True):
-                votes += np.float32(share) * voting.by_rank(retriever.scores_of(some, everything), unseen)
-            out[rows] = base.gather(votes, items if items.ndim == 1 else items[rows])
-        return out - np.float32(BELOW)
+        for share, retriever, whole in zip(shares, self.retrievers_.values(), slate.whole, strict=True):
+            if whole is None:
+                scores = retriever.scores_of(slate.users, everything)
+            else:  # NaN: whom it cannot score
+                scores = np.where(np.isnan(whole), retriever.popularity_, whole)
+            votes += np.float32(share) * voting.by_rank(scores, unseen)
+        return votes
 
     # -- explaining -------------------------------------------------------------------------------------
 

@@ -107,9 +107,13 @@ class TwoTower(base.Recommender):
     def retrieve(
         self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        if self.params.index == "exact":
+        if not self.indexed:
             return super().retrieve(users, k, blocked)
         return self._index.search(self.user_vectors(users), k, blocked)
+
+    @property
+    def indexed(self) -> bool:
+        return self.params.index != "exact"
 
     @cached_property
     def _index(self) -> VectorIndex:

@@ -5,7 +5,7 @@ One code path makes it, for training, for whole batches and for one request: wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,7 @@ class Slate:
 
     `row` int64[p] is a position in `users`, `item` int32[p] a candidate. `scores` float32[p, r] are the retrievers'
     own (NaN where one cannot score the user), `ranks` int32[p, r] places in their lists, from 1; `depth` + 1: none.
+    `whole` are their scores of everything, float32[n, n_items], or None of those that did not compute them.
     """
 
     users: Users
@@ -35,6 +36,7 @@ class Slate:
     scores: NDArray[np.float32]
     ranks: NDArray[np.int32]
     depth: int
+    whole: Sequence[NDArray[np.float32] | None]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -92,7 +94,7 @@ def propose(
     row, item = keys // users.n_items, (keys % users.n_items).astype(np.int32)
     scores = np.stack([proposal.score(row, item) for proposal in lists], axis=1)
     ranks = np.stack([proposal.rank(keys) for proposal in lists], axis=1)
-    return Slate(users, row, item, scores, ranks, depth)
+    return Slate(users, row, item, scores, ranks, depth, [proposal.whole for proposal in lists])
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +117,11 @@ class _Proposal:
         rows = np.flatnonzero(able)
         whom = users if able.all() else users.take(rows)
         mask = blocked if blocked is None or able.all() else blocked[rows]
-        if type(retriever).retrieve is not Recommender.retrieve:  # an index: nothing else is scored
+        if retriever.indexed:
             items[rows] = retriever.retrieve(whom, depth, mask)[0]
             return cls(retriever, users, able, items, None)
         scores = retriever.score(whom)
-        items[rows] = top_k(block(scores, mask), depth)[0]
+        items[rows] = top_k(scores if mask is None else block(scores.copy(), mask), depth)[0]
         if able.all():
             return cls(retriever, users, able, items, scores)
         whole = np.full((len(users), users.n_items), np.nan, np.float32)
