@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import chains, disappointing, without_last
@@ -14,6 +16,7 @@ from recstage.errors import ConfigError, TooLittleData
 from recstage.models.lambdarank import LambdaRank, LambdaRankParams
 from recstage.models.lambdarank_training import Grading, hold_out
 from recstage.models.two_tower import TwoTower
+from recstage.models.voting import by_rank
 
 SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
 
@@ -122,6 +125,18 @@ def test_what_a_user_has_seen_has_votes_as_well(ring, fitted):
             votes[item] += 0.5 * 61 / (61 + above)
             above += item not in user.items
     assert fitted.score(user, user.items)[0] == pytest.approx(votes[user.items] - 1.5, abs=1e-6)
+
+
+def test_whom_a_retriever_cannot_score_it_tells_by_popularity_alone_and_in_a_batch(ring):
+    small = {"model": "ncf", "params": {"epochs": 1, "patience": 0}}
+    model = LambdaRank(params(retrievers=[small, "transitions"], candidates=5)).fit(ring[0], seed=1)
+    users = replace(ring[0].of([0, 1]), index=np.array([-1, 1], np.int32))
+    scores = model.score(users)[0]
+    assert scores == pytest.approx(model.score(users.take(np.array([0])))[0], abs=1e-6)
+    unseen = ~users.seen.toarray()[:1]
+    told = [model.popularity_[None], model.retrievers_["transitions"].score(users)[:1]]
+    votes = sum(by_rank(one, unseen)[0] / 2 for one in told)
+    assert scores[scores < 0] == pytest.approx(votes[scores < 0] - 1.5, abs=1e-6)
 
 
 def test_scores_read_a_history_once(ring, monkeypatch):
