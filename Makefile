@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check ui serve lab mlproject constraints clean help
+.PHONY: setup demo test check ui serve lab architecture mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,10 +28,11 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 test: setup ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
-check: setup ## static checks: ruff and types
+check: setup ## static checks: ruff, types, and the rules of tests/structure
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/structure --tb=line
 
 ui: setup ## the MLflow UI on this repository's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port $(UI_PORT)
@@ -41,6 +42,9 @@ serve: setup ## the service, on whatever is staged Production
 
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+architecture: setup ## redraw the pictures of docs/architecture.md from the imports
+	$(BIN)/python -m tests.structure.picture
 
 mlproject: setup ## rewrite MLproject after adding a model
 	$(BIN)/python -m recstage.mlproject

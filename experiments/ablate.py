@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import ablate
+from recstage.cli import main
+from recstage.steps.benchmarks import ablate
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: ablate.run(ablate.settings_from(arguments))))

@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import benchmark
+from recstage.cli import main
+from recstage.steps.benchmarks import benchmark
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: benchmark.run(benchmark.settings_from(arguments))))

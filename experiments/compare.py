@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import compare
+from recstage.cli import main
+from recstage.steps.registry import compare
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: compare.run(compare.settings_from(arguments))))

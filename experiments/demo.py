@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 
 from recstage import registry, tracking
+from recstage.cli import main, named
 from recstage.config import root
-from recstage.entry import main, named
 from recstage.errors import NoProduction, StoreError
-from recstage.steps import pipeline, promote, rollback
+from recstage.steps import pipeline
+from recstage.steps.registry import promote, rollback
 
 TRIALS = "3"
 PATIENCE_SECONDS = 60.0

@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import history
+from recstage.cli import main
+from recstage.steps.registry import promotion_history
 
 if __name__ == "__main__":
-    sys.exit(main(lambda arguments: history.run(history.settings_from(arguments))))
+    sys.exit(main(lambda arguments: promotion_history.run(promotion_history.settings_from(arguments))))

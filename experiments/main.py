@@ -2,7 +2,7 @@
 
 import sys
 
-from recstage.entry import main
+from recstage.cli import main
 from recstage.steps import pipeline
 
 if __name__ == "__main__":

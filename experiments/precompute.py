@@ -2,7 +2,7 @@
 
 import sys
 
-from serving.database import main
+from serving.store.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main(["precompute", *sys.argv[1:]]))

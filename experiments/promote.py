@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import promote
+from recstage.cli import main
+from recstage.steps.registry import promote
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: promote.run(promote.settings_from(arguments))))

@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import prune
+from recstage.cli import main
+from recstage.steps.registry import prune
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: prune.run(prune.settings_from(arguments))))

@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import register
+from recstage.cli import main
+from recstage.steps.registry import register
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: register.run(register.settings_from(arguments))))

@@ -2,8 +2,8 @@
 
 import sys
 
-from recstage.entry import main
-from recstage.steps import rollback
+from recstage.cli import main
+from recstage.steps.registry import rollback
 
 if __name__ == "__main__":
     sys.exit(main(lambda arguments: rollback.run(rollback.settings_from(arguments))))

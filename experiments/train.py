@@ -2,7 +2,7 @@
 
 import sys
 
-from recstage.entry import main, named
+from recstage.cli import main, named
 from recstage.steps import train
 
 

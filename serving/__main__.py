@@ -56,8 +56,8 @@ def _serve(settings: ServingSettings) -> None:
 
 def _look_ahead(settings: ServingSettings) -> None:
     """Find out what would keep the application from starting, while there is a terminal to say it on in one line."""
-    from serving.depot import Depot
-    from serving.metrics import Metrics
+    from serving.models.repository import Depot
+    from serving.monitoring.metrics import Metrics
     from serving.store.store import Store
 
     for name in (settings.model_name, settings.reverse_name):
@@ -70,7 +70,7 @@ def _run(settings: ServingSettings) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from serving import logs
+    from serving.monitoring import logging as logs
 
     logs.configure(settings.log_level)
     several = settings.workers > 1

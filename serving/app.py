@@ -12,14 +12,15 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from serving import logs, problems
-from serving.describing import describe
-from serving.engine import ProductionPointer
-from serving.metrics import Metrics
-from serving.middleware import Gate
-from serving.ports import Ports
-from serving.routes import ROUTERS
-from serving.routes.recommendations import recommendations
+from serving import errors
+from serving.api.openapi import describe
+from serving.api.routes import ROUTERS
+from serving.api.routes.recommendations import recommendations
+from serving.interfaces import Ports
+from serving.models.version_manager import ProductionPointer
+from serving.monitoring import logging as logs
+from serving.monitoring.metrics import Metrics
+from serving.security.middleware import Gate
 from serving.service import Service
 from serving.settings import ServingSettings, load
 from serving.store.store import Store
@@ -62,7 +63,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.metrics = Metrics()
-    problems.install(app)
+    errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
     describe(app, settings)

@@ -6,26 +6,25 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated
 
 import numpy as np
-from fastapi import Depends, Request
 
 from recstage.errors import valid_names
 from recstage.models.base import POPULARITY
-from serving.answering import AUTO, Ask, answer
-from serving.cache import Cache, Listed, LocalCache, NoCache, RedisCache
-from serving.depot import Depot
-from serving.describing import strategies
-from serving.engine import Engine, ProductionPointer
-from serving.listing import Lists
-from serving.metrics import Metrics
-from serving.own import OwnModels
-from serving.ports import Ports
-from serving.problems import Problem
-from serving.served import Served
+from serving.errors import Problem
+from serving.interfaces import Ports
+from serving.models.fallback import OwnModels
+from serving.models.loaded_model import Served
+from serving.models.repository import Depot
+from serving.models.sync_process import Watching
+from serving.models.version_manager import Engine, ProductionPointer
+from serving.monitoring.metrics import Metrics
+from serving.recommend.cache import Cache, Listed, LocalCache, NoCache, RedisCache
+from serving.recommend.ranking import answer
+from serving.recommend.recommender import Lists
+from serving.recommend.request import AUTO, Ask
+from serving.recommend.strategies import strategies
 from serving.settings import ServingSettings
-from serving.watching import Watching
 
 WARM_REQUESTS = 20
 
@@ -176,12 +175,3 @@ def _cache(settings: ServingSettings) -> Cache:
     if settings.redis_url is not None:
         return RedisCache(settings.redis_url.get_secret_value(), settings.cache_seconds)
     return LocalCache(settings.cache_size, settings.cache_seconds) if settings.cache_size else NoCache()
-
-
-def service_of(request: Request) -> Service:
-    """The service of the application that got this request."""
-    service: Service = request.app.state.service
-    return service
-
-
-Serving = Annotated[Service, Depends(service_of)]

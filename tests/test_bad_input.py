@@ -15,14 +15,15 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from recstage import registry, tracking
-from recstage.entry import main
-from recstage.steps import evaluate, history, prepare, promote, prune, rollback, train
-from recstage.steps import register as registering
+from recstage.cli import main
+from recstage.steps import evaluate, prepare, train
+from recstage.steps.registry import promote, promotion_history, prune, rollback
+from recstage.steps.registry import register as registering
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "experiments"
 STEPS = {
     "evaluate": evaluate,
-    "history": history,
+    "history": promotion_history,
     "prepare": prepare,
     "promote": promote,
     "prune": prune,

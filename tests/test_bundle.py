@@ -10,8 +10,8 @@ from recstage import bundle
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.errors import BundleError
-from recstage.models.als import ALS, ALSParams
-from recstage.models.popularity import Popularity
+from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.als import ALS, ALSParams
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_truncated_manifest_is_malformed(fitted, tmp_path):
         bundle.load(tmp_path / "b")
 
 
-@pytest.mark.parametrize("target", ["os:system", "recstage.config:ModelConfig", "recstage.models.als:np"])
+@pytest.mark.parametrize("target", ["os:system", "recstage.config:ModelConfig", "recstage.models.factorization.als:np"])
 def test_a_manifest_cannot_name_a_class_outside_the_models(fitted, tmp_path, target):
     bundle.save(fitted, tmp_path / "b")
     path = tmp_path / "b" / "manifest.json"

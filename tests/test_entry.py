@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recstage.entry import INTERRUPTED, main, named, plain
+from recstage.cli import INTERRUPTED, main, named, plain
 from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
 
 HERE = Path(__file__).resolve().parents[1]

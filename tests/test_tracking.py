@@ -208,7 +208,7 @@ def test_a_terminated_program_leaves_its_run_killed(workspace):
     code = """
 import sys, time
 from recstage import tracking
-from recstage.entry import main
+from recstage.cli import main
 def step(arguments):
     with tracking.run("long", tags={}, system_metrics=False) as active:
         print(active.info.run_id, flush=True)

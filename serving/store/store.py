@@ -11,22 +11,22 @@ from sqlalchemy.engine import URL
 from recstage import config
 from recstage.config import DataConfig
 from recstage.errors import StoreError
-from serving.metrics import Metrics
-from serving.ports import Health, Hidden, Item, Ports
+from serving.interfaces import Health, Hidden, Item, Ports
+from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
-from serving.store import revision
-from serving.store.catalogue import Withheld, known_item
-from serving.store.connection import parse_url, sqlite_path
-from serving.store.errors import StoreOutOfStep
-from serving.store.everything import Everything
-from serving.store.histories import Histories, Weighting
-from serving.store.impressions import Impressions
-from serving.store.lineage import IndexedLineage, Lineage, by_process
-from serving.store.people import People
-from serving.store.precomputed import PrecomputedLists
-from serving.store.reading import Reader
-from serving.store.statistics import ItemCounting
-from serving.store.writing import Writer
+from serving.store.admin import revision
+from serving.store.db.connection import parse_url, sqlite_path
+from serving.store.db.errors import StoreOutOfStep
+from serving.store.db.reader import Reader
+from serving.store.db.writer import Writer
+from serving.store.repositories.impressions import Impressions
+from serving.store.repositories.items import Withheld, known_item
+from serving.store.repositories.precomputed import PrecomputedLists
+from serving.store.repositories.statistics import ItemCounting
+from serving.store.repositories.user_histories import Histories, Weighting
+from serving.store.repositories.users import People
+from serving.store.training.lineage import IndexedLineage, Lineage, by_process
+from serving.store.training.snapshot import Everything
 
 log = logging.getLogger("serving.store")
 DATA = "service"
@@ -63,7 +63,7 @@ class Store:
     @classmethod
     def open(cls, settings: ServingSettings, metrics: Metrics) -> Store:
         """The database of the settings. One without tables gets them; an older schema is refused, for only
-        `python -m serving.database upgrade` backs up before it changes anything. A database that is away is waited
+        `python -m serving.store upgrade` backs up before it changes anything. A database that is away is waited
         for. Raises `ConfigError` on a URL that is none and `StoreOutOfStep` on another revision."""
         url = parse_url(settings.database_url)
         path = sqlite_path(url)
@@ -133,9 +133,9 @@ class Store:
 
 
 def _make(url: URL) -> None:
-    from serving.store import schema  # with Alembic, which only the first start needs
+    from serving.store.admin import migrate  # with Alembic, which only the first start needs
 
-    schema.upgrade(url)
+    migrate.upgrade(url)
 
 
 class _Items:

@@ -31,7 +31,7 @@ from recstage.config import Schema
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import BundleError, ConfigError
-from recstage.models import class_of
+from recstage.models import class_of, target_of
 from recstage.models.base import Recommender
 
 FORMAT: Literal[1] = 1
@@ -201,8 +201,7 @@ def _save_part(model: Recommender, folder: Path) -> Part:
     for name, part in model.parts().items():
         (folder / "parts" / name).mkdir(parents=True)
         parts[name] = _save_part(part, folder / "parts" / name)
-    target = f"{type(model).__module__}:{type(model).__qualname__}"
-    return Part(target=target, params=json.loads(model.params.model_dump_json()), parts=parts)
+    return Part(target=target_of(type(model)), params=json.loads(model.params.model_dump_json()), parts=parts)
 
 
 def _load_part(part: Part, files: _Files, prefix: str, train: Interactions, catalogue: Catalogue) -> Recommender:

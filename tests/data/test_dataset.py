@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_says_so(tmp_path: Path, monkeyp
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("recstage.data.prepared.pq.write_table", full)
+    monkeypatch.setattr("recstage.data.cache.pq.write_table", full)
 
     with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\)\. Free space"):
         load(synthetic(), cache=tmp_path)

@@ -105,7 +105,7 @@ def test_json_with_and_without_a_test_of_its_own(write: Writer) -> None:
     ("name", "called"), [("shop.csv.gz", "shop"), ("ml-100k.zip", "ml-100k"), ("ml.tar.gz", "ml"), ("x.parquet", "x")]
 )
 def test_data_sets_are_called_like_their_files(name: str, called: str) -> None:
-    from recstage.data.detection import name_of
+    from recstage.data.files.layout_detection import name_of
 
     assert name_of(Path(name)) == called
 

@@ -14,7 +14,8 @@ from typing import ClassVar
 import pytest
 
 from recstage.config import MovieLensSource
-from recstage.data import download, sources
+from recstage.data import sources
+from recstage.data.files import download
 from recstage.errors import DataError, StoreError
 
 CONTENT = os.urandom(300_000)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recstage.config import EventsSource
+from recstage.data.files.timestamps import seconds_of
 from recstage.data.sources import events
-from recstage.data.sources.clock import seconds_of
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recstage.data.sources.place import Place, lines_of, text_of, unpack, unpacked
+from recstage.data.files.file_tree import Place, lines_of, text_of, unpack, unpacked
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]

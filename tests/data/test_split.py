@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recstage.config import DataConfig, SplitConfig, SyntheticSource
+from recstage.data.event_log import EventLog
+from recstage.data.event_weights import to_log
 from recstage.data.interactions import Interactions
-from recstage.data.log import EventLog
 from recstage.data.schema import RawData
 from recstage.data.split import Split, cut
-from recstage.data.weights import to_log
 from recstage.errors import DataError, TooLittleData
 
 WEIGHTS = {"view": 0.1, "like": 1.0, "no": 0.0}

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from recstage.config import DataConfig, EventsSource, SyntheticSource
-from recstage.data import synthetic as generator
 from recstage.data.dataset import Dataset, prepare
 from recstage.data.sources import events, synthetic
-from recstage.data.synthetic import PROFILES, World
+from recstage.data.synthetic import generator
+from recstage.data.synthetic.generator import PROFILES, World
 
 SMALL = SyntheticSource(users=150, items=80, interactions=6000, seed=3)
 

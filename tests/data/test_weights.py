@@ -8,8 +8,8 @@ import pytest
 
 from recstage.config import DataConfig, SyntheticSource, ValueWeight, check
 from recstage.data.dataset import config_of
+from recstage.data.event_weights import to_log, weights_of
 from recstage.data.schema import RawData
-from recstage.data.weights import to_log, weights_of
 
 NAN = float("nan")
 

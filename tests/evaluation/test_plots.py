@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from recstage import plots
 from recstage.config import EvaluationConfig
 from recstage.errors import DataError
 from recstage.evaluation.protocol import evaluate
+from recstage.plots import figures as plots
 from recstage.plots.style import label, short
 
 RANDOM = np.random.default_rng(0)
@@ -105,7 +105,8 @@ def test_every_plot_becomes_a_png_with_a_title(figures, tmp_path):
 
 def test_plotting_touches_no_pyplot():
     code = (
-        "import sys, recstage.plots as p; p.optuna_importances({'a': 1.0}); print('matplotlib.pyplot' in sys.modules)"
+        "import sys, recstage.plots.figures as p; p.optuna_importances({'a': 1.0}); "
+        "print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 

@@ -10,7 +10,7 @@ from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation.protocol import evaluate
 from recstage.evaluation.significance import bootstrap_interval
-from recstage.models.popularity import Popularity
+from recstage.models.baselines.popularity import Popularity
 
 CONFIG = EvaluationConfig(cutoffs=(1, 2, 3), latency_requests=0, bootstrap=200)
 

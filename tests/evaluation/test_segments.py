@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from recstage.config import EvaluationConfig, check
+from recstage.data.segments import segments_of
 from recstage.errors import ConfigError
-from recstage.evaluation.segments import segments_of
 
 
 def test_users_are_cold_below_five_and_hot_from_twenty():

@@ -8,7 +8,7 @@ from blocks import blocks, disguised, group_of, people
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
-from recstage.models.als import ALS, ALSParams
+from recstage.models.factorization.als import ALS, ALSParams
 
 SMALL = {"factors": 6, "regularization": 2.0, "alpha": 5.0, "iterations": 40}
 

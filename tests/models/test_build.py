@@ -10,10 +10,10 @@ import pytest
 from recstage.config import ModelConfig, model_config_of
 from recstage.errors import ConfigError
 from recstage.models import build, class_of, create, params_class
-from recstage.models.als import ALS, ALSParams
+from recstage.models.factorization.als import ALS, ALSParams
 
 
-def config(target: str = "recstage.models.als:ALS", **params: object) -> ModelConfig:
+def config(target: str = "recstage.models.factorization.als:ALS", **params: object) -> ModelConfig:
     return ModelConfig(name="mine", target=target, params=params)
 
 
@@ -44,14 +44,14 @@ def test_a_misspelt_module_is_told_the_nearest() -> None:
 @pytest.mark.parametrize("name", ["Als", "ALSParams", "base", "_Side", "Users"])
 def test_what_is_no_recommender_of_the_module_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"recstage\.models\.als has no such recommender.*Valid names: ALS"):
-        class_of(f"recstage.models.als:{name}")
+        class_of(f"recstage.models.factorization.als:{name}")
 
 
 def test_params_of_a_wrong_type_name_their_origin() -> None:
     with pytest.raises(ConfigError, match="mine.params: factors = 'many': Input should be a valid integer"):
         build(config(factors="many"))
     with pytest.raises(ConfigError, match="conf/x.yaml: factors = 0: Input should be greater than or equal to 1"):
-        create("recstage.models.als:ALS", {"factors": 0}, where="conf/x.yaml")
+        create("recstage.models.factorization.als:ALS", {"factors": 0}, where="conf/x.yaml")
 
 
 def test_serving_classic_models_loads_no_training_library() -> None:

@@ -13,8 +13,8 @@ from blocks import blocks, catalogue, group_of, ids
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
-from recstage.models.content import Content, ContentParams
-from recstage.models.description import Description
+from recstage.models.content.content_features import Description
+from recstage.models.content.model import Content, ContentParams
 
 NOBODY = Users.stranger(40)
 

@@ -12,8 +12,9 @@ from planted import CLOCK, HOUR, chains, interactions
 from recstage.config import root
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
-from recstage.models.als import ALS, ALSParams
 from recstage.models.base import Recommender
+from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.als import ALS, ALSParams
 from recstage.models.features import GROUPS, FeatureTable, Group, Past, Slate, propose
 from recstage.models.features.affinity import AffinityGroup
 from recstage.models.features.content import ContentGroup
@@ -23,9 +24,8 @@ from recstage.models.features.pairs import BACK, COSINE, FAR, NEXT, PROBABILITY,
 from recstage.models.features.recency import RecencyGroup
 from recstage.models.features.stage import StageGroup
 from recstage.models.features.user import UserGroup
-from recstage.models.lambdarank_training import hold_out
-from recstage.models.popularity import Popularity
-from recstage.models.transitions import Transitions
+from recstage.models.lambdarank.labels import hold_out
+from recstage.models.neighborhood.transitions import Transitions
 
 DAY = 24 * HOUR
 

@@ -7,8 +7,8 @@ import pytest
 from blocks import blocks, group_of
 from test_knn import random_interactions, strongest
 
-from recstage.models.graph import Graph, GraphParams
-from recstage.models.history import recent
+from recstage.models.neighborhood.graph import Graph, GraphParams
+from recstage.models.recent_items import recent
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.7])

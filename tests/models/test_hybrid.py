@@ -15,9 +15,10 @@ from recstage import bundle
 from recstage.config import check
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
-from recstage.models import base, training, voting
+from recstage.models import base, rank_fusion
 from recstage.models.composition import Component
 from recstage.models.hybrid import Hybrid, HybridParams
+from recstage.models.neural import training
 
 PARTS = ["popularity", "als", "transitions"]
 ROUTES = {"cold": ["popularity"], "warm": ["als"], "hot": ["transitions", "als"]}
@@ -141,7 +142,7 @@ def test_shares_leave_the_rest_to_the_last():
 @pytest.mark.parametrize("combine", ["rank", "minmax"])
 def test_scores_are_the_shared_votes(train, combine):
     model = Hybrid(params(combine=combine, hot_share=0.7)).fit(train, seed=1)
-    hot, scale = train.of([5]), {"rank": voting.by_rank, "minmax": voting.by_range}[combine]
+    hot, scale = train.of([5]), {"rank": rank_fusion.by_rank, "minmax": rank_fusion.by_range}[combine]
     unseen = ~hot.seen.toarray()
     expected = sum(
         share * scale(model.parts()[name].score(hot), unseen) for name, share in (("transitions", 0.7), ("als", 0.3))

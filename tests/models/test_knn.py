@@ -8,10 +8,10 @@ from blocks import blocks, disguised, group_of, ids
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
-from recstage.models.history import recent
-from recstage.models.knn import Knn, KnnParams
-from recstage.models.neighbors import Rows
-from recstage.models.weighting import Weighting
+from recstage.models.neighborhood.knn import Knn, KnnParams
+from recstage.models.neighborhood.neighbors import Rows
+from recstage.models.neighborhood.weighting import Weighting
+from recstage.models.recent_items import recent
 
 
 def random_rows(n: int = 40, m: int = 30, seed: int = 0) -> sparse.csr_matrix:

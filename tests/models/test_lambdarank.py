@@ -13,10 +13,12 @@ from recstage.config import check
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
-from recstage.models.lambdarank import LambdaRank, LambdaRankParams
-from recstage.models.lambdarank_training import Grading, hold_out
-from recstage.models.two_tower import TwoTower
-from recstage.models.voting import by_rank
+from recstage.models.lambdarank.examples import Grading
+from recstage.models.lambdarank.labels import hold_out
+from recstage.models.lambdarank.model import LambdaRank
+from recstage.models.lambdarank.params import LambdaRankParams
+from recstage.models.rank_fusion import by_rank
+from recstage.models.two_tower.model import TwoTower
 
 SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
 

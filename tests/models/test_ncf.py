@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.benchmarks.ncf_int8 import cost_of_int8
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import ConfigError, StoreError, TooLittleData
-from recstage.models import ncf_training
-from recstage.models.ncf import Ncf, NcfParams
-from recstage.models.ncf_gradient import pair_gradient
-from recstage.models.ncf_int8 import cost_of_int8
-from recstage.models.ncf_network import Network
-from recstage.models.ncf_training import Penalty
-from recstage.models.training import in_one_piece, seeded
+from recstage.models.ncf import training
+from recstage.models.ncf.gradient import pair_gradient
+from recstage.models.ncf.model import Ncf
+from recstage.models.ncf.network import Network
+from recstage.models.ncf.params import NcfParams
+from recstage.models.ncf.training import Penalty
+from recstage.models.neural.training import in_one_piece, seeded
 
 torch.set_num_threads(1)  # tests run beside each other
 VARIANTS = ("mlp", "gmf", "neumf")
@@ -174,13 +175,13 @@ def test_all_pairs_have_the_loss_that_sampled_pairs_have_on_average(exponent: fl
         torch.nn.init.normal_(network.items.weight)
     device = torch.device("cpu")
 
-    def mean_loss(pairs: ncf_training.Pairs, epoch: int) -> float:
+    def mean_loss(pairs: training.Pairs, epoch: int) -> float:
         with torch.inference_mode():
             losses = [pairs.loss(network, batch) for batch in pairs.batches(epoch)]
         return float(sum(loss for loss, *_ in losses)) / sum(count for *_, count in losses)
 
-    whole = mean_loss(ncf_training.AllPairs(train, params, 0, device), 1)
-    sampled = [mean_loss(ncf_training.SampledPairs(train, params, 0, device), epoch) for epoch in range(300)]
+    whole = mean_loss(training.AllPairs(train, params, 0, device), 1)
+    sampled = [mean_loss(training.SampledPairs(train, params, 0, device), epoch) for epoch in range(300)]
     assert whole == pytest.approx(np.mean(sampled), abs=4 * np.std(sampled) / np.sqrt(len(sampled)))
 
 
@@ -212,7 +213,7 @@ def test_strong_regularization_leaves_nothing_but_popularity(negatives: str, epo
 def test_negatives_of_a_user_are_never_what_he_likes() -> None:
     train = uneven()
     liked = train.matrix.toarray()
-    pairs = ncf_training.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
+    pairs = training.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
     for users, items, _ in pairs.batches(1):
         assert (liked[users.numpy()[:, None], items[:, 1:].numpy()] == 0).all()
         assert (liked[users.numpy(), items[:, 0].numpy()] > 0).all()
@@ -265,7 +266,7 @@ def test_people_whom_training_did_not_meet_get_popularity() -> None:
 
 
 def test_a_fitted_ncf_scores_without_importing_torch() -> None:
-    script = "import sys, recstage.models.ncf; assert 'torch' not in sys.modules, 'torch was imported'"
+    script = "import sys, recstage.models.ncf.model; assert 'torch' not in sys.modules, 'torch was imported'"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -306,9 +307,9 @@ def test_steps_written_out_lead_where_those_of_autograd_lead(weights: dict, monk
 
     def by_autograd(self: object, network: Network, batch: tuple) -> tuple[torch.Tensor, float]:
         calls.append(1)
-        return ncf_training._by_autograd(self, network, batch)
+        return training._by_autograd(self, network, batch)
 
-    monkeypatch.setattr(ncf_training.SampledPairs, "learn", by_autograd)
+    monkeypatch.setattr(training.SampledPairs, "learn", by_autograd)
     other = fitted(settings)
     assert calls
     for name, value in one.state().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from blocks import blocks
 
-from recstage.models.random import Random
+from recstage.models.baselines.random import Random
 
 
 def test_a_pair_has_one_score_in_any_company() -> None:

@@ -8,9 +8,9 @@ from blocks import blocks, group_of
 from test_knn import random_interactions
 
 from recstage.data.interactions import Users
-from recstage.models.als import ALS, ALSParams
-from recstage.models.history import recent
-from recstage.models.reverse_als import ReverseALS
+from recstage.models.factorization.als import ALS, ALSParams
+from recstage.models.factorization.reverse_als import ReverseALS
+from recstage.models.recent_items import recent
 
 SMALL = {"factors": 6, "regularization": 2.0, "alpha": 5.0, "iterations": 40}
 

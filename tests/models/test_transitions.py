@@ -8,7 +8,13 @@ import pytest
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
-from recstage.models.transitions import Transitions, TransitionsParams, latest, strongest, transition_counts
+from recstage.models.neighborhood.transitions import (
+    Transitions,
+    TransitionsParams,
+    latest,
+    strongest,
+    transition_counts,
+)
 
 
 def histories(*rows: str) -> Interactions:
@@ -50,7 +56,7 @@ def test_a_dismissed_item_is_no_step():
 def test_pairs_are_counted_alike_in_small_blocks(monkeypatch):
     rows = histories("abcde", "edcba", "badec")
     whole = transition_counts(rows, 4, 0.5)
-    monkeypatch.setattr("recstage.models.transitions.PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr("recstage.models.neighborhood.transitions.PAIRS_AT_ONCE", 1)
     assert np.allclose(transition_counts(rows, 4, 0.5).toarray(), whole.toarray())
 
 

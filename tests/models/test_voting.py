@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recstage.models.voting import by_range, by_rank, shares
+from recstage.models.rank_fusion import by_range, by_rank, shares
 
 
 def test_shares_leave_the_rest_to_the_last():

@@ -20,7 +20,7 @@ from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.evaluation.protocol import evaluate
 from recstage.models.base import Recommender
-from recstage.models.popularity import Popularity
+from recstage.models.baselines.popularity import Popularity
 
 MLMODEL = "flavors:\n  python_function:\n    loader_module: nothing\nutc_time_created: '2026-01-01 00:00:00'\n"
 

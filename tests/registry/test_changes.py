@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from recstage import registry
-from recstage.registry import changes, store
-from recstage.registry.changes import Change
+from recstage.registry import audit_log, mlflow_client
+from recstage.registry.audit_log import Change
 
 
 def at(seconds: int) -> datetime:
@@ -77,28 +77,28 @@ def test_a_long_reason_is_cut_to_what_a_tag_holds(desk):
     desk.add()
     registry.move("recommender", 1, how="promote", by="ada", reason="why not? " * 1000)
     (only,) = registry.history()
-    assert len(only.reason) == changes.LONGEST_REASON
+    assert len(only.reason) == audit_log.LONGEST_REASON
     assert only.reason.endswith("…")
-    assert all(len(value) <= store.LONGEST_TAG for value in store.peek("recommender").tags.values())
+    assert all(len(value) <= mlflow_client.LONGEST_TAG for value in mlflow_client.peek("recommender").tags.values())
 
 
 def test_a_clock_that_went_back_does_not_turn_history_round(desk, monkeypatch):
     desk.add()
     registry.move("recommender", 1, how="promote", by="ada")
     (first,) = registry.history()
-    changes.record("recommender", change(2, seconds=1), [first])
+    audit_log.record("recommender", change(2, seconds=1), [first])
     assert [(one.version, one.at) for one in registry.history()] == [(1, first.at), (2, first.at + 1)]
 
 
 def test_the_same_gesture_recorded_by_two_machines_is_one_change(desk):
     desk.add()
     for seconds in (5, 6):
-        changes.record("recommender", change(1, "stage", seconds), [])
+        audit_log.record("recommender", change(1, "stage", seconds), [])
     assert [one.at for one in registry.history()] == [5000]
 
 
 @pytest.mark.parametrize("value", ["", "[]", '{"version": 1}', '{"version": "x", "previous": null, "at": 1}'])
 def test_a_tag_that_is_no_change_is_left_out(desk, value):
     desk.add()
-    store.tag_model("recommender", "production/2026-01-01T00:00:00.000Z/v1", value)
+    mlflow_client.tag_model("recommender", "production/2026-01-01T00:00:00.000Z/v1", value)
     assert registry.history() == []

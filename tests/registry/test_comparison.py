@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from recstage import registry
+from recstage.cli import plain
 from recstage.config import PromotionConfig
-from recstage.entry import plain
 from recstage.errors import RegistryError
-from recstage.registry import comparison, comparison_page
-from recstage.steps import compare
+from recstage.promotion import comparison, comparison_report
+from recstage.steps.registry import compare
 
 CONFIG = PromotionConfig(bootstrap=300)
 
@@ -126,7 +126,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_needs_nothing_beside_it_and_escapes_what_it_shows(four):
-    text = comparison_page.page(comparison.compare("recommender", CONFIG))
+    text = comparison_report.page(comparison.compare("recommender", CONFIG))
     reader = Reader()
     reader.feed(text)
     assert reader.addresses == []
@@ -140,7 +140,7 @@ def test_the_page_needs_nothing_beside_it_and_escapes_what_it_shows(four):
 
 
 def test_significant_differences_are_marked(four):
-    text = comparison_page.page(comparison.compare("recommender", CONFIG))
+    text = comparison_report.page(comparison.compare("recommender", CONFIG))
     assert text.count('class="bad"') == 4
     assert 'class="good"' not in text
 

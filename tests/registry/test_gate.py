@@ -10,7 +10,7 @@ import pytest
 
 from recstage.config import GuardrailConfig, PromotionConfig
 from recstage.errors import ConfigError
-from recstage.gate import Evidence, Verdict, compare, judge
+from recstage.promotion.gate import Evidence, Verdict, compare, judge
 
 CONFIG = PromotionConfig(bootstrap=500)
 

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from recstage import registry
-from recstage.registry import store
+from recstage.registry import mlflow_client
 
 GESTURES = ("move", "rollback", "stage", "stage beside", "unstage", "alias", "no alias", "delete", "add", "reconcile")
 WEIGHTS = (4, 3, 3, 3, 1, 4, 1, 2, 2, 4)
@@ -114,7 +114,7 @@ def test_two_processes_promoting_at_once_leave_one_production(desk):
 def test_a_move_that_another_machine_overtook_says_so(desk, monkeypatch):
     for _ in range(3):
         desk.add()
-    stage = store.stage
+    stage = mlflow_client.stage
 
     def overtaken(name, number):
         stage(name, number)
@@ -122,7 +122,7 @@ def test_a_move_that_another_machine_overtook_says_so(desk, monkeypatch):
         desk.client.delete_registered_model_tag("recommender", "production_note")
         return 0
 
-    monkeypatch.setattr(store, "stage", overtaken)
+    monkeypatch.setattr(mlflow_client, "stage", overtaken)
     with pytest.raises(registry.Overtaken, match="was version 2 when this was decided and is version 3 now"):
         registry.move("recommender", 2, how="promote", by="ada")
     assert desk.staged == [desk.pointed] == [3]

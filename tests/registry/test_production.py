@@ -12,7 +12,7 @@ import pytest
 from recstage import registry
 from recstage.config import root
 from recstage.errors import NoProduction, RegistryError
-from recstage.registry import store
+from recstage.registry import mlflow_client
 
 
 def current(name: str = "recommender") -> int | None:
@@ -276,7 +276,7 @@ def test_a_registry_that_was_never_reconciled_is_taken_as_its_stages_say(desk):
 def test_resolving_writes_nothing(three, monkeypatch):
     three.stage(3, archive=False)
     for write in ("stage", "point_alias", "tag_model", "tag_version"):
-        monkeypatch.setattr(store, write, lambda *_: pytest.fail("a write"))
+        monkeypatch.setattr(mlflow_client, write, lambda *_: pytest.fail("a write"))
     assert current() == 3
     assert registry.production().number == 3
 
@@ -284,7 +284,7 @@ def test_resolving_writes_nothing(three, monkeypatch):
 def test_reconciling_again_reads_once_and_writes_nothing(three, monkeypatch):
     registry.reconcile()
     for call in ("read", "stage", "point_alias", "tag_model", "tag_version"):
-        monkeypatch.setattr(store, call, lambda *_: pytest.fail("more than a look"))
+        monkeypatch.setattr(mlflow_client, call, lambda *_: pytest.fail("more than a look"))
     assert registry.reconcile().version == registry.resolve().version
 
 
@@ -304,7 +304,7 @@ def test_a_promotion_killed_at_any_write_is_finished_or_never_was(three, survive
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("stage", "point_alias", "tag_model", "tag_version"):
-            patch.setattr(store, name, counted(getattr(store, name)))
+            patch.setattr(mlflow_client, name, counted(getattr(mlflow_client, name)))
         try:
             move(3)
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from recstage import registry
 from recstage.errors import StoreError
-from recstage.registry import store
+from recstage.registry import mlflow_client
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def test_a_database_that_refuses_is_one_clear_line(desk, refuse, capfd, words, r
 def test_after_a_refusal_everything_goes_on(desk, refuse):
     desk.add()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "stage", lambda *_: (_ for _ in ()).throw(StoreError("x", rule="locked", fix="wait")))
+        patch.setattr(
+            mlflow_client, "stage", lambda *_: (_ for _ in ()).throw(StoreError("x", rule="locked", fix="wait"))
+        )
         with pytest.raises(StoreError):
             registry.move("recommender", 1, how="promote", by="ada")
     registry.move("recommender", 1, how="promote", by="ada")
@@ -67,8 +69,8 @@ def test_a_server_that_does_not_answer_is_one_clear_line(desk, monkeypatch):
 
 def test_a_change_that_another_process_holds_up_is_one_clear_line(desk, monkeypatch):
     desk.add()
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.05)
-    with store.lock("recommender"):
+    monkeypatch.setattr(mlflow_client, "PATIENCE_SECONDS", 0.05)
+    with mlflow_client.lock("recommender"):
         path = next(desk.folder.glob("mlflow.db.*.lock"))
     with FileLock(path), pytest.raises(StoreError, match="'recommender': another process has been changing it"):
         registry.move("recommender", 1, how="promote", by="ada")
@@ -77,5 +79,5 @@ def test_a_change_that_another_process_holds_up_is_one_clear_line(desk, monkeypa
 def test_the_lock_does_not_depend_on_how_the_database_is_spelt(tmp_path):
     (tmp_path / "sub").mkdir()
     spelt = [f"sqlite:///{tmp_path}/mlflow.db", f"sqlite:///{tmp_path}/sub/../mlflow.db"]
-    assert len({store._lock_file(uri, "recommender") for uri in spelt}) == 1
-    assert store._lock_file(spelt[0], "recommender") != store._lock_file(spelt[0], "item-classifier")
+    assert len({mlflow_client._lock_file(uri, "recommender") for uri in spelt}) == 1
+    assert mlflow_client._lock_file(spelt[0], "recommender") != mlflow_client._lock_file(spelt[0], "item-classifier")

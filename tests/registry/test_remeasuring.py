@@ -10,12 +10,12 @@ import pytest
 from recstage import bundle, config, registry
 from recstage.config import SplitConfig
 from recstage.data import dataset
-from recstage.data.prepared import Folder
+from recstage.data.cache import Folder
 from recstage.errors import DataError, GateRefused
 from recstage.evaluation.protocol import evaluate
-from recstage.models.popularity import Popularity
-from recstage.registry import evidence
-from recstage.steps import promote
+from recstage.models.baselines.popularity import Popularity
+from recstage.promotion import evidence
+from recstage.steps.registry import promote
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from recstage import registry
+from recstage.cli import plain
 from recstage.config import PromotionConfig
-from recstage.entry import plain
 from recstage.errors import BundleError, ConfigError, GateRefused, RegistryError, StoreError
 from recstage.registry import Overtaken
-from recstage.steps import compare, history, promote, prune, register, rollback
+from recstage.steps.registry import compare, promote, promotion_history, prune, register, rollback
 
 
 def promoted(version: int | str = "best", **more: object) -> promote.PromoteResult:
@@ -254,14 +254,18 @@ def test_history_tells_what_was_production_at_a_time(desk):
     registry.move("recommender", 1, how="promote", by="ada", reason="first")
     between = datetime.now(UTC)
     desk.stage(2)
-    result = history.run(history.HistorySettings())
+    result = promotion_history.run(promotion_history.HistorySettings())
     assert (result.production, [one.version for one in result.changes]) == (2, [1, 2])
     assert result.changes[1].by == "MLflow UI (stage)"
-    then = history.run(history.HistorySettings(at=between.isoformat()))
+    then = promotion_history.run(promotion_history.HistorySettings(at=between.isoformat()))
     assert (then.production, [one.reason for one in then.changes]) == (1, ["first"])
-    assert history.run(history.HistorySettings(at="2001-01-01")).production is None
+    assert promotion_history.run(promotion_history.HistorySettings(at="2001-01-01")).production is None
     assert json.dumps(plain(result))
-    assert history.as_text(result.changes).splitlines()[1].endswith("version 1    promote    ada                first")
+    assert (
+        promotion_history.as_text(result.changes)
+        .splitlines()[1]
+        .endswith("version 1    promote    ada                first")
+    )
 
 
 def test_history_reports_what_stage_and_alias_disagree_about(desk):
@@ -270,14 +274,14 @@ def test_history_reports_what_stage_and_alias_disagree_about(desk):
     registry.move("recommender", 1, how="promote", by="ada")
     desk.stage(2)
     desk.alias(3)
-    result = history.run(history.HistorySettings())
+    result = promotion_history.run(promotion_history.HistorySettings())
     assert result.production == 1
     assert result.conflict.startswith("stage Production moved to 2 and alias production to 3")
 
 
 def test_a_time_that_is_none_is_refused(desk):
     with pytest.raises(ConfigError, match="--at yesterday: a time is written as ISO 8601"):
-        history.run(history.HistorySettings(at="yesterday"))
+        promotion_history.run(promotion_history.HistorySettings(at="yesterday"))
 
 
 # -- prune, register -------------------------------------------------------------------------------------------------
@@ -305,7 +309,7 @@ def test_steps_on_an_empty_registry_end_in_one_line(desk):
     for step, settings in (
         (promote, promote.PromoteSettings()),
         (rollback, rollback.RollbackSettings()),
-        (history, history.HistorySettings()),
+        (promotion_history, promotion_history.HistorySettings()),
         (prune, prune.PruneSettings()),
         (compare, compare.CompareSettings()),
     ):
@@ -333,7 +337,7 @@ def test_the_gate_is_what_the_yaml_says_unless_overridden():
     assert settings.promotion.guardrails.coverage_ratio == 0.5
 
 
-@pytest.mark.parametrize("step", [promote, rollback, history, prune, register])
+@pytest.mark.parametrize("step", [promote, rollback, promotion_history, prune, register])
 def test_a_misspelt_setting_is_refused_with_the_right_ones(step):
     with pytest.raises(ConfigError, match=r"--nmae: no such setting\. Did you mean 'name'"):
         step.settings_from(["--nmae", "x"])

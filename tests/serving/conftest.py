@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 from recstage import bundle
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
-from recstage.models.als import ALS, ALSParams
 from recstage.models.base import Recommender
-from recstage.models.popularity import Popularity
+from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.als import ALS, ALSParams
 from serving.app import create_app
-from serving.depot import Staged
-from serving.ports import Ports
+from serving.interfaces import Ports
+from serving.models.repository import Staged
 from serving.settings import ServingSettings
 
 N_USERS, N_ITEMS = 60, 40

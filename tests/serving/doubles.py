@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from recstage.errors import StoreError
-from serving.depot import Look, Staged
-from serving.ports import NO_HISTORY, Hidden, History, Item, Ports, Precomputed, Shown, Snapshot
+from serving.interfaces import NO_HISTORY, Hidden, History, Item, Ports, Precomputed, Shown, Snapshot
+from serving.models.repository import Look, Staged
 
 
 class HandPointer:

@@ -10,9 +10,10 @@ from doubles import HandPointer, MemoryStore
 
 from recstage.data.interactions import Users
 from recstage.errors import StoreError
-from serving.answering import Ask, answer, diversity_of
-from serving.ports import History, Precomputed
-from serving.served import Served
+from serving.interfaces import History, Precomputed
+from serving.models.loaded_model import Served
+from serving.recommend.ranking import answer, diversity_of
+from serving.recommend.request import Ask
 
 NOW = datetime.now(UTC)
 

@@ -8,9 +8,9 @@ import pytest
 from doubles import HandPointer, MemoryStore
 
 from recstage.data.interactions import Interactions
-from recstage.models.als import ALS, ALSParams
-from serving.audience import segments_of
-from serving.ports import Item
+from recstage.models.factorization.als import ALS, ALSParams
+from serving.interfaces import Item
+from serving.recommend.users_for_item import segments_of
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from recstage import bundle
 from serving.app import create_app
-from serving.depot import Staged
+from serving.models.repository import Staged
 from serving.settings import ServingSettings
 
 SECRET, HOOK = "s" * 40, "w" * 20

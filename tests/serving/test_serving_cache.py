@@ -11,8 +11,8 @@ import time
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from serving.answering import Ask
-from serving.cache import Listed, LocalCache, RedisCache
+from serving.recommend.cache import Listed, LocalCache, RedisCache
+from serving.recommend.request import Ask
 
 ONE = Listed(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from recstage.models.content import Content
+from recstage.models.content.model import Content
 from recstage.models.hybrid import Hybrid, HybridParams
-from serving.ports import History, Item
+from serving.interfaces import History, Item
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_part_that_fails_is_left_out(client, monkeypatch):
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("recstage.models.als.ALS.score", broken)
+    monkeypatch.setattr("recstage.models.factorization.als.ALS.score", broken)
     body = ask(client, "u5")
     assert body["method_used"] == "hybrid:content"
     assert len(body["items"]) == 10

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from experiments.benchmarks import __main__ as drills
+from experiments.benchmarks import load_generator
+from experiments.benchmarks.load_generator import Caller, Plan, get
+from experiments.benchmarks.report import Row
 from serving.__main__ import ACCEPTED_A_TURN, listening
-from serving.drills import __main__ as drills
-from serving.drills import load
-from serving.drills.load import Caller, Plan, get
-from serving.drills.table import Row
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -23,7 +23,7 @@ async def answering(after: float):
     """A server that answers each request after some seconds."""
 
     async def answer(reader, writer) -> None:
-        while await reader.readuntil(load.END):
+        while await reader.readuntil(load_generator.END):
             await asyncio.sleep(after)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
@@ -47,8 +47,8 @@ def called(after: float, **plan):
 
 
 def test_what_no_connection_was_free_for_is_told_and_not_sent_after_the_load(monkeypatch):
-    monkeypatch.setattr(load, "MOST_CONNECTIONS", 2)
-    monkeypatch.setattr(load, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(load_generator, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(load_generator, "GRACE_SECONDS", 0.1)
     report = called(after=0.2, seconds=0.5, connections=2, rate=200.0)
     assert set(report.statuses) == {200}
     assert 2 <= report.statuses[200] <= 8
@@ -58,14 +58,14 @@ def test_what_no_connection_was_free_for_is_told_and_not_sent_after_the_load(mon
 
 @pytest.mark.parametrize("began", [0.0, 1 / 3, 33_811.3479, 4_182_771.917, 2.0**31 + 0.1])
 def test_a_rate_is_kept_to_the_request_whatever_the_clock_says(began):
-    due = load.falling_due(began, seconds=0.5, rate=200.0)
+    due = load_generator.falling_due(began, seconds=0.5, rate=200.0)
     assert len(due) == 100
     assert due[0] == began
     assert due[-1] == pytest.approx(began + 0.495, abs=1e-6)
 
 
 def test_what_is_due_at_the_end_of_a_load_that_is_borne_is_still_sent(monkeypatch):
-    monkeypatch.setattr(load, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(load_generator, "MOST_CONNECTIONS", 2)
     report = called(after=0.1, seconds=0.3, connections=2, rate=25.0)
     assert report.failed == 0
     assert report.statuses[200] == 8
@@ -83,7 +83,7 @@ def test_a_connection_that_the_server_ended_loses_no_request():
             self.sent += 1
 
     caller = Caller(Plan(port=1, seconds=1.0, connections=1, requests=[get("/")]))
-    ended, fresh = load.Connection(caller), load.Connection(caller)
+    ended, fresh = load_generator.Connection(caller), load_generator.Connection(caller)
     ended.connection_made(Ending(ended=True))
     ended.ask(1.0)
     assert list(caller.due) == [1.0]
@@ -102,10 +102,10 @@ def test_a_caller_of_many_requests_sleeps_between_them(monkeypatch):
         naps += 1
         await sleep(seconds)
 
-    monkeypatch.setattr(load.asyncio, "sleep", counted)
+    monkeypatch.setattr(load_generator.asyncio, "sleep", counted)
     report = called(after=0.0, seconds=0.3, connections=4, rate=4000.0)
     assert report.failed == 0
-    assert naps < 2 * (0.3 / load.TICK_SECONDS) + report.asked  # the server of this test naps once a request
+    assert naps < 2 * (0.3 / load_generator.TICK_SECONDS) + report.asked  # the server of this test naps once a request
 
 
 def test_all_who_come_at_once_are_let_in_within_a_few_turns_of_the_event_loop():

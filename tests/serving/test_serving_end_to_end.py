@@ -19,9 +19,9 @@ from mlflow import MlflowClient
 
 from recstage import bundle
 from recstage.config import root
-from recstage.models.als import ALS
-from recstage.models.popularity import Popularity
-from serving.depot import Depot, Staged
+from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.als import ALS
+from serving.models.repository import Depot, Staged
 
 FOLLOWS_WITHIN_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0

@@ -13,10 +13,10 @@ import pytest
 from doubles import HandPointer
 
 from recstage.errors import BundleError, StoreError
-from recstage.models.als import ALS, ALSParams
-from serving.depot import Depot, Look, Staged
-from serving.engine import Engine
-from serving.metrics import Metrics
+from recstage.models.factorization.als import ALS, ALSParams
+from serving.models.repository import Depot, Look, Staged
+from serving.models.version_manager import Engine
+from serving.monitoring.metrics import Metrics
 
 
 def engine_on(pointer, **options) -> Engine:
@@ -117,7 +117,7 @@ def test_it_is_known_while_a_version_is_made_ready_and_no_longer(als, popularity
 
 def test_a_broken_version_is_tried_again_ever_more_rarely_and_at_once_on_request(als, popularity, stage, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("serving.engine.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("serving.models.version_manager.time.monotonic", lambda: clock[0])
     pointer = HandPointer(stage(popularity, "2"))
     spoil(pointer.staged)
     engine = engine_on(pointer, retry_seconds=4.0)
@@ -250,7 +250,7 @@ def test_the_depot_is_private(depot):
 
 
 def test_a_depot_of_another_account_is_refused(depot, monkeypatch):
-    monkeypatch.setattr("serving.depot.os.geteuid", lambda: 12345)
+    monkeypatch.setattr("serving.models.repository.os.geteuid", lambda: 12345)
     with pytest.raises(BundleError, match="only this account can enter"):
         depot.prepare()
 

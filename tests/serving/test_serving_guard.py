@@ -16,11 +16,13 @@ from doubles import HandPointer, MemoryStore
 from starlette.types import Message
 
 from recstage.errors import ConfigError
-from serving.limits import Admission, RateLimiter
-from serving.logs import JsonFormatter
-from serving.metrics import Metrics
-from serving.middleware import Gate, deeper_than
-from serving.problems import Problem
+from serving.errors import Problem
+from serving.monitoring.logging import JsonFormatter
+from serving.monitoring.metrics import Metrics
+from serving.security.load_shedding import Admission
+from serving.security.middleware import Gate
+from serving.security.rate_limit import RateLimiter
+from serving.security.request_body import deeper_than
 from serving.settings import ServingSettings
 
 KEYS = [
@@ -75,7 +77,9 @@ def test_a_key_may_come_as_a_bearer(guarded):
 def test_one_token_is_verified_once_and_remembered_until_it_expires(guarded, monkeypatch):
     verified = []
     decode = jwt.decode
-    monkeypatch.setattr("serving.auth.jwt.decode", lambda *given, **how: verified.append(1) or decode(*given, **how))
+    monkeypatch.setattr(
+        "serving.security.authentication.jwt.decode", lambda *given, **how: verified.append(1) or decode(*given, **how)
+    )
     headers = token(exp=time.time() + 1.5)
     assert guarded.get(ASK, headers=headers).status_code == 200
     assert guarded.get(ASK, headers=headers).status_code == 200
@@ -226,7 +230,7 @@ class Clocked:
 
     def __init__(self, monkeypatch, **bounds) -> None:
         self.now = 100.0
-        monkeypatch.setattr("serving.limits.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("serving.security.rate_limit.time.perf_counter", lambda: self.now)
         self.admission = Admission(max_concurrency=1000, **bounds)
 
     async def turn(self, requests: int, each: float) -> int:

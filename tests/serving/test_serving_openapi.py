@@ -15,7 +15,7 @@ from doubles import HandPointer
 
 from recstage import bundle
 from serving.app import create_app
-from serving.depot import Staged
+from serving.models.repository import Staged
 from serving.settings import ServingSettings
 
 SEED = "20261120"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from serving.own import OwnModels, serve_snapshot
-from serving.ports import History, Item
+from serving.interfaces import History, Item
+from serving.models.fallback import OwnModels, serve_snapshot
 
 
 @pytest.fixture

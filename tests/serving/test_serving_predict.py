@@ -7,7 +7,7 @@ import pytest
 from doubles import HandPointer, MemoryStore
 
 from recstage.data.interactions import Users
-from serving.ports import History
+from serving.interfaces import History
 
 ITEMS = ["i7", "i0", "i5"]
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from doubles import HandPointer
 
-from serving.depot import Look
+from serving.models.repository import Look
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatc
     def broken(*_):
         raise ZeroDivisionError("a secret inside")
 
-    monkeypatch.setattr("serving.listing.answer", broken)
+    monkeypatch.setattr("serving.recommend.recommender.answer", broken)
     answer = client.get("/api/recommendations", params={"user_id": "u1"})
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"
@@ -121,6 +121,9 @@ def test_without_production_the_service_lives_but_is_not_ready_and_says_why(serv
 
 
 def test_answering_imports_neither_mlflow_nor_torch():
-    script = "import sys, serving.app, recstage.models.als; print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    script = (
+        "import sys, serving.app, recstage.models.factorization.als; "
+        "print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -12,7 +12,7 @@ from doubles import HandPointer
 from recstage.config import root
 from recstage.errors import ConfigError
 from serving import __main__ as serving_main
-from serving.metrics import Metrics
+from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings, load
 
 TABLE_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
@@ -199,7 +199,7 @@ def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path)
             raise SystemExit(1)
 
     monkeypatch.setattr("uvicorn.Config", Config)
-    monkeypatch.setattr("serving.logs.configure", lambda level: None)
+    monkeypatch.setattr("serving.monitoring.logging.configure", lambda level: None)
     with pytest.raises(ConfigError):
         serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundles=tmp_path))
     assert told["timeout_keep_alive"] == 33

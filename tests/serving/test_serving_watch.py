@@ -7,7 +7,7 @@ import time
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from serving.depot import Look
+from serving.models.repository import Look
 
 LIST = "/api/recommendations"
 

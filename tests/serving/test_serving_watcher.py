@@ -15,10 +15,10 @@ import pytest
 from recstage import bundle
 from recstage.errors import BundleError, RegistryError, StoreError
 from recstage.registry import Resolution, Version
-from serving import watcher, watching
-from serving.depot import Depot, Staged
-from serving.watcher import Watcher, verify
-from serving.watching import Watching
+from serving.models import registry_sync, sync_process
+from serving.models.registry_sync import Watcher, verify
+from serving.models.repository import Depot, Staged
+from serving.models.sync_process import Watching
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ class Registry:
 @pytest.fixture
 def registry(saved, monkeypatch) -> Registry:
     double = Registry(saved)
-    monkeypatch.setattr(watcher.registry, "reconcile", double.reconcile)
-    monkeypatch.setattr(watcher.registry, "fetch", double.fetch)
-    monkeypatch.setattr(watcher.store, "exists", double.exists)
+    monkeypatch.setattr(registry_sync.registry, "reconcile", double.reconcile)
+    monkeypatch.setattr(registry_sync.registry, "fetch", double.fetch)
+    monkeypatch.setattr(registry_sync.store, "exists", double.exists)
     return double
 
 
@@ -132,7 +132,7 @@ def test_a_withdrawal_takes_the_word_back(registry, depot):
 
 def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_when_asked(registry, depot, saved, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("serving.watcher.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("serving.models.registry_sync.time.monotonic", lambda: clock[0])
     (saved / "state.npz").write_bytes(b"cut off")
     watch = Watcher(depot)
     fetched_at = []
@@ -194,7 +194,7 @@ def started(monkeypatch, tmp_path):
         return programs[-1]
 
     monkeypatch.setattr(Watching, "_spawn", spawn)
-    monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(sync_process, "PAUSE_SECONDS", 0.05)
     yield programs
     for program in programs:
         program.kill()
@@ -236,7 +236,7 @@ def test_of_several_workers_one_has_the_watcher_and_another_takes_over(started, 
 
 
 def test_the_watcher_ends_when_its_standard_input_closes(tmp_path):
-    command = [sys.executable, "-m", "serving.watcher", str(tmp_path / "bundles"), "60", "recommender"]
+    command = [sys.executable, "-m", "serving.models.registry_sync", str(tmp_path / "bundles"), "60", "recommender"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/nowhere/mlflow.db"}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     try:

@@ -9,8 +9,9 @@ from planted import chains, without_last
 from recstage.config import EvaluationConfig
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import evaluate
-from recstage.models.lambdarank import LambdaRank, LambdaRankParams
-from recstage.steps.ablate import ablate
+from recstage.models.lambdarank.model import LambdaRank
+from recstage.models.lambdarank.params import LambdaRankParams
+from recstage.steps.benchmarks.ablate import ablate
 
 PARAMS = LambdaRankParams(
     retrievers=["popularity", "random"],

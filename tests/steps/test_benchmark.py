@@ -8,8 +8,8 @@ import pytest
 
 from recstage import tracking
 from recstage.errors import ConfigError, StoreError
-from recstage.steps import ablate, benchmark, benchmark_tables, contests, pages
-from recstage.steps.contests import Contest
+from recstage.steps.benchmarks import ablate, benchmark, benchmark_tables, docs_tables, library_comparison
+from recstage.steps.benchmarks.library_comparison import Contest
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def test_a_contest_that_cannot_be_held_is_named_and_costs_no_other(tiny, client,
         raise StoreError("the environment of recbole", rule="no index", fix="Check the package index")
 
     row = Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
-    monkeypatch.setitem(contests.NAMES, "neumf-epoch", away)
-    monkeypatch.setitem(contests.NAMES, "als-fit", lambda data, seed: [row])
+    monkeypatch.setitem(library_comparison.NAMES, "neumf-epoch", away)
+    monkeypatch.setitem(library_comparison.NAMES, "als-fit", lambda data, seed: [row])
     against = ["--against", '["neumf-epoch", "als-fit"]']
     result = benchmark.run(benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', *against]))
     assert result.contests == [row]
@@ -145,11 +145,11 @@ def test_a_contest_that_cannot_be_held_is_named_and_costs_no_other(tiny, client,
 
 
 def test_a_table_goes_between_its_own_marks_only(page):
-    pages.write("benchmark tiny", pages.table(["a", "b"], [["1", "2"]]))
+    docs_tables.write("benchmark tiny", docs_tables.table(["a", "b"], [["1", "2"]]))
     assert page.read_text() == (
         "before\n<!-- benchmark tiny -->\n| a | b |\n| --- | --- |\n| 1 | 2 |\n<!-- end -->\nafter\n<!-- end -->\n"
     )
-    pages.write("benchmark other", "never")
+    docs_tables.write("benchmark other", "never")
     assert "never" not in page.read_text()
 
 

@@ -17,11 +17,11 @@ from store_givens import empty_postgres, own_postgres, settings_for
 from recstage import config
 from recstage.config import DataConfig
 from serving.app import create_app
-from serving.metrics import Metrics
-from serving.store import schema
-from serving.store.connection import open_tool_engine, parse_url
+from serving.monitoring.metrics import Metrics
+from serving.store.admin import migrate
+from serving.store.db.connection import open_tool_engine, parse_url
+from serving.store.db.tables import Table
 from serving.store.store import Store
-from serving.store.tables import Table
 
 POSTGRES_VARIABLE = "RECSTAGE_TEST_POSTGRES_URL"
 
@@ -30,7 +30,7 @@ POSTGRES_VARIABLE = "RECSTAGE_TEST_POSTGRES_URL"
 def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database without rows, to copy."""
     path = tmp_path_factory.mktemp("empty") / "service.db"
-    schema.upgrade(parse_url(f"sqlite:///{path}"))
+    migrate.upgrade(parse_url(f"sqlite:///{path}"))
     return path
 
 
@@ -50,7 +50,7 @@ def upgraded_postgres() -> URL:
         pytest.skip(f"{POSTGRES_VARIABLE} is not set: there is no PostgreSQL to try this on")
     url = own_postgres(parse_url(named), os.environ.get("PYTEST_XDIST_WORKER", ""))
     empty_postgres(url)
-    schema.upgrade(url)
+    migrate.upgrade(url)
     return url
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import URL
 
-from serving.depot import Staged
+from serving.models.repository import Staged
 from serving.settings import ServingSettings
-from serving.store.connection import connect_sqlite, open_tool_engine, sqlite_path
-from serving.store.events import Event, now_ms
-from serving.store.tables import ItemExposure, Table
+from serving.store.db.connection import connect_sqlite, open_tool_engine, sqlite_path
+from serving.store.db.tables import ItemExposure, Table
+from serving.store.repositories.events import Event, now_ms
 
 
 def event(user_id: str = "u1", item_id: str = "i1", interaction_type: str = "click", **values: Any) -> Event:

@@ -1,4 +1,4 @@
-"""`python -m serving.database`: one JSON line when it is done, one clear line and status 2 when it cannot be."""
+"""`python -m serving.store`: one JSON line when it is done, one clear line and status 2 when it cannot be."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 from store_givens import count, event, exposures, locked
 
-from serving import database
-from serving.ports import Shown
-from serving.store import backup, connection, drills, retention, schema
-from serving.store.connection import parse_url, sqlite_path
-from serving.store.errors import StoreFull
-from serving.store.events import RecordEvents, now_ms
-from serving.store.impressions import WriteImpressions
-from serving.store.revision import newest
-from serving.store.tables import RecommendationImpression, User, UserInteraction
-from serving.store.writing import Writer
+from experiments.benchmarks import database as database_benchmarks
+from serving.interfaces import Shown
+from serving.store import __main__ as database
+from serving.store.admin import backup, migrate, retention
+from serving.store.admin.revision import newest
+from serving.store.db import connection
+from serving.store.db.connection import parse_url, sqlite_path
+from serving.store.db.errors import StoreFull
+from serving.store.db.tables import RecommendationImpression, User, UserInteraction
+from serving.store.db.writer import Writer
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.impressions import WriteImpressions
 
 DAY = 86_400_000
 
@@ -111,7 +113,7 @@ def test_a_newer_database_is_one_line(run, sqlite_url):
 
 def test_a_locked_database_is_one_line(run, sqlite_url, monkeypatch):
     impatient = partial(connection.open_engine, busy_timeout=0.1, pooled=False)
-    monkeypatch.setattr(schema, "open_tool_engine", impatient)
+    monkeypatch.setattr(migrate, "open_tool_engine", impatient)
     with locked(sqlite_url):
         status, _, complaint = run("downgrade", "base", "--no-backup")
     assert status == 2
@@ -131,7 +133,7 @@ def test_a_full_disk_is_one_line(run, monkeypatch):
 def test_the_settings_name_the_database(sqlite_url):
     """In a process of its own: that is how it is called."""
     result = subprocess.run(
-        [sys.executable, "-m", "serving.database", "verify"],
+        [sys.executable, "-m", "serving.store", "verify"],
         capture_output=True,
         text=True,
         env={**os.environ, "RECSTAGE_SERVING_DATABASE_URL": sqlite_url.render_as_string()},
@@ -173,9 +175,9 @@ def test_the_command_prunes_by_days(run, sqlite_url):
 
 
 def test_the_ingest_drill_counts_what_a_real_service_acknowledged(tmp_path):
-    with drills.service(tmp_path) as running:
-        found = drills.ingest(running, batch=50, connections=2, seconds=0.5)
-        single = drills.ingest(running, batch=1, connections=4, seconds=0.3)
+    with database_benchmarks.service(tmp_path) as running:
+        found = database_benchmarks.ingest(running, batch=50, connections=2, seconds=0.5)
+        single = database_benchmarks.ingest(running, batch=1, connections=4, seconds=0.3)
     url = parse_url(f"sqlite:///{tmp_path}/service.db")
     assert found.events > 0
     assert single.events > 0

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from store_givens import count, settings_for
 
 from serving.app import create_app
-from serving.ports import Shown
+from serving.interfaces import Shown
 from serving.settings import ApiKey
-from serving.store.tables import RecommendationFeedback, UserInteraction
+from serving.store.db.tables import RecommendationFeedback, UserInteraction
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 FEEDBACK = {"request_id": "r", "outcomes": [{"item_id": "film", "outcome": "click"}]}

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from store_givens import count
 
-from serving.store.lineage import RecordTraining
-from serving.store.tables import UserInteraction
+from serving.store.db.tables import UserInteraction
+from serving.store.training.lineage import RecordTraining
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 FILM = {"item_id": "film", "title": "A film", "text": "about it", "categories": ["drama", "comedy"]}

@@ -9,12 +9,12 @@ from store_givens import count, event
 
 from recstage import bundle
 from recstage.errors import NoProduction
-from recstage.models.popularity import Popularity
-from serving.store import precomputing
-from serving.store.events import RecordEvents, now_ms
-from serving.store.people import Erase, PutProfile, profile
-from serving.store.precomputed import PutLists, UserList
-from serving.store.tables import UserRecommendation
+from recstage.models.baselines.popularity import Popularity
+from serving.store.db.tables import UserRecommendation
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.precomputed import PutLists, UserList
+from serving.store.repositories.users import Erase, PutProfile, profile
+from serving.store.training import batch_recommendations
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def production(small_dataset, tmp_path, monkeypatch):
     """Popularity of the small data set as version 7, staged Production."""
     model = Popularity().fit(small_dataset.split.train, catalogue=small_dataset.catalogue)
     bundle.save(model, tmp_path / "bundle", metadata={})
-    monkeypatch.setattr(precomputing.registry, "production", lambda name: SimpleNamespace(number=7))
-    monkeypatch.setattr(precomputing.registry, "fetch", lambda version: tmp_path / "bundle")
+    monkeypatch.setattr(batch_recommendations.registry, "production", lambda name: SimpleNamespace(number=7))
+    monkeypatch.setattr(batch_recommendations.registry, "fetch", lambda version: tmp_path / "bundle")
     return model
 
 
 def test_everybody_has_the_list_that_the_model_gives(url, store, production):
-    found = precomputing.precompute(url, "recommender", limit=5, hours=1)
+    found = batch_recommendations.precompute(url, "recommender", limit=5, hours=1)
     people = production.train_.users.ids.tolist()
     assert (found["model_version"], found["lists"]) == ("7", len(people))
     for user_id in people[:5]:
@@ -43,7 +43,7 @@ def test_lists_of_other_versions_go_and_people_who_opted_out_get_none(url, store
     user_id = production.train_.users.ids[0]
     do(PutProfile(user_id, role=None, categories=(), opted_out=True))
     do(PutLists("6", [UserList("somebody", ["x"], [1.0], "als")], now_ms() + 60_000))
-    found = precomputing.precompute(url, "recommender", limit=3, hours=1)
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert (found["lists"], found["removed_rows"]) == (len(production.train_.users) - 1, 1)
     assert store.precomputed.precomputed(user_id, "7") is None
     assert count(url, UserRecommendation) == 3 * found["lists"]
@@ -53,7 +53,7 @@ def test_erased_people_get_no_list_and_do_not_come_back_by_one(url, store, do, p
     user_id = production.train_.users.ids[0]
     do(RecordEvents([event(user_id)]))
     do(Erase(user_id, forget_waiting=store.impressions.forget))
-    found = precomputing.precompute(url, "recommender", limit=3, hours=1)
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert found["lists"] == len(production.train_.users) - 1
     assert store.precomputed.precomputed(user_id, "7") is None
     assert profile(store.reader, user_id) is None
@@ -63,6 +63,6 @@ def test_without_production_nothing_is_made(sqlite_url, monkeypatch):
     def nothing(name):
         raise NoProduction(name, rule="nothing is staged Production", fix="Promote a version")
 
-    monkeypatch.setattr(precomputing.registry, "production", nothing)
+    monkeypatch.setattr(batch_recommendations.registry, "production", nothing)
     with pytest.raises(NoProduction):
-        precomputing.precompute(sqlite_url, "recommender", limit=3, hours=1)
+        batch_recommendations.precompute(sqlite_url, "recommender", limit=3, hours=1)

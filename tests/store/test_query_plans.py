@@ -5,23 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete, select, text
 
-from serving.store import (
-    catalogue,
-    counters,
-    everything,
-    histories,
-    lineage,
-    people,
-    precomputed,
-    retention,
-    revision,
-    statistics,
-)
-from serving.store.connection import is_sqlite, open_engine
-from serving.store.histories import Weighting
-from serving.store.reading import Query, Reader
-from serving.store.statistics import ItemCounting
-from serving.store.tables import (
+from serving.store.admin import retention, revision
+from serving.store.db import change_counters
+from serving.store.db.connection import is_sqlite, open_engine
+from serving.store.db.reader import Query, Reader
+from serving.store.db.tables import (
     SHOWN_ITEMS,
     RecommendationFeedback,
     RecommendationImpression,
@@ -29,7 +17,11 @@ from serving.store.tables import (
     UserInteraction,
     UserRecommendation,
 )
-from serving.store.writing import Writer
+from serving.store.db.writer import Writer
+from serving.store.repositories import items, precomputed, statistics, user_histories, users
+from serving.store.repositories.statistics import ItemCounting
+from serving.store.repositories.user_histories import Weighting
+from serving.store.training import lineage, snapshot
 
 PERSON = {"user_id": "ann"}
 PAGE = PERSON | {"before": 9, "before_id": 9, "most": 5}
@@ -39,9 +31,9 @@ BY_KEY = "pk_"
 """The primary key: SQLite calls its index sqlite_autoindex or, for whole numbers, the table itself."""
 
 READ = [
-    ("history", histories._EVENTS, PERSON | {"most": 10}, "ix_user_interactions_user_time"),
-    ("person", histories._PERSON, PERSON, BY_KEY),
-    ("declared", histories._DECLARED, PERSON, BY_KEY),
+    ("history", user_histories._EVENTS, PERSON | {"most": 10}, "ix_user_interactions_user_time"),
+    ("person", user_histories._PERSON, PERSON, BY_KEY),
+    ("declared", user_histories._DECLARED, PERSON, BY_KEY),
     (
         "history page",
         statistics._PAGE,
@@ -50,21 +42,21 @@ READ = [
     ),
     ("categories of a history", statistics._CATEGORIES, PERSON, "ix_user_interactions_user_time"),
     ("known person", statistics._KNOWN, PERSON, BY_KEY),
-    ("profile", people._PROFILE, PERSON, BY_KEY),
-    ("by role", people._WITH_ROLE, {"role": "editor"}, "ix_user_profiles_role"),
-    ("opted out", people._OPTED_OUT, {}, "ix_users_opted_out"),
-    ("erasure", people._ERASURE, {"person": b"12345678"}, BY_KEY),
-    ("withheld items", catalogue._WITHHELD, {}, "ix_items_withheld"),
-    ("item", catalogue._ITEM, ITEM, BY_KEY),
-    ("categories of an item", catalogue._CATEGORIES, ITEM, BY_KEY),
+    ("profile", users._PROFILE, PERSON, BY_KEY),
+    ("by role", users._WITH_ROLE, {"role": "editor"}, "ix_user_profiles_role"),
+    ("opted out", users._OPTED_OUT, {}, "ix_users_opted_out"),
+    ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
+    ("withheld items", items._WITHHELD, {}, "ix_items_withheld"),
+    ("item", items._ITEM, ITEM, BY_KEY),
+    ("categories of an item", items._CATEGORIES, ITEM, BY_KEY),
     (
         "precomputed list",
         precomputed._LIST,
         PERSON | {"model_version": "7", "now": 1},
         "ix_user_recommendations_user_score",
     ),
-    ("counter", counters._VALUE, {"name": "hidden"}, BY_KEY),
-    ("newest event", everything._NEWEST, {}, BY_KEY),
+    ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),
+    ("newest event", snapshot._NEWEST, {}, BY_KEY),
     ("lineage", lineage._DIGESTS, {"name": "recommender", "version": "7"}, BY_KEY),
 ]
 COUNTED = [
@@ -131,16 +123,18 @@ def test_writes_find_their_rows_by_index(url, statement, index):
 
 
 def test_the_live_history_is_read_from_its_index_alone(sqlite_url, postgres_url):
-    assert "COVERING INDEX ix_user_interactions_user_time" in plan(sqlite_url, histories._EVENTS, PERSON | {"most": 10})
+    assert "COVERING INDEX ix_user_interactions_user_time" in plan(
+        sqlite_url, user_histories._EVENTS, PERSON | {"most": 10}
+    )
     with open_engine(postgres_url, pooled=False).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM user_interactions"))
     assert "Index Only Scan Backward using ix_user_interactions_user_time" in plan(
-        postgres_url, histories._EVENTS, PERSON | {"most": 10}
+        postgres_url, user_histories._EVENTS, PERSON | {"most": 10}
     )
 
 
 def test_the_live_history_of_sqlite_needs_no_sorting(sqlite_url):
-    assert "TEMP B-TREE" not in plan(sqlite_url, histories._EVENTS, PERSON | {"most": 10})
+    assert "TEMP B-TREE" not in plan(sqlite_url, user_histories._EVENTS, PERSON | {"most": 10})
 
 
 def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
@@ -152,7 +146,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
-    modules = (catalogue, counters, everything, histories, lineage, people, precomputed, revision, statistics)
+    modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, statistics)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

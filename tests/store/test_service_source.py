@@ -10,9 +10,9 @@ from recstage.config import DataConfig, ServiceSource
 from recstage.data import dataset, sources
 from recstage.data.sources import service
 from recstage.errors import DataError, StoreError, TooLittleData
-from serving.store.catalogue import IngestItems, NewItem
-from serving.store.events import RecordEvents, now_ms
-from serving.store.people import Erase, PutProfile
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.items import IngestItems, NewItem
+from serving.store.repositories.users import Erase, PutProfile
 
 
 def text_of(url: URL) -> str:
@@ -97,7 +97,7 @@ def test_an_empty_database_is_too_little(source, tmp_path):
 def test_a_database_that_is_not_there_is_one_line_and_none_is_made(tmp_path):
     with pytest.raises(StoreError, match="none.db: the service's database cannot be read") as caught:
         service.read(ServiceSource(url=f"sqlite:///{tmp_path}/none.db"))
-    assert "python -m serving.database verify" in str(caught.value)
+    assert "python -m serving.store verify" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 

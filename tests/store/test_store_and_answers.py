@@ -16,14 +16,14 @@ from store_givens import Fixed, count, settings_for, wait_until
 from recstage import bundle
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
-from recstage.models.knn import Knn, KnnParams
+from recstage.models.neighborhood.knn import Knn, KnnParams
 from serving.app import create_app
-from serving.depot import Staged
-from serving.ports import Shown
-from serving.store.connection import sqlite_path
-from serving.store.events import now_ms
-from serving.store.precomputed import PutLists, UserList
-from serving.store.tables import RecommendationImpression, User
+from serving.interfaces import Shown
+from serving.models.repository import Staged
+from serving.store.db.connection import sqlite_path
+from serving.store.db.tables import RecommendationImpression, User
+from serving.store.repositories.events import now_ms
+from serving.store.repositories.precomputed import PutLists, UserList
 
 GROUPS, ITEMS = 3, 36
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, delete, event, func, select
 
-from serving.store.bulk import BLOCKS, BulkInsert, Lookup, among
-from serving.store.connection import open_tool_engine
-from serving.store.tables import Erasure, Item
+from serving.store.db.bulk import BLOCKS, BulkInsert, Lookup, among
+from serving.store.db.connection import open_tool_engine
+from serving.store.db.tables import Erasure, Item
 
 # not in the order of the table's columns
 INSERT = BulkInsert(Item, ("updated_at", "item_id", "created_at"))

@@ -7,10 +7,10 @@ import time
 import pytest
 from store_givens import count, event
 
-from serving.store.catalogue import ChangeItem, DeleteItem, IngestItems, NewItem, item_state
-from serving.store.events import RecordEvents, now_ms
-from serving.store.precomputed import PutLists, UserList
-from serving.store.tables import ItemCategory, UserRecommendation
+from serving.store.db.tables import ItemCategory, UserRecommendation
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, NewItem, item_state
+from serving.store.repositories.precomputed import PutLists, UserList
 
 
 @pytest.fixture

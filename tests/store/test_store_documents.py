@@ -7,10 +7,10 @@ import re
 import pytest
 
 from recstage.config import root
-from serving import database
-from serving.routes import feedback, interactions, items, users
-from serving.routes.interactions import EventBody
-from serving.store.tables import INTERACTION_TYPES, Table
+from serving.api.routes import feedback, interactions, items, users
+from serving.api.routes.interactions import EventBody
+from serving.store import __main__ as database
+from serving.store.db.tables import INTERACTION_TYPES, Table
 
 DATABASE = (root() / "docs" / "database.md").read_text()
 EVENTS = (root() / "docs" / "events.md").read_text()
@@ -28,7 +28,7 @@ def test_every_table_is_drawn(name):
 
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_listed(name):
-    assert f"python -m serving.database {name}" in DATABASE
+    assert f"python -m serving.store {name}" in DATABASE
 
 
 @pytest.mark.parametrize("name", INTERACTION_TYPES)

@@ -8,12 +8,12 @@ from concurrent.futures import wait
 import pytest
 from store_givens import count, event, locked
 
-from serving.store import statistics
-from serving.store.errors import StoreAway, StoreBusy
-from serving.store.events import KeyReused, RecordEvents, now_ms
-from serving.store.people import Erase, PutProfile
-from serving.store.tables import Item, User, UserInteraction
-from serving.store.writing import Task, Writer
+from serving.store.db.errors import StoreAway, StoreBusy
+from serving.store.db.tables import Item, User, UserInteraction
+from serving.store.db.writer import Task, Writer
+from serving.store.repositories import statistics
+from serving.store.repositories.events import KeyReused, RecordEvents, now_ms
+from serving.store.repositories.users import Erase, PutProfile
 
 
 def test_events_are_stored_and_bring_their_people_and_items(store, do, url):

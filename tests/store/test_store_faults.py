@@ -18,20 +18,21 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from store_givens import count, event, locked, settings_for, wait_until
 
+from experiments.benchmarks import database
 from recstage.errors import ConfigError
 from serving.app import create_app
-from serving.metrics import Metrics
-from serving.ports import NO_HISTORY, Shown
+from serving.interfaces import NO_HISTORY, Shown
+from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
-from serving.store import backup, drills
-from serving.store.catalogue import ChangeItem, IngestItems, NewItem
-from serving.store.connection import open_tool_engine, parse_url, refusal, sqlite_path
-from serving.store.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
-from serving.store.events import RecordEvents
-from serving.store.people import PutProfile
+from serving.store.admin import backup
+from serving.store.db.connection import open_tool_engine, parse_url, refusal, sqlite_path
+from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.db.tables import Table, UserInteraction
+from serving.store.db.writer import Writer
+from serving.store.repositories.events import RecordEvents
+from serving.store.repositories.items import ChangeItem, IngestItems, NewItem
+from serving.store.repositories.users import PutProfile
 from serving.store.store import Store
-from serving.store.tables import Table, UserInteraction
-from serving.store.writing import Writer
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 OUTCOME = {"item_id": "film", "outcome": "click"}
@@ -274,9 +275,9 @@ def test_reads_and_writes_of_the_service_find_the_database_again(sqlite_url, cli
 
 
 def test_after_kill_9_every_acknowledged_event_is_there_once():
-    """Three of the fifty kills of `python -m serving.store.drills kill`; in a process of its own, because it forks."""
+    """Three of the fifty kills of `experiments.benchmarks.database kill`; in a process of its own, because it forks."""
     run = subprocess.run(
-        [sys.executable, "-m", "serving.store.drills", "kill", "--times", "3"],
+        [sys.executable, "-m", "experiments.benchmarks.database", "kill", "--times", "3"],
         capture_output=True,
         text=True,
         timeout=200,
@@ -290,13 +291,13 @@ def test_after_kill_9_every_acknowledged_event_is_there_once():
 
 def test_the_drill_notices_lost_and_doubled_events(sqlite_url):
     path = sqlite_path(sqlite_url)
-    drills._send_again(sqlite_url, range(3))
-    assert [drills._stored(path, batch) for batch in range(4)] == [20, 20, 20, 0]
-    assert drills._twice(path) == 0
+    database._send_again(sqlite_url, range(3))
+    assert [database._stored(path, batch) for batch in range(4)] == [20, 20, 20, 0]
+    assert database._twice(path) == 0
     writer = Writer(sqlite_url)
     writer.submit(RecordEvents([event()])).result()  # without a key: one row more than keys
     writer.close()
-    assert drills._twice(path) == 1
+    assert database._twice(path) == 1
 
 
 def test_two_processes_write_to_one_file_without_losing_anything(sqlite_url):

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from store_givens import event
 
+from recstage.data.event_weights import to_log
 from recstage.data.schema import RawData
-from recstage.data.weights import to_log
-from serving.ports import NO_HISTORY
-from serving.store.events import RecordEvents, now_ms
-from serving.store.histories import Weighting
-from serving.store.people import Erase, PutProfile
+from serving.interfaces import NO_HISTORY
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.user_histories import Weighting
+from serving.store.repositories.users import Erase, PutProfile
 
 TYPES = ("view", "click", "like", "save", "share", "rate", "implement", "dismiss")
 

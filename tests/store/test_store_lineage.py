@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from recstage.errors import BundleError, RegistryError, StoreError
-from serving.store import indexing, lineage
-from serving.store.connection import sqlite_path
-from serving.store.lineage import IndexedLineage, RecordTraining, TrainedOn, recorded
-from serving.store.writing import Writer
+from serving.store.db.connection import sqlite_path
+from serving.store.db.writer import Writer
+from serving.store.training import lineage, lineage_index
+from serving.store.training.lineage import IndexedLineage, RecordTraining, TrainedOn, recorded
 
 
 def asked(found: IndexedLineage, user_id: str) -> TrainedOn:
@@ -100,18 +100,18 @@ def registered(monkeypatch, tmp_path):
         return tmp_path / str(version.number)
 
     versions = [SimpleNamespace(name="recommender", number=number) for number in (1, 2, 3)]
-    monkeypatch.setattr(indexing.registry, "versions", lambda name: versions)
-    monkeypatch.setattr(indexing.registry, "fetch", fetch)
+    monkeypatch.setattr(lineage_index.registry, "versions", lambda name: versions)
+    monkeypatch.setattr(lineage_index.registry, "fetch", fetch)
     return fetched
 
 
 def test_each_registered_version_is_read_once(url, store, registered):
-    found = indexing.index(url, ["recommender"])
+    found = lineage_index.index(url, ["recommender"])
     assert found["registered"] == [("recommender", "1"), ("recommender", "2"), ("recommender", "3")]
     assert found["added"] == [("recommender", "1"), ("recommender", "2")]
     assert list(found["unread"]) == ["recommender version 3"]
     assert registered == [1, 2, 3]
-    again = indexing.index(url, ["recommender"])
+    again = lineage_index.index(url, ["recommender"])
     assert (again["added"], registered) == ([], [1, 2, 3, 3])
     found = asked(IndexedLineage(store.reader, index_of(("recommender", "1"), ("recommender", "2"))), "ann")
     assert found.versions == (("recommender", "1"),)
@@ -121,8 +121,8 @@ def test_a_name_under_which_nothing_was_registered_is_passed_over(url, monkeypat
     def none(name):
         raise RegistryError(name, rule="there is no such registered model", fix="Register one")
 
-    monkeypatch.setattr(indexing.registry, "versions", none)
-    assert indexing.index(url, ["recommender-reverse"]) == {"registered": [], "added": [], "unread": {}}
+    monkeypatch.setattr(lineage_index.registry, "versions", none)
+    assert lineage_index.index(url, ["recommender-reverse"]) == {"registered": [], "added": [], "unread": {}}
 
 
 class Process:
@@ -152,6 +152,6 @@ def test_the_service_asks_another_process_and_keeps_the_password_off_its_command
     else:
         assert asyncio.run(index()) == [("recommender", "7")]
     command, database = calls[0]
-    assert command[1:] == ("-m", "serving.database", "lineage", "recommender")
+    assert command[1:] == ("-m", "serving.store", "lineage", "recommender")
     assert "secret" not in " ".join(command)
     assert database == "postgresql://me:secret@host/name"

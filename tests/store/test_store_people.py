@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import func, select
 from store_givens import count, event, exposures, settings_for
 
-from serving.metrics import Metrics
-from serving.ports import Shown
-from serving.store.catalogue import IngestItems, NewItem
-from serving.store.connection import open_tool_engine, sqlite_path
-from serving.store.digests import Digests
-from serving.store.events import RecordEvents, now_ms
-from serving.store.feedback import ItemOutcome, RecordFeedback
-from serving.store.people import _PERSONAL, Erase, PutProfile, profile
-from serving.store.precomputed import PutLists, UserList
+from serving.interfaces import Shown
+from serving.monitoring.metrics import Metrics
+from serving.store.db.connection import open_tool_engine, sqlite_path
+from serving.store.db.id_digests import Digests
+from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserRecommendation
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
+from serving.store.repositories.items import IngestItems, NewItem
+from serving.store.repositories.precomputed import PutLists, UserList
+from serving.store.repositories.users import _PERSONAL, Erase, PutProfile, profile
 from serving.store.store import Store
-from serving.store.tables import Erasure, RecommendationImpression, Table, User, UserRecommendation
 
 
 def put(user_id: str, *, role=None, categories=(), opted_out=False) -> PutProfile:

@@ -15,13 +15,14 @@ from sqlalchemy import text
 from store_givens import empty_postgres, event, locked
 
 from recstage.errors import ConfigError, StoreError
-from serving.store import backup, connection, revision, schema
-from serving.store.connection import open_tool_engine, parse_url, sqlite_path
-from serving.store.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
-from serving.store.events import RecordEvents
-from serving.store.reading import Query, Reader
-from serving.store.tables import Table
-from serving.store.writing import Writer
+from serving.store.admin import backup, migrate, revision
+from serving.store.db import connection
+from serving.store.db.connection import open_tool_engine, parse_url, sqlite_path
+from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.db.reader import Query, Reader
+from serving.store.db.tables import Table
+from serving.store.db.writer import Writer
+from serving.store.repositories.events import RecordEvents
 
 
 def put(url, n: int = 3) -> None:
@@ -38,7 +39,7 @@ def events(url) -> int:
 def migrations(tmp_path: Path) -> Path:
     """The migrations and one more, whose `upgrade` a test writes."""
     folder = tmp_path / "migrations"
-    shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -65,26 +66,26 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(url):
 
 
 def test_the_number_of_the_newest_revision_is_that_of_alembic():
-    assert revision.newest() == schema._script(schema.MIGRATIONS).get_current_head()
+    assert revision.newest() == migrate._script(migrate.MIGRATIONS).get_current_head()
 
 
 def test_an_upgrade_makes_a_missing_file_with_its_folder(tmp_path):
     url = parse_url(f"sqlite:///{tmp_path}/new/folder/service.db")
-    assert schema.upgrade(url) == schema.Change(None, HEAD, None)
+    assert migrate.upgrade(url) == migrate.Change(None, HEAD, None)
     assert backup.verify(url).revision == HEAD
-    assert schema.upgrade(url) == schema.Change(HEAD, HEAD, None)
+    assert migrate.upgrade(url) == migrate.Change(HEAD, HEAD, None)
 
 
 def test_every_step_down_and_up_again_leads_back(url, tmp_path):
     try:
-        change = schema.downgrade(url, "base", to=tmp_path / "down")
+        change = migrate.downgrade(url, "base", to=tmp_path / "down")
         assert (change.before, change.after) == (HEAD, None)
         assert backup.verify(url).rows == {}
-        assert schema.upgrade(url, to=tmp_path / "up").after == HEAD
+        assert migrate.upgrade(url, to=tmp_path / "up").after == HEAD
     finally:
         if sqlite_path(url) is None:
             empty_postgres(url)
-            schema.upgrade(url)
+            migrate.upgrade(url)
 
 
 def test_shown_lists_survive_both_ways(url, tmp_path):
@@ -98,7 +99,7 @@ def test_shown_lists_survive_both_ways(url, tmp_path):
     ]
     put(url)
     try:
-        schema.downgrade(url, "0001", to=tmp_path / "down")
+        migrate.downgrade(url, "0001", to=tmp_path / "down")
         with open_tool_engine(url).begin() as connected:
             for user_id in ("ann", "bob"):
                 user = f"VALUES ('{user_id}', 1, 1, false)"
@@ -110,28 +111,28 @@ def test_shown_lists_survive_both_ways(url, tmp_path):
                 named = dict(zip(columns.split(", "), row, strict=True))
                 places = ", ".join(f":{name}" for name in named)
                 connected.execute(text(f"INSERT INTO recommendation_impressions ({columns}) VALUES ({places})"), named)
-        schema.upgrade(url, to=tmp_path / "up")
+        migrate.upgrade(url, to=tmp_path / "up")
         with open_tool_engine(url).connect() as connected:
             assert connected.execute(text(ranked.format(columns, "shown_items"))).all() == rows
             counts = dict(connected.execute(text("SELECT item_id, shown FROM item_exposures")).all())
         assert counts == {"film": 2, "book": 1}
         assert backup.verify(url).rows["recommendation_impressions"] == 2
-        schema.downgrade(url, "0001", to=tmp_path / "down again")
+        migrate.downgrade(url, "0001", to=tmp_path / "down again")
         with open_tool_engine(url).connect() as connected:
             assert connected.execute(text(ranked.format(columns, "recommendation_impressions"))).all() == rows
     finally:
-        schema.upgrade(url, with_backup=False)
+        migrate.upgrade(url, with_backup=False)
 
 
 def test_an_upgrade_backs_up_what_was_there(sqlite_url, migrations):
     put(sqlite_url)
     further(migrations, ADD)
-    change = schema.upgrade(sqlite_url, migrations=migrations)
+    change = migrate.upgrade(sqlite_url, migrations=migrations)
     assert (change.before, change.after) == (HEAD, NEXT)
     kept = backup.verify_file(change.backup)
     assert (kept.revision, kept.rows["user_interactions"]) == (HEAD, 3)
     assert events(sqlite_url) == 3
-    assert schema.downgrade(sqlite_url, "-1", migrations=migrations).after == HEAD
+    assert migrate.downgrade(sqlite_url, "-1", migrations=migrations).after == HEAD
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(sqlite_url, migrations):
@@ -140,7 +141,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(sqlite_url, migratio
         migrations, f"{ADD}\n    op.execute('DELETE FROM user_interactions')\n    raise RuntimeError('out of luck')"
     )
     with pytest.raises(StoreError, match=r"failed \(out of luck\)\. Nothing was changed; the backup is"):
-        schema.upgrade(sqlite_url, migrations=migrations)
+        migrate.upgrade(sqlite_url, migrations=migrations)
     assert backup.verify(sqlite_url).revision == HEAD
     assert events(sqlite_url) == 3
 
@@ -151,7 +152,7 @@ def test_a_migration_that_breaks_out_of_its_transaction_is_put_back_from_the_bac
     renumber = "op.execute('UPDATE alembic_version SET version_num = 9')"
     further(migrations, f"{ADD}\n    {renumber}\n    {away}\n    raise RuntimeError('half done')")
     with pytest.raises(StoreError, match="The backup was restored"):
-        schema.upgrade(sqlite_url, migrations=migrations)
+        migrate.upgrade(sqlite_url, migrations=migrations)
     assert backup.verify(sqlite_url).revision == HEAD
     assert events(sqlite_url) == 3
 
@@ -160,7 +161,7 @@ def test_a_migration_that_would_leave_orphans_is_refused(sqlite_url, migrations)
     put(sqlite_url)
     further(migrations, "op.execute('DELETE FROM users')")
     with pytest.raises(StoreBroken, match="a row of user_interactions would point to a missing row of users"):
-        schema.upgrade(sqlite_url, migrations=migrations)
+        migrate.upgrade(sqlite_url, migrations=migrations)
     assert events(sqlite_url) == 3
 
 
@@ -168,7 +169,7 @@ def test_a_failed_first_upgrade_leaves_no_file(tmp_path, migrations):
     further(migrations, "raise RuntimeError('no')")
     url = parse_url(f"sqlite:///{tmp_path}/new.db")
     with pytest.raises(StoreError, match=r"changing its schema failed \(no\)\. Mend the migration"):
-        schema.upgrade(url, migrations=migrations)
+        migrate.upgrade(url, migrations=migrations)
     assert not list(tmp_path.glob("new.db*[!k]"))
 
 
@@ -179,7 +180,7 @@ def test_an_event_acknowledged_during_an_upgrade_is_not_lost(sqlite_url, migrati
     writer = Writer(sqlite_url, busy_timeout=10)
     future = writer.submit(RecordEvents([event("late")]))
     with pytest.raises(StoreError):
-        schema.upgrade(sqlite_url, migrations=migrations)
+        migrate.upgrade(sqlite_url, migrations=migrations)
     assert future.result(timeout=10) == ["stored"]
     writer.close()
     assert events(sqlite_url) == 4
@@ -189,7 +190,7 @@ def test_a_postgres_upgrade_that_fails_leaves_everything_as_it_was(postgres_url,
     put(postgres_url)
     further(migrations, f"{ADD}\n    raise RuntimeError('out of luck')")
     with pytest.raises(StoreError, match="Nothing was changed"):
-        schema.upgrade(postgres_url, migrations=migrations, to=tmp_path / "kept.dump")
+        migrate.upgrade(postgres_url, migrations=migrations, to=tmp_path / "kept.dump")
     assert events(postgres_url) == 3
     assert (tmp_path / "kept.dump").stat().st_size > 0
 
@@ -288,12 +289,12 @@ def test_a_backup_that_finds_no_space_leaves_nothing_half_written(sqlite_url, tm
 
 def test_a_newer_database_is_refused(sqlite_url, migrations):
     further(migrations, ADD)
-    schema.upgrade(sqlite_url, migrations=migrations)
+    migrate.upgrade(sqlite_url, migrations=migrations)
     reader = Reader(sqlite_url)
     with pytest.raises(StoreOutOfStep, match=f"{NEXT}: it is newer than this code, which works with revision {HEAD}"):
         revision.check(reader)
     with pytest.raises(StoreOutOfStep, match=f"it is newer than this code, which knows revisions up to {HEAD}"):
-        schema.upgrade(sqlite_url)
+        migrate.upgrade(sqlite_url)
     reader.close()
 
 
@@ -316,11 +317,11 @@ def test_somebody_elses_database_is_left_alone(tmp_path):
     with closing(sqlite3.connect(path)) as plain:
         plain.execute("CREATE TABLE users (name TEXT)")
     with pytest.raises(StoreOutOfStep, match="it holds tables of something else"):
-        schema.upgrade(parse_url(f"sqlite:///{path}"))
+        migrate.upgrade(parse_url(f"sqlite:///{path}"))
 
 
 @pytest.mark.parametrize(
-    ("change", "target"), [(schema.upgrade, "0009"), (schema.downgrade, "-3"), (schema.upgrade, "x")]
+    ("change", "target"), [(migrate.upgrade, "0009"), (migrate.downgrade, "-3"), (migrate.upgrade, "x")]
 )
 def test_a_revision_that_does_not_exist_is_refused_with_those_that_do(sqlite_url, change, target):
     with pytest.raises(StoreOutOfStep, match=r"Revisions: base, 0001, 0002, head"):
@@ -330,10 +331,10 @@ def test_a_revision_that_does_not_exist_is_refused_with_those_that_do(sqlite_url
 def test_a_locked_database_is_busy(sqlite_url, migrations, monkeypatch):
     further(migrations, ADD)
     monkeypatch.setattr(
-        schema, "open_tool_engine", lambda url: connection.open_engine(url, busy_timeout=0.1, pooled=False)
+        migrate, "open_tool_engine", lambda url: connection.open_engine(url, busy_timeout=0.1, pooled=False)
     )
     with locked(sqlite_url), pytest.raises(StoreBusy, match="the database is locked by another process"):
-        schema.upgrade(sqlite_url, migrations=migrations)
+        migrate.upgrade(sqlite_url, migrations=migrations)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
@@ -341,7 +342,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
     with pytest.raises(StoreAway, match="there is no such file"):
         backup.verify(url)
     with pytest.raises(StoreAway, match="there is no such file"):
-        schema.downgrade(url, "base")
+        migrate.downgrade(url, "base")
     assert not (tmp_path / "none.db").exists()
 
 

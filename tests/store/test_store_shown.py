@@ -8,24 +8,24 @@ import pytest
 from sqlalchemy import select
 from store_givens import count, event, locked, settings_for, wait_until
 
-from serving.metrics import Metrics
-from serving.ports import Shown
-from serving.store.catalogue import IngestItems, NewItem
-from serving.store.connection import open_tool_engine
-from serving.store.events import RecordEvents, now_ms
-from serving.store.feedback import ItemOutcome, NotShown, RecordFeedback, SomebodyElses
-from serving.store.impressions import Impressions, WriteImpressions
-from serving.store.people import PutProfile
-from serving.store.precomputed import PutLists, UserList, VoidLists
-from serving.store.statistics import events_of, preferences_of
-from serving.store.store import Store
-from serving.store.tables import (
+from serving.interfaces import Shown
+from serving.monitoring.metrics import Metrics
+from serving.store.db.connection import open_tool_engine
+from serving.store.db.tables import (
     SHOWN_ITEMS,
     RecommendationFeedback,
     RecommendationImpression,
     User,
     UserRecommendation,
 )
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.feedback import ItemOutcome, NotShown, RecordFeedback, SomebodyElses
+from serving.store.repositories.impressions import Impressions, WriteImpressions
+from serving.store.repositories.items import IngestItems, NewItem
+from serving.store.repositories.precomputed import PutLists, UserList, VoidLists
+from serving.store.repositories.statistics import events_of, preferences_of
+from serving.store.repositories.users import PutProfile
+from serving.store.store import Store
 
 
 def shown(request_id="r1", user_id="ann", item_ids=("film", "book"), **values) -> Shown:

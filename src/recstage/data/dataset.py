@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recstage.config import DataConfig, root
-from recstage.data import prepared, sources, validation, weights
+from recstage.data import cache as prepared_cache
+from recstage.data import event_weights, sources, validation
+from recstage.data.cache import Dataset
 from recstage.data.catalogue import Catalogue
-from recstage.data.detection import config_of
+from recstage.data.event_log import EventLog
+from recstage.data.files.file_tree import damaged_is_an_error
+from recstage.data.files.layout_detection import config_of
 from recstage.data.interactions import IdMap
-from recstage.data.log import EventLog
-from recstage.data.prepared import Dataset
 from recstage.data.schema import ITEM, USER
-from recstage.data.sources.place import damaged_is_an_error
 from recstage.data.split import Split, cut
 from recstage.errors import TooLittleData
 
@@ -42,7 +43,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
     cache = cache if cache is not None else root() / "data"
     config = config.model_copy(update={"source": sources.located(config.source, cache / "downloads")})
     fingerprint = fingerprint_of(config)
-    kept = prepared.Folder(cache, config.name, fingerprint)
+    kept = prepared_cache.Folder(cache, config.name, fingerprint)
     found = _acceptable(kept.read(), config)
     if found is not None:
         return found
@@ -63,7 +64,7 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         bar.update()
         raw, findings = validation.clean(raw, config)
         bar.update()
-        events = weights.to_log(raw, config)
+        events = event_weights.to_log(raw, config)
         _check_minimum(config, pairs=len(events.first), users=len(events.users), items=len(events.items))
         catalogue = (
             Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.config import SplitConfig
+from recstage.data.event_log import EventLog, Rule
 from recstage.data.interactions import Interactions
-from recstage.data.log import EventLog, Rule
 from recstage.data.negatives import NegativeSampler
 from recstage.errors import DataError, TooLittleData
 

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from recstage.config import EvaluationConfig
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
+from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation import metrics
 from recstage.evaluation.diversity import diversity_of
-from recstage.evaluation.segments import SEGMENTS, segments_of
 from recstage.evaluation.significance import interval_of, resampled_means
 from recstage.models.base import Ranking, Recommender
 

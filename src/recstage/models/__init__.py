@@ -1,4 +1,4 @@
-"""Recommenders, one file each, and how a configuration becomes one.
+"""Recommenders, a module or a package each, and how a configuration becomes one.
 
 Nothing is imported until it is asked for: a program that serves one algorithm does not load the others' libraries.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any
 
 from recstage.config import ModelConfig, check
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from recstage.models.base import ModelParams, Recommender
 
 PREFIX = "recstage.models."
+RENAMED = {
+    "recstage.models.als:ALS": "recstage.models.factorization.als:ALS",
+    "recstage.models.graph:Graph": "recstage.models.neighborhood.graph:Graph",
+    "recstage.models.knn:Knn": "recstage.models.neighborhood.knn:Knn",
+    "recstage.models.popularity:Popularity": "recstage.models.baselines.popularity:Popularity",
+    "recstage.models.random:Random": "recstage.models.baselines.random:Random",
+    "recstage.models.reverse_als:ReverseALS": "recstage.models.factorization.reverse_als:ReverseALS",
+    "recstage.models.transitions:Transitions": "recstage.models.neighborhood.transitions:Transitions",
+}
+"""Targets of bundles and YAML files of version 0.1; the other models kept theirs."""
 
 
 def build(config: ModelConfig, **overrides: Any) -> Recommender:
@@ -28,7 +38,7 @@ def build(config: ModelConfig, **overrides: Any) -> Recommender:
 
 
 def create(target: str, params: Mapping[str, Any], *, where: str = "params") -> Recommender:
-    """`build` from a target ("recstage.models.als:ALS") and its params; `where` names their origin in an error."""
+    """`build` from a target ("recstage.models.ncf:Ncf") and its params; `where` names their origin in an error."""
     kind = class_of(target)
     return kind(check(kind.Params, params, where))
 
@@ -39,27 +49,37 @@ def params_class(config: ModelConfig) -> type[ModelParams]:
 
 
 def class_of(target: str) -> type[Recommender]:
-    """The recommender class of "recstage.models.MODULE:CLASS". Raises `ConfigError` on anything else."""
+    """The recommender class of "recstage.models.MODULE:CLASS", where MODULE may be dotted and may be a name of an
+    earlier version. Raises `ConfigError` on anything else."""
     from recstage.models.base import Recommender
 
-    path, _, name = target.partition(":")
-    modules = sorted(module.name for module in iter_modules(__path__))
+    path, _, name = RENAMED.get(target, target).partition(":")
     inside = path.removeprefix(PREFIX)
-    if not path.startswith(PREFIX) or inside not in modules:
+    if not path.startswith(PREFIX) or inside not in (modules := _modules()):
         raise ConfigError(
             f"target '{target}'",
             rule="a model is a class in recstage.models, written recstage.models.MODULE:CLASS",
-            fix=valid_names(inside, modules),
+            fix=valid_names(inside, sorted(_modules())),
         )
-    module = import_module(path)
+    module = modules[inside]
     kinds = {
         key: value
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Recommender) and value.__module__ == path
+        for key, value in vars(import_module(module)).items()
+        if isinstance(value, type) and issubclass(value, Recommender) and f"{value.__module__}.".startswith(f"{path}.")
     }
     if name not in kinds:
         raise ConfigError(f"target '{target}'", rule=f"{path} has no such recommender", fix=valid_names(name, kinds))
     return kinds[name]
 
 
-__all__ = ["build", "class_of", "create", "params_class"]
+def target_of(kind: type[Recommender]) -> str:
+    """What `class_of` finds the class by: "recstage.models.MODULE:CLASS"; a package stands for its `model` module."""
+    return f"{kind.__module__.removesuffix('.model')}:{kind.__qualname__}"
+
+
+def _modules() -> dict[str, str]:
+    """Everything below this package that can hold a model: its dotted name inside, and whole."""
+    return {found.name.removeprefix(PREFIX): found.name for found in walk_packages(__path__, PREFIX)}
+
+
+__all__ = ["build", "class_of", "create", "params_class", "target_of"]

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import TooLittleData, valid_names
-from recstage.models import base, voting
+from recstage.models import base, rank_fusion
 from recstage.models.composition import Components, named
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class HybridParams(base.ModelParams):
     def votes(self, segment: Segment) -> dict[str, float]:
         """Share of the vote of each model of a segment; they add up to 1."""
         names, share = getattr(self, segment), getattr(self, f"{segment}_share")
-        return dict(zip(names, voting.shares(len(names), share), strict=True))
+        return dict(zip(names, rank_fusion.shares(len(names), share), strict=True))
 
 
 class Hybrid(base.Recommender):
@@ -175,7 +175,7 @@ class Hybrid(base.Recommender):
         for name, share in shares.items():
             spoken, scores = self._scores_of_part(name, users, rows)
             if len(spoken):
-                scale = voting.by_rank if self.params.combine == "rank" else voting.by_range
+                scale = rank_fusion.by_rank if self.params.combine == "rank" else rank_fusion.by_range
                 votes[spoken] += np.float32(share) * scale(scores, unseen[spoken])
                 total[spoken] += share
                 methods[spoken] = [f"{method}+{name}" if method else name for method in methods[spoken]]

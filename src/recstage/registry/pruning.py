@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from recstage.registry import changes, store
-from recstage.registry.reconciliation import reconcile
-from recstage.registry.store import ARCHIVED, NONE, Shelf, Version
+from recstage.registry import audit_log, mlflow_client
+from recstage.registry.mlflow_client import ARCHIVED, NONE, Shelf, Version
+from recstage.registry.production import reconcile
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ def prune(name: str = "recommender", *, keep: int = 3, dry_run: bool = False) ->
     go to, the one that was Production before, whatever an alias names, and whatever is staged. Runs and their artifacts
     stay: a pruned version can be registered again."""
     reconcile(name)
-    with store.lock(name):
-        shelf = store.read(name)
+    with mlflow_client.lock(name):
+        shelf = mlflow_client.read(name)
         kept = _kept(shelf, keep)
         doomed = tuple(version for number, version in shelf.versions.items() if number not in kept)
         for version in () if dry_run else doomed:
-            store.delete(name, version.number)
+            mlflow_client.delete(name, version.number)
     reconcile(name)
     return Pruned(doomed, dict(sorted(kept.items())))
 
@@ -40,7 +40,7 @@ def _kept(shelf: Shelf, keep: int) -> dict[int, str]:
         by_algorithm[version.algorithm].append(number)
     for algorithm, numbers in by_algorithm.items():
         kept |= dict.fromkeys(sorted(numbers)[-keep:], f"among the last {keep} of {algorithm}")
-    past = changes.read_from(shelf.tags)
+    past = audit_log.read_from(shelf.tags)
     for alias, number in shelf.aliases.items():
         kept[number] = f"alias {alias}"
     for number, version in shelf.versions.items():
@@ -49,7 +49,7 @@ def _kept(shelf: Shelf, keep: int) -> dict[int, str]:
     if past:
         current = past[-1].version
         before = {
-            "a rollback goes to it": changes.predecessor(past, current, shelf.versions),
+            "a rollback goes to it": audit_log.predecessor(past, current, shelf.versions),
             "Production before this one": past[-1].previous,
             "Production": current,
         }

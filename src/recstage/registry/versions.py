@@ -13,9 +13,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from recstage.errors import RegistryError
-from recstage.registry import store
-from recstage.registry.reconciliation import no_such_version, production
-from recstage.registry.store import PRODUCTION, Version
+from recstage.registry import mlflow_client
+from recstage.registry.mlflow_client import PRODUCTION, Version
+from recstage.registry.production import no_such_version, production
 from recstage.tracking import MODEL_ARTIFACT
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
@@ -39,8 +39,8 @@ def register(run_id_or_uri: str, name: str = "recommender") -> Version:
     registered under that name already is not registered twice: its version is returned. Raises `RegistryError` where
     there is no such run or model, where the run failed, or where it is no training run of recstage.
     """
-    store.client()
-    with store.speaking(name):
+    mlflow_client.client()
+    with mlflow_client.speaking(name):
         uri, run = _model_of(run_id_or_uri)
     if run.info.status in ("FAILED", "KILLED"):
         raise RegistryError(
@@ -49,19 +49,19 @@ def register(run_id_or_uri: str, name: str = "recommender") -> Version:
             fix="Train again",
         )
     tags = _tags_of(run)
-    with store.lock(name):
-        known = store.read(name) if store.exists(name) else None
+    with mlflow_client.lock(name):
+        known = mlflow_client.read(name) if mlflow_client.exists(name) else None
         for version in () if known is None else known.versions.values():
             if version.tags.get("model_uri") == uri:
                 return version
-        with store.speaking(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
+        with mlflow_client.speaking(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
             made = mlflow.register_model(uri, name, tags={**tags, "model_uri": uri})
     return version_of(name, int(made.version))
 
 
 def versions(name: str = "recommender") -> list[Version]:
     """All versions, the newest first. Raises `RegistryError` where the registered model does not exist."""
-    return sorted(store.read(name).versions.values(), key=lambda one: -one.number)
+    return sorted(mlflow_client.read(name).versions.values(), key=lambda one: -one.number)
 
 
 def version_of(name: str, number: int | str) -> Version:
@@ -69,7 +69,7 @@ def version_of(name: str, number: int | str) -> Version:
     and `NoProduction`."""
     if number == PRODUCTION:
         return production(name)
-    shelf = store.read(name)
+    shelf = mlflow_client.read(name)
     try:
         return shelf.versions[int(number)]
     except (KeyError, ValueError):
@@ -80,7 +80,7 @@ def fetch(version: Version, folder: Path | None = None) -> Path:
     """The bundle of a version as a local folder: a copy below `folder`, or, without one, wherever the artifacts are if
     they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone."""
     try:
-        with store.speaking(version.name):
+        with mlflow_client.speaking(version.name):
             return _downloaded(version, folder)
     except (OSError, RegistryError) as error:
         raise RegistryError(
@@ -99,7 +99,7 @@ def _downloaded(version: Version, folder: Path | None) -> Path:
 
 
 def _model_of(given: str) -> tuple[str, Run]:
-    client = store.client()
+    client = mlflow_client.client()
     if given.startswith("models:/"):
         model_id = given.removeprefix("models:/")
         try:
@@ -119,7 +119,7 @@ def _model_of(given: str) -> tuple[str, Run]:
 
 def _run(run_id: str, given: str) -> Run:
     try:
-        return store.client().get_run(run_id)
+        return mlflow_client.client().get_run(run_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise _unknown(given, "there is no such run") from error

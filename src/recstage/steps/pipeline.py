@@ -10,7 +10,8 @@ from pydantic import Field
 from recstage import tracking
 from recstage.config import Settings, resolve
 from recstage.errors import GateRefused, TooLittleData
-from recstage.steps import compare, prepare, promote, train
+from recstage.steps import prepare, train
+from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
 
 MODELS = ("popularity", "als", "knn", "ncf", "lambdarank")

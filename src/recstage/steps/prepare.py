@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recstage import tracking
+from recstage.cli import named
 from recstage.config import DataConfig, Settings, resolve
 from recstage.data import dataset
-from recstage.entry import named
 
 
 class PrepareSettings(Settings):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, create_model
 from tqdm import tqdm
@@ -36,17 +35,13 @@ from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
 from recstage.errors import Diverged, TooLittleData
-from recstage.evaluation.metrics import exposure
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from recstage import tuning
 
-EXPLAINED_USERS = 100
 SEARCH_METRIC = "ndcg_at_10"
 REPORTED_METRIC = "validation_ndcg_at_10"
 SHOWN = (
@@ -272,7 +267,9 @@ class Training:
         with tqdm(total=4, desc="log the run", unit="step", delay=1, disable=None, leave=False) as bar:
             tracking.log_libraries(self.run_id)
             bar.update()
-            tracking.log_figures(self.run_id, self._figures(model, result))
+            from recstage.plots import run_figures  # loads matplotlib; meanwhile `prepare_to_log` has
+
+            tracking.log_figures(self.run_id, run_figures.figures_of(model, result, self.curves, self.found))
             if self.found is not None:
                 tracking.log_table(self.run_id, "trials", _trials_table(self.found))
             bar.update()
@@ -332,29 +329,6 @@ class Training:
                 bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items()})
 
             yield report
-
-    def _figures(self, model: Recommender, result: Evaluation) -> dict[str, Figure]:
-        from recstage import plots  # loads matplotlib, meanwhile `prepare_to_log` has
-
-        shown = exposure(result.lists[:, :10], model.n_items)
-        figures = {
-            "metric_by_segment": plots.metric_by_segment(result),
-            "long_tail": plots.long_tail(
-                model.train_.item_counts, shown, result.per_user["novelty_at_10"], name=model.name
-            ),
-        }
-        if self.curves:
-            figures["learning_curve"] = plots.learning_curves(self.curves)
-        importance = model.feature_importance()
-        if importance:
-            some = model.train_.of(np.linspace(0, model.train_.n_users - 1, EXPLAINED_USERS).astype(int))
-            figures["feature_importance"] = plots.feature_importance(importance, model.mean_contributions(some))
-        if self.found is not None:
-            values = [(trial.number, trial.value) for trial in self.found.trials]
-            figures["optuna_history"] = plots.optuna_history(values)
-            if self.found.importances:
-                figures["optuna_importances"] = plots.optuna_importances(self.found.importances)
-        return figures
 
 
 class _Clock:

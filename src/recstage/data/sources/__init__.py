@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recstage.config import MovieLensSource, ServiceSource, SourceConfig
-from recstage.data import download
+from recstage.data.files import download
 from recstage.data.schema import RawData
 from recstage.data.sources import events, json_layout, movielens, ncf, service, synthetic
 from recstage.errors import DataError

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recstage.config import EventsSource
+from recstage.data.files.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
+from recstage.data.files.file_tree import Place, damaged_is_an_error, unpacked
+from recstage.data.files.timestamps import seconds_of
 from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.clock import seconds_of
-from recstage.data.sources.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
 from recstage.data.sources.item_files import read_items
-from recstage.data.sources.place import Place, damaged_is_an_error, unpacked
 from recstage.errors import DataError, valid_names
 
 FORMATS = (".csv", ".tsv", ".txt", ".parquet")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from recstage.data.files.delimited import read_delimited, separator_of
+from recstage.data.files.file_tree import Place, damaged_is_an_error, lines_of, unpacked
 from recstage.data.schema import ITEM
-from recstage.data.sources.delimited import read_delimited, separator_of
-from recstage.data.sources.place import Place, damaged_is_an_error, lines_of, unpacked
 from recstage.errors import DataError
 
 TITLE, TEXT, CATEGORIES, AVAILABLE = "title", "text", "categories", "available"

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from recstage.config import JsonSource
+from recstage.data.files.delimited import numbers, without_unparsable
+from recstage.data.files.file_tree import Place, text_of
+from recstage.data.files.timestamps import seconds_of
 from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
-from recstage.data.sources.clock import seconds_of
-from recstage.data.sources.delimited import numbers, without_unparsable
 from recstage.data.sources.item_files import read_items
-from recstage.data.sources.place import Place, text_of
 from recstage.errors import DataError
 
 INTERACTIONS, HELD_OUT_TEST, METADATA = "interactions", "held_out_test", "metadata"

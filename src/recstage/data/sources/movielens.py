@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from recstage.config import MovieLensSource
+from recstage.data.files.delimited import header_of, numbers, read_delimited, without_unparsable
+from recstage.data.files.file_tree import Place, unpacked
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.delimited import header_of, numbers, read_delimited, without_unparsable
 from recstage.data.sources.item_files import items_from, read_items
-from recstage.data.sources.place import Place, unpacked
 from recstage.errors import DataError
 
 LAYOUTS = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}

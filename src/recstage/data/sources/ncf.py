@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from recstage.config import NcfSource
+from recstage.data.files.delimited import numbers, read_delimited, without_unparsable
+from recstage.data.files.file_tree import Place, lines_of, unpacked
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.delimited import numbers, read_delimited, without_unparsable
 from recstage.data.sources.item_files import read_items, understood
-from recstage.data.sources.place import Place, lines_of, unpacked
 from recstage.errors import DataError
 
 TRAIN, TEST, NEGATIVES, ITEMS = ".train.rating", ".test.rating", ".test.negative", "items.csv"

@@ -124,7 +124,7 @@ def _connected(config: ServiceSource) -> Iterator[Connection]:
         raise StoreError(
             where,
             rule=f"the service's database cannot be read ({reason})",
-            fix=f"Set {URL_VARIABLE} to it, and run python -m serving.database verify",
+            fix=f"Set {URL_VARIABLE} to it, and run python -m serving.store verify",
         ) from error
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from recstage.config import SyntheticSource
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData
-from recstage.data.synthetic import BLOCK_EVENTS, Block, World
-from recstage.data.synthetic_texts import described
+from recstage.data.synthetic.generator import BLOCK_EVENTS, Block, World
+from recstage.data.synthetic.texts import described
 
 
 def files(config: SyntheticSource) -> list[Path]:

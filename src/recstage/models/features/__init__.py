@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.models.features.affinity import AffinityGroup
+from recstage.models.features.candidates import Slate, propose
 from recstage.models.features.content import ContentGroup
 from recstage.models.features.context import ContextGroup
 from recstage.models.features.group import Group, Past
 from recstage.models.features.item import ItemGroup
 from recstage.models.features.recency import RecencyGroup
 from recstage.models.features.sequence import SequenceGroup
-from recstage.models.features.slate import Slate, propose
 from recstage.models.features.stage import StageGroup
 from recstage.models.features.user import UserGroup
 

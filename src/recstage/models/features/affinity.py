@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import Group, Past, ratio, stacked
-from recstage.models.features.slate import Slate
 
 LAST = 5
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import Group, Past, stacked
-from recstage.models.features.slate import Slate
 
 DIMENSIONS = 32
 WORDS = 20_000

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Users
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import CLOCK_FROM, DAY, Group, Past, stacked
-from recstage.models.features.slate import Slate
 
 PAUSE = 1800
 """Seconds without an interaction that end a session."""

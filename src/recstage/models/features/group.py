@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
-from recstage.models.features.slate import Slate
+from recstage.models.features.candidates import Slate
 
 DAY = 86_400
 CLOCK_FROM = 100_000_000

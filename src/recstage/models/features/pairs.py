@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.data.interactions import Interactions
-from recstage.models.transitions import strongest, transition_counts
+from recstage.models.neighborhood.transitions import strongest, transition_counts
 
 NEXT, NEAR, FAR, BACK, COSINE, PROBABILITY = range(6)
 """Columns: strength of steps from the first item to the second of just 1, up to 3 and up to 20; of steps up to 20 from
@@ -24,7 +24,7 @@ PER_ITEM = 400
 LIKES = 150
 """Latest likes of a user that enter the cosine: bounds its cost."""
 DAMPING, SOURCE_DISCOUNT, POPULARITY_DISCOUNT, SHRINKAGE = 0.4, 0.32, 0.2, 30.0
-"""As in `recstage.models.transitions`, whose defaults were tuned."""
+"""As in `recstage.models.neighborhood.transitions`, whose defaults were tuned."""
 
 
 class PairTable:

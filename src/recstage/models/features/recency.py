@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import DAY, Group, Past, ratio, stacked
-from recstage.models.features.slate import Slate
 
 WINDOWS = (7, 30, 90)
 TAIL = 0.1

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.models.features import pairs
+from recstage.models.features.candidates import LATEST, Slate
 from recstage.models.features.group import Group, Past, ratio, stacked
 from recstage.models.features.pairs import PairTable
-from recstage.models.features.slate import LATEST, Slate
 
 
 class SequenceGroup(Group):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import Group, Past, stacked
-from recstage.models.features.slate import Slate
-from recstage.models.voting import OFFSET
+from recstage.models.rank_fusion import OFFSET
 
 
 class StageGroup(Group):

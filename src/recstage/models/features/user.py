@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Users
+from recstage.models.features.candidates import Slate
 from recstage.models.features.group import Group, Past, log_popularity, ratio, stacked
-from recstage.models.features.slate import Slate
 
 
 class UserGroup(Group):

@@ -1,0 +1,248 @@
+"""What the drills play on: models in a registry of their own, the service, MLflow's own server, callers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from experiments.benchmarks.load_generator import Plan, Report, get
+from recstage import bundle, models
+from recstage.config import DataConfig, check, model_config_of, root
+from recstage.data import dataset
+from recstage.data.dataset import Dataset
+
+KEY = "a-key-for-the-drills-only"
+NAME = "recommender"
+PATIENCE_SECONDS = 120.0
+
+
+class Scene:
+    """A folder with a registry (SQLite) and saved models; everything that is started from it is ended with it."""
+
+    def __init__(self, folder: Path, data: str) -> None:
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+        self.data: Dataset = dataset.load(check(DataConfig, dataset.config_of(data), data))
+        self.users: list[str] = self.data.split.train.users.ids.tolist()
+        self._versions = 0
+
+    # -- the registry -------------------------------------------------------------------------------------------------
+
+    def register(self, algorithm: str, **overrides: object) -> int:
+        """Fit a model and register it, as a pyfunc around its bundle. Returns the version."""
+        import mlflow
+        from mlflow import MlflowClient
+
+        from recstage.pyfunc import signature
+
+        model = models.build(model_config_of(algorithm), **overrides)
+        model.fit(self.data.split.train, catalogue=self.data.catalogue, seed=42)
+        self._versions += 1
+        place = self.folder / "models" / str(self._versions)
+        saved = self.folder / "bundles" / str(self._versions) / "bundle"
+        bundle.save(model, saved, metadata={"data": self.data.name})
+        mlflow.pyfunc.save_model(
+            str(place),
+            python_model=str(signature.FILE),
+            artifacts={"bundle": str(saved)},
+            signature=signature.signature(),
+            pip_requirements=signature.requirements(),
+        )
+        client = MlflowClient(self.uri)
+        if self._versions == 1:
+            client.create_registered_model(NAME)
+        made = client.create_model_version(NAME, str(place), tags={"algorithm": model.name})
+        return int(made.version)
+
+    def promote(self, version: int) -> None:
+        """What the MLflow UI does when somebody chooses a stage."""
+        import warnings
+
+        from mlflow import MlflowClient
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            MlflowClient(self.uri).transition_model_version_stage(
+                NAME, str(version), "Production", archive_existing_versions=True
+            )
+
+    def model_folder(self, version: int) -> Path:
+        return self.folder / "models" / str(version)
+
+    # -- who answers --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def service(self, name: str = "service", **settings: object) -> Iterator[Running]:
+        """The service, guarded, with a database, following the registry of the scene."""
+        chosen = {
+            "port": free_port(),
+            "bundles": self.folder / name,
+            "database_url": f"sqlite:///{self.folder}/{name}.db",
+            "api_keys": json.dumps([{"name": "drill", "role": "admin", "key": KEY}]),
+            **settings,
+        }
+        arguments = [part for key, value in chosen.items() for part in (f"--{key}", str(value))]
+        command = [sys.executable, "-m", "serving", *arguments]
+        with self._process(command, f"{name}.log") as process:
+            running = Running(process, int(str(chosen["port"])))
+            running.until(lambda: running.status("/health/live") == 200)
+            yield running
+
+    @contextlib.contextmanager
+    def mlflow_server(self, version: int) -> Iterator[Running]:
+        """`mlflow models serve` of the same model, one worker, as it comes."""
+        port = free_port()
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
+        command += ["-m", str(self.model_folder(version)), "--port", str(port)]
+        with self._process(command, "mlflow-serve.log") as process:
+            running = Running(process, port)
+            running.until(lambda: running.status("/ping") == 200)
+            yield running
+
+    @contextlib.contextmanager
+    def _process(self, command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes]]:
+        # `mlflow models serve` calls uvicorn by name: also where this environment is not the active one
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        environment = {
+            **os.environ, "PATH": path, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_DISABLE_TELEMETRY": "true"
+        }  # fmt: skip
+        with (self.folder / log).open("ab") as out:
+            process = subprocess.Popen(
+                command, cwd=root(), env=environment, stdout=out, stderr=out, start_new_session=True
+            )
+        try:
+            yield process
+        finally:
+            _end(process)
+
+    # -- who asks -----------------------------------------------------------------------------------------------------
+
+    def ask(self, running: Running, **plan: object) -> Report:
+        """Have a caller process carry out a plan."""
+        with self.asking(running, **plan) as finish:
+            return finish()
+
+    @contextlib.contextmanager
+    def asking(self, running: Running, **plan: object) -> Iterator[Callable[[], Report]]:
+        """The same beside what the caller of this does; the function that is given waits for the report."""
+        values = {"port": running.port, "requests": self.lists(), "connections": 8, "seconds": 10.0, **plan}
+        path = self.folder / f"plan-{time.monotonic_ns()}.json"
+        path.write_text(json.dumps(asdict(Plan(**values))))  # type: ignore[arg-type]
+        command = [sys.executable, "-m", "experiments.benchmarks.load_generator", str(path)]
+        process = subprocess.Popen(command, cwd=root(), stdout=subprocess.PIPE)
+
+        def finish() -> Report:
+            said, _ = process.communicate()
+            return Report(**{**json.loads(said), "statuses": _numbered(json.loads(said)["statuses"])})
+
+        try:
+            yield finish
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def lists(self, *, zipf: bool = False, query: str = "limit=10", number: int = 20_000, seed: int = 0) -> list[str]:
+        """Requests for lists of random people, all alike or by Zipf's law."""
+        chance = np.random.default_rng(seed)
+        n = len(self.users)
+        if zipf:
+            shares = 1 / np.arange(1, n + 1)
+            places = chance.choice(n, number, p=shares / shares.sum())
+        else:
+            places = chance.permutation(np.resize(chance.permutation(n), max(n, number)))[:number]
+        return [get(f"/api/recommendations?user_id={self.users[i]}&{query}", {"X-API-Key": KEY}) for i in places]
+
+
+class Running:
+    """A server under test."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process, self.port = process, port
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """One request. Status 0: not reached."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except OSError:
+            return 0, b""
+        finally:
+            connection.close()
+
+    def status(self, path: str) -> int:
+        return self.call("GET", path)[0]
+
+    def version(self) -> str | None:
+        status, body = self.call("GET", "/api/model")
+        return json.loads(body)["version"] if status == 200 else None
+
+    def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = 0.01) -> float:
+        """Wait for a condition, tried every `pause` seconds; returns how long it took."""
+        began = time.monotonic()
+        while not condition():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with status {self.process.returncode}")
+            if time.monotonic() - began > seconds:
+                raise TimeoutError(f"not within {seconds} s; {self.call('GET', '/health/ready')[1].decode()}")
+            time.sleep(pause)
+        return time.monotonic() - began
+
+    def serves(self, version: int) -> float:
+        """Wait until it answers with a version; returns how long it took."""
+        return self.until(lambda: self.version() == str(version), pause=0.05)
+
+    def resident_mb(self) -> float:
+        """Memory of the answering process, without the watcher."""
+        return psutil.Process(self.process.pid).memory_info().rss / 2**20
+
+    def descriptors(self) -> int:
+        return psutil.Process(self.process.pid).num_fds()
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the answering process has used: what does not depend on who else uses the machine."""
+        found = [psutil.Process(self.process.pid)]
+        found += [
+            child
+            for child in found[0].children(recursive=True)
+            if "serving.models.registry_sync" not in child.cmdline()
+        ]
+        return sum(sum(one.cpu_times()[:2]) for one in found)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _numbered(statuses: dict[str, int]) -> dict[int, int]:
+    return {int(status): number for status, number in statuses.items()}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its own session: it and what it started
+        process.wait()

@@ -1,0 +1,192 @@
+"""What the fields of requests may hold: ids, times, numbers and context, each refused with a sentence that says why."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from serving.store.db.tables import ID_LENGTH
+
+BELOW_AN_ID = ("history", "profile", "stats", "recommended-users")
+"""What may follow an id in a path."""
+MOST_EVENTS = 100_000
+MOST_FIELDS = 50
+FEWEST_STARS, MOST_STARS = 0.5, 5.0
+CLOCKS_DIFFER = timedelta(minutes=5)
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(2200, 1, 1, tzinfo=UTC)
+MOST_CONTEXT, LONGEST_KEY, LONGEST_TEXT = 20, 64, 500
+LARGEST_WHOLE = 2**53
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
+
+
+class IdInPath(StringConvertor):
+    """`{item_id:id}` in a route: an id may hold slashes and whatever else a caller's ids hold, but not end like the
+    routes below it: `DELETE /api/users/42/history` is refused, and does not erase a person called '42/history'."""
+
+    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})/?$)[\s\S])+"
+
+
+register_url_convertor("id", IdInPath())
+
+
+class Body(BaseModel):
+    """Base of every request: unknown fields are refused, so that a typo is noticed."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        # each field that is none costs an error of its own: a body full of them would hold up everybody
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise ValueError(f"An object has at most {MOST_FIELDS} fields here; this one has {len(value)}")
+        return value
+
+
+def well_formed(text: str) -> str:
+    """The text. Raises `ValueError` where it is no Unicode: JSON can spell half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("This must be Unicode text without lone surrogates") from None
+    return text
+
+
+def an_object(value: Any) -> Any:
+    """The value. Raises `ValueError` where it is no JSON object."""
+    if isinstance(value, dict | BaseModel):
+        return value
+    raise ValueError("The body must be a JSON object; several go into one as a list")
+
+
+def without_control_characters(text: str) -> str:
+    """The text. Raises `ValueError` where it holds NUL, a line break or the like."""
+    well_formed(text)
+    if _CONTROL.search(text):
+        raise ValueError("This must not hold control characters such as NUL or a line break")
+    return text
+
+
+def without_nul(text: str) -> str:
+    """The text. Raises `ValueError` where it holds NUL."""
+    well_formed(text)
+    if "\x00" in text:
+        raise ValueError("This must not hold the character NUL")
+    return text
+
+
+def _is_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("A time is text such as 2026-11-20T18:15:00Z")
+    return value
+
+
+def _has_offset(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("A time needs its offset from UTC, such as the Z in 2026-11-20T18:15:00Z")
+    return moment
+
+
+def _is_past(moment: datetime) -> datetime:
+    if moment < FIRST_MOMENT:
+        raise ValueError("This time is before 1970")
+    if moment > datetime.now(UTC) + CLOCKS_DIFFER:
+        raise ValueError("This time is in the future")
+    return moment
+
+
+def _is_possible(moment: datetime) -> datetime:
+    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
+        raise ValueError("This time must be between the years 1970 and 2200")
+    return moment
+
+
+_TIME_SCHEMA = WithJsonSchema(
+    {"type": "string", "format": "date-time", "examples": ["2026-11-20T18:15:00Z"]}, mode="validation"
+)
+_Time = Annotated[datetime, BeforeValidator(_is_text), AfterValidator(_has_offset), _TIME_SCHEMA]
+PastTime = Annotated[_Time, AfterValidator(_is_past)]
+"""When something happened: not in the future, but for clocks that differ by up to five minutes."""
+AnyTime = Annotated[_Time, AfterValidator(_is_possible)]
+
+
+def _plain(most: int) -> Any:
+    return Field(min_length=1, max_length=most, json_schema_extra=_NO_CONTROL)
+
+
+_Checked = AfterValidator(without_control_characters)
+Id = Annotated[str, _plain(ID_LENGTH), _Checked]
+PathId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=ID_LENGTH,
+        json_schema_extra=_NO_CONTROL,
+        description="the caller's own id; slashes and all else that is no control character may be in it",
+        examples=["42"],
+    ),
+    _Checked,
+]
+Name = Annotated[str, _plain(64), _Checked]
+Category = Annotated[str, _plain(128), _Checked]
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["b8d1c0c4a6f34a57"])]
+Key = Annotated[str, _plain(128), _Checked]
+Amount = Annotated[float, Field(ge=0, le=1e9, strict=True)]
+
+
+def _is_scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError(f"A text in the context has at most {LONGEST_TEXT} characters")
+        without_nul(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("A number in the context must be finite")
+    elif isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise ValueError("A whole number in the context is at most 2^53")
+    elif value is not None and not isinstance(value, str | int | float | bool):
+        raise ValueError("The context holds texts, numbers, true, false and null, and nothing nested")
+    return value
+
+
+Scalar = Annotated[
+    Any,
+    AfterValidator(_is_scalar),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": LONGEST_TEXT},
+                {"type": "number", "minimum": -LARGEST_WHOLE, "maximum": LARGEST_WHOLE},
+                {"type": "boolean"},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+Context = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=LONGEST_KEY), AfterValidator(without_nul)], Scalar],
+    Field(max_length=MOST_CONTEXT, examples=[{"page": "home", "position": 3}]),
+]
+
+
+def check_stars(kind: str, value: float | None) -> None:
+    """Raise `ValueError` where this is a rating without its stars."""
+    if kind == "rate" and (value is None or not FEWEST_STARS <= value <= MOST_STARS):
+        raise ValueError(f"A rating has a value from {FEWEST_STARS:g} to {MOST_STARS:g} stars")
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since 1970."""
+    return int(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds_since_1970: int) -> datetime:
+    """The time as people write it, in UTC."""
+    return datetime.fromtimestamp(milliseconds_since_1970 / 1000, UTC)

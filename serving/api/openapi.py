@@ -1,0 +1,79 @@
+"""The OpenAPI description: what the routes say of themselves, with the limits and the guard of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from serving.errors import MEDIA_TYPE
+from serving.recommend.strategies import strategies
+from serving.security.middleware import API, METRICS, WEBHOOK
+from serving.settings import ServingSettings
+
+LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users")
+
+
+def describe(app: FastAPI, settings: ServingSettings) -> None:
+    """Give `app` its description, made when it is first asked for."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _described(app, settings)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
+    description = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    known = sorted(strategies())
+    for path in LISTS:
+        for parameter in description["paths"][path]["get"]["parameters"]:
+            if parameter["name"] == "limit":
+                parameter["schema"]["maximum"] = settings.max_limit
+            elif parameter["name"] == "strategy":
+                parameter["schema"]["enum"] = known
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            _as_they_are(operation["responses"])
+    predicted = description["components"]["schemas"]["PredictBody"]["properties"]
+    predicted["item_ids"]["maxItems"] = settings.max_batch
+    predicted["strategy"]["enum"] = known
+    if settings.guarded:
+        _guard(description)
+    return description
+
+
+def _as_they_are(responses: dict[str, Any]) -> None:
+    """Refusals are problems and nothing else, which the framework cannot know; and the headers that the middleware adds
+    to every answer, or to refusals that pass."""
+    for status, response in responses.items():
+        content = response.get("content", {})
+        if MEDIA_TYPE in content:
+            response["content"] = {MEDIA_TYPE: content[MEDIA_TYPE]}
+        headers = response.setdefault("headers", {})
+        headers["X-Request-Id"] = {
+            "description": "names the request in answers and logs: the caller's own, where it sent one that is"
+            " 1 to 64 letters, digits, dots, underscores and hyphens",
+            "schema": {"type": "string"},
+            "example": "b8d1c0c4a6f34a57",
+        }
+        if status in ("429", "503"):
+            headers["Retry-After"] = {
+                "description": "seconds to wait",
+                "schema": {"type": "string", "pattern": "^[0-9]+$"},
+                "example": "1",
+            }
+
+
+def _guard(description: dict[str, Any]) -> None:
+    description["components"]["securitySchemes"] = {
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "token": {"type": "http", "scheme": "bearer", "description": "a JWT with exp and role, or an API key"},
+    }
+    for path, operations in description["paths"].items():
+        if (path.startswith(API) and path != WEBHOOK) or path == METRICS:
+            for operation in operations.values():
+                operation["security"] = [{"key": []}, {"token": []}]

@@ -1,0 +1,221 @@
+"""The catalogue: ingest, change, hide, expire, delete; and what became of an item."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi import Body as JsonBody
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    StrictBool,
+    Tag,
+    model_validator,
+)
+from starlette.responses import Response
+
+from serving.api.dependencies import ServiceDep, StoreDep, not_found, run_read, run_write
+from serving.api.fields import (
+    MOST_EVENTS,
+    AnyTime,
+    Body,
+    Category,
+    Id,
+    PathId,
+    an_object,
+    milliseconds,
+    moment_of,
+    without_nul,
+)
+from serving.errors import Problem, documented
+from serving.security.authentication import requires
+from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, ItemState, NewItem, item_state
+
+router = APIRouter(prefix="/api/items", tags=["items"])
+CATALOGUE = [Depends(requires("service"))]
+READ = [Depends(requires("client"))]
+
+Title = Annotated[str, Field(max_length=1_000), AfterValidator(without_nul)]
+Text = Annotated[str, Field(max_length=50_000), AfterValidator(without_nul)]
+Categories = Annotated[list[Category], Field(max_length=100, examples=[["Drama", "Comedy"]])]
+
+
+class ItemBody(Body):
+    """An item, whole: what is not given is empty."""
+
+    item_id: Id = Field(examples=["2858"])
+    title: Title = Field("", examples=["American Beauty (1999)"])
+    text: Text = Field("", examples=["A sexually frustrated suburban father has a mid-life crisis."])
+    categories: Categories = Field(default_factory=list)
+    hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
+    expires_at: AnyTime | None = Field(None, description="from then on it is not served")
+
+
+class ItemsBody(Body):
+    """Several items, stored together or not at all."""
+
+    items: Annotated[list[ItemBody], FailFast()] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
+class IngestedBody(BaseModel):
+    """The items are on disk, and visible or hidden in every worker."""
+
+    created: int = Field(examples=[1])
+    replaced: int = Field(examples=[0], description="items that were known, also by events alone")
+
+
+class ChangeBody(Body):
+    """What is to be changed; what is not given stays."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    title: Title = Field("", examples=["American Beauty (1999)"])
+    text: Text = Field("", examples=["A sexually frustrated suburban father has a mid-life crisis."])
+    categories: Categories = Field(default_factory=list)
+    hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
+    expires_at: AnyTime | None = Field(None, description="null: never")
+
+    @model_validator(mode="after")
+    def _something(self) -> ChangeBody:
+        if not self.model_fields_set:
+            raise ValueError("Give at least one of title, text, categories, hidden, expires_at")
+        return self
+
+
+class KnownItemBody(BaseModel):
+    """An item as the service's catalogue knows it."""
+
+    item_id: str = Field(examples=["2858"])
+    title: str = Field(examples=["American Beauty (1999)"])
+    text: str = Field(examples=["A sexually frustrated suburban father has a mid-life crisis."])
+    categories: list[str] = Field(examples=[["Drama", "Comedy"]])
+    hidden: bool = Field(examples=[False])
+    expires_at: datetime | None = Field(examples=["2026-12-31T23:00:00Z"], description="null: never")
+    deleted: bool = Field(examples=[False])
+
+
+class StatisticsBody(BaseModel):
+    """What was done with an item."""
+
+    item_id: str = Field(examples=["2858"])
+    counts: dict[str, int] = Field(description="events by type", examples=[{"view": 12, "click": 3}])
+    people: int = Field(description="distinct people with an event", examples=[9])
+    shown: int = Field(description="times it was in a list", examples=[40])
+    clicked: int = Field(description="lists that led to a click on it", examples=[3])
+    click_through_rate: float | None = Field(description="clicked / shown; null before it was shown", examples=[0.075])
+    implementation_rate: float | None = Field(description="share of its people who implemented it", examples=[0.0])
+    mean_label: float | None = Field(description="mean weight of its events", examples=[0.21])
+
+
+OneOrMany = Annotated[
+    Annotated[ItemBody, Tag("item")] | Annotated[ItemsBody, Tag("items")],
+    Discriminator(lambda value: "items" if _several(value) else "item"),
+    BeforeValidator(an_object),
+    JsonBody(
+        openapi_examples={
+            "one": {"summary": "One item", "value": {"item_id": "2858", "title": "American Beauty (1999)"}},
+            "several": {
+                "summary": "Several",
+                "value": {"items": [{"item_id": "2858", "categories": ["Drama"]}, {"item_id": "1", "hidden": True}]},
+            },
+        }
+    ),
+]
+
+
+def _several(value: Any) -> bool:
+    return (value.get("items") if isinstance(value, dict) else getattr(value, "items", None)) is not None
+
+
+@router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> IngestedBody:
+    """Store one item or several, replacing what was known of them. A deleted item is back."""
+    bodies = body.items if isinstance(body, ItemsBody) else [body]
+    most = service.settings.max_batch
+    if len(bodies) > most:
+        raise Problem(422, "too-many", f"At most {most} items a request; this one has {len(bodies)}.")
+    created, replaced = await run_write(store, IngestItems([_new(one) for one in bodies]))
+    return IngestedBody(created=created, replaced=replaced)
+
+
+@router.get("/{item_id:id}/stats", dependencies=READ, responses=documented(401, 403, 404, 422, 429, 503))
+async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
+    """Counts by type, click-through rate, implementation rate, mean label."""
+    if await run_read(item_state, store.reader, item_id) is None:
+        raise not_found("item", item_id)
+    found = await run_read(store.item_counting.of, item_id)
+    return StatisticsBody(
+        item_id=item_id,
+        counts=found.counts,
+        people=found.people,
+        shown=found.shown,
+        clicked=found.clicked,
+        click_through_rate=found.click_through_rate,
+        implementation_rate=found.implementation_rate,
+        mean_label=found.mean_label,
+    )
+
+
+@router.get("/{item_id:id}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
+async def get_item(item_id: PathId, store: StoreDep) -> KnownItemBody:
+    """An item as the service's catalogue knows it."""
+    return _known(await run_read(item_state, store.reader, item_id), item_id)
+
+
+@router.patch(
+    "/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
+)
+async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep) -> KnownItemBody:
+    """Change an item. A hidden one is in no list from the moment this answers, in no worker."""
+    changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    if changes.get("expires_at") is not None:
+        changes["expires_at"] = milliseconds(changes["expires_at"])
+    if not await run_write(store, ChangeItem(item_id, changes)):
+        raise not_found("item", item_id)
+    return _known(await run_read(item_state, store.reader, item_id), item_id)
+
+
+@router.delete(
+    "/{item_id:id}",
+    status_code=204,
+    response_class=Response,
+    dependencies=CATALOGUE,
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
+async def delete_item(item_id: PathId, store: StoreDep) -> Response:
+    """Withdraw an item for good: it is never served again, and what was known of it is forgotten. Its events stay."""
+    if not await run_write(store, DeleteItem(item_id)):
+        raise not_found("item", item_id)
+    return Response(status_code=204)
+
+
+def _new(body: ItemBody) -> NewItem:
+    return NewItem(
+        body.item_id,
+        body.title,
+        body.text,
+        tuple(body.categories),
+        body.hidden,
+        None if body.expires_at is None else milliseconds(body.expires_at),
+    )
+
+
+def _known(state: ItemState | None, item_id: str) -> KnownItemBody:
+    if state is None or state.deleted:
+        raise not_found("item", item_id)
+    return KnownItemBody(
+        item_id=state.item_id,
+        title=state.title,
+        text=state.text,
+        categories=list(state.categories),
+        hidden=state.hidden,
+        expires_at=None if state.expires_at is None else moment_of(state.expires_at),
+        deleted=state.deleted,
+    )

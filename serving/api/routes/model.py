@@ -1,0 +1,143 @@
+"""What is served, since when, and by which promotion; and how to have it looked at anew."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field
+
+from serving.api.dependencies import ServiceDep
+from serving.errors import Problem, documented
+from serving.models.loaded_model import Served
+from serving.models.version_manager import Engine
+from serving.security.authentication import Principal, requires
+from serving.service import Service
+
+router = APIRouter(prefix="/api/model", tags=["model"])
+WEBHOOK_LIVES_SECONDS = 300
+_SECONDS = re.compile("[0-9]{1,15}")
+CLIENT, ADMIN = Depends(requires("client")), Depends(requires("admin"))
+
+
+class Promotion(BaseModel):
+    """The registry operation that made the version Production."""
+
+    at: str | None = Field(examples=["2026-11-20T18:18:01.123Z"])
+    by: str | None = Field(examples=["alex"])
+    reason: str | None = Field(examples=["ndcg_at_10 +0.012 [0.008, 0.016]"])
+    previous_version: str | None = Field(examples=["6"])
+
+
+class Failing(BaseModel):
+    """A version that is staged and cannot be served."""
+
+    version: str = Field(examples=["8"])
+    reason: str = Field(examples=["BundleError: state.npz does not match its SHA-256."])
+    tries: int = Field(examples=[3])
+
+
+class ModelBody(BaseModel):
+    """What answers. Without a version: the service's own data."""
+
+    name: str = Field(examples=["recommender"])
+    version: str | None = Field(examples=["7"], description="null: models made from the service's own data")
+    algorithm: str = Field(examples=["als"])
+    methods: list[str] = Field(description="strategies that this version can answer by itself", examples=[["als"]])
+    served_since: datetime = Field(description="when this process swapped it in")
+    promotion: Promotion | None = Field(description="null: the service's own data answers")
+    staged_version: str | None = Field(description="Production in the registry at the last look; null: nothing")
+    registry_looked_at: datetime | None = Field(description="when the registry was last looked at")
+    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
+    created_at: datetime | None = Field(examples=["2026-11-20T18:15:00Z"], description="when it was trained")
+    data: dict[str, Any] = Field(description="what the bundle says of its training: data, split, metrics, run")
+    n_users: int = Field(examples=[6040], description="people it was trained on")
+    n_items: int = Field(examples=[3706], description="items it can list")
+    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    degraded: list[str] = Field(description="what the service has to do without, in words")
+
+
+class Reloading(BaseModel):
+    """A look at the registry was asked for."""
+
+    status: str = Field("looking", examples=["looking"])
+    version: str | None = Field(examples=["7"], description="the version that answers now")
+
+
+@router.get("", responses=documented(401, 403, 429, 503), dependencies=[CLIENT])
+async def model(service: ServiceDep) -> ModelBody:
+    """What answers now."""
+    served, engine = service.chosen(), service.engine
+    look, manifest = engine.look(), None if served.bundled is None else served.bundled.manifest
+    return ModelBody(
+        name=engine.name,
+        version=served.version,
+        algorithm=served.algorithm,
+        methods=sorted({*served.methods, "popularity"}),
+        served_since=served.swapped_at,
+        promotion=_promotion(served),
+        staged_version=None if look is None else look.version,
+        registry_looked_at=None if look is None else datetime.fromtimestamp(look.at, UTC),
+        trained_until=None if manifest is None else manifest.trained_until,
+        created_at=None if manifest is None else manifest.created_at,
+        data={} if manifest is None else manifest.metadata,
+        n_users=served.train.n_users,
+        n_items=served.train.n_items,
+        failing=_failing(engine),
+        degraded=await service.degraded(),
+    )
+
+
+@router.post("/reload", status_code=202, responses=documented(401, 403, 429, 503))
+async def reload(service: ServiceDep, _: Annotated[Principal, ADMIN]) -> Reloading:
+    """Look at the registry now, and try again versions that failed, in every worker."""
+    return _reload(service)
+
+
+@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 408, 413, 503))
+async def webhook(request: Request, service: ServiceDep) -> Reloading:
+    """What MLflow calls when the registry changes: a reason to look at once. Signed with `webhook_secret`."""
+    secret = service.settings.webhook_secret
+    if secret is None:
+        raise Problem(404, "not-found", "The webhook is off; RECSTAGE_SERVING_WEBHOOK_SECRET turns it on.")
+    _check_signature(request, await request.body(), secret.get_secret_value())
+    return _reload(service)
+
+
+def _reload(service: Service) -> Reloading:
+    service.engine.reload()
+    service.reverse.reload()
+    served = service.engine.served
+    return Reloading(version=None if served is None else served.version)
+
+
+def _check_signature(request: Request, body: bytes, secret: str) -> None:
+    """As MLflow signs: HMAC-SHA256 of "delivery.timestamp.body", and not older than five minutes."""
+    delivery, sent = request.headers.get("x-mlflow-delivery-id", ""), request.headers.get("x-mlflow-timestamp", "")
+    signed = hmac.new(secret.encode(), f"{delivery}.{sent}.".encode() + body, hashlib.sha256).digest()
+    expected = f"v1,{base64.b64encode(signed).decode()}"
+    given = request.headers.get("x-mlflow-signature", "")
+    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
+        raise Problem(401, "unauthenticated", "The webhook's signature is wrong.")
+    if not _SECONDS.fullmatch(sent) or abs(time.time() - int(sent)) > WEBHOOK_LIVES_SECONDS:
+        raise Problem(401, "unauthenticated", f"The webhook was sent more than {WEBHOOK_LIVES_SECONDS} seconds ago.")
+
+
+def _promotion(served: Served) -> Promotion | None:
+    if served.bundled is None:
+        return None
+    staged = served.bundled.staged
+    return Promotion(at=staged.since, by=staged.promoted_by, reason=staged.reason, previous_version=staged.previous)
+
+
+def _failing(engine: Engine) -> Failing | None:
+    failure = engine.failure
+    if failure is None:
+        return None
+    return Failing(version=failure.version, reason=failure.reason, tries=failure.tries)

@@ -1,0 +1,180 @@
+"""People: what they did, what they declared, and forgetting them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field, StrictBool
+
+from serving.api.dependencies import (
+    AdminRole,
+    CurrentPrincipal,
+    StoreDep,
+    not_found,
+    require_self_or_service,
+    run_read,
+    run_write,
+)
+from serving.api.fields import Body, Category, Name, PathId, moment_of
+from serving.errors import documented
+from serving.store.repositories.statistics import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
+from serving.store.repositories.users import Erase, PutProfile, profile
+from serving.store.repositories.users import Profile as StoredProfile
+from serving.store.store import Store
+
+router = APIRouter(prefix="/api/users", tags=["users"])
+
+
+class PastEventBody(BaseModel):
+    """Something this person did."""
+
+    item_id: str = Field(examples=["2858"])
+    interaction_type: str = Field(examples=["view"])
+    value: float | None = Field(examples=[31.5], description="seconds of a view, stars of a rating")
+    occurred_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
+    context: dict[str, Any] | None = Field(examples=[{"page": "home"}])
+    request_id: str | None = Field(examples=["b8d1c0c4a6f34a57"], description="of the list that led to it")
+
+
+class HistoryBody(BaseModel):
+    """A page of events, newest first, and what they say about the person's taste."""
+
+    user_id: str = Field(examples=["42"])
+    events: list[PastEventBody]
+    next: str | None = Field(description="give it as `cursor` for the page after this one; null: no more")
+    preferences: dict[str, float] = Field(
+        description="share of each category in what this person liked, greatest first", examples=[{"Drama": 0.6}]
+    )
+
+
+class ProfileBody(Body):
+    """What a person declares."""
+
+    role: Name | None = Field(None, examples=["editor"])
+    categories: list[Category] = Field(
+        default_factory=list, max_length=100, description="preferred categories, strongest first", examples=[["Drama"]]
+    )
+    opted_out: StrictBool = Field(
+        False, description="no personalisation: popularity only, and nothing personal is recorded"
+    )
+
+
+class KnownProfileBody(BaseModel):
+    """What is declared of a person, and since when."""
+
+    user_id: str = Field(examples=["42"])
+    role: str | None = Field(examples=["editor"])
+    categories: list[str] = Field(examples=[["Drama"]], description="preferred categories, strongest first")
+    opted_out: bool = Field(examples=[False])
+    known_since: datetime | None = Field(examples=["2026-11-20T18:15:00Z"])
+    changed_at: datetime | None = Field(description="null: nothing was ever declared")
+
+
+class TrainedVersion(BaseModel):
+    """A registered version that learnt from this person."""
+
+    name: str = Field(examples=["recommender"])
+    version: str = Field(examples=["7"])
+
+
+class ErasureBody(BaseModel):
+    """What was removed, and which registered versions still hold what they learnt."""
+
+    user_id: str = Field(examples=["42"])
+    erased_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
+    removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
+    trained_versions: list[TrainedVersion] = Field(
+        description="registered versions trained on this person; retrain and prune them to forget fully"
+    )
+    complete: bool = Field(description="whether every registered version was looked at")
+    incomplete_because: str | None = Field(examples=["The registry does not answer."])
+
+
+@router.get("/{user_id:id}/history", responses=documented(401, 403, 404, 422, 429, 503))
+async def user_history(
+    user_id: PathId,
+    store: StoreDep,
+    caller: CurrentPrincipal,
+    limit: Annotated[int, Query(ge=1, le=1000, description="events of a page")] = 50,
+    cursor: Annotated[str | None, Query(pattern="^[0-9]{1,15}-[0-9]{1,18}$", description="`next` of a page")] = None,
+) -> HistoryBody:
+    """What a person did, newest first, and the preferences by category that it shows."""
+    require_self_or_service(caller, user_id)
+    return await run_read(_history, store, user_id, limit, cursor)
+
+
+@router.get("/{user_id:id}/profile", responses=documented(401, 403, 404, 422, 429, 503))
+async def get_profile(user_id: PathId, store: StoreDep, caller: CurrentPrincipal) -> KnownProfileBody:
+    """What a person declared."""
+    require_self_or_service(caller, user_id)
+    found = await run_read(profile, store.reader, user_id)
+    if found is None:
+        raise not_found("user", user_id)
+    return _profile(found)
+
+
+@router.put("/{user_id:id}/profile", responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+async def put_profile(
+    user_id: PathId, body: ProfileBody, store: StoreDep, caller: CurrentPrincipal
+) -> KnownProfileBody:
+    """Replace what a person declared. It counts from the next request on."""
+    require_self_or_service(caller, user_id)
+    categories = tuple(dict.fromkeys(body.categories))
+    return _profile(
+        await run_write(store, PutProfile(user_id, role=body.role, categories=categories, opted_out=body.opted_out))
+    )
+
+
+@router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))
+async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureBody:
+    """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused and
+    what models learnt of him is not used for him. The registry is asked which versions did; that takes seconds."""
+    erased = await run_write(store, Erase(user_id, forget_waiting=store.impressions.forget))
+    trained = await store.lineage.trained_on(user_id)
+    return ErasureBody(
+        user_id=user_id,
+        erased_at=moment_of(erased.erased_at),
+        removed=erased.rows,
+        trained_versions=[TrainedVersion(name=name, version=version) for name, version in trained.versions],
+        complete=trained.complete,
+        incomplete_because=trained.why,
+    )
+
+
+def _history(store: Store, user_id: str, limit: int, cursor: str | None) -> HistoryBody:
+    if not is_known(store.reader, user_id):
+        raise not_found("user", user_id)
+    moment, number = (FAR_FUTURE, FAR_FUTURE) if cursor is None else map(int, cursor.split("-"))
+    found = events_of(store.reader, user_id, limit, (moment, number))
+    history = store.histories.history(user_id)
+    liked = list(zip(history.item_ids, history.weights, strict=True))
+    return HistoryBody(
+        user_id=user_id,
+        events=[_event(one) for one in found],
+        next=f"{found[-1].occurred_at}-{found[-1].number}" if len(found) == limit else None,
+        preferences=preferences_of(store.reader, user_id, liked) if liked else {},
+    )
+
+
+def _event(one: PastEvent) -> PastEventBody:
+    return PastEventBody(
+        item_id=one.item_id,
+        interaction_type=one.interaction_type,
+        value=one.value,
+        occurred_at=moment_of(one.occurred_at),
+        context=one.context,
+        request_id=one.request_id,
+    )
+
+
+def _profile(found: StoredProfile) -> KnownProfileBody:
+    return KnownProfileBody(
+        user_id=found.user_id,
+        role=found.role,
+        categories=list(found.categories),
+        opted_out=found.opted_out,
+        known_since=None if found.created_at is None else moment_of(found.created_at),
+        changed_at=None if found.updated_at is None else moment_of(found.updated_at),
+    )

@@ -1,1 +1,0 @@
-"""The service under load and under faults, measured from outside: `python -m serving.drills` prints the table."""

@@ -1,0 +1,180 @@
+"""The watcher: the one process that speaks with the MLflow registry; what it puts down the answering processes pick up.
+
+    python -m serving.models.registry_sync BUNDLES POLL_SECONDS NAME...
+
+Each look reconciles stage and alias, fetches the Production version where it is not here yet, verifies every digest,
+and announces it. It ends when its standard input closes, that is, when the process that started it ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from recstage import registry
+from recstage.bundle import MANIFEST, read_manifest
+from recstage.errors import BundleError, RecstageError, RegistryError
+from recstage.registry import Version, mlflow_client
+from serving.models.repository import Depot, Look, Staged
+from serving.monitoring import logging as logs
+
+log = logging.getLogger("serving.models.registry_sync")
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 60.0
+STEP_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A version that could not be fetched."""
+
+    version: str
+    reason: str
+    tries: int
+    again_at: float
+
+
+class Watcher:
+    """Follows one registered model into one depot."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._asked_at = depot.asked_at()
+        self._refused: _Refused | None = None
+        self._problem: str | None = None
+        depot.prepare()
+        depot.prune()
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody asked for a look since the last one."""
+        return self._depot.asked_at() != self._asked_at
+
+    def look(self) -> None:
+        """One look at the registry. Never raises: what went wrong is told in the depot and the log."""
+        if self.asked:
+            self._asked_at, self._refused = self._depot.asked_at(), None
+        version: Version | None = None
+        problem: str | None = None
+        try:
+            version = registry.reconcile(self._depot.name).version
+            if version is None:
+                self._depot.withdraw()
+            else:
+                self._fetch(version)
+            if self._refused is not None:
+                problem = self._refused.reason
+        except RegistryError as error:
+            problem = None if self._absent() else str(error)
+        except RecstageError as error:
+            problem = str(error)
+        except Exception as error:  # a library's own error: the next look may well succeed
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        self._tell(Look(time.time(), None if version is None else str(version.number), problem))
+
+    def _absent(self) -> bool:
+        """Whether nothing was ever registered under the name, which is no fault; nor is it a withdrawal, for this may
+        be another registry than yesterday's."""
+        try:
+            return not mlflow_client.exists(self._depot.name)
+        except RecstageError:
+            return False
+
+    def _fetch(self, version: Version) -> None:
+        number, refused = str(version.number), self._refused
+        if refused is not None and refused.version == number and time.monotonic() < refused.again_at:
+            return
+        try:
+            if not self._depot.holds(number):
+                self._depot.put(number, lambda folder: registry.fetch(version, folder), verify)
+        except (RecstageError, OSError) as error:
+            tries = refused.tries + 1 if refused is not None and refused.version == number else 1
+            pause = min(FIRST_RETRY_SECONDS * 2 ** (tries - 1), LONGEST_RETRY_SECONDS)
+            self._refused = _Refused(number, str(error), tries, time.monotonic() + pause)
+            return
+        self._refused = None
+        staged = staged_of(version, self._depot.versions / number)
+        if self._depot.production() != staged:
+            self._depot.stage(staged)
+            self._depot.prune()
+            log.info("announced", extra={"event": "announced", "model": version.name, "version": number})
+
+    def _tell(self, look: Look) -> None:
+        if look.problem is not None and look.problem != self._problem:
+            log.warning(look.problem, extra={"event": "look-failed", "model": self._depot.name})
+        self._problem = look.problem
+        try:
+            self._depot.looked(look)
+        except OSError as error:
+            log.warning("the last look cannot be noted", extra={"event": "disk", "error": str(error)})
+
+
+def staged_of(version: Version, folder: Path) -> Staged:
+    """What the registry says of a version, as the answering side keeps it."""
+    tags = version.tags
+    previous = tags.get("previous_version", "none")
+    return Staged(
+        name=version.name,
+        version=str(version.number),
+        folder=folder,
+        since=tags.get("promoted_at"),
+        promoted_by=tags.get("promoted_by"),
+        reason=tags.get("reason") or None,
+        previous=None if previous in ("", "none") else previous,
+        run_id=version.run_id or None,
+    )
+
+
+def verify(folder: Path) -> None:
+    """Check every file of a downloaded bundle against its manifest, loading nothing. Raises `BundleError` also on a
+    link and on a file that the manifest does not list."""
+    listed = read_manifest(folder).files
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or name in listed or name == MANIFEST):
+            raise _broken(folder, f"{name} is not listed in its manifest")
+    for name, digest in listed.items():
+        path = folder / name
+        if ".." in PurePosixPath(name).parts or not path.is_file():
+            raise _broken(folder, f"{name} is missing")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            raise _broken(folder, f"{name} does not match its SHA-256")
+
+
+def _broken(folder: Path, what: str) -> BundleError:
+    return BundleError(f"bundle {folder}", rule=what, fix="Train it again, or promote another version")
+
+
+def main(arguments: list[str]) -> None:
+    """Look until standard input closes."""
+    root, poll_seconds, *names = arguments
+    logs.configure("info")
+    ended = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
+    watchers = [Watcher(Depot(Path(root), name)) for name in names]
+    while not ended.is_set():
+        for watcher in watchers:
+            watcher.look()
+        until = time.monotonic() + float(poll_seconds)
+        while time.monotonic() < until and not ended.is_set() and not any(watcher.asked for watcher in watchers):
+            ended.wait(STEP_SECONDS)
+
+
+def _end_with_parent(ended: threading.Event) -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    ended.set()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(0)  # taking MLflow's modules apart would keep the service's end waiting, for nothing

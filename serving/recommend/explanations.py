@@ -1,0 +1,37 @@
+"""Why an item is on a list, in plain words and numbers, and naming no other person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from recstage.models.explanation import by_popularity
+from serving.models.loaded_model import Served
+from serving.models.user import Person
+
+log = logging.getLogger("serving.recommend.explanations")
+PREFERENCES = "preferences"
+
+
+def reasons_for(served: Served, method: str, person: Person, items: Sequence[int]) -> list[str]:
+    """One sentence an item, from the model that spoke."""
+    return [_reason(served, method, person, item) for item in items]
+
+
+def name_of(method: str) -> str:
+    """The model of a method: of "hybrid:als+graph", the hybrid."""
+    return method.partition(":")[0]
+
+
+def _reason(served: Served, method: str, person: Person, item: int) -> str:
+    model = served.methods.get(name_of(method))
+    if model is not None:
+        try:
+            return model.explain(person.seen_by(model), item).text
+        except Exception:  # a list without this reason is better than no list
+            log.exception("a model cannot explain itself", extra={"event": "explain-failed", "model": model.name})
+    elif method == PREFERENCES:
+        declared = [name for name in person.categories if name in served.catalogue.categories[item]]
+        if declared:
+            return f"It belongs to {' and '.join(declared)}, which you prefer."
+    return by_popularity(served.train, item).text

@@ -1,0 +1,203 @@
+"""The outermost layer, plain ASGI: request ids, guard, security headers, metrics and the log of each request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recstage.errors import RecstageError
+from serving import errors
+from serving.errors import Problem
+from serving.monitoring import logging as logs
+from serving.monitoring.metrics import Metrics
+from serving.security import authentication
+from serving.security.authentication import Authenticator, Principal
+from serving.security.load_shedding import Admission, Excuse, never
+from serving.security.rate_limit import RateLimiter
+from serving.security.request_body import _read, _replay, _too_large, _too_slow, deeper_than
+from serving.settings import ServingSettings
+
+log = logging.getLogger("serving.request")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_UNMATCHED = "(unmatched)"
+API = "/api/"
+METRICS = "/metrics"
+WEBHOOK = "/api/model/webhook"
+
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+API_HEADERS = [*SECURITY_HEADERS, (b"content-security-policy", b"default-src 'none'"), (b"cache-control", b"no-store")]
+
+
+class Gate:
+    """Wraps the application. Sets `request_id` and `principal` in the scope.
+
+    `express`: routes that are asked so often that the framework's way to them is worth leaving out, by method and path:
+    the very functions that are its routes, called with the request. `excused`: whether a queue is no overload now.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServingSettings,
+        metrics: Metrics,
+        express: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]],
+        excused: Excuse = never,
+    ) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._express = express
+        self._authenticate = Authenticator(settings)
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms, excused)
+        self._local_names_only = not settings.guarded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = _chosen(scope)
+        request_id = _request_id(headers.get(b"x-request-id"))
+        scope["request_id"] = request_id
+        token = logs.request_id.set(request_id)
+        status = 500
+        started = False
+        path: str = scope["path"]
+        is_api = path.startswith(API)
+        extra = [(b"x-request-id", request_id.encode()), *(API_HEADERS if is_api else SECURITY_HEADERS)]
+
+        async def sending(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        try:
+            if is_api or path == METRICS:
+                await self._guarded(scope, receive, sending, headers, began)
+            else:
+                await self._app(scope, receive, sending)
+        except Problem as problem:
+            self._metrics.refused.labels(problem.kind).inc()
+            await errors.response(problem, path, request_id)(scope, receive, sending)
+        except asyncio.CancelledError:
+            status = 499  # the caller went away
+            raise
+        except Exception:
+            log.exception("unforeseen", extra={"event": "unforeseen"})
+            if started:
+                raise
+            await errors.response(_unforeseen(), path, request_id)(scope, receive, sending)
+        finally:
+            seconds = time.perf_counter() - began
+            route = path if "express" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
+            self._metrics.observe_request(route, scope["method"], status, seconds)
+            if self._settings.log_requests or status == 500:
+                self._log(scope["method"], route, status, seconds)
+            logs.request_id.reset(token)
+
+    async def _guarded(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
+    ) -> None:
+        """The application, for callers that may ask, as often as they may, and as much as it can bear."""
+        with self._admission.place():
+            if scope["path"] == WEBHOOK:  # carries a signature of its own
+                principal = None
+            else:
+                principal = self._recognise(scope, headers)
+                self._limiter.take(principal.bucket, now)
+            scope["principal"] = principal
+            direct = self._express.get((scope["method"], scope["path"]))
+            if direct is not None:
+                await self._directly(direct, scope, receive, send)
+                return
+        receive = await self._body(receive, headers)  # who sends slowly holds no place
+        with self._admission.place():
+            await self._app(scope, receive, send)
+
+    async def _directly(
+        self, route: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["express"] = True
+        request = Request(scope, receive)
+        try:
+            response = await route(request)
+        except (RecstageError, RequestValidationError) as error:
+            response = errors.answer_to(error, request)
+        await response(scope, receive, send)
+
+    def _recognise(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+        if self._local_names_only and not _is_local(headers.get(b"host", b"")):
+            # a page that had its own name point at this machine could otherwise ask in its visitor's browser
+            raise Problem(403, "forbidden", "An unguarded service answers to localhost and 127.0.0.1 only.")
+        principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
+        if principal is None:
+            raise authentication.missing()
+        if scope["path"] == METRICS:
+            principal.require("service")
+        return principal
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
+        """The body, read within its limits, to be received again; a request without one is left alone."""
+        declared = headers.get(b"content-length", b"0")
+        if declared == b"0" and b"transfer-encoding" not in headers:
+            return receive
+        limit = self._settings.max_body_bytes
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await _read(receive, limit)
+        except TimeoutError as error:
+            raise _too_slow(self._settings.body_seconds) from error
+        if deeper_than(body, self._settings.max_depth):
+            raise Problem(
+                413, "too-deep", f"A JSON body has at most {self._settings.max_depth} levels of lists and objects."
+            )
+        return _replay(body, receive)
+
+    def _log(self, method: str, route: str, status: int, seconds: float) -> None:
+        level = logging.ERROR if status >= 500 else logging.INFO
+        entry = {"event": "request", "method": method, "route": route, "status": status}
+        log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
+
+
+def _unforeseen() -> Problem:
+    return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
+
+
+_HEADERS = frozenset(
+    {b"host", b"x-request-id", b"x-api-key", b"authorization", b"content-length", b"transfer-encoding"}
+)
+
+
+def _chosen(scope: Scope) -> dict[bytes, bytes]:
+    return {name: value for name, value in scope["headers"] if name in _HEADERS}
+
+
+_LOCAL = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
+
+
+def _is_local(host: bytes) -> bool:
+    return _LOCAL.fullmatch(host) is not None
+
+
+def _request_id(given: bytes | None) -> str:
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    # in the order of time, so that impressions are appended to their index instead of scattered over it
+    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"

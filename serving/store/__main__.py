@@ -1,0 +1,168 @@
+"""`python -m serving.store`: make, move, check, save and bring back the service's database.
+
+The database is the one of the settings (`RECSTAGE_SERVING_DATABASE_URL`, or `database_url` in conf/serving.yaml) unless
+`--url` names another. The last line on stdout is a JSON object; exit 0 done, 2 with one clear line where it cannot be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sqlalchemy.engine import URL
+
+from recstage.errors import ConfigError, RecstageError
+from serving import settings
+from serving.store.admin import backup, migrate, retention
+from serving.store.db.connection import parse_url, shown
+from serving.store.repositories.events import now_ms
+
+Result = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        chosen = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
+        url = parse_url(chosen.url or _configured())
+        result = chosen.command(url, chosen)
+    except RecstageError as error:
+        print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("recstage: interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+    print(json.dumps(result), flush=True)  # noqa: T201
+    return 0
+
+
+def _configured() -> str:
+    url = settings.load().database_url
+    if not url:
+        raise ConfigError(
+            "no database",
+            rule="the settings name none",
+            fix=f"Set {settings.PREFIX}DATABASE_URL, or give --url sqlite:///data/service.db",
+        )
+    return url
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _upgrade(url: URL, chosen: argparse.Namespace) -> Result:
+    change = migrate.upgrade(url, chosen.revision, to=chosen.backup, with_backup=not chosen.no_backup)
+    return _changed(url, change)
+
+
+def _downgrade(url: URL, chosen: argparse.Namespace) -> Result:
+    change = migrate.downgrade(url, chosen.revision, to=chosen.backup, with_backup=not chosen.no_backup)
+    return _changed(url, change)
+
+
+def _changed(url: URL, change: migrate.Change) -> Result:
+    return {
+        "database": shown(url),
+        "from": change.before,
+        "to": change.after,
+        "backup": None if change.backup is None else str(change.backup),
+    }
+
+
+def _backup(url: URL, chosen: argparse.Namespace) -> Result:
+    target = chosen.file or backup.default_place(url, backup.verify(url).revision)
+    return {"database": shown(url), "backup": str(target), **_verified(backup.back_up(url, target))}
+
+
+def _verify(url: URL, chosen: argparse.Namespace) -> Result:
+    if chosen.file is not None:
+        return {"database": str(chosen.file), **_verified(backup.verify_file(chosen.file))}
+    return {"database": shown(url), **_verified(backup.verify(url))}
+
+
+def _restore(url: URL, chosen: argparse.Namespace) -> Result:
+    return {"database": shown(url), "restored": str(chosen.file), **_verified(backup.restore(url, chosen.file))}
+
+
+def _verified(found: backup.Verification) -> Result:
+    return {"revision": found.revision, "rows": found.rows}
+
+
+def _prune(url: URL, chosen: argparse.Namespace) -> Result:
+    if chosen.days <= 0:
+        raise ConfigError(f"--days {chosen.days:g}", rule="only what is older than that goes", fix="Give 1 or more")
+    before = now_ms() - int(chosen.days * 86_400_000)
+    return {"database": shown(url), "removed": retention.prune(url, before)}
+
+
+def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
+    from serving.store.training import lineage_index  # with MLflow, which the other commands do without
+
+    return {"database": shown(url), **lineage_index.index(url, chosen.names)}
+
+
+def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
+    from serving.store.training import batch_recommendations  # with MLflow, as above
+
+    for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
+        if value <= 0:
+            raise ConfigError(f"{option} {value:g}", rule="it is above 0", fix="Leave it out for the default")
+    found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours)
+    return {"database": shown(url), **found}
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message, rule=f"{self.prog} must be called as it says", fix=f"See {self.prog} --help")
+
+
+def _with_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", type=Path, metavar="FILE", help="where the backup goes; else backups/ beside it")
+    parser.add_argument("--no-backup", action="store_true", help="the database is backed up by other means")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("python -m serving.store", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[URL, argparse.Namespace], Result], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        one.add_argument("--url", help="database URL; else that of the settings")
+        one.set_defaults(command=command)
+        return one
+
+    one = add("upgrade", _upgrade, "Back up, verify, then bring the schema to a revision. Makes a missing SQLite file.")
+    one.add_argument("revision", nargs="?", default="head", help="the newest by default")
+    _with_backup(one)
+    one = add("downgrade", _downgrade, "Back up, verify, then take the schema back.")
+    one.add_argument("revision", help="a revision, -1, or base")
+    _with_backup(one)
+    one = add("backup", _backup, "Copy the live database to a file, verified; nobody has to stop for it.")
+    one.add_argument("file", type=Path, nargs="?", help="a new file; else one in backups/ beside the database")
+    one = add("verify", _verify, "Check integrity, foreign keys, revision and counts, of the database or of a backup.")
+    one.add_argument("file", type=Path, nargs="?", help="a SQLite backup; else the database itself")
+    add("restore", _restore, "Verify a backup, then put it in the place of the database.").add_argument(
+        "file", type=Path
+    )
+    one = add("prune", _prune, "Remove events, impressions and feedback that are older than so many days.")
+    one.add_argument("--days", type=float, required=True)
+    one = add("lineage", _lineage, "Index whom the registered versions were trained on, for DELETE /api/users/{id}.")
+    one.add_argument("names", nargs="*", default=["recommender", "recommender-reverse"], help="registered models")
+    one = add("precompute", _precompute, "Store lists by the Production version for everybody that it knows.")
+    one.add_argument("--name", default="recommender", help="registered model")
+    one.add_argument("--limit", type=int, default=50, help="items of a list; more than are shown, for some get hidden")
+    one.add_argument("--hours", type=float, default=24.0, help="how long the lists are valid")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

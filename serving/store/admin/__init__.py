@@ -1,0 +1,1 @@
+"""Schema migrations, backups and retention."""

@@ -1,0 +1,1 @@
+"""Connections, tables, the writer thread and compiled reads."""

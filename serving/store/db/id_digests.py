@@ -1,0 +1,43 @@
+"""Ids of people that must not be kept: eight-byte digests under this database's own key, which recognise an id that is
+given again and do not tell it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from serving.store.db.tables import Secret
+
+DIGEST_BYTES = 8
+
+
+class Digests:
+    """Digests of ids under one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def of(cls, connection: Connection) -> Digests:
+        """With the key that this database holds."""
+        return cls(bytes(connection.execute(select(Secret.value).where(Secret.name == "digests")).scalar_one()))
+
+    def digest(self, user_id: str) -> bytes:
+        """Eight bytes that stand for an id."""
+        return hashlib.blake2b(user_id.encode(), key=self._key, digest_size=DIGEST_BYTES).digest()
+
+    def packed(self, user_ids: Iterable[str]) -> bytes:
+        """The digests of many ids, sorted, one after the other."""
+        numbers = np.frombuffer(b"".join(self.digest(user_id) for user_id in user_ids), dtype=">u8")
+        return np.unique(numbers).astype(">u8").tobytes()
+
+    def contained(self, user_id: str, packed: bytes) -> bool:
+        """Whether `packed` holds this id's digest."""
+        numbers: NDArray = np.frombuffer(packed, dtype=">u8")
+        wanted = np.frombuffer(self.digest(user_id), dtype=">u8")[0]
+        place = int(np.searchsorted(numbers, wanted))
+        return place < len(numbers) and bool(numbers[place] == wanted)

@@ -1,0 +1,133 @@
+"""Reads on the way of a request: statements compiled once, on a connection that each thread keeps.
+
+SQLAlchemy writes the SQL; the driver runs it without a session, a transaction or a pool around it, which on SQLite
+leaves some ten microseconds a question. What fails is a `StoreError`, and the next read opens the database anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakSet
+
+import orjson
+from sqlalchemy import ClauseElement, Engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import PoolProxiedConnection
+
+from serving.store.db.connection import is_sqlite, open_engine, refusal
+from serving.store.db.errors import StoreAway
+
+Observe = Callable[[str, float], None]
+"""Called with the name and the seconds of every query."""
+_PAUSE_AFTER_FAILURE = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A statement with a name for metrics and logs; parameters are its `bindparam`s."""
+
+    name: str
+    statement: ClauseElement
+    _compiled: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+    def sql(self, engine: Engine) -> tuple[str, dict[str, Any]]:
+        """The text for this engine's driver, with named parameters, and the values of those that are constant."""
+        found = self._compiled.get(engine.dialect.name)
+        if found is None:
+            # SQLAlchemy's own SQLite dialect asks by position; by name, the call is the same as PostgreSQL's
+            dialect = sqlite.dialect(paramstyle="named") if is_sqlite(engine.dialect) else engine.dialect
+            compiled = self.statement.compile(dialect=dialect)
+            found = self._compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
+        return found
+
+
+class Reader:
+    """Runs queries. Safe to use from several threads."""
+
+    def __init__(self, url: URL, *, observe: Observe = lambda name, seconds: None) -> None:
+        self.url = url
+        self._engine = engine = open_engine(url, pooled=False)
+        self._observe = observe
+        self._is_sqlite = is_sqlite(engine.dialect)
+        self._local = threading.local()
+        self._opened: WeakSet[_Held] = WeakSet()
+        self._away_until = 0.0
+
+    def rows(self, query: Query, parameters: Mapping[str, Any] | None = None) -> list[tuple]:
+        """All rows of a query. Raises `StoreError`."""
+        began = time.perf_counter()
+        connection = self._connection()
+        try:
+            sql, constants = query.sql(self._engine)
+            found: list[tuple] = connection.execute(sql, {**constants, **(parameters or {})}).fetchall()
+        except Exception as error:
+            self._forget()
+            raise refusal(error, self._engine.url) from error
+        self._observe(query.name, time.perf_counter() - began)
+        return found
+
+    def row(self, query: Query, parameters: Mapping[str, Any] | None = None) -> tuple | None:
+        """The first row, None where there is none. Raises `StoreError`."""
+        found = self.rows(query, parameters)
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        for held in list(self._opened):
+            held.close()
+
+    def _connection(self) -> Any:
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is not None:
+            connection = held.driver
+            if not self._is_sqlite or not connection.moved():
+                return connection
+            self._forget()
+        return self._connect()
+
+    def _connect(self) -> Any:
+        if time.monotonic() < self._away_until:  # a server that does not answer costs seconds: not every request's
+            raise StoreAway(
+                "the database", rule="it did not answer a moment ago", fix="Bring it back; it is asked every second"
+            )
+        try:
+            held = _Held(self._engine.raw_connection())
+            if not self._is_sqlite:
+                held.driver.rollback()
+                held.driver.autocommit = True
+        except Exception as error:
+            if not self._is_sqlite:
+                self._away_until = time.monotonic() + _PAUSE_AFTER_FAILURE
+            raise refusal(getattr(error, "orig", None) or error, self._engine.url) from error
+        self._local.held = held
+        self._opened.add(held)
+        return held.driver
+
+    def _forget(self) -> None:
+        held: _Held | None = getattr(self._local, "held", None)
+        self._local.held = None
+        if held is not None:
+            held.close()
+
+
+class _Held:
+    """A thread's connection; it goes with its thread."""
+
+    def __init__(self, pooled: PoolProxiedConnection) -> None:
+        self._pooled = pooled
+        self.driver: Any = pooled.driver_connection
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._pooled.invalidate()
+
+
+def from_json(value: Any) -> Any:
+    """A JSON column: SQLite's driver answers its text, PostgreSQL's the object."""
+    return orjson.loads(value) if isinstance(value, str | bytes) else value

@@ -1,0 +1,1 @@
+"""Reads and writes, one kind of record each."""

@@ -1,0 +1,112 @@
+"""Lists made ahead of time. Each belongs to the model version that made it: another version in Production voids it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, or_, select
+
+from serving.interfaces import Precomputed
+from serving.store.db.bulk import BulkInsert, among
+from serving.store.db.reader import Query, Reader
+from serving.store.db.tables import UserRecommendation
+from serving.store.db.writer import Task
+from serving.store.repositories.events import RefusedPeople, add_items, add_users, now_ms
+from serving.store.repositories.items import Withheld
+
+_LIST = Query(
+    "precomputed",
+    select(UserRecommendation.item_id, UserRecommendation.score, UserRecommendation.method)
+    .where(
+        UserRecommendation.user_id == bindparam("user_id"),
+        UserRecommendation.model_version == bindparam("model_version"),
+        UserRecommendation.expires_at > bindparam("now"),
+    )
+    .order_by(UserRecommendation.score.desc(), UserRecommendation.rank),
+)
+
+
+class PrecomputedLists:
+    """`PrecomputedSource` on the store."""
+
+    def __init__(self, reader: Reader, withheld: Withheld, *, fast: bool) -> None:
+        self.fast = fast
+        self._reader, self._withheld = reader, withheld
+
+    def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
+        """The unexpired list of this person by this version, without what is hidden now. Raises `StoreError`."""
+        rows = self._reader.rows(_LIST, {"user_id": user_id, "model_version": model_version, "now": now_ms()})
+        hidden = self._withheld.hidden().item_ids
+        kept = [row for row in rows if row[0] not in hidden]
+        if not kept:
+            return None
+        return Precomputed(tuple(row[0] for row in kept), tuple(row[1] for row in kept), kept[0][2])
+
+
+@dataclass(frozen=True, slots=True)
+class UserList:
+    """One person's list, best first."""
+
+    user_id: str
+    item_ids: Sequence[str]
+    scores: Sequence[float]
+    method: str
+
+
+class PutLists(Task[int]):
+    """Store lists of one model version, replacing those that the same people had from it. People who opted out or
+    were erased get none. The result: how many were stored. `expires_at` in milliseconds since 1970."""
+
+    name = "put_lists"
+
+    def __init__(self, model_version: str, lists: Iterable[UserList], expires_at: int) -> None:
+        self.model_version, self.lists, self.expires_at = model_version, list(lists), expires_at
+        self.size = sum(len(one.item_ids) for one in self.lists)
+
+    def run(self, connection: Connection) -> int:
+        now = now_ms()
+        people = {one.user_id for one in self.lists}
+        refused = RefusedPeople.among(connection, people)
+        # a list is made of what the model learnt of the person: after an erasure that must not be used, whenever
+        kept = [
+            one for one in self.lists if one.user_id not in refused.erased and not refused.refuses(one.user_id, now)
+        ]
+        add_users(connection, {one.user_id for one in kept}, now, refused.erased)
+        add_items(connection, {item_id for one in kept for item_id in one.item_ids}, now)
+        connection.execute(
+            delete(UserRecommendation).where(
+                among(connection, UserRecommendation.user_id, people),
+                UserRecommendation.model_version == self.model_version,
+            )
+        )
+        _INSERT(
+            connection,
+            [
+                (one.user_id, self.model_version, item_id, rank, float(score), one.method, now, self.expires_at)
+                for one in kept
+                for rank, (item_id, score) in enumerate(zip(one.item_ids, one.scores, strict=True), start=1)
+            ],
+        )
+        return len(kept)
+
+
+class VoidLists(Task[int]):
+    """Remove the lists that nothing will read again: expired ones, and those of other versions than `keep`. The result:
+    how many rows went."""
+
+    name = "void_lists"
+
+    def __init__(self, keep: str | None = None) -> None:
+        self.keep = keep
+
+    def run(self, connection: Connection) -> int:
+        dead = UserRecommendation.expires_at <= now_ms()
+        if self.keep is not None:
+            dead = or_(dead, UserRecommendation.model_version != self.keep)
+        return int(connection.execute(delete(UserRecommendation).where(dead)).rowcount)
+
+
+_INSERT = BulkInsert(
+    UserRecommendation, ("user_id", "model_version", "item_id", "rank", "score", "method", "created_at", "expires_at")
+)

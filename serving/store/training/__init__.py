@@ -1,0 +1,1 @@
+"""What training and batch jobs take from the database, and put into it."""

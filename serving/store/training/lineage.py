@@ -1,0 +1,159 @@
+"""Which registered versions were trained on a person: kept as digests of the ids that each version's bundle holds.
+
+The registry is read by another process (`python -m serving.store lineage`), since MLflow is more than the answering
+processes may carry; it indexes each registered version once, for a bundle never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from recstage.errors import StoreError
+from serving.store.db.bulk import BulkInsert
+from serving.store.db.id_digests import Digests
+from serving.store.db.reader import Query, Reader
+from serving.store.db.tables import TrainedUsers
+from serving.store.db.writer import Task
+from serving.store.repositories.events import now_ms
+from serving.store.repositories.users import digests
+
+Registered = tuple[str, str]
+"""Name of a registered model and number of a version."""
+INDEX_SECONDS = 120.0
+
+_RECORDED = Query("lineage_versions", select(TrainedUsers.model_name, TrainedUsers.model_version))
+_DIGESTS = Query(
+    "lineage_digests",
+    select(TrainedUsers.digests).where(
+        TrainedUsers.model_name == bindparam("name"), TrainedUsers.model_version == bindparam("version")
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """The registered versions that were trained on somebody. `complete`: every registered version was looked at; if
+    not, `why` says so."""
+
+    versions: tuple[Registered, ...]
+    complete: bool
+    why: str | None = None
+
+
+class Lineage(Protocol):
+    """Answers for whom a version was trained."""
+
+    async def trained_on(self, user_id: str) -> TrainedOn: ...
+
+
+class Index(Protocol):
+    """Brings the index up to date; returns every version that is registered now. Raises `StoreError`."""
+
+    def __call__(self) -> Awaitable[Sequence[Registered]]: ...
+
+
+class IndexedLineage:
+    """`Lineage` over the store's index."""
+
+    def __init__(self, reader: Reader, index: Index | None) -> None:
+        self._reader, self._index = reader, index
+        self._lock = asyncio.Lock()
+
+    async def trained_on(self, user_id: str) -> TrainedOn:
+        """Looks through every registered version; through those that are indexed where the registry is away."""
+        if self._index is None:
+            return await asyncio.to_thread(self._search, user_id, None, "the registry is not followed")
+        try:
+            async with self._lock:
+                registered = await self._index()
+        except StoreError as error:
+            return await asyncio.to_thread(self._search, user_id, None, str(error))
+        return await asyncio.to_thread(self._search, user_id, registered, None)
+
+    def _search(self, user_id: str, registered: Sequence[Registered] | None, why: str | None) -> TrainedOn:
+        keyed = digests(self._reader)
+        recorded = [(name, version) for name, version in self._reader.rows(_RECORDED)]
+        wanted = recorded if registered is None else [one for one in recorded if one in set(registered)]
+        missing = [] if registered is None else [one for one in registered if one not in set(recorded)]
+        if missing:
+            why = "the bundle cannot be read of " + ", ".join(f"{name} version {version}" for name, version in missing)
+        found = sorted((one for one in wanted if self._holds(one, user_id, keyed)), key=_in_order)
+        return TrainedOn(tuple(found), complete=why is None, why=why)
+
+    def _holds(self, registered: Registered, user_id: str, keyed: Digests) -> bool:
+        row = self._reader.row(_DIGESTS, {"name": registered[0], "version": registered[1]})
+        return row is not None and keyed.contained(user_id, bytes(row[0]))
+
+
+def _in_order(registered: Registered) -> tuple[str, int, str]:
+    name, version = registered
+    return name, int(version) if version.isdigit() else 0, version
+
+
+class RecordTraining(Task[None]):
+    """Keep whom a version was trained on."""
+
+    name = "record_training"
+
+    def __init__(self, registered: Registered, user_ids: Iterable[str]) -> None:
+        self.registered, self.user_ids = registered, list(user_ids)
+
+    def run(self, connection: Connection) -> None:
+        packed = Digests.of(connection).packed(self.user_ids)
+        name, version = self.registered
+        connection.execute(
+            delete(TrainedUsers).where(TrainedUsers.model_name == name, TrainedUsers.model_version == version)
+        )
+        _INSERT(connection, [(name, version, len(self.user_ids), packed, now_ms())])
+
+
+_INSERT = BulkInsert(TrainedUsers, ("model_name", "model_version", "n_users", "digests", "recorded_at"))
+
+
+def recorded(reader: Reader) -> set[Registered]:
+    """The versions that are indexed. Raises `StoreError`."""
+    return {(name, version) for name, version in reader.rows(_RECORDED)}
+
+
+def by_process(database_url: str, names: Sequence[str], *, seconds: float = INDEX_SECONDS) -> Index:
+    """An `Index` that runs `python -m serving.store lineage`."""
+
+    async def index() -> Sequence[Registered]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "serving.store",
+            "lineage",
+            *names,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "RECSTAGE_SERVING_DATABASE_URL": database_url,
+            },  # it may hold a password: not an argument
+        )
+        try:
+            out, complaint = await asyncio.wait_for(process.communicate(), seconds)
+        except TimeoutError as error:
+            process.kill()
+            await process.wait()
+            raise _unread(f"it took more than {seconds:.0f} seconds") from error
+        if process.returncode != 0:
+            raise _unread((complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1])
+        answer = json.loads(out.decode().strip().splitlines()[-1])
+        return [(str(name), str(version)) for name, version in answer["registered"]]
+
+    return index
+
+
+def _unread(why: str) -> StoreError:
+    return StoreError("the registered versions", rule=f"they could not all be read: {why}", fix="Ask again later")

@@ -1,0 +1,48 @@
+"""All that was collected, for the models that the service makes from its own data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pandas as pd
+from sqlalchemy import func, select
+
+from recstage.config import DataConfig
+from serving.interfaces import Snapshot
+from serving.store.db.connection import open_engine, translated
+from serving.store.db.reader import Query, Reader
+from serving.store.db.tables import Counter, UserInteraction
+
+_NEWEST = Query("newest_event", select(func.max(UserInteraction.id)))
+_COUNTERS = Query("counters", select(Counter.value).order_by(Counter.name))
+
+
+class Everything:
+    """`OwnData` on the store: what retraining would read, aggregated by the same code."""
+
+    def __init__(self, reader: Reader, data: DataConfig, observe: Callable[[str, float], None]) -> None:
+        self._reader, self._data, self._observe = reader, data, observe
+
+    def version(self) -> int:
+        """Changes with the newest event, the catalogue and who may be used. Raises `StoreError`."""
+        newest = self._reader.rows(_NEWEST)[0][0] or 0
+        return hash((newest, *(value for (value,) in self._reader.rows(_COUNTERS))))
+
+    def snapshot(self) -> Snapshot:
+        """Everything that may be used, one row a (user, item) pair. Raises `StoreError`."""
+        # the sources of training data are much to import: only a service without Production needs them
+        from recstage.data import event_weights
+        from recstage.data.sources import service
+
+        began = time.perf_counter()
+        version = self.version()  # asked first: what comes meanwhile is read now and, harmlessly, once more
+        engine = open_engine(self._reader.url, pooled=False, statements=False)
+        with translated(engine.url), engine.connect() as connection:
+            raw = service.read_from(connection)
+        if len(raw.events):
+            pairs = event_weights.to_log(raw, self._data).aggregate(self._data.aggregate).to_frame()
+        else:
+            pairs = pd.DataFrame(columns=["user_id", "item_id", "weight", "timestamp"])
+        self._observe("snapshot", time.perf_counter() - began)
+        return Snapshot(pairs, pd.DataFrame() if raw.items is None else raw.items, version)

@@ -1,0 +1,53 @@
+"""Configuration: schemas, the YAML files of `conf`, and how both are resolved with environment and command line."""
+
+from recstage.config.files import model_config_of, named_yaml, names_in, read_yaml, root
+from recstage.config.resolve import Settings, check, explain, option_names, resolve
+from recstage.config.schemas import (
+    DataConfig,
+    EvaluationConfig,
+    EventsSource,
+    GuardrailConfig,
+    JsonSource,
+    MinimumConfig,
+    ModelConfig,
+    MovieLensSource,
+    NcfSource,
+    PromotionConfig,
+    Schema,
+    SearchRange,
+    ServiceSource,
+    SourceConfig,
+    SplitConfig,
+    SyntheticSource,
+    ValueWeight,
+)
+
+__all__ = [
+    "DataConfig",
+    "EvaluationConfig",
+    "EventsSource",
+    "GuardrailConfig",
+    "JsonSource",
+    "MinimumConfig",
+    "ModelConfig",
+    "MovieLensSource",
+    "NcfSource",
+    "PromotionConfig",
+    "Schema",
+    "SearchRange",
+    "ServiceSource",
+    "Settings",
+    "SourceConfig",
+    "SplitConfig",
+    "SyntheticSource",
+    "ValueWeight",
+    "check",
+    "explain",
+    "model_config_of",
+    "named_yaml",
+    "names_in",
+    "option_names",
+    "read_yaml",
+    "resolve",
+    "root",
+]

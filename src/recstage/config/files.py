@@ -1,0 +1,62 @@
+"""Where the repository is, and the YAML files of its `conf` folder."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recstage.config.resolve import check
+from recstage.config.schemas import ModelConfig
+from recstage.errors import ConfigError, valid_names
+
+
+@cache
+def root() -> Path:
+    """The repository: `RECSTAGE_HOME` where set, else the nearest folder above this package, or above the current
+    folder, that holds `MLproject` and `conf`. Raises `ConfigError` where there is none."""
+    named = os.environ.get("RECSTAGE_HOME")
+    starts = [Path(named)] if named else [*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents]
+    for folder in starts:
+        if (folder / "MLproject").is_file() and (folder / "conf").is_dir():
+            return folder.resolve()
+    raise ConfigError(
+        named or "the current folder",
+        rule="recstage works inside its repository (a folder with MLproject and conf)",
+        fix="Change to it, or set RECSTAGE_HOME to it",
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. Raises `ConfigError` on a missing or malformed file."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), rule=f"cannot be read ({error.strerror})", fix="Give an existing file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), rule=f"is not YAML ({error})", fix="Mend the file") from error
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), rule="a configuration is a mapping of names to values", fix="Mend the file")
+    return values
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the YAML files in conf/`folder`."""
+    return sorted(path.stem for path in (root() / "conf" / folder).glob("*.yaml"))
+
+
+def named_yaml(folder: str, name: str) -> dict[str, Any]:
+    """conf/`folder`/`name`.yaml with its name. Raises `ConfigError` listing the valid names."""
+    if name not in names_in(folder):
+        raise ConfigError(
+            f"{folder} '{name}'", rule=f"conf/{folder} has no such file", fix=valid_names(name, names_in(folder))
+        )
+    return {"name": name, **read_yaml(root() / "conf" / folder / f"{name}.yaml")}
+
+
+def model_config_of(name: str) -> ModelConfig:
+    """conf/model/`name`.yaml. Raises `ConfigError` listing the valid names."""
+    return check(ModelConfig, named_yaml("model", name), f"conf/model/{name}.yaml")

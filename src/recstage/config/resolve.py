@@ -1,0 +1,135 @@
+"""How one configuration is resolved: YAML < environment < command line, with one clear line for a mistake."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from recstage.errors import ConfigError, valid_names
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseSettings):
+    """A step's whole configuration: arguments (from YAML) < environment (RECSTAGE_A__B) < command line (--a.b)."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="RECSTAGE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def resolve(
+    schema: type[S], defaults: Mapping[str, Any], arguments: Sequence[str] = (), *, program: str = "recstage"
+) -> S:
+    """`schema` from `defaults`, the environment and the command line. Raises `ConfigError` with one clear line."""
+
+    class WithCommandLine(schema):  # type: ignore[valid-type, misc]
+        @classmethod
+        def settings_customise_sources(cls, settings_cls: type[BaseSettings], **sources: Any) -> tuple:
+            rest = super().settings_customise_sources(settings_cls, **sources)
+            command_line: CliSettingsSource = CliSettingsSource(
+                settings_cls,
+                cli_parse_args=_spelt_out(arguments, schema),
+                cli_exit_on_error=False,
+                cli_prog_name=program,
+            )
+            return (command_line, *rest)
+
+    WithCommandLine.__doc__ = schema.__doc__
+    try:
+        return WithCommandLine(**defaults)
+    except SettingsError as error:
+        wrong = re.search(r"unrecognized arguments: (.*)", str(error))
+        if wrong is None:
+            raise ConfigError(str(error), rule="settings must parse", fix="See --help") from error
+        name = wrong[1].split()[0].removeprefix("--").split("=")[0]
+        raise ConfigError(f"--{name}", rule="no such setting", fix=valid_names(name, option_names(schema))) from error
+    except ValidationError as error:
+        raise explain(error, schema) from error
+
+
+def _spelt_out(arguments: Sequence[str], schema: type[BaseModel]) -> list[str]:
+    """The command line with `--strict`, alone or with a value, as `--data.strict` where a data set is read."""
+    names = set(option_names(schema))
+    option = next((f"--{name}" for name in ("strict", "data.strict") if name in names), "--strict")
+    words = []
+    for word, following in itertools.pairwise([*arguments, "--"]):
+        if word == "--strict":
+            words += [option, "true"] if following.startswith("--") else [option]
+        else:
+            words.append(option + word.removeprefix("--strict") if word.startswith("--strict=") else word)
+    return words
+
+
+def check(schema: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
+    """`schema` from plain values. Raises `ConfigError` naming `where` they came from."""
+    try:
+        return schema(**values)
+    except ValidationError as error:
+        raise explain(error, schema, where) from error
+
+
+def explain(error: ValidationError, schema: type[BaseModel], where: str = "") -> ConfigError:
+    """The first complaint of pydantic as one line of ours."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    given = f"{where + ': ' if where else ''}{'.'.join(path)}"
+    if first["type"] == "extra_forbidden":
+        siblings = _fields_at(schema, path[:-1])
+        return ConfigError(given, rule="no such setting", fix=valid_names(path[-1], siblings))
+    if first["type"] != "missing":
+        given += f" = {first['input']!r}"
+    return ConfigError(given, rule=first["msg"].removeprefix("Value error, "), fix="Correct the value")
+
+
+def option_names(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all leaves that can be set."""
+    for name, info in schema.model_fields.items():
+        inner = _schemas_in(info.annotation)
+        if not inner:
+            yield f"{prefix}{info.alias or name}"
+        for nested in inner:
+            yield from option_names(nested, f"{prefix}{info.alias or name}.")
+
+
+def _schemas_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return (
+        []
+        if getattr(annotation, "__origin__", None) is dict
+        else [s for a in get_args(annotation) for s in _schemas_in(a)]
+    )
+
+
+def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> set[str]:
+    schemas = [schema]
+    for part in path:
+        schemas = [
+            s
+            for schema in schemas
+            if part in schema.model_fields
+            for s in _schemas_in(schema.model_fields[part].annotation)
+        ] or schemas
+    return {info.alias or name for schema in schemas for name, info in schema.model_fields.items()}

@@ -1,0 +1,209 @@
+"""Every schema of configuration: data sets, evaluation, promotion, models.
+
+All are frozen and refuse unknown names, so that a typo ends a program before it trains. A model's hyperparameters are a
+schema beside the model (`recstage.models.base.ModelParams`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Schema(BaseModel):
+    """Base of every configuration object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# -- data --------------------------------------------------------------------------------------------------
+
+
+class ValueWeight(Schema):
+    """A weight that grows with the event's value: `low` at 0, `high` at `full` and above (stars, seconds)."""
+
+    low: float = 0.0
+    high: float = 1.0
+    full: float = Field(gt=0, description="the value that earns the whole weight")
+
+
+ItemsPath = Annotated[
+    str | None,
+    Field(description="CSV, JSON lines, Parquet or movies.dat with item_id (or movie_id), title, text, categories"),
+]
+
+
+class MovieLensSource(Schema):
+    """MovieLens in any official layout, from a folder or archive, or downloaded by name."""
+
+    kind: Literal["movielens"] = "movielens"
+    path: str | None = Field(None, description="folder or archive; none: download `release`")
+    release: Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"] | None = None
+    items_path: ItemsPath = None
+
+
+class EventsSource(Schema):
+    """Delimited text or Parquet, one row an event (gz, bz2, xz and zip are read as they are)."""
+
+    kind: Literal["events"] = "events"
+    path: str
+    items_path: ItemsPath = None
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="our name to the file's: user_id, item_id, timestamp, interaction_type, value"
+    )
+    separator: str | None = Field(None, description="none: found from the first line")
+    time: Literal["auto", "seconds", "milliseconds", "iso", "rank"] = "auto"
+    default_type: str = Field("view", description="interaction type where the file has no such column")
+
+
+class JsonSource(Schema):
+    """The JSON layout with metadata, interactions and held_out_test."""
+
+    kind: Literal["json"] = "json"
+    path: str
+    items_path: ItemsPath = None
+
+
+class NcfSource(Schema):
+    """The files of the NCF authors: train.rating, test.rating, test.negative (gz too). Brings its own split."""
+
+    kind: Literal["ncf"] = "ncf"
+    path: str
+    items_path: ItemsPath = None
+
+
+class SyntheticSource(Schema):
+    """The seeded generator."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    users: int = Field(1000, ge=1)
+    items: int = Field(500, ge=1)
+    interactions: int = Field(50_000, ge=1)
+    profile: Literal["feed", "advice"] = Field(
+        "feed", description="what people do: see conf/data/feed.yaml, advice.yaml"
+    )
+    seed: int = 42
+
+
+class ServiceSource(Schema):
+    """What the service collected, from its own database."""
+
+    kind: Literal["service"] = "service"
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    until: int | None = Field(None, ge=0, description="number of the last event to read; none: the newest")
+    state: str | None = Field(None, description="what the database held when it was read; filled in, not to be set")
+
+
+SourceConfig = Annotated[
+    MovieLensSource | EventsSource | JsonSource | NcfSource | SyntheticSource | ServiceSource,
+    Field(discriminator="kind"),
+]
+
+
+class MinimumConfig(Schema):
+    """Fewest of each that a data set must have after cleaning."""
+
+    interactions: int = Field(10, ge=1)
+    users: int = Field(2, ge=2)
+    items: int = Field(2, ge=2)
+
+
+class SplitConfig(Schema):
+    """How a data set is cut. `given`: the source brings its own test rows."""
+
+    method: Literal["leave-one-out", "temporal", "ratio", "given"] = "leave-one-out"
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
+    negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
+    newcomers: float = Field(0, ge=0, le=1, description="share of the tested users who lose all but their latest rows")
+    newcomer_rows: int = Field(19, ge=0, description="a newcomer keeps 0 to so many rows of training and validation")
+    seed: int = 42
+
+
+class DataConfig(Schema):
+    """A data set: `conf/data/NAME.yaml`."""
+
+    name: str
+    source: SourceConfig
+    weights: dict[str, float | ValueWeight] = Field(
+        default={"rating": 1.0}, description="weight of each interaction type"
+    )
+    negative_types: tuple[str, ...] = Field((), description="types that say no (dismiss): seen, never liked")
+    aggregate: Literal["sum", "max", "last"] = Field("sum", description="how repeats of a (user, item) pair combine")
+    strict: bool = Field(False, description="refuse bad rows instead of dropping and counting them")
+    minimum: MinimumConfig = MinimumConfig()
+    split: SplitConfig = SplitConfig()
+
+
+# -- evaluation and promotion ------------------------------------------------------------------------------
+
+
+class EvaluationConfig(Schema):
+    """`conf/evaluation.yaml`."""
+
+    cutoffs: tuple[int, ...] = (5, 10, 20)
+    cold_below: int = Field(5, ge=1, description="users with fewer training interactions are cold")
+    hot_from: int = Field(20, ge=2, description="users with at least so many are hot")
+    bootstrap: int = Field(1000, ge=100, description="resamples of a confidence interval")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    latency_requests: int = Field(200, ge=0, description="single-user lists timed for the latency metrics")
+
+    @model_validator(mode="after")
+    def _segments_in_order(self) -> EvaluationConfig:
+        if self.hot_from < self.cold_below:
+            raise ValueError(
+                f"hot_from = {self.hot_from} is below cold_below = {self.cold_below}: hot users begin after cold ones"
+            )
+        return self
+
+
+class GuardrailConfig(Schema):
+    """What a challenger must not lose, whatever it gains."""
+
+    coverage_ratio: float = Field(0.5, ge=0, description="least coverage_at_10 as a share of Production's")
+    segment_loss: float = Field(0.1, ge=0, description="greatest relative loss of the primary metric in a segment")
+    segment_users: int = Field(30, ge=1, description="segments with fewer test users are not judged")
+    latency_p95_ms: float = Field(100.0, gt=0, description="slowest p95 of one list")
+
+
+class PromotionConfig(Schema):
+    """`conf/promotion.yaml`: the gate."""
+
+    metric: str = "ndcg_at_10"
+    margin: float = Field(0.0, ge=0, description="loss of the metric that is tolerated (non-inferiority), absolute")
+    require_gain: bool = Field(True, description="the paired difference must be above zero, significantly")
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    bootstrap: int = Field(2000, ge=200)
+    guardrails: GuardrailConfig = GuardrailConfig()
+    keep: int = Field(3, ge=1, description="versions an algorithm that prune keeps")
+
+
+# -- models ------------------------------------------------------------------------------------------------
+
+
+class SearchRange(Schema):
+    """One dimension of a search space: a range of numbers, or choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    step: float | None = None
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SearchRange:
+        if (self.choices is None) == (self.low is None or self.high is None):
+            raise ValueError("give low and high, or choices")
+        return self
+
+
+class ModelConfig(Schema):
+    """A model: `conf/model/NAME.yaml`. `params` is checked against the model's own schema when it is built."""
+
+    name: str
+    target: str = Field(pattern=r"^recstage\.models(\.\w+)+:\w+$", description="module:class")
+    params: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, SearchRange] = Field(default_factory=dict)
+    registered_name: str = "recommender"

@@ -1,0 +1,1 @@
+"""Reading files: folders and archives, delimited text, times, layouts, downloads."""

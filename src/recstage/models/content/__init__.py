@@ -1,0 +1,5 @@
+"""Items by their texts and categories."""
+
+from recstage.models.content.model import Content
+
+__all__ = ["Content"]

@@ -1,0 +1,162 @@
+"""The slate: each user's candidates, and what the retrievers said of them.
+
+One code path makes it, for training, for whole batches and for one request: what differs between those is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recstage.data.interactions import Users
+from recstage.models.base import Recommender, block, top_k
+from recstage.models.neighborhood.transitions import latest
+
+LATEST = 10
+"""Number of a user's last items that features look at one by one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slate:
+    """Candidates of a batch of users as flat pairs, sorted by (`row`, `item`).
+
+    `row` int64[p] is a position in `users`, `item` int32[p] a candidate. `scores` float32[p, r] are the retrievers'
+    own (NaN where one cannot score the user), `ranks` int32[p, r] places in their lists, from 1; `depth` + 1: none.
+    `whole` are their scores of everything, float32[n, n_items], or None of those that did not compute them.
+    """
+
+    users: Users
+    row: NDArray[np.int64]
+    item: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    ranks: NDArray[np.int32]
+    depth: int
+    whole: Sequence[NDArray[np.float32] | None]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """row * n_items + item of each pair, ascending."""
+        return self.row * self.users.n_items + self.item
+
+    @cached_property
+    def indptr(self) -> NDArray[np.int64]:
+        """Offsets of each user's pairs: int64[n + 1]."""
+        return np.concatenate([[0], np.cumsum(np.bincount(self.row, minlength=len(self.users)))])
+
+    @cached_property
+    def latest(self) -> NDArray[np.int32]:
+        """Each user's last liked items, latest first: int32[n, LATEST], -1: no more."""
+        return latest(self.users, LATEST)
+
+    @cached_property
+    def dismissed(self) -> NDArray[np.int32]:
+        """Each user's last dismissed items, latest first: int32[n, LATEST], -1: no more."""
+        users = self.users
+        turned = Users(users.index, users.indptr, users.items, -users.weights, users.timestamps, users.n_items)
+        return latest(turned, LATEST)
+
+    def best(self, values: NDArray) -> NDArray:
+        """The greatest value among the user's candidates, beside each pair: like `values` ([p] or [p, m])."""
+        filled = np.flatnonzero(np.diff(self.indptr))
+        best = np.full((len(self.users), *values.shape[1:]), np.nan, np.float32)
+        if len(filled):
+            best[filled] = np.fmax.reduceat(values, self.indptr[filled], axis=0)
+        return best[self.row]
+
+
+def propose(
+    retrievers: Mapping[str, Recommender],
+    users: Users,
+    depth: int,
+    blocked: sparse.csr_matrix | None,
+    also: NDArray[np.int64] | None = None,
+    *,
+    live: bool = False,
+) -> Slate:
+    """The union of each retriever's `depth` best items that `blocked` (bool[n, n_items]) does not mark, and of the
+    pairs `also` (row * n_items + item). `live` says that histories have grown since the retrievers were fitted: those
+    that can, fold them in instead of answering as they would have then."""
+    grown = replace(users, index=np.full(len(users), -1, np.int32)) if live else users
+    lists = [
+        _Proposal.of(retriever, grown if retriever.folds_in else users, depth, blocked)
+        for retriever in retrievers.values()
+    ]
+    more = [] if also is None else [also]
+    keys = np.unique(np.concatenate([*(proposal.keys for proposal in lists), *more]))
+    row, item = keys // users.n_items, (keys % users.n_items).astype(np.int32)
+    scores = np.stack([proposal.score(row, item) for proposal in lists], axis=1)
+    ranks = np.stack([proposal.rank(keys) for proposal in lists], axis=1)
+    return Slate(users, row, item, scores, ranks, depth, [proposal.whole for proposal in lists])
+
+
+@dataclass(frozen=True, eq=False)
+class _Proposal:
+    """One retriever's list for a batch: int32[n, depth], padded with -1; `whole` its scores of everything, where it had
+    to compute them anyway (float32[n, n_items])."""
+
+    retriever: Recommender
+    users: Users
+    able: NDArray[np.bool_]
+    items: NDArray[np.int32]
+    whole: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, retriever: Recommender, users: Users, depth: int, blocked: sparse.csr_matrix | None) -> _Proposal:
+        able = retriever.can_score(users)
+        items = np.full((len(users), depth), -1, np.int32)
+        if not able.any():
+            return cls(retriever, users, able, items, None)
+        rows = np.flatnonzero(able)
+        whom = users if able.all() else users.take(rows)
+        mask = blocked if blocked is None or able.all() else blocked[rows]
+        if retriever.indexed:
+            items[rows] = retriever.retrieve(whom, depth, mask)[0]
+            return cls(retriever, users, able, items, None)
+        scores = retriever.score(whom)
+        items[rows] = top_k(scores if mask is None else block(scores.copy(), mask), depth)[0]
+        if able.all():
+            return cls(retriever, users, able, items, scores)
+        whole = np.full((len(users), users.n_items), np.nan, np.float32)
+        whole[rows] = scores
+        return cls(retriever, users, able, items, whole)
+
+    @cached_property
+    def _placed(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        row, place = np.nonzero(self.items >= 0)
+        return row, place
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """row * n_items + item of each entry."""
+        row, place = self._placed
+        return row * self.users.n_items + self.items[row, place].astype(np.int64)
+
+    def rank(self, keys: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Place of each of the sorted `keys` in its user's list, from 1."""
+        ranks = np.full(len(keys), self.items.shape[1] + 1, np.int32)
+        ranks[np.searchsorted(keys, self.keys)] = self._placed[1] + 1
+        return ranks
+
+    def score(self, row: NDArray[np.int64], item: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The retriever's score of each pair, sorted by row."""
+        if self.whole is not None:
+            return self.whole[row, item]
+        scores = np.full(len(row), np.nan, np.float32)
+        if not self.able.any():
+            return scores
+        lengths = np.bincount(row, minlength=len(self.users))
+        place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        wide = np.zeros((len(self.users), lengths.max()), np.int32)
+        wide[row, place] = item
+        whom = np.flatnonzero(self.able)
+        found = np.full(wide.shape, np.nan, np.float32)
+        found[whom] = self.retriever.score(self.users.take(whom), wide[whom])
+        return found[row, place]

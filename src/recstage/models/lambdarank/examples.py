@@ -1,0 +1,142 @@
+"""How the second stage gets its examples, and how the booster learns from them.
+
+Labels are interactions that lie after everything that candidates and features are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recstage.data.interactions import Interactions
+from recstage.models.base import Recommender
+from recstage.models.features import FeatureTable, Slate
+from recstage.models.lambdarank.candidate_features import Barred, judged
+from recstage.models.lambdarank.labels import Step
+
+GRADES = 4
+DISMISSED, UNTOUCHED = 0, 1
+"""Labels of the booster below those of positives, which are 1 + their grade."""
+
+
+# -- labels ---------------------------------------------------------------------------------------------
+
+
+# -- examples -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Candidates with features float32[p, f] and labels int32[p] (dismissed, untouched, or 1 + grade of a positive), in
+    groups of `sizes`, one a user and step; every group holds a positive or a dismissal. `groups` is the number of users
+    and steps with a positive, those included where no retriever found it."""
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    sizes: NDArray[np.int64]
+    groups: int
+
+    def ndcg(self, scores: NDArray[np.float64], k: int) -> float:
+        """Mean NDCG@k over `groups`, those that the retrievers missed counting zero; gains are 2**grade - 1."""
+        n = len(self.sizes)
+        group = np.repeat(np.arange(n), self.sizes)
+        gain = 2.0 ** np.maximum(self.labels - UNTOUCHED, 0) - 1
+        found, ideal = (_dcg(group, gain, order, self.sizes, k) for order in (-scores, -gain))
+        return float((found[ideal > 0] / ideal[ideal > 0]).sum() / max(1, self.groups))
+
+    def head(self, groups: int) -> Examples:
+        """The first groups."""
+        sizes = self.sizes[:groups]
+        rows = int(sizes.sum())
+        counted = round(self.groups * len(sizes) / max(1, len(self.sizes)))
+        return Examples(self.features[:rows], self.labels[:rows], sizes, counted)
+
+
+def _dcg(
+    group: NDArray[np.int64], gain: NDArray[np.float64], key: NDArray[np.float64], sizes: NDArray[np.int64], k: int
+) -> NDArray[np.float64]:
+    """DCG@k of each group, its rows by ascending `key`."""
+    order = np.lexsort((key, group))
+    place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    value = np.where(place < k, gain[order] / np.log2(place + 2), 0)
+    return np.asarray(np.bincount(group, value, len(sizes)), np.float64)
+
+
+def examples_of(
+    steps: list[Step],
+    retrievers: Mapping[str, Recommender],
+    table: FeatureTable,
+    *,
+    depth: int,
+    barred: Barred,
+    grade: Grading,
+    chosen: NDArray[np.bool_],
+    negatives: int | None,
+    seed: int,
+) -> Examples:
+    """Examples from the steps of the users `chosen` (bool[n_users]). Dismissed items are candidates, proposed them or
+    not; other negatives are thinned to `negatives` a group, at random (None: all)."""
+    random = np.random.default_rng(seed)
+    features = [np.empty((0, len(table.names)), np.float32)]
+    labels, sizes, groups = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+    for step in tqdm(steps, desc="make examples", disable=None, delay=2, leave=False):
+        step = _only(step, chosen[step.users.index])
+        groups += len(np.unique(step.row[step.weight > 0]))
+        targets = step.row * step.users.n_items + step.item
+        dismissed = targets[step.weight <= 0]
+        for rows, slate, values in judged(retrievers, table, step.users, depth, barred, dismissed, live=step.grown):
+            own = np.full(len(slate), UNTOUCHED, np.int32)
+            keys = slate.keys + rows.start * step.users.n_items
+            place = np.minimum(np.searchsorted(targets, keys), max(0, len(targets) - 1))
+            hit = targets[place] == keys if len(targets) else np.zeros(len(keys), bool)
+            own[hit] = np.where(step.weight[place[hit]] > 0, UNTOUCHED + grade(step.weight[place[hit]]), DISMISSED)
+            kept = np.bincount(slate.row, own != UNTOUCHED, len(slate.users))[slate.row] > 0
+            if negatives is not None:
+                kept &= hit | _drawn(slate, negatives, random)
+            features.append(values[kept])
+            labels.append(own[kept])
+            counts = np.bincount(slate.row[kept], minlength=len(slate.users))
+            sizes.append(counts[counts > 0])
+    return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), groups)
+
+
+def _drawn(slate: Slate, n: int, random: np.random.Generator) -> NDArray[np.bool_]:
+    """A random choice of at most n pairs of each user."""
+    order = np.lexsort((random.random(len(slate)), slate.row))
+    place = np.empty(len(slate), np.int64)
+    place[order] = np.arange(len(slate)) - slate.indptr[slate.row]
+    return place < n
+
+
+def _only(step: Step, chosen: NDArray[np.bool_]) -> Step:
+    row_of = np.cumsum(chosen) - 1
+    kept = chosen[step.row]
+    return Step(step.users.take(chosen), step.grown, row_of[step.row[kept]], step.item[kept], step.weight[kept])
+
+
+@dataclass(frozen=True)
+class Grading:
+    """Grades 1 to `GRADES` of positive weights, evenly between `low` and `high`; 0 for a dismissal."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rows: Interactions) -> Grading:
+        """From the range of the positive weights, the greatest twentieth counting alike."""
+        weights = rows.weight[rows.weight > 0]
+        return cls(float(weights.min()), float(np.quantile(weights, 0.95)))
+
+    def __call__(self, weights: NDArray[np.float32]) -> NDArray[np.int32]:
+        if self.high <= self.low:
+            return (weights > 0).astype(np.int32)
+        share = (weights - self.low) / (self.high - self.low)
+        grade = 1 + np.floor(np.clip(share, 0, 1) * (GRADES - 1) + 1e-6)
+        return np.where(weights > 0, grade, 0).astype(np.int32)
+
+
+# -- boosting -------------------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""Labels of the second stage: interactions that lie after everything that candidates and features are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.data.interactions import Interactions, Users
+
+FEWEST_GROUPS = 30
+"""A cut in time is used where it leaves so many users with rows on both sides."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Users with their histories up to a moment, and what each did then: pairs `row` (position in `users`), `item`,
+    `weight` (<= 0: dismissed), sorted by row and item. `grown`: the histories hold rows that are not of the past."""
+
+    users: Users
+    grown: bool
+    row: NDArray[np.int64]
+    item: NDArray[np.int32]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """`past` are the rows that retrievers and features may learn from; no row of any step is among them."""
+
+    past: Interactions
+    steps: list[Step]
+
+
+def hold_out(
+    rows: Interactions,
+    *,
+    method: Literal["auto", "last", "time"],
+    is_clock: bool,
+    labels_per_user: int,
+    share: float,
+    min_interactions: int,
+    since: float | None = None,
+    page: int = 1,
+    seed: int = 0,
+) -> Holdout:
+    """Labels out of the training rows.
+
+    `last`: each user's last `labels_per_user` rows, one step each, every step's history growing by the one before: what
+    leave-one-out asks. Where the order of the last `page` rows is not to be trusted, a label is any of them, at random,
+    and the others stay in the history. `time`: all rows after the moment that leaves `share` of them: what a split in
+    time asks; no label is then older than any row of the past. `auto`: `time` where timestamps are a clock and enough
+    users are active on both sides, else `last`. Users with fewer than `min_interactions` rows before give no label, nor
+    do rows before `since`.
+    """
+    if method != "last" and is_clock:
+        cut = _in_time(rows, share, min_interactions, since)
+        if method == "time" or len(cut.steps[0].users) >= FEWEST_GROUPS:
+            return cut
+    return _last(rows, labels_per_user, min_interactions, since, page, seed)
+
+
+def _in_time(rows: Interactions, share: float, min_interactions: int, since: float | None) -> Holdout:
+    moment = np.quantile(rows.timestamp, 1 - share, method="higher")
+    later = rows.timestamp >= max(moment, moment if since is None else since)
+    past = rows.select(~later)
+    able = (past.lengths >= min_interactions) & (np.bincount(rows.user_index[later], minlength=rows.n_users) > 0)
+    return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able), grown=False)])
+
+
+def _last(
+    rows: Interactions, labels_per_user: int, min_interactions: int, since: float | None, page: int, seed: int
+) -> Holdout:
+    held = labels_per_user + page - 1
+    left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))
+    labelled = (left < held) & (rows.lengths[rows.user_index] >= min_interactions + held)
+    if since is not None:
+        labelled &= rows.timestamp >= since
+    dismissed = labelled & (rows.weight <= 0)
+    steps = []
+    random = np.random.default_rng(seed)
+    for place in reversed(range(labels_per_user)):
+        drawn = place + random.integers(0, page, rows.n_users)[rows.user_index]
+        target = labelled & (left == drawn)
+        history = rows.select((~labelled | (left >= place)) & ~target)
+        then = rows.select(target | (dismissed & (left < place)))
+        grown = place < labels_per_user - 1 or page > 1
+        steps.append(_step(history, then, np.unique(rows.user_index[target]), grown=grown))
+    return Holdout(rows.select(~labelled), steps)
+
+
+def _step(history: Interactions, then: Interactions, who: NDArray[np.int64], *, grown: bool) -> Step:
+    row_of = np.full(history.n_users, -1, np.int64)
+    row_of[who] = np.arange(len(who))
+    row = row_of[then.user_index]
+    kept = np.flatnonzero(row >= 0)
+    kept = kept[np.lexsort((then.item_index[kept], row[kept]))]
+    return Step(history.of(who), grown, row[kept], then.item_index[kept], then.weight[kept])

@@ -1,0 +1,287 @@
+"""A second stage: gradient-boosted trees that rank the candidates of several retrievers by LambdaRank.
+
+Burges, "From RankNet to LambdaRank to LambdaMART: An Overview" (2010), in LightGBM's implementation. The retrievers and
+the features learn from the rows before the labels; then, with the trees fixed, from all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recstage.data.interactions import Interactions, Users
+from recstage.models import base, rank_fusion
+from recstage.models.features import FeatureTable, Past, Slate
+from recstage.models.features.group import DAY
+from recstage.models.lambdarank.boosting import boost
+from recstage.models.lambdarank.candidate_features import judged
+from recstage.models.lambdarank.examples import Examples, Grading, examples_of
+from recstage.models.lambdarank.explanations import explanation_of
+from recstage.models.lambdarank.labels import Holdout, hold_out
+from recstage.models.lambdarank.params import LambdaRankParams
+
+FEW = 4096
+"""Fewer pairs than this are ranked faster by one thread."""
+BELOW = 1.5
+"""Lowers everything that is no candidate, votes of at most 1, below every candidate."""
+FIRST_SHARE = 0.5
+"""Of the vote for what is no candidate, the first retriever's; the next has half of what is left, and so on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """Retrievers and features that learnt from the same rows."""
+
+    retrievers: dict[str, base.Recommender]
+    table: FeatureTable
+
+    def only(self, params: LambdaRankParams) -> Knowledge:
+        """What remains with the retrievers and groups of `params`."""
+        retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
+        table = FeatureTable(params.groups, list(retrievers))
+        table.load(self.table.state())
+        return Knowledge(retrievers, table)
+
+
+class LambdaRank(base.Recommender):
+    """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), by the votes of
+    the retrievers. What a user has seen is never a candidate."""
+
+    name = "lambdarank"
+    Params = LambdaRankParams
+    folds_in = True
+    minimum_positives = 100
+    retrievers_: dict[str, base.Recommender]
+    table_: FeatureTable
+    text_: str
+    """The booster as LightGBM writes it."""
+
+    @property
+    def early_stopping(self) -> bool:
+        """No: a fit holds rows of its own out, and needs no others to choose its length."""
+        return False
+
+    def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        held = self.held_out(train, fitting.seed)
+        past = self.know(held.past, fitting)
+        text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
+        if self.params.evaluate_only:
+            for retriever in past.retrievers.values():
+                retriever.attach(train, fitting.catalogue)
+        self.adopt(past if self.params.evaluate_only else self.know(train, fitting), text)
+
+    # -- learning -----------------------------------------------------------------------------------------
+
+    def held_out(self, train: Interactions, seed: int) -> Holdout:
+        """Labels, and the rows before them."""
+        params = self.params
+        return hold_out(
+            train,
+            method=params.holdout,
+            is_clock=Past(train, self.catalogue_).now is not None,
+            labels_per_user=params.labels_per_user,
+            share=params.holdout_share,
+            min_interactions=params.min_interactions,
+            since=self._since(train),
+            page=params.page,
+            seed=seed,
+        )
+
+    def know(self, rows: Interactions, fitting: base.Fitting) -> Knowledge:
+        """Retrievers and features, learnt from `rows`."""
+        retrievers = {one.name: one.fit(rows, fitting) for one in self.params.retrievers}
+        table = FeatureTable(self.params.groups, list(retrievers))
+        since = self._since(rows)
+        recent = rows if since is None else rows.select(rows.timestamp >= since)
+        table.learn(Past(recent, fitting.catalogue, fitting.seed))
+        return Knowledge(retrievers, table)
+
+    def examples(self, held: Holdout, past: Knowledge, seed: int) -> tuple[Examples, Examples | None]:
+        """What the trees learn from, and what stops them (None where nothing does)."""
+        params = self.params
+        watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
+        made: dict[str, Any] = {
+            "retrievers": past.retrievers,
+            "table": past.table,
+            "depth": params.candidates,
+            "barred": self._barred,
+            "grade": Grading.of(self.train_),
+            "seed": seed,
+        }
+        learning = examples_of(held.steps, chosen=~watching, negatives=params.negatives, **made)
+        if not watching.any():
+            return learning, None
+        return learning, examples_of(held.steps[-1:], chosen=watching, negatives=None, **made)
+
+    def boosted(self, examples: tuple[Examples, Examples | None], past: Knowledge, fitting: base.Fitting) -> str:
+        """The trees as LightGBM writes them; sets `learnt_`."""
+        text, rounds = boost(
+            *examples,
+            past.table.names,
+            self._options(),
+            rounds=self.params.num_boost_round,
+            patience=self.params.patience,
+            dismissal_gain=self.params.dismissal_gain,
+            seed=fitting.seed,
+            report=fitting.report,
+        )
+        self.learnt_ = {"num_boost_round": rounds}
+        return text
+
+    def adopt(self, known: Knowledge, text: str) -> Self:
+        """Rank by these retrievers, features and trees from now on."""
+        self.retrievers_, self.table_, self.text_ = known.retrievers, known.table, text
+        self._booster = lightgbm.Booster(model_str=text)
+        leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
+        self._least = sum(min(map(float, values)) for values in leaves)
+        return self
+
+    def _since(self, rows: Interactions) -> float | None:
+        """The time from which rows teach features and labels; None: all do."""
+        now = Past(rows, self.catalogue_).now
+        days = self.params.lookback_days
+        return None if days is None or now is None else now - days * DAY
+
+    def _options(self) -> dict[str, Any]:
+        params = self.params
+        return {
+            "learning_rate": params.learning_rate,
+            "num_leaves": params.num_leaves,
+            "min_data_in_leaf": params.min_data_in_leaf,
+            "feature_fraction": params.feature_fraction,
+            "lambda_l2": params.lambda_l2,
+            "lambdarank_truncation_level": params.truncation,
+            "max_bin": 127,
+        }
+
+    # -- ranking ----------------------------------------------------------------------------------------
+
+    def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
+        out = np.empty((len(users), asked.shape[-1]), np.float32)
+        wide = np.broadcast_to(asked, out.shape)
+        for rows, slate, values in self._ranked(users):
+            order = self._below(slate)
+            order[slate.row, slate.item] = values
+            out[rows] = base.gather(order, wide[rows])
+        return out
+
+    def retrieve(
+        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        items = np.full((len(users), k), -1, np.int32)
+        scores = np.full((len(users), k), -np.inf, np.float32)
+        for rows, slate, values in self._ranked(users):
+            if blocked is not None and len(slate):
+                values[np.asarray(blocked[rows][slate.row, slate.item]).ravel()] = -np.inf
+            items[rows], scores[rows] = _best(slate, values, k)
+        short = np.flatnonzero((items < 0).any(axis=1))
+        if len(short):  # candidates used up: what is no candidate follows
+            some = None if blocked is None else blocked[short]
+            items[short], scores[short] = super().retrieve(users.take(short), k, some)
+        return items, scores
+
+    def _ranked(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
+        """Slates of the users, some rows at a time, with the score of each pair."""
+        for rows, slate, values in self._featurised(users):
+            yield rows, slate, self._judge(values)
+
+    def _featurised(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
+        return judged(self.retrievers_, self.table_, users, self.params.candidates, self._barred)
+
+    def _barred(self, users: Users) -> sparse.csr_matrix | None:
+        """What is no candidate: what a user has seen, and what nobody can have."""
+        return self._blocked(users, True, ())
+
+    def _judge(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not len(features):
+            return np.empty(0, np.float32)
+        threads: dict[str, Any] = {"num_threads": 1} if len(features) <= FEW else {}
+        raw = np.asarray(self._booster.predict(features, raw_score=True, **threads))
+        return (raw - self._least).astype(np.float32)
+
+    def _below(self, slate: Slate) -> NDArray[np.float32]:
+        """Scores of everything as if it were no candidate, below zero: votes of the retrievers by rank in the whole
+        catalogue. float32[n, n_items]."""
+        unseen = ~slate.users.seen.toarray()
+        votes = np.full(unseen.shape, -BELOW, np.float32)
+        everything = np.arange(self.n_items, dtype=np.int32)
+        shares = rank_fusion.shares(len(self.retrievers_), FIRST_SHARE)
+        for share, retriever, whole in zip(shares, self.retrievers_.values(), slate.whole, strict=True):
+            if whole is None:
+                scores = retriever.scores_of(slate.users, everything)
+            else:  # NaN: whom it cannot score
+                scores = np.where(np.isnan(whole), retriever.popularity_, whole)
+            votes += np.float32(share) * rank_fusion.by_rank(scores, unseen)
+        return votes
+
+    # -- explaining -------------------------------------------------------------------------------------
+
+    def explain(self, users: Users, item: int) -> base.Explanation:
+        """What each feature adds to the score; what is no candidate is explained by the first retriever."""
+        for _, slate, values in self._featurised(users):
+            place = np.flatnonzero(slate.item == item)
+            if len(place):
+                return explanation_of(self.table_, self.contributions(values[place])[0], self.name)
+        return next(iter(self.retrievers_.values())).explain(users, item)
+
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What each feature adds to the score, and last what the trees give to all: float64[p, n_features + 1]. Rows
+        sum to the scores. Lundberg et al., "Consistent Individualized Feature Attribution for Tree Ensembles" (2018).
+        """
+        found = np.asarray(self._booster.predict(features, pred_contrib=True))
+        found[:, -1] -= self._least
+        return found
+
+    def feature_importance(self) -> dict[str, float]:
+        """Gain of each feature in the training, the greatest first."""
+        gains = self._booster.feature_importance("gain").tolist()
+        return dict(sorted(zip(self.table_.names, gains, strict=True), key=lambda pair: -pair[1]))
+
+    def mean_contributions(self, users: Users) -> dict[str, float]:
+        """Mean size of what each feature adds to the scores of these users' candidates, the greatest first."""
+        total, n = np.zeros(len(self.table_.names)), 0
+        for _, slate, values in self._featurised(users):
+            total += np.abs(self.contributions(values)[:, :-1]).sum(axis=0)
+            n += len(slate)
+        means = (total / max(1, n)).tolist()
+        return dict(sorted(zip(self.table_.names, means, strict=True), key=lambda pair: -pair[1]))
+
+    # -- saving -----------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, base.Recommender]:
+        return dict(self.retrievers_)
+
+    def _load_parts(self, parts: Mapping[str, base.Recommender]) -> None:
+        self.retrievers_ = {retriever.name: parts[retriever.name] for retriever in self.params.retrievers}
+
+    def state(self) -> dict[str, NDArray]:
+        return {"booster": np.frombuffer(self.text_.encode(), np.uint8), **self.table_.state()}
+
+    def _load_state(self, state: Mapping[str, NDArray]) -> None:
+        table = FeatureTable(self.params.groups, list(self.retrievers_))
+        table.load(state)
+        self.adopt(Knowledge(self.retrievers_, table), state["booster"].tobytes().decode())
+
+
+def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Each user's k best candidates."""
+    n = len(slate.users)
+    width = int(np.diff(slate.indptr).max(initial=0))
+    if not width:
+        return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+    place = np.arange(len(slate)) - slate.indptr[slate.row]
+    items = np.full((n, width), -1, np.int32)
+    scores = np.full((n, width), -np.inf, np.float32)
+    items[slate.row, place], scores[slate.row, place] = slate.item, values
+    columns, best = base.top_k(scores, k)
+    return np.where(columns >= 0, np.take_along_axis(items, np.maximum(columns, 0), axis=1), -1), best
+
+
+__all__ = ["Knowledge", "LambdaRank", "LambdaRankParams"]

@@ -1,0 +1,48 @@
+"""Tensor operations of NCF that know no network: rows of a table, and the loss of pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    pass
+
+
+def rows(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table [n, ...] by int64 index of any shape: [*index, ...]."""
+    if table.device.type == "cpu":
+        return _Rows.apply(table, index)
+    return nnf.embedding(index, table) if table.ndim == 2 else table[index]
+
+
+def cross_entropy(logits: Tensor, weight: Tensor | None) -> Tensor:
+    """Binary cross-entropy of pairs [n, m], of which the first of each row is the positive, summed with `weight`
+    [n, m], None: all alike."""
+    target = torch.eye(1, logits.shape[1], device=logits.device).expand_as(logits)
+    return nnf.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+
+
+class _Rows(torch.autograd.Function):
+    """On a CPU `index_add_` sums the gradients of each row in a quarter of the time that the gradient of
+    `torch.nn.functional.embedding` takes. (On CUDA its order, and so its result, would vary.)"""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.table = table
+        return table.index_select(0, index.flatten()).view(*index.shape, *table.shape[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        (index,) = ctx.saved_tensors
+        table = ctx.table
+        kept = table.grad if table.is_leaf else None
+        total = torch.zeros_like(table) if kept is None else kept
+        total.index_add_(0, index.flatten(), gradient.reshape(-1, *table.shape[1:]))
+        return total if kept is None else None, None

@@ -1,0 +1,279 @@
+"""How NCF learns: binary cross-entropy of positives against negatives, sampled or all of them, and the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from recstage.data.interactions import Interactions
+from recstage.data.negatives import NegativeSampler
+from recstage.errors import TooLittleData
+from recstage.models import base
+from recstage.models.ncf.gradient import pair_gradient
+from recstage.models.ncf.network import Network
+from recstage.models.neural.training import (
+    METRIC,
+    CheckpointFile,
+    device_of_choice,
+    exam_rows,
+    gain_at_10,
+    in_one_piece,
+    matrix_type,
+    seeded,
+    set_learning_rate,
+    train,
+)
+
+if TYPE_CHECKING:
+    from recstage.models.ncf.params import NcfParams
+
+LEAST_STEPS = 20  # of an epoch over all pairs, however few users there are
+VALIDATION_PAIRS_AT_ONCE = 1 << 16
+INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
+
+
+class Pairs(Protocol):
+    """A way to meet positives and negatives."""
+
+    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        """What each step of an epoch needs; every positive is met once."""
+
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+        """Sums over the pairs of a step: cross-entropy and the penalty of the embeddings; and the number of pairs."""
+
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        """Add the gradients of the mean of both to the network's; the cross-entropy and the number of pairs."""
+
+
+def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
+    """How much each item counts as a negative: float32[n_items], 1 on average."""
+    weight = np.maximum(liked.item_counts, 1) ** float(params.popularity_exponent)
+    return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
+
+
+class Penalty:
+    """L2 of the embeddings of every pair."""
+
+    def __init__(self, params: NcfParams) -> None:
+        self.of_users = self.of_items = params.regularization
+        if params.item_regularization is not None:
+            self.of_items = params.item_regularization
+
+    def __call__(self, users: Callable[[], Tensor], items: Callable[[], Tensor]) -> Tensor | float:
+        """What the squared norms weigh; they are not computed where they weigh nothing."""
+        weighed = ((self.of_users, users), (self.of_items, items))
+        return sum((weight * squares() for weight, squares in weighed if weight), start=0.0)
+
+
+def _squares(x: Tensor) -> Tensor:
+    flat = x.flatten()
+    return torch.dot(flat, flat)
+
+
+def _by_autograd(pairs: Pairs, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+    loss, penalty, number = pairs.loss(network, batch)
+    ((loss + penalty) / number).backward()
+    return loss.detach(), number
+
+
+class SampledPairs:
+    """As in the paper: each positive with `n_negatives` unseen items, sampled anew each epoch."""
+
+    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
+        self.liked, self.n, self.seed, self.device = liked, params.n_negatives, seed, device
+        self.rows = max(1, params.batch_size // (1 + self.n))
+        self.sampler = NegativeSampler(liked)
+        self.shares = liked.weight / liked.weight.mean()
+        self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
+        self.penalty = Penalty(params)
+        self.last, self._aside = params.epochs, ThreadPoolExecutor(1)
+        self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
+
+    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        ahead = self._ahead.pop(epoch, None)
+        if epoch < self.last:  # drawn while this epoch is trained
+            self._ahead[epoch + 1] = self._aside.submit(self._draw, epoch + 1)
+        return self._draw(epoch) if ahead is None else ahead.result()
+
+    def _draw(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        order = np.random.default_rng((self.seed, epoch, ORDER)).permutation(len(self.liked))
+        users = self.liked.user_index[order]
+        negatives = self.sampler.sample(users, self.n, np.random.default_rng((self.seed, epoch, NEGATIVES)))
+        items = np.concatenate([self.liked.item_index[order, None], negatives], axis=1, dtype=np.int64)
+        users = users.astype(np.int64)
+        whole = [users, items] if np.all(self.shares == 1) else [users, items, self.shares[order]]
+        parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
+        return list(zip(*parts, strict=True))
+
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+        users, items, *shares = batch
+        loss, of_users, of_items = network.cross_entropy(users, items, self._weight(items, shares))
+        penalty = self.penalty(lambda: items.shape[1] * _squares(of_users), lambda: _squares(of_items))
+        return loss, penalty, items.numel()
+
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        if not network.mlp_factors or network.dropout or self.device.type != "cpu":
+            return _by_autograd(self, network, batch)
+        users, items, *shares = batch
+        weighs = {"of_users": self.penalty.of_users, "of_items": self.penalty.of_items}
+        return pair_gradient(network, users, items, self._weight(items, shares), **weighs), items.numel()
+
+    def _weight(self, items: Tensor, shares: Sequence[Tensor]) -> Tensor | None:
+        if not shares and self.popularity is None:
+            return None
+        weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
+        weight[:, 0] = shares[0] if shares else 1
+        return weight
+
+
+class AllPairs:
+    """The same loss with the chance taken out of it: every unseen item of a user counts as often as it would be sampled
+    on average. Steps are batches of users; for GMF one is two matrix products."""
+
+    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
+        self.seed, self.device, self.n = seed, device, params.n_negatives
+        self.matrix = liked.matrix / liked.weight.mean()
+        self.users = np.flatnonzero(liked.lengths).astype(np.int32)
+        self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // LEAST_STEPS))
+        self.items = torch.arange(liked.n_items, device=device)[None]
+        self.popularity = _popularity(liked, params, device)
+        self.penalty = Penalty(params)
+
+    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
+        return [(part,) for part in torch.from_numpy(users).split(self.rows)]
+
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+        users = batch[0].numpy()
+        liked = self.matrix[users]
+        counts = np.diff(liked.indptr)
+        weights = torch.from_numpy((self.n * counts / (liked.shape[1] - counts)).astype(np.float32)).to(self.device)
+        row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
+        column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
+        shares = torch.from_numpy(liked.data).to(self.device)
+        logits, of_users, of_items = network(batch[0].to(self.device), self.items)
+        logits = logits.float()
+        own = logits[row, column]
+        positives = nnf.softplus(-own) * shares
+        as_negatives = nnf.softplus(own) * weights[row] * self.popularity[column]
+        total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
+        met = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
+        pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
+        penalty = self.penalty(lambda: pairs @ of_users.square().sum(1), lambda: met @ of_items[0].square().sum(1))
+        return total, penalty, float(pairs.sum())
+
+    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        return _by_autograd(self, network, batch)
+
+
+class Lesson:
+    """One network in training: its pairs, its optimiser, its epoch and its validation."""
+
+    def __init__(self, network: Network, params: NcfParams, rows: Interactions, fitting: base.Fitting) -> None:
+        self.device = device_of_choice()
+        self.network = network.to(self.device)
+        self.params, self.seed = params, fitting.seed
+        liked = rows.select(rows.weight > 0)
+        # somebody who likes everything has no negatives, and nothing left to be ranked
+        liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
+        if not len(liked):
+            raise TooLittleData(
+                "every user likes every item", rule="ncf learns from what users did not choose", fix="Give more items"
+            )
+        kind = AllPairs if params.negatives == "all" else SampledPairs
+        self.pairs: Pairs = kind(liked, params, fitting.seed, self.device)
+        self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
+        self._set_exam(rows, fitting.validation)
+
+    def _set_exam(self, rows: Interactions, validation: Interactions | None) -> None:
+        self.exam: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
+        if validation is None:
+            return
+        asked = exam_rows(validation.weight > 0, self.seed, VALIDATION)
+        if len(asked):
+            self.exam = rows, validation.user_index[asked], validation.item_index[asked]
+
+    def run_epoch(self, epoch: int) -> float:
+        """Meet every positive once, with its negatives. Returns the mean loss of a pair."""
+        self.network.train()
+        batches = self.pairs.batches(epoch)
+        total, count = torch.zeros((), device=self.device), 0.0
+        with seeded(self.seed, epoch, STEPS):
+            for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
+                set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
+                self.optimiser.zero_grad(set_to_none=False)
+                loss, pairs = self.pairs.learn(self.network, batch)
+                self.optimiser.step()
+                total += loss
+                count += pairs
+        return float(total) / count
+
+    def validate(self) -> Mapping[str, float]:
+        """NDCG@10 of each held-out item among all that its user has not met."""
+        assert self.exam is not None
+        rows, users, held = self.exam
+        self.network.eval()
+        everything = torch.arange(rows.n_items, device=self.device)[None]
+        gains = []
+        step = max(1, VALIDATION_PAIRS_AT_ONCE // rows.n_items)
+        with torch.inference_mode():
+            for start in range(0, len(users), step):
+                some = users[start : start + step]
+                scores = self.network(torch.from_numpy(some).to(self.device), everything)[0].float()
+                own = torch.from_numpy(held[start : start + step].astype(np.int64)).to(self.device)[:, None]
+                target = scores.gather(1, own)
+                seen = rows.of(some)
+                scores[seen.rows, seen.items] = -torch.inf
+                gains.append(gain_at_10((scores > target).sum(dim=1)))
+        return {METRIC: float(torch.cat(gains).mean())}
+
+
+def learn(
+    model: base.Recommender, rows: Interactions, fitting: base.Fitting
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Train as `model.params` says; the weights for `Ncf.score` and the number of epochs behind them."""
+    params: NcfParams = model.params
+    if params.variant != "neumf" or not params.pretrain:
+        network, epochs = _train_one(model, params, rows, fitting)
+        return network.export(), epochs
+    alone = base.Fitting(fitting.seed, None, fitting.catalogue, base.silent, fitting.checkpoint)
+    gmf, mlp = (
+        _train_one(model, params.model_copy(update={"variant": part, "epochs": params.pretrain}), rows, alone)[0]
+        for part in ("gmf", "mlp")
+    )
+    network, epochs = _train_one(model, params, rows, fitting, begin=(gmf, mlp))
+    return network.export(), epochs
+
+
+def _train_one(
+    model: base.Recommender,
+    params: NcfParams,
+    rows: Interactions,
+    fitting: base.Fitting,
+    *,
+    begin: tuple[Network, Network] | None = None,
+) -> tuple[Network, int]:
+    with seeded(fitting.seed, INITIAL):
+        network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
+    if begin is not None:
+        network.begin_from(*begin)
+    lesson = Lesson(network, params, rows, fitting)
+    epochs = train(
+        network,
+        lesson.optimiser,
+        lesson.run_epoch,
+        lesson.validate if lesson.exam is not None and params.patience else None,
+        epochs=params.epochs,
+        patience=params.patience,
+        report=fitting.report,
+        checkpoint=CheckpointFile.of(model, rows, fitting, params.variant),
+    )
+    return network, epochs

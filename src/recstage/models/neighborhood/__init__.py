@@ -1,0 +1,1 @@
+"""Neighbourhood models: items, users, graph walks and transitions."""

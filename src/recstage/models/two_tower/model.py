@@ -1,0 +1,162 @@
+"""Two towers: a small causal transformer reads a user's ordered history, the other tower makes a vector of each item.
+
+The score is the dot product of the two, so an exact or an approximate index serves it. The user tower follows SASRec
+(Kang and McAuley 2018, https://arxiv.org/abs/1808.09781) trained with a softmax over the catalogue (Klenitskiy and
+Vasilev 2023, https://arxiv.org/abs/2309.07602). Training is PyTorch's (`recstage.models.two_tower.training`, imported
+only by a fit); serving is NumPy's. Nothing is kept per user: whoever has a history is served, and a new item is
+embedded from its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import Interactions, Users
+from recstage.errors import DataError, TooLittleData
+from recstage.models import base
+from recstage.models.content.text_svd import ItemFeatures
+from recstage.models.two_tower.params import TwoTowerParams
+from recstage.models.vector_index import VectorIndex
+
+TOKENS_AT_ONCE = 6_400  # history items encoded at once: their activations stay in the processor's cache
+
+
+class TwoTower(base.Recommender):
+    """Scores an item by how well its vector continues a user's history."""
+
+    name = "two-tower"
+    Params = TwoTowerParams
+    folds_in = True
+    minimum_positives = 10
+
+    def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        liked = train.select(train.weight > 0)
+        if liked.lengths.max(initial=0) < 2:
+            raise TooLittleData(
+                "no user with two positive interactions",
+                rule=f"{self.name} learns which item follows another",
+                fix="Give longer histories or choose another model",
+            )
+        from recstage.models.two_tower.training import learn
+
+        features = None
+        if self.params.text_factors:
+            features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
+        weights, epochs = learn(self, liked, fitting, None if features is None else features.of(self.catalogue_))
+        self._set(weights, features)
+        self.learnt_ = {"epochs": epochs}
+
+    def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        tastes = self.user_vectors(users)
+        vectors = self.item_vectors()
+        if items is None or items.ndim == 1:
+            return tastes @ (vectors if items is None else vectors[items]).T
+        out = np.empty(items.shape, np.float32)
+        for rows in base.chunks(len(users), items.shape[1] * vectors.shape[1]):
+            out[rows] = np.einsum("nd,nmd->nm", tastes[rows], vectors[items[rows]])
+        return out
+
+    def can_score(self, users: Users) -> NDArray[np.bool_]:
+        return np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        return self.weights_["items"]
+
+    def retrieve(
+        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if not self.indexed:
+            return super().retrieve(users, k, blocked)
+        return self._index.search(self.user_vectors(users), k, blocked)
+
+    @property
+    def indexed(self) -> bool:
+        return self.params.index != "exact"
+
+    @cached_property
+    def _index(self) -> VectorIndex:
+        return VectorIndex(self.item_vectors())
+
+    def user_vectors(self, users: Users) -> NDArray[np.float32]:
+        """What each user is looking for next, read from his history: float32[n, factors]; zeros where he has none."""
+        liked = users.weights > 0
+        items, rows = users.items[liked], users.rows[liked]
+        ends = np.cumsum(np.bincount(rows, minlength=len(users)))
+        lengths = np.minimum(np.diff(ends, prepend=0), self.params.window)
+        out = np.zeros((len(users), self.params.factors), np.float32)
+        for length in np.unique(lengths[lengths > 0]):
+            same = np.flatnonzero(lengths == length)
+            step = max(1, TOKENS_AT_ONCE // int(length))
+            for start in range(0, len(same), step):
+                some = same[start : start + step]
+                histories = items[ends[some][:, None] + np.arange(-length, 0)]
+                out[some] = encode(self.weights_, self.weights_["items"][histories], self.params)
+        return out
+
+    def embed_items(self, catalogue: Catalogue) -> NDArray[np.float32]:
+        """Vectors of items from their texts and categories alone, to be scored against `user_vectors`:
+        float32[len(catalogue.items), factors]. Raises `DataError` where training saw no texts."""
+        if self.features_ is None:
+            raise DataError(
+                "items to embed from their texts",
+                rule="this two-tower was trained without texts",
+                fix="Train it on a catalogue with titles, texts or categories",
+            )
+        return self.features_.of(catalogue) @ self.weights_["text"]
+
+    def state(self) -> dict[str, NDArray]:
+        return {**self.weights_, **(self.features_.state() if self.features_ is not None else {})}
+
+    def _load_state(self, state: Mapping[str, NDArray]) -> None:
+        weights = {name: value for name, value in state.items() if not name.startswith("text_")}
+        self._set(weights, ItemFeatures.from_state(state) if "text_idf" in state else None)
+
+    def _set(self, weights: dict[str, NDArray[np.float32]], features: ItemFeatures | None) -> None:
+        self.weights_, self.features_ = weights, features
+        self.__dict__.pop("_index", None)
+
+
+def encode(
+    weights: Mapping[str, NDArray[np.float32]], history: NDArray[np.float32], params: TwoTowerParams
+) -> NDArray[np.float32]:
+    """The user tower: vectors of histories of one length (float32[n, t, factors], oldest first) to float32[n, factors].
+
+    The last block is computed for the last position only: nothing else of it is asked for.
+    """
+    n, t, d = history.shape
+    heads = params.heads
+    later = np.triu(np.full((t, t), -np.inf, np.float32), 1)
+    distance = np.maximum(np.arange(t)[:, None] - np.arange(t), 0)
+    x = history + weights["positions"][:t]
+    for i in range(params.layers):
+        asked = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
+        block = {name.removeprefix(f"block_{i}_"): w for name, w in weights.items() if name.startswith(f"block_{i}_")}
+        h = _normalised(x, block["norm_1_weight"], block["norm_1_bias"])
+        joint = _linear(h, block["qkv_weight"], block["qkv_bias"])
+        q, k, v = joint.reshape(n, t, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)
+        attention = q[:, :, asked] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
+        attention += block["near"][:, distance[asked]] + later[asked]
+        attention -= attention.max(axis=-1, keepdims=True)
+        np.exp(attention, out=attention)
+        attention /= attention.sum(axis=-1, keepdims=True)
+        mixed = (attention @ v).swapaxes(1, 2).reshape(n, -1, d)
+        x = x[:, asked] + _linear(mixed, block["out_weight"], block["out_bias"])
+        h = _linear(_normalised(x, block["norm_2_weight"], block["norm_2_bias"]), block["up_weight"], block["up_bias"])
+        x = x + _linear(np.maximum(h, 0, out=h), block["down_weight"], block["down_bias"])
+    return _normalised(x[:, -1], weights["norm_weight"], weights["norm_bias"])
+
+
+def _linear(x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (x.reshape(-1, x.shape[-1]) @ weight + bias).reshape(*x.shape[:-1], -1)
+
+
+def _normalised(x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + np.float32(1e-5)) * weight + bias

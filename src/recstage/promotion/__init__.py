@@ -1,0 +1,1 @@
+"""Whether a version may be promoted: evidence, gate, comparison and its report."""

@@ -1,0 +1,1 @@
+"""Measurements: models against each other and against other libraries."""

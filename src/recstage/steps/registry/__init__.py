@@ -1,0 +1,1 @@
+"""Registry operations as steps: register, compare, promote, roll back, history, prune."""

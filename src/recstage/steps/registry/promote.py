@@ -1,0 +1,158 @@
+"""Stage a version as Production, through the gate."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from recstage import bundle, registry, tracking
+from recstage.config import PromotionConfig, Settings, read_yaml, resolve, root
+from recstage.errors import GateRefused, RecstageError, RegistryError
+from recstage.promotion import evidence, gate
+from recstage.promotion.gate import Verdict
+from recstage.registry import Overtaken, Version, mlflow_client
+
+BEST = "best"
+ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
+
+
+class PromoteSettings(Settings):
+    """Which version is promoted, and what is asked of it."""
+
+    version: str = Field(BEST, description="a version's number; best: the best of the newest version's data and split")
+    name: str = Field("recommender", description="the registered model")
+    force: bool = Field(False, description="promote even if the gate refuses; that is recorded")
+    reason: str = Field("", description="why, for the history")
+    by: str = Field("", description="who, for the history; empty: the login name")
+    promotion: PromotionConfig = PromotionConfig()
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """`version` is Production now. `gate`: passed, forced, or unchanged where it was Production already; `checks`: what
+    the gate found, a line each."""
+
+    name: str
+    version: int
+    previous: int | None
+    gate: str
+    checks: list[str]
+    metrics: dict[str, float]
+
+
+def settings_from(arguments: Sequence[str] = ()) -> PromoteSettings:
+    """Settings from conf/promotion.yaml and the command line."""
+    defaults = {"promotion": read_yaml(root() / "conf" / "promotion.yaml")}
+    return resolve(PromoteSettings, defaults, arguments, program="promote")
+
+
+def run(settings: PromoteSettings) -> PromoteResult:
+    """Judge and promote. Raises `GateRefused` with the gate's reasons, which the version then carries as tags,
+    `RegistryError` on a version that does not exist, and `BundleError` on one whose model cannot be served: that is no
+    matter of opinion, and `force` does not help."""
+    tracking.connect()
+    for attempt in range(ATTEMPTS):
+        try:
+            with tracking.refusals(tracking.store_uri()):
+                return _attempt(settings)
+        except Overtaken as overtaken:  # judged against a Production that is none any more: judge again
+            if attempt == ATTEMPTS - 1:
+                raise
+            log.info("%s: %s, judging again", overtaken.given, overtaken.rule)
+    raise AssertionError("unreachable")
+
+
+def _attempt(settings: PromoteSettings) -> PromoteResult:
+    resolution = registry.reconcile(settings.name)
+    champion, config = resolution.version, settings.promotion
+    challenger = choose(settings.name, settings.version, config.metric)
+    previous = None if champion is None else champion.number
+    if previous == challenger.number and not resolution.conflict:
+        return PromoteResult(settings.name, challenger.number, previous, "unchanged", [], registry.figures(challenger))
+    verdict = judge(challenger, champion, config)
+    outcome = "passed" if verdict.passed else "forced" if settings.force else "refused"
+    if outcome != "refused":
+        bundle.verify_answers(bundle.load(registry.fetch(challenger)))
+    write_down(challenger, verdict, outcome)
+    for check in verdict.checks:
+        log.info("%s: %s", check.outcome, check.says)
+    if outcome == "refused":
+        raise GateRefused(
+            str(challenger),
+            rule=f"the promotion gate refused it: {'; '.join(verdict.reasons)}",
+            fix="Improve it, or promote it with --force true and a --reason",
+        )
+    reason = settings.reason if outcome == "passed" else f"{settings.reason} [forced past the gate]".strip()
+    registry.move(
+        settings.name,
+        challenger.number,
+        how="promote",
+        by=settings.by or registry.author(),
+        reason=reason,
+        expected=previous,
+    )
+    checks = [f"{check.outcome}: {check.says}" for check in verdict.checks]
+    return PromoteResult(settings.name, challenger.number, previous, outcome, checks, registry.figures(challenger))
+
+
+def choose(name: str, version: str, metric: str) -> Version:
+    """A version by number, or the best by `metric` of those tested on the same rows as the newest."""
+    if version != BEST:
+        return registry.version_of(name, version)
+    all_versions = registry.versions(name)
+    if not all_versions:
+        raise RegistryError(
+            f"registered model '{name}'", rule="it has no versions to promote", fix="Train with register"
+        )
+    newest = all_versions[0]
+    measured = []
+    for candidate in all_versions:
+        value = evidence.metric_of(candidate, metric) if candidate.group == newest.group else None
+        if value is not None:
+            measured.append((value, candidate.number, candidate))
+    if not measured:
+        raise RegistryError(
+            f"the versions of {name} on {newest.tags.get('data')}",
+            rule=f"none has logged {metric}",
+            fix="Name a version, or another promotion.metric",
+        )
+    return max(measured)[2]
+
+
+def judge(challenger: Version, champion: Version | None, config: PromotionConfig) -> Verdict:
+    """The gate's verdict; want of evidence is a refusal with its reason."""
+    try:
+        ours = evidence.of_version(challenger)
+        theirs = None if champion is None else _on_the_rows_of(challenger, champion, config)
+        floor = evidence.popularity_like(challenger) if champion is None else None
+    except RecstageError as error:
+        return gate.refuse("evidence", f"there is no evidence to compare: {error.given}: {error.rule}")
+    return gate.judge(ours, theirs, config, floor=floor)
+
+
+def _on_the_rows_of(challenger: Version, champion: Version, config: PromotionConfig) -> gate.Evidence:
+    if champion.group == challenger.group:
+        return evidence.of_version(champion)
+    log.info("%s was tested on other rows than %s: measuring it again", champion, challenger)
+    return evidence.remeasured(champion, challenger, least=config.guardrails.segment_users)
+
+
+def write_down(version: Version, verdict: Verdict, outcome: str) -> None:
+    """The verdict on the version itself, as tags."""
+    evidence_text = json.dumps(verdict.as_dict())
+    tags = {
+        "gate_verdict": outcome,
+        "gate_reasons": "; ".join(verdict.reasons),
+        "gate_evidence": evidence_text
+        if len(evidence_text) <= mlflow_client.LONGEST_TAG
+        else json.dumps(verdict.summary),
+        "gate_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    mlflow_client.tag_version(version.name, version.number, tags)

@@ -1,0 +1,57 @@
+"""MLflow runs: the only package that logs.
+
+`connect` makes notebooks, steps, the command line, the UI and the service agree on one tracking store; `run` opens a
+run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write what every run of recstage carries.
+"""
+
+import os
+import sys
+
+# read by MLflow when it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+if not sys.stderr.isatty():
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+from recstage.tracking.logging import (
+    MODEL_ARTIFACT,
+    PER_USER,
+    dataset_tags,
+    log_config,
+    log_dataset,
+    log_evaluation,
+    log_figures,
+    log_libraries,
+    log_metrics,
+    log_model,
+    log_table,
+    log_text,
+    per_user_of,
+    prepare_to_log,
+)
+from recstage.tracking.runs import run
+from recstage.tracking.store import EXPERIMENT, connect, experiment, outside_environment, refusals, store_uri
+
+__all__ = [
+    "EXPERIMENT",
+    "MODEL_ARTIFACT",
+    "PER_USER",
+    "connect",
+    "dataset_tags",
+    "experiment",
+    "log_config",
+    "log_dataset",
+    "log_evaluation",
+    "log_figures",
+    "log_libraries",
+    "log_metrics",
+    "log_model",
+    "log_table",
+    "log_text",
+    "outside_environment",
+    "per_user_of",
+    "prepare_to_log",
+    "refusals",
+    "run",
+    "store_uri",
+]

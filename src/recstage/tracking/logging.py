@@ -1,0 +1,172 @@
+"""What every run of recstage carries: configuration, data set, metrics, figures, and the model itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+import yaml
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+
+from recstage import bundle
+from recstage.data.dataset import Dataset
+from recstage.errors import ConfigError
+from recstage.evaluation.protocol import Evaluation
+from recstage.models.base import Recommender
+from recstage.pyfunc import signature as pyfunc
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODEL_ARTIFACT = "model"
+PER_USER = "evaluation/per_user.parquet"
+LONGEST_PARAM = 6000
+
+
+@cache
+def prepare_to_log() -> threading.Thread:
+    """Load what logging a model needs while the caller does something else: a fit in compiled code leaves the
+    interpreter free for the second that takes."""
+    thread = threading.Thread(target=_load_for_logging, name="prepare-to-log")
+    thread.start()
+    return thread
+
+
+def _load_for_logging() -> None:
+    import_module("matplotlib.backends.backend_agg")
+    import_module("mlflow.pyfunc.model")
+    requirements_utils = import_module("mlflow.utils.requirements_utils")
+    requirements_utils.warn_dependency_requirement_mismatches(["mlflow"])  # finds out what is installed, and keeps it
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, model: str | None = None) -> None:
+    """Numbers in one batch; with the id of a logged model they are also the model's."""
+    now = int(time.time() * 1000)
+    rows = [Metric(key, float(value), now, step, model_id=model, run_id=run_id) for key, value in metrics.items()]
+    MlflowClient().log_batch(run_id, metrics=rows)
+
+
+def log_config(run_id: str, config: Mapping[str, Any]) -> None:
+    """The resolved configuration: whole as `config.yaml`, and its leaves as parameters (those that `mlflow run` wrote
+    down before are left as they are: MLflow refuses a second value)."""
+    client = MlflowClient()
+    client.log_text(run_id, yaml.safe_dump(dict(config), sort_keys=False), "config.yaml")
+    present = client.get_run(run_id).data.params
+    leaves = {key: str(value)[:LONGEST_PARAM] for key, value in _leaves(config).items() if key not in present}
+    params = [Param(key, value) for key, value in leaves.items()]
+    for start in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[start : start + 100])
+
+
+def log_dataset(run_id: str, dataset: Dataset) -> None:
+    """The data set as MLflow knows one (name, digest, profile) and its fingerprint as a tag."""
+    client = MlflowClient()
+    split = dataset.split
+    profile = {
+        "users": split.train.n_users,
+        "items": split.train.n_items,
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+    }
+    described = MetaDataset(  # type: ignore[abstract]
+        CodeDatasetSource({"prepared-by": "recstage"}), dataset.name, dataset.fingerprint
+    )
+    mlflow.log_input(described, context="training", tags={key: str(value) for key, value in profile.items()})
+    client.log_dict(run_id, {**profile, "fingerprint": dataset.fingerprint, "report": dataset.report}, "dataset.json")
+    for key, value in dataset_tags(dataset).items():
+        client.set_tag(run_id, key, value)
+
+
+def dataset_tags(dataset: Dataset) -> dict[str, str]:
+    """The tags by which runs are comparable."""
+    return {"data": dataset.name, "split": dataset.split.method, "fingerprint": dataset.fingerprint}
+
+
+def log_libraries(run_id: str) -> None:
+    """Versions of all installed libraries as `libraries.txt`."""
+    lines = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
+    MlflowClient().log_text(run_id, "\n".join(lines) + "\n", "libraries.txt")
+
+
+def log_evaluation(run_id: str, evaluation: Evaluation, model_uri: str | None = None) -> None:
+    """Metrics, their confidence intervals and the per-user values that paired comparisons need; with the URI of the
+    model that the run logged, the metrics are also the model's."""
+    bounds = {
+        f"{name}_{side}": value
+        for name, interval in evaluation.intervals.items()
+        for side, value in zip(("low", "high"), interval, strict=True)
+    }
+    model = None if model_uri is None else model_uri.removeprefix("models:/")
+    log_metrics(run_id, {**evaluation.metrics, **bounds}, model=model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(PER_USER).name
+        evaluation.per_user.to_parquet(path, index=False)
+        MlflowClient().log_artifact(run_id, str(path), str(Path(PER_USER).parent))
+
+
+def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
+    """Plots as `plots/NAME.png`."""
+    for name, figure in figures.items():
+        MlflowClient().log_figure(run_id, figure, f"plots/{name}.png")
+
+
+def log_table(run_id: str, name: str, rows: pd.DataFrame) -> None:
+    """A table as `NAME.csv`."""
+    MlflowClient().log_text(run_id, rows.to_csv(index=False), f"{name}.csv")
+
+
+def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any]) -> str:
+    """The bundle of a fitted model as a pyfunc of the active run; returns its model URI. Logs its size in bytes."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "bundle"
+        bundle.save(model, folder, metadata={**metadata, "run_id": run_id})
+        logged = mlflow.pyfunc.log_model(
+            name=MODEL_ARTIFACT,
+            python_model=str(pyfunc.FILE),
+            artifacts={"bundle": str(folder)},
+            signature=pyfunc.signature(),
+            input_example=pyfunc.example(model),
+            pip_requirements=pyfunc.requirements(),
+            metadata={"algorithm": model.name, "bundle_sha256": bundle.digest_of(folder)},
+        )
+        log_metrics(run_id, {"bundle_bytes": bundle.size_of(folder)})
+    return logged.model_uri
+
+
+def log_text(run_id: str, text: str, name: str) -> None:
+    """A text artifact."""
+    MlflowClient().log_text(run_id, text, name)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found.update(_leaves(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | tuple | dict) else value
+    return found
+
+
+def per_user_of(run_id: str) -> pd.DataFrame:
+    """The per-user metrics that a run logged. Raises `ConfigError` where it has none."""
+    try:
+        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=PER_USER)
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"run {run_id}", rule=f"has no {PER_USER}", fix="Train or evaluate it again") from error
+    return pd.read_parquet(path)

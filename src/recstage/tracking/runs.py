@@ -1,0 +1,108 @@
+"""The life of an MLflow run: it always ends as FINISHED, FAILED or KILLED, and says which code it ran."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from recstage.config import root
+from recstage.tracking.logging import LONGEST_PARAM, log_metrics
+from recstage.tracking.store import EXPERIMENT, connect, experiment, refusals, store_uri
+
+SYSTEM_METRICS_SECONDS = 1.0
+
+
+@contextmanager
+def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metrics: bool = True) -> Iterator[Run]:
+    """An MLflow run: the one that `mlflow run` opened, else a new one. It ends FINISHED, KILLED on Ctrl-C or SIGTERM,
+    and FAILED on any other exception, which passes on."""
+    uri = store_uri()
+    with refusals(uri):
+        connect()
+        mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
+        given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
+        parent = mlflow.active_run()
+        where = None if given_from_outside else parent.info.experiment_id if parent else _experiment_id()
+        all_tags = {**tags, **_provenance()}
+        active = mlflow.start_run(
+            run_name=None if given_from_outside else name,
+            experiment_id=where,
+            nested=nested,
+            tags=all_tags,
+            log_system_metrics=system_metrics and not nested,
+        )
+    run_id, started = active.info.run_id, time.perf_counter()
+    try:
+        with refusals(uri):
+            if given_from_outside:
+                MlflowClient().set_tag(run_id, "mlflow.runName", name)
+            yield active
+            _log_resources(run_id, time.perf_counter() - started)
+            mlflow.end_run("FINISHED")
+    except KeyboardInterrupt:
+        # `mlflow run` passes the interrupt on a second time: it must not cut the farewell short
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            _ignore(sign)
+        _end(run_id, "KILLED")
+        raise
+    except BaseException as error:
+        _end(run_id, "FAILED")
+        with suppress(Exception):  # a full disk may refuse the tag, too: the status matters more
+            MlflowClient().set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:LONGEST_PARAM])
+        raise
+
+
+def _experiment_id() -> str | None:
+    named = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    return named or experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)).experiment_id
+
+
+def _end(run_id: str, status: str) -> None:
+    """End a run that went wrong. What else fails now matters less than what ended it; the runs around it are left
+    alone."""
+    with suppress(Exception):
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == run_id:
+            mlflow.end_run(status)
+            return
+    with suppress(Exception):  # MLflow forgets a run before it writes the status: what failed once is tried by id
+        MlflowClient().set_terminated(run_id, status)
+
+
+def _ignore(sign: int) -> None:
+    if "ipykernel" in sys.modules:  # a notebook lives on, and its next cell must be interruptible
+        return
+    with suppress(ValueError):  # not the main thread: signals do not arrive here
+        signal.signal(sign, signal.SIG_IGN)
+
+
+def _log_resources(run_id: str, seconds: float) -> None:
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log_metrics(run_id, {"wall_seconds": seconds, "peak_memory_mb": peak_mb})
+
+
+@cache
+def _provenance() -> dict[str, str]:
+    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if commit is None:
+        return {"git-commit": "unknown", "git-dirty": "unknown"}
+    return {"git-commit": commit, "git-dirty": str(bool(status)).lower()}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(root()), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

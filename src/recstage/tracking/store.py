@@ -1,0 +1,144 @@
+"""The MLflow tracking store: where it is, how it is opened, and what its refusals mean."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+
+from recstage.config import root
+from recstage.errors import RecstageError, StoreError
+
+EXPERIMENT = "recstage"
+PATIENCE_SECONDS = 120.0
+SQLITE_HEADER = b"SQLite format 3\0"
+
+
+def store_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set (always so under `mlflow run`), else `mlflow.db` in the repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def connect() -> MlflowClient:
+    """Point MLflow at the store, initialise a fresh database once, and return a client.
+
+    Two processes that initialise one SQLite database together crash, hence the lock. Raises `StoreError` where the
+    store is locked, full or out of reach.
+    """
+    uri = store_uri()
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    with refusals(uri), _initialisation_lock(uri):
+        client = MlflowClient()
+        client.search_experiments(max_results=1)
+    return client
+
+
+def experiment(name: str = EXPERIMENT) -> Experiment:
+    """The experiment of that name, made on first use with an artifact location that no current folder can change."""
+    client = connect()
+    with refusals(store_uri()):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            local = store_uri().startswith("sqlite")
+            location = (root() / "mlruns" / name).as_uri() if local else None
+            try:
+                client.create_experiment(name, artifact_location=location)
+            except MlflowException:
+                if client.get_experiment_by_name(name) is None:  # else another process made it meanwhile
+                    raise
+            found = client.get_experiment_by_name(name)
+    assert found is not None
+    return found
+
+
+def outside_environment() -> dict[str, str]:
+    """The environment for a program that opens runs of its own in the same store, called from within a run."""
+    inside = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    return {
+        **{key: value for key, value in os.environ.items() if key not in inside},
+        "MLFLOW_TRACKING_URI": store_uri(),
+    }
+
+
+@contextmanager
+def refusals(where: str) -> Iterator[None]:
+    """Turn what a locked, full or absent store raises into one clear `StoreError`, and keep MLflow's traceback off
+    the terminal."""
+    logging.getLogger("mlflow.store.db.utils").addFilter(_no_traceback)  # adding it twice is adding it once
+    try:
+        yield
+    except RecstageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(where, rule="the disk is full", fix="Free some space and run again") from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StoreError(where, rule="the folder is not writable", fix="Change its permissions") from error
+        raise
+    except Exception as error:
+        # MLflow, Optuna and SQLAlchemy wrap what the database says; its words are all that is left of it
+        words = " ".join(_words(error))
+        for sign, rule, fix in _REFUSALS:
+            if sign in words:
+                raise StoreError(where, rule=rule, fix=fix) from error
+        raise
+
+
+def _words(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("SQLAlchemy database error")
+
+
+_REFUSALS = (
+    ("database is locked", "the database is locked by another process", "Wait for it to finish, or end it"),
+    ("database or disk is full", "the disk is full", "Free some space and run again"),
+    ("No space left on device", "the disk is full", "Free some space and run again"),
+    ("unable to open database file", "the database cannot be opened", "Check the path and its permissions"),
+    ("attempt to write a readonly database", "the database is read-only", "Change its permissions"),
+    ("Max retries exceeded", "the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
+)
+
+
+@contextmanager
+def _initialisation_lock(uri: str) -> Iterator[None]:
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    if database.is_file() and _first_bytes(database) not in (b"", SQLITE_HEADER):
+        # MLflow would try for more than a minute before it gave up
+        raise StoreError(uri, rule="the file is not a database", fix="Give another MLFLOW_TRACKING_URI")
+    lock = FileLock(f"{database}.lock", timeout=PATIENCE_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            uri,
+            rule=f"another process has been initialising it for {PATIENCE_SECONDS:.0f} seconds",
+            fix="Wait for it to finish, or end it",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(len(SQLITE_HEADER))
