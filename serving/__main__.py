@@ -56,12 +56,12 @@ def _serve(settings: ServingSettings) -> None:
 
 def _look_ahead(settings: ServingSettings) -> None:
     """Find out what would keep the application from starting, while there is a terminal to say it on in one line."""
-    from serving.models.repository import Depot
+    from serving.models.repository import BundleRepository
     from serving.monitoring.metrics import Metrics
     from serving.store.store import Store
 
     for name in (settings.model_name, settings.reverse_name):
-        Depot(settings.bundle_root, name).prepare()
+        BundleRepository(settings.bundle_root, name).prepare()
     if settings.database_url:
         Store.open(settings, Metrics()).close()
 

@@ -16,11 +16,11 @@ from serving import errors
 from serving.api.openapi import describe
 from serving.api.routes import ROUTERS
 from serving.api.routes.recommendations import recommendations
-from serving.interfaces import Ports
+from serving.interfaces import Dependencies
 from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
-from serving.security.middleware import Gate
+from serving.security.middleware import GuardMiddleware
 from serving.service import Service
 from serving.settings import ServingSettings, load
 from serving.store.store import Store
@@ -29,12 +29,12 @@ from serving.store.store import Store
 def create_app(
     settings: ServingSettings,
     *,
-    ports: Ports | None = None,
+    dependencies: Dependencies | None = None,
     pointer: ProductionPointer | None = None,
     reverse_pointer: ProductionPointer | None = None,
     alone: bool = False,
 ) -> FastAPI:
-    """The service as an ASGI application. `ports` and pointers replace the database and the registry in tests.
+    """The service as an ASGI application. `dependencies` and pointers replace the database and the registry in tests.
     `alone`: the process does nothing else, and may be tuned to it.
 
     Nothing is opened before the application starts."""
@@ -42,10 +42,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = None
-        if ports is None and settings.database_url:
+        if dependencies is None and settings.database_url:
             store = await asyncio.to_thread(Store.open, settings, app.state.metrics)
         app.state.store = store
-        found = ports or (Ports() if store is None else store.ports())
+        found = dependencies or (Dependencies() if store is None else store.dependencies())
         service = Service(settings, found, app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
@@ -73,7 +73,7 @@ def create_app(
         return service is not None and service.swapping
 
     express = {("GET", "/api/recommendations"): recommendations}
-    app.add_middleware(Gate, settings=settings, metrics=app.state.metrics, express=express, excused=swapping)
+    app.add_middleware(GuardMiddleware, settings=settings, metrics=app.state.metrics, express=express, excused=swapping)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -54,7 +54,7 @@ class HistorySource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class HiddenItems:
     """Items that must not be served: hidden, deleted or expired. `version` changes whenever the set does."""
 
     item_ids: frozenset[str] = frozenset()
@@ -76,7 +76,7 @@ class ItemSource(Protocol):
 
     fast: bool
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> HiddenItems:
         """What is hidden now. An item hidden by any worker must be in the set of the next call in every worker."""
         ...
 
@@ -98,7 +98,7 @@ class Snapshot:
     version: int
 
 
-class OwnData(Protocol):
+class TrainingDataSource(Protocol):
     """The collected data as a whole; called from a background thread only, so it may take its time."""
 
     def version(self) -> int:
@@ -109,7 +109,7 @@ class OwnData(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Impression:
     """One list that was shown, to be kept as impressions: position 1 is `item_ids[0]`."""
 
     request_id: str
@@ -123,11 +123,11 @@ class Shown:
     timestamp: int
 
 
-class ShownSink(Protocol):
+class ImpressionSink(Protocol):
     """Keeps impressions. Never blocks and never raises: it queues, and a background writer stores batches; when the
     queue is full it drops and counts."""
 
-    def record(self, shown: Shown) -> None: ...
+    def record(self, shown: Impression) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class PrecomputedSource(Protocol):
         ...
 
 
-class PeopleSource(Protocol):
+class UserSource(Protocol):
     """Who belongs to a role, for `GET /api/items/{id}/recommended-users`; may take milliseconds."""
 
     fast: bool
@@ -175,7 +175,7 @@ class Closing(Protocol):
     def close(self) -> None: ...
 
 
-class _NoStore:
+class NullStore:
     """What the service uses where no database is configured: knows nobody and hides nothing."""
 
     fast = True
@@ -186,7 +186,7 @@ class _NoStore:
     def last_known(self, user_id: str) -> History:
         return NO_HISTORY
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> HiddenItems:
         return _NOTHING_HIDDEN
 
     def item(self, item_id: str) -> Item | None:
@@ -202,7 +202,7 @@ class _NoStore:
             0,
         )
 
-    def record(self, shown: Shown) -> None:
+    def record(self, shown: Impression) -> None:
         pass
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
@@ -221,26 +221,26 @@ class _NoStore:
         return "ready"
 
 
-_NOTHING_HIDDEN = Hidden()
-NO_STORE = _NoStore()
+_NOTHING_HIDDEN = HiddenItems()
+NULL_STORE = NullStore()
 
 
-class Vitals(Protocol):
+class HealthCheck(Protocol):
     """Whether the database answers."""
 
     def health(self) -> Health: ...
 
 
 @dataclass(frozen=True)
-class Ports:
+class Dependencies:
     """Everything the answering side asks of the database. The defaults know nothing, so that the service runs without
     one. `closing` are closed when the service ends."""
 
-    histories: HistorySource = NO_STORE
-    items: ItemSource = NO_STORE
-    own_data: OwnData = NO_STORE
-    shown: ShownSink = NO_STORE
-    precomputed: PrecomputedSource = NO_STORE
-    people: PeopleSource = NO_STORE
-    vitals: Vitals = NO_STORE
+    histories: HistorySource = NULL_STORE
+    items: ItemSource = NULL_STORE
+    training_data: TrainingDataSource = NULL_STORE
+    shown: ImpressionSink = NULL_STORE
+    precomputed: PrecomputedSource = NULL_STORE
+    people: UserSource = NULL_STORE
+    health_check: HealthCheck = NULL_STORE
     closing: Sequence[Closing] = field(default=())

@@ -12,17 +12,17 @@ import numpy as np
 from recstage.errors import valid_names
 from recstage.models.base import POPULARITY
 from serving.errors import Problem
-from serving.interfaces import Ports
-from serving.models.fallback import OwnModels
-from serving.models.loaded_model import Served
-from serving.models.repository import Depot
-from serving.models.sync_process import Watching
-from serving.models.version_manager import Engine, ProductionPointer
+from serving.interfaces import Dependencies
+from serving.models.fallback import FallbackModels
+from serving.models.loaded_model import LoadedModel
+from serving.models.repository import BundleRepository
+from serving.models.sync_process import SyncSupervisor
+from serving.models.version_manager import ProductionPointer, VersionManager
 from serving.monitoring.metrics import Metrics
-from serving.recommend.cache import Cache, Listed, LocalCache, NoCache, RedisCache
+from serving.recommend.cache import Cache, CachedResponse, LocalCache, NoCache, RedisCache
 from serving.recommend.ranking import answer
-from serving.recommend.recommender import Lists
-from serving.recommend.request import AUTO, Ask
+from serving.recommend.recommender import RecommendationService
+from serving.recommend.request import AUTO, RecommendationRequest
 from serving.recommend.strategies import strategies
 from serving.settings import ServingSettings
 
@@ -35,31 +35,33 @@ class Service:
     def __init__(
         self,
         settings: ServingSettings,
-        ports: Ports,
+        dependencies: Dependencies,
         metrics: Metrics,
         pointer: ProductionPointer | None = None,
         reverse_pointer: ProductionPointer | None = None,
     ) -> None:
-        self.settings, self.ports, self.metrics = settings, ports, metrics
-        self.watching = Watching(settings) if settings.follow_registry and pointer is None else None
+        self.settings, self.dependencies, self.metrics = settings, dependencies, metrics
+        self.watching = SyncSupervisor(settings) if settings.follow_registry and pointer is None else None
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="answer")
         self.cache = _cache(settings)
-        self.lists = Lists(settings, ports, metrics, self.cache, self.threads)
-        self.engine = self._engine(settings.model_name, pointer)
-        self.reverse = self._engine(settings.reverse_name, reverse_pointer)
-        self.own = OwnModels(ports.own_data, settings.own_models_seconds, lambda: self.engine.served is None)
+        self.lists = RecommendationService(settings, dependencies, metrics, self.cache, self.threads)
+        self.versions = self._version_manager(settings.model_name, pointer)
+        self.reverse_versions = self._version_manager(settings.reverse_name, reverse_pointer)
+        self.own = FallbackModels(
+            dependencies.training_data, settings.own_models_seconds, lambda: self.versions.served is None
+        )
         self.opted_out: frozenset[str] | None = None
         """Who must not be named, as far as the database last said."""
         self.erased: frozenset[str] = frozenset()
         """Who must not be named either: those of them that a model brought up so far."""
         self._strategies = strategies()
 
-    def _engine(self, name: str, pointer: ProductionPointer | None) -> Engine:
+    def _version_manager(self, name: str, pointer: ProductionPointer | None) -> VersionManager:
         if pointer is None:
-            depot = Depot(self.settings.bundle_root, name)
-            depot.prepare()
-            pointer = depot
-        return Engine(
+            repository = BundleRepository(self.settings.bundle_root, name)
+            repository.prepare()
+            pointer = repository
+        return VersionManager(
             name,
             pointer,
             self.metrics,
@@ -70,8 +72,8 @@ class Service:
 
     async def start(self) -> None:
         """Answer from what is on disk as soon as it is loaded; the registry is looked at from then on."""
-        await asyncio.to_thread(self.engine.start)
-        await asyncio.to_thread(self.reverse.start)
+        await asyncio.to_thread(self.versions.start)
+        await asyncio.to_thread(self.reverse_versions.start)
         await asyncio.to_thread(self.own.start)
         if self.watching is not None:
             self.watching.start()
@@ -79,25 +81,25 @@ class Service:
     async def stop(self) -> None:
         if self.watching is not None:
             await asyncio.to_thread(self.watching.stop)
-        for part in (self.engine, self.reverse, self.own):
+        for part in (self.versions, self.reverse_versions, self.own):
             await asyncio.to_thread(part.stop)
         await self.cache.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
-        for port in self.ports.closing:
+        for port in self.dependencies.closing:
             port.close()
 
     # -- answering ----------------------------------------------------------------------------------------------------
 
-    async def recommend(self, ask: Ask, request_id: str) -> tuple[Listed, bool]:
+    async def recommend(self, ask: RecommendationRequest, request_id: str) -> tuple[CachedResponse, bool]:
         """The list for one request, from one version, and whether it is degraded. Raises a problem for a strategy that
         is none, and a 503 problem while there is nothing to answer from."""
         return await self.lists.make(self.chosen(ask.strategy), ask, request_id)
 
-    def chosen(self, strategy: str = AUTO) -> Served:
+    def chosen(self, strategy: str = AUTO) -> LoadedModel:
         """What answers a request now: take it once. Raises as `recommend` does."""
-        served = self.engine.served
+        served = self.versions.served
         if served is None:
-            served = self.own.served or self.engine.withdrawn
+            served = self.own.served or self.versions.withdrawn
             if served is None:
                 raise Problem(503, "no-production", self.why_not_ready(), headers={"retry-after": "5"})
         if strategy in (AUTO, POPULARITY) or strategy in served.methods:
@@ -116,54 +118,54 @@ class Service:
     @property
     def swapping(self) -> bool:
         """Whether a version is being made ready beside the one that answers: that takes their time, but passes."""
-        return self.engine.swapping or self.reverse.swapping
+        return self.versions.swapping or self.reverse_versions.swapping
 
     # -- what it says of itself ---------------------------------------------------------------------------------------
 
     async def degraded(self) -> list[str]:
         """What is done without, in words; empty when all is well."""
         found = []
-        failure, look = self.engine.failure, self.engine.look()
+        failure, poll = self.versions.failure, self.versions.last_poll()
         if failure is not None:
             found.append(f"version {failure.version} cannot be served: {failure.reason}")
-        if look is not None and look.problem is not None:
-            found.append(look.problem)
-        if self.engine.served is None:
+        if poll is not None and poll.problem is not None:
+            found.append(poll.problem)
+        if self.versions.served is None:
             what = "its own data" if self.own.served is not None else "popularity alone"
             found.append(f"nothing is staged Production; the service answers from {what}")
-        health = self.ports.vitals.health
-        if (health() if self.ports.histories.fast else await self.lists.in_thread(health)) == "away":
+        health = self.dependencies.health_check.health
+        if (health() if self.dependencies.histories.fast else await self.lists.in_thread(health)) == "away":
             found.append("the database is away; lists are made without live histories")
         return found
 
     def why_not_ready(self) -> str:
         """Why nothing is served, and what to do about it."""
-        name, failure, look = self.settings.model_name, self.engine.failure, self.engine.look()
+        name, failure, poll = self.settings.model_name, self.versions.failure, self.versions.last_poll()
         if failure is not None:
             return f"Version {failure.version} of '{name}' cannot be served: {failure.reason}"
-        if look is None:
+        if poll is None:
             return f"The registry has not been read yet; '{name}' will be served as soon as it is."
-        if look.problem is not None:
-            return f"No version of '{name}' is on disk, and none can be fetched: {look.problem}"
-        if look.version is None:
+        if poll.problem is not None:
+            return f"No version of '{name}' is on disk, and none can be fetched: {poll.problem}"
+        if poll.version is None:
             return f"No version of '{name}' is staged Production; promote one (mlflow run . -e promote)."
-        return f"Version {look.version} of '{name}' is being fetched."
+        return f"Version {poll.version} of '{name}' is being fetched."
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _prepare_to_stand_alone(self) -> None:
         self.own.make()
 
-    def _warm(self, served: Served) -> Served:
+    def _warm(self, served: LoadedModel) -> LoadedModel:
         """Ask a new version what it will be asked, before anybody else does; measures whether it is slow."""
-        assert served.bundled is not None
-        people = [golden.user_id for golden in served.bundled.manifest.golden] or [""]
+        assert served.source is not None
+        people = [golden.user_id for golden in served.source.manifest.golden] or [""]
         seconds = []
         for i in range(WARM_REQUESTS):
             began = time.perf_counter()
-            answer(served, Ask(people[i % len(people)]))
+            answer(served, RecommendationRequest(people[i % len(people)]))
             seconds.append(time.perf_counter() - began)
-        answer(served, Ask("\x00nobody", diversify=0.7))
+        answer(served, RecommendationRequest("\x00nobody", diversify=0.7))
         return replace(served, slow=float(np.median(seconds)) * 1000 > self.settings.slow_model_ms)
 
 

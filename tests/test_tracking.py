@@ -88,7 +88,7 @@ def test_a_disk_that_refuses_fails_the_run_with_one_clear_error(workspace, code,
 
 
 def test_a_store_that_is_being_initialised_for_too_long_is_one_clear_error(workspace, monkeypatch):
-    monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(tracking.store, "PATIENCE_SECONDS", 0.05)
     with FileLock(workspace / "mlflow.db.lock"), pytest.raises(StoreError, match="another process has been initial"):
         tracking.connect()
 
@@ -114,23 +114,26 @@ def test_a_database_that_fills_up_during_a_run_fails_it_without_a_traceback(work
 
 
 def test_an_error_that_says_all_already_is_left_as_it_is():
-    with pytest.raises(StoreError, match="^service.db: the database is locked. Wait.$"), tracking.refusals("mlflow.db"):
+    with (
+        pytest.raises(StoreError, match="^service.db: the database is locked. Wait.$"),
+        tracking.translate_store_errors("mlflow.db"),
+    ):
         raise StoreError("service.db", rule="the database is locked", fix="Wait")
 
 
 def test_what_the_database_said_is_found_beneath_the_errors_around_it():
     said = sqlite3.OperationalError("database or disk is full")
-    with pytest.raises(StoreError, match="^optuna.db: the disk is full"), tracking.refusals("optuna.db"):
+    with pytest.raises(StoreError, match="^optuna.db: the disk is full"), tracking.translate_store_errors("optuna.db"):
         raise RuntimeError("An exception is raised during the commit") from said
 
 
 def test_other_errors_of_the_system_pass_as_they_are(workspace):
-    with pytest.raises(FileNotFoundError), tracking.refusals("here"):
+    with pytest.raises(FileNotFoundError), tracking.translate_store_errors("here"):
         (workspace / "missing").read_text()
 
 
 def test_a_run_ends_finished_failed_or_killed(workspace, monkeypatch):
-    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+    monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
 
     def status(error):
         try:
@@ -255,7 +258,10 @@ def test_a_run_without_per_user_values_says_so(workspace):
 def test_the_commit_is_a_tag(workspace):
     with tracking.run("r", tags={}, system_metrics=False) as active:
         pass
-    assert mlflow.get_run(active.info.run_id).data.tags["git-commit"] in {"unknown", tracking._git("rev-parse", "HEAD")}
+    assert mlflow.get_run(active.info.run_id).data.tags["git-commit"] in {
+        "unknown",
+        tracking.runs._git("rev-parse", "HEAD"),
+    }
     assert root() == workspace
 
 

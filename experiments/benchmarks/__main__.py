@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from experiments.benchmarks import fault_injection, performance
-from experiments.benchmarks.environment import Scene
-from experiments.benchmarks.report import Row, at_least, at_most
+from experiments.benchmarks.environment import BenchmarkEnvironment
+from experiments.benchmarks.report import Measurement, at_least, at_most
 from recstage.errors import RecstageError
 
 ONE_EPOCH = {"epochs": 1}
@@ -54,32 +54,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(row.reached for row in rows) else 1
 
 
-def _drilled(folder: Path, data: str, names: Sequence[str], *, quick: bool) -> Iterator[Row]:
+def _drilled(folder: Path, data: str, names: Sequence[str], *, quick: bool) -> Iterator[Measurement]:
     share = 0.1 if quick else 1.0
     _say(f"fitting models to {data} ...")
-    scene = Scene(folder, data)
-    als, other = scene.register("als"), scene.register("als", iterations=5)
-    database: dict[str, Callable[[], Iterator[Row]]] = {
-        "throughput": lambda: performance.throughput(scene, als, 20 * share),
-        "start": lambda: performance.start(scene, als),
+    environment = BenchmarkEnvironment(folder, data)
+    als, other = environment.register("als"), environment.register("als", iterations=5)
+    database: dict[str, Callable[[], Iterator[Measurement]]] = {
+        "throughput": lambda: performance.throughput(environment, als, 20 * share),
+        "start": lambda: performance.start(environment, als),
         "promotions": lambda: fault_injection.promotions(
-            scene, (als, other), max(4, int(20 * share)), max(12.0, 60 * share)
+            environment, (als, other), max(4, int(20 * share)), max(12.0, 60 * share)
         ),
-        "swaps": lambda: fault_injection.swaps(scene, (als, other), max(12, int(100 * share))),
-        "away": lambda: fault_injection.away(scene, als, 10 * share),
-        "overload": lambda: fault_injection.overload(scene, als, 30 * share),
+        "swaps": lambda: fault_injection.swaps(environment, (als, other), max(12, int(100 * share))),
+        "away": lambda: fault_injection.away(environment, als, 10 * share),
+        "overload": lambda: fault_injection.overload(environment, als, 30 * share),
         "writes": lambda: _writes(folder, max(3, int(50 * share)), 10 * share),
-        "slow-models": lambda: performance.slow_models(scene, SLOW, 10 * share),
+        "slow-models": lambda: performance.slow_models(environment, SLOW, 10 * share),
     }
     for name in names:
         _say(f"\n{name}")
-        scene.promote(als)  # whatever the drill before left there
+        environment.promote(als)  # whatever the drill before left there
         for row in database[name]():
             _say(str(row))
             yield row
 
 
-def _writes(folder: Path, times: int, seconds: float) -> Iterator[Row]:
+def _writes(folder: Path, times: int, seconds: float) -> Iterator[Measurement]:
     """The database's own drills: kill -9 during writes, and events a second."""
     from experiments.benchmarks import database
     from serving.store.admin import migrate
@@ -88,18 +88,18 @@ def _writes(folder: Path, times: int, seconds: float) -> Iterator[Row]:
     path = folder / "killed.db"
     migrate.upgrade(parse_url(f"sqlite:///{path}"))
     killed = database.kill_during_writes(path, times)
-    yield Row(f"{killed.kills} kills -9, acknowledged events missing", killed.missing, at_most(0))
-    yield Row("  databases that fail the integrity check", killed.unsound, at_most(0))
-    yield Row("  events twice after a retry", killed.twice, at_most(0))
+    yield Measurement(f"{killed.kills} kills -9, acknowledged events missing", killed.missing, at_most(0))
+    yield Measurement("  databases that fail the integrity check", killed.unsound, at_most(0))
+    yield Measurement("  events twice after a retry", killed.twice, at_most(0))
     with database.service(folder) as running:
         found = database.ingest(running, batch=500, connections=4, seconds=seconds)
-    yield Row("events a second in batches, each on disk", found.events_a_second, at_least(5000.0))
+    yield Measurement("events a second in batches, each on disk", found.events_a_second, at_least(5000.0))
 
 
 NAMES = ("throughput", "start", "promotions", "swaps", "away", "overload", "writes", "slow-models")
 
 
-def _plain(row: Row) -> dict[str, object]:
+def _plain(row: Measurement) -> dict[str, object]:
     goal = None if row.goal is None else row.goal.words
     return {"name": row.name.strip(), "value": row.value, "unit": row.unit, "goal": goal, "reached": row.reached}
 

@@ -29,7 +29,7 @@ NAME = "recommender"
 PATIENCE_SECONDS = 120.0
 
 
-class Scene:
+class BenchmarkEnvironment:
     """A folder with a registry (SQLite) and saved models; everything that is started from it is ended with it."""
 
     def __init__(self, folder: Path, data: str) -> None:

@@ -7,51 +7,53 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from experiments.benchmarks.environment import Running, Scene
+from experiments.benchmarks.environment import BenchmarkEnvironment, Running
 from experiments.benchmarks.load_generator import Report, post
-from experiments.benchmarks.report import Row, at_least, at_most
+from experiments.benchmarks.report import Measurement, at_least, at_most
 
 EVENTS_A_PERSON = 2
 SHARE_OF_SATURATION = 0.6
 ROUNDS = 5
 
 
-def throughput(scene: Scene, version: int, seconds: float) -> Iterator[Row]:
+def throughput(environment: BenchmarkEnvironment, version: int, seconds: float) -> Iterator[Measurement]:
     """The service, with live histories, exclusion, guard and metrics on, against `mlflow models serve`, one after the
     other in the same minutes."""
-    with scene.mlflow_server(version) as server:
+    with environment.mlflow_server(version) as server:
         body = {"dataframe_records": [{"user_id": ""}], "params": {"k": 10}}
         requests = []
-        for user in scene.users[:2000]:
+        for user in environment.users[:2000]:
             body["dataframe_records"] = [{"user_id": user}]
             requests.append(post("/invocations", body))
-        scene.ask(server, seconds=2.0, requests=requests)
-        theirs = scene.ask(server, seconds=seconds, requests=requests)
-    yield Row("mlflow models serve, requests/s", theirs.a_second, note=_latency(theirs))
+        environment.ask(server, seconds=2.0, requests=requests)
+        theirs = environment.ask(server, seconds=seconds, requests=requests)
+    yield Measurement("mlflow models serve, requests/s", theirs.a_second, note=_latency(theirs))
 
-    with scene.service("uncached", cache_size=0) as service:
+    with environment.service("uncached", cache_size=0) as service:
         service.serves(version)
-        scene.ask(service, seconds=2.0)
-        yield from _against(scene, service, theirs, seconds, "known people, cache off")
-        click_everywhere(scene, service)
-        yield from _against(scene, service, theirs, seconds, "everybody with new clicks folded in, cache off")
+        environment.ask(service, seconds=2.0)
+        yield from _against(environment, service, theirs, seconds, "known people, cache off")
+        click_everywhere(environment, service)
+        yield from _against(environment, service, theirs, seconds, "everybody with new clicks folded in, cache off")
 
-    with scene.service("cached") as service:
+    with environment.service("cached") as service:
         service.serves(version)
-        click_everywhere(scene, service)
-        zipf = scene.lists(zipf=True)
-        scene.ask(service, seconds=2.0, requests=zipf)
+        click_everywhere(environment, service)
+        zipf = environment.lists(zipf=True)
+        environment.ask(service, seconds=2.0, requests=zipf)
         before = _cache(service)
-        ours = scene.ask(service, seconds=seconds, requests=zipf)
+        ours = environment.ask(service, seconds=seconds, requests=zipf)
         after = _cache(service)
         ratio = ours.a_second / theirs.a_second
-        yield Row("cache on, Zipf users, requests/s", ours.a_second, note=_latency(ours))
-        yield Row("  against mlflow models serve", ratio, at_least(5.0), unit="x")
+        yield Measurement("cache on, Zipf users, requests/s", ours.a_second, note=_latency(ours))
+        yield Measurement("  against mlflow models serve", ratio, at_least(5.0), unit="x")
         hits, asked = after[0] - before[0], sum(after) - sum(before)
-        yield Row("  cache hit rate", hits / max(1, asked), at_least(0.8))
+        yield Measurement("  cache hit rate", hits / max(1, asked), at_least(0.8))
 
 
-def _against(scene: Scene, service: Running, theirs: Report, seconds: float, what: str) -> Iterator[Row]:
+def _against(
+    environment: BenchmarkEnvironment, service: Running, theirs: Report, seconds: float, what: str
+) -> Iterator[Measurement]:
     """In rounds, and of each number the median: a machine that is shared changes its speed from minute to minute, and
     what was 60 % of saturation may be all of it soon after."""
     full: list[Report] = []
@@ -59,62 +61,64 @@ def _against(scene: Scene, service: Running, theirs: Report, seconds: float, wha
     cpu = 0.0
     for _ in range(ROUNDS):
         before = service.cpu_seconds()
-        full.append(scene.ask(service, seconds=seconds / ROUNDS))
+        full.append(environment.ask(service, seconds=seconds / ROUNDS))
         cpu += service.cpu_seconds() - before
         rate = full[-1].a_second * SHARE_OF_SATURATION
-        calm.append(scene.ask(service, seconds=seconds / ROUNDS, rate=rate))
+        calm.append(environment.ask(service, seconds=seconds / ROUNDS, rate=rate))
     ours, quiet = _median(full, lambda report: report.a_second), _median(calm, lambda report: report.p99_ms)
     worst = max(report.p99_ms for report in calm)
-    yield Row(f"{what}, requests/s", ours.a_second, note=_latency(ours))
-    yield Row("  against mlflow models serve", ours.a_second / theirs.a_second, at_least(3.0), unit="x")
-    yield Row("  processor time a request", cpu / max(1, sum(report.asked for report in full)) * 1e6, unit="us")
+    yield Measurement(f"{what}, requests/s", ours.a_second, note=_latency(ours))
+    yield Measurement("  against mlflow models serve", ours.a_second / theirs.a_second, at_least(3.0), unit="x")
+    yield Measurement("  processor time a request", cpu / max(1, sum(report.asked for report in full)) * 1e6, unit="us")
     note = f"{_latency(quiet)}; worst of {ROUNDS} rounds {worst:.1f}"
-    yield Row("  p99 at 60 % of saturation", quiet.p99_ms, at_most(10.0), unit="ms", note=note)
-    yield Row("  requests that failed", sum(report.failed for report in (*full, *calm)), at_most(0))
+    yield Measurement("  p99 at 60 % of saturation", quiet.p99_ms, at_most(10.0), unit="ms", note=note)
+    yield Measurement("  requests that failed", sum(report.failed for report in (*full, *calm)), at_most(0))
 
 
 def _median(reports: list[Report], figure: Callable[[Report], float]) -> Report:
     return sorted(reports, key=figure)[len(reports) // 2]
 
 
-def slow_models(scene: Scene, algorithms: Mapping[str, Mapping[str, object]], seconds: float) -> Iterator[Row]:
+def slow_models(
+    environment: BenchmarkEnvironment, algorithms: Mapping[str, Mapping[str, object]], seconds: float
+) -> Iterator[Measurement]:
     """Latency of one list after the other of models that take longer, by name with what differs from their YAML; the
     cache is off."""
     for algorithm, overrides in algorithms.items():
-        version = scene.register(algorithm, **overrides)
-        scene.promote(version)
-        with scene.service(f"slow-{algorithm}", cache_size=0) as service:
+        version = environment.register(algorithm, **overrides)
+        environment.promote(version)
+        with environment.service(f"slow-{algorithm}", cache_size=0) as service:
             service.serves(version)
-            scene.ask(service, seconds=1.0, connections=1)
-            found = scene.ask(service, seconds=seconds, connections=1)
+            environment.ask(service, seconds=1.0, connections=1)
+            found = environment.ask(service, seconds=seconds, connections=1)
         for name, value, goal in (
             ("p50", found.p50_ms, 10.0),
             ("p95", found.p95_ms, 25.0),
             ("p99", found.p99_ms, 50.0),
         ):
-            yield Row(f"{algorithm}, {name}", value, at_most(goal), unit="ms")
+            yield Measurement(f"{algorithm}, {name}", value, at_most(goal), unit="ms")
 
 
-def start(scene: Scene, version: int) -> Iterator[Row]:
+def start(environment: BenchmarkEnvironment, version: int) -> Iterator[Measurement]:
     """From the command to the first answer, with the bundle on disk."""
-    with scene.service("start") as service:
+    with environment.service("start") as service:
         service.serves(version)
     began = time.perf_counter()
-    with scene.service("start") as service:
+    with environment.service("start") as service:
         service.until(lambda: service.status("/health/ready") == 200)
         took = time.perf_counter() - began
-        scene.ask(service, seconds=1.0)
-        yield Row("start to ready, bundle on disk", took, at_most(3.0), unit="s")
-        yield Row("  resident, after answering", service.resident_mb(), at_most(350.0), unit="MB")
+        environment.ask(service, seconds=1.0)
+        yield Measurement("start to ready, bundle on disk", took, at_most(3.0), unit="s")
+        yield Measurement("  resident, after answering", service.resident_mb(), at_most(350.0), unit="MB")
 
 
-def click_everywhere(scene: Scene, service: Running) -> None:
+def click_everywhere(environment: BenchmarkEnvironment, service: Running) -> None:
     """Everybody clicks on two items, so that each list has something to fold in."""
     chance = np.random.default_rng(1)
-    items = scene.data.split.train.items.ids
+    items = environment.data.split.train.items.ids
     events = [
         {"user_id": user, "item_id": str(item), "interaction_type": "like"}
-        for user in scene.users
+        for user in environment.users
         for item in chance.choice(items, EVENTS_A_PERSON, replace=False)
     ]
     for first in range(0, len(events), 500):

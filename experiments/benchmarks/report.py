@@ -23,7 +23,7 @@ def at_most(bound: float) -> Goal:
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measured figure; without a goal it is for information."""
 
     name: str

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from serving.errors import Problem
-from serving.recommend.request import AUTO, Ask
+from serving.recommend.request import AUTO, RecommendationRequest
 
 LONGEST_ID = 256
 MOST_FIELDS = 2000
@@ -48,8 +48,8 @@ class RecommendationQuery(BaseModel):
     exclude_seen: bool = Field(True, description="leave out what the person knows")
     explain: bool = Field(False, description="a reason for each item")
 
-    def ask(self) -> Ask:
-        return Ask(
+    def ask(self) -> RecommendationRequest:
+        return RecommendationRequest(
             self.user_id,
             self.limit,
             self.strategy,

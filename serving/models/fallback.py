@@ -18,8 +18,8 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import RecstageError
 from recstage.models.base import Recommender
-from serving.interfaces import OwnData, Snapshot
-from serving.models.loaded_model import Served
+from serving.interfaces import Snapshot, TrainingDataSource
+from serving.models.loaded_model import LoadedModel
 
 log = logging.getLogger("serving.models.fallback")
 CHAIN = ("graph", "content")
@@ -27,11 +27,11 @@ CHAIN = ("graph", "content")
 LOOK_SECONDS = 1.0
 
 
-class OwnModels:
+class FallbackModels:
     """Keeps `served` (None: there is no data yet) at the state of the database, while `needed` says so."""
 
-    def __init__(self, data: OwnData, seconds: float, needed: Callable[[], bool]) -> None:
-        self.served: Served | None = None
+    def __init__(self, data: TrainingDataSource, seconds: float, needed: Callable[[], bool]) -> None:
+        self.served: LoadedModel | None = None
         self._data, self._seconds, self._needed = data, seconds, needed
         self._version: int | None = None
         self._stop = threading.Event()
@@ -75,7 +75,7 @@ class OwnModels:
             pause = self._seconds if self.served is not made else LOOK_SECONDS
 
 
-def serve_snapshot(snapshot: Snapshot) -> Served | None:
+def serve_snapshot(snapshot: Snapshot) -> LoadedModel | None:
     """Models fitted to a snapshot; None where it holds no item."""
     items = _ids(snapshot.items["item_id"], snapshot.interactions["item_id"])
     if not len(items):
@@ -84,7 +84,7 @@ def serve_snapshot(snapshot: Snapshot) -> Served | None:
     train = Interactions.from_frame(snapshot.interactions, users=users, items=items)
     catalogue = Catalogue.from_frame(snapshot.items, items)
     fitted = [model for name in CHAIN if (model := _fitted(name, train, catalogue)) is not None]
-    return Served.own(f"own/{snapshot.version}", fitted, train, catalogue)
+    return LoadedModel.own(f"own/{snapshot.version}", fitted, train, catalogue)
 
 
 def _fitted(name: str, train: Interactions, catalogue: Catalogue) -> Recommender | None:

@@ -17,25 +17,25 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.models.base import Recommender
 from recstage.models.content.model import Content
-from serving.interfaces import Hidden, History
-from serving.models.repository import Staged
-from serving.models.user import Person
+from serving.interfaces import HiddenItems, History
+from serving.models.repository import ProductionVersion
+from serving.models.user import UserContext
 
 
 @dataclass(frozen=True, eq=False)
-class Bundled:
+class ModelSource:
     """Where a served version comes from."""
 
-    staged: Staged
+    staged: ProductionVersion
     manifest: Manifest
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
+class LoadedModel:
     """Verified models over one set of ids, and what answering needs beside them, prepared once.
 
     `chain`: who is asked, in this order, until one can score the person; popularity follows the last. `methods`: every
-    model by its name, for requests that choose. `bundled` is None for models made from the service's own data.
+    model by its name, for requests that choose. `source` is None for models made from the service's own data.
     """
 
     key: str
@@ -48,16 +48,16 @@ class Served:
     popularity: NDArray[np.float32]
     item_ids: Sequence[str]
     titles: Sequence[str]
-    likeness: rerank.ItemVectors
+    item_similarity: rerank.ItemVectors
     """Vectors of length one whose cosine says how alike two items are: float32[n_items, d]."""
     swapped_at: datetime
-    bundled: Bundled | None = None
+    source: ModelSource | None = None
     slow: bool = False
     """Whether one list takes so long that it is made in a thread, for the event loop's sake."""
-    _barred: dict[int, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+    _excluded: dict[int, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def load(cls, staged: Staged, now: datetime) -> Served:
+    def load(cls, staged: ProductionVersion, now: datetime) -> LoadedModel:
         """Read a bundle, check every digest and the golden answers. Raises `BundleError`."""
         loaded = bundle.load(staged.folder)
         bundle.verify_answers(loaded)
@@ -72,18 +72,18 @@ class Served:
             popularity=model.popularity_,
             item_ids=model.items.ids.tolist(),
             titles=_titles(model.catalogue_),
-            likeness=rerank.vectors_of(model),
+            item_similarity=rerank.vectors_of(model),
             swapped_at=now,
-            bundled=Bundled(staged, loaded.manifest),
+            source=ModelSource(staged, loaded.manifest),
         )
 
     @classmethod
-    def own(cls, key: str, models: Sequence[Recommender], train: Interactions, catalogue: Catalogue) -> Served:
+    def own(cls, key: str, models: Sequence[Recommender], train: Interactions, catalogue: Catalogue) -> LoadedModel:
         """Models fitted to the service's own data, asked in the order given."""
         if models:
-            likeness = rerank.vectors_of(models[0], catalogue)
+            item_similarity = rerank.vectors_of(models[0], catalogue)
         else:
-            likeness = rerank.ItemVectors("categories", rerank.unit_rows(catalogue.category_matrix.toarray()))
+            item_similarity = rerank.ItemVectors("categories", rerank.unit_rows(catalogue.category_matrix.toarray()))
         return cls(
             key=key,
             algorithm="own data",
@@ -94,19 +94,19 @@ class Served:
             popularity=(train.item_counts / max(1, train.item_counts.max(initial=0))).astype(np.float32),
             item_ids=train.items.ids.tolist(),
             titles=_titles(catalogue),
-            likeness=likeness,
+            item_similarity=item_similarity,
             swapped_at=datetime.now(UTC),
             slow=True,
         )
 
     @property
     def version(self) -> str | None:
-        return None if self.bundled is None else self.bundled.staged.version
+        return None if self.source is None else self.source.staged.version
 
-    def restaged(self, staged: Staged) -> Served:
+    def restaged(self, staged: ProductionVersion) -> LoadedModel:
         """The same version, promoted anew."""
-        assert self.bundled is not None
-        return replace(self, bundled=replace(self.bundled, staged=staged))
+        assert self.source is not None
+        return replace(self, source=replace(self.source, staged=staged))
 
     @property
     def content(self) -> Content | None:
@@ -114,10 +114,10 @@ class Served:
         found = self.methods.get(Content.name)
         return found if isinstance(found, Content) else None
 
-    def popularity_alone(self) -> Served:
+    def popularity_alone(self) -> LoadedModel:
         """What is left when no model of it may speak."""
         return replace(
-            self, key=f"{self.key}/popularity", algorithm="popularity", chain=(), methods={}, bundled=None, slow=False
+            self, key=f"{self.key}/popularity", algorithm="popularity", chain=(), methods={}, source=None, slow=False
         )
 
     # -- items --------------------------------------------------------------------------------------------------------
@@ -140,16 +140,16 @@ class Served:
                 chosen[matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]] = True
         return chosen
 
-    def barred(self, hidden: Hidden) -> NDArray[np.bool_]:
+    def excluded(self, hidden: HiddenItems) -> NDArray[np.bool_]:
         """What nobody may be shown now: unavailable in the bundle's catalogue, or hidden since: bool[n_items], not to
         be written to."""
-        known = self._barred.get(hidden.version)
+        known = self._excluded.get(hidden.version)
         if known is None:
             known = ~self.catalogue.available
             index = self.train.items.index_of(list(hidden.item_ids))
             known[index[index >= 0]] = True
-            self._barred.clear()
-            self._barred[hidden.version] = known
+            self._excluded.clear()
+            self._excluded[hidden.version] = known
         return known
 
     # -- people -------------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class Served:
         train = self.train
         index = train.users.find(user_id)
         if index < 0:
-            return Users.stranger(train.n_items)
+            return Users.unknown(train.n_items)
         rows = slice(int(train.indptr[index]), int(train.indptr[index + 1]))
         return Users(
             np.array([index], np.int32),
@@ -170,18 +170,18 @@ class Served:
             train.n_items,
         )
 
-    def nobody(self) -> Person:
+    def nobody(self) -> UserContext:
         """Somebody of whom nothing is known, or may be used."""
-        stranger = Users.stranger(self.train.n_items)
-        return Person(stranger, stranger)
+        unknown = Users.unknown(self.train.n_items)
+        return UserContext(unknown, unknown)
 
-    def person(self, user_id: str, history: History) -> Person:
+    def person(self, user_id: str, history: History) -> UserContext:
         """One person: what training saw and, over it, the live history. For people who opted out, nobody."""
         if not history.personal:
             return self.nobody()
-        trained = Users.stranger(self.train.n_items) if history.forgotten else self.trained(user_id)
+        trained = Users.unknown(self.train.n_items) if history.forgotten else self.trained(user_id)
         users = self._merged(trained, history) if history.item_ids else trained
-        return Person(users, trained, history.categories)
+        return UserContext(users, trained, history.categories)
 
     def _merged(self, trained: Users, history: History) -> Users:
         """The training rows with the live ones over them, oldest first; `trained` itself where they say nothing new."""
@@ -198,7 +198,7 @@ class Served:
         kept = opinion[trained.items] >= 0
         timestamps = np.concatenate([trained.timestamps[kept], np.asarray(history.timestamps, np.int64)[met]])
         order = np.argsort(timestamps, kind="stable")
-        return Users.stranger(
+        return Users.unknown(
             self.train.n_items,
             np.concatenate([trained.items[kept], items])[order],
             np.concatenate([trained.weights[kept], weights])[order],

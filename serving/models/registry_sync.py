@@ -2,7 +2,7 @@
 
     python -m serving.models.registry_sync BUNDLES POLL_SECONDS NAME...
 
-Each look reconciles stage and alias, fetches the Production version where it is not here yet, verifies every digest,
+Each poll reconciles stage and alias, fetches the Production version where it is not here yet, verifies every digest,
 and announces it. It ends when its standard input closes, that is, when the process that started it ends.
 """
 
@@ -21,7 +21,7 @@ from recstage import registry
 from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
 from recstage.registry import Version, mlflow_client
-from serving.models.repository import Depot, Look, Staged
+from serving.models.repository import BundleRepository, PollResult, ProductionVersion
 from serving.monitoring import logging as logs
 
 log = logging.getLogger("serving.models.registry_sync")
@@ -40,32 +40,32 @@ class _Refused:
     again_at: float
 
 
-class Watcher:
+class RegistrySync:
     """Follows one registered model into one depot."""
 
-    def __init__(self, depot: Depot) -> None:
-        self._depot = depot
-        self._asked_at = depot.asked_at()
+    def __init__(self, repository: BundleRepository) -> None:
+        self._repository = repository
+        self._asked_at = repository.poll_requested_at()
         self._refused: _Refused | None = None
         self._problem: str | None = None
-        depot.prepare()
-        depot.prune()
+        repository.prepare()
+        repository.prune()
 
     @property
     def asked(self) -> bool:
         """Whether somebody asked for a look since the last one."""
-        return self._depot.asked_at() != self._asked_at
+        return self._repository.poll_requested_at() != self._asked_at
 
-    def look(self) -> None:
-        """One look at the registry. Never raises: what went wrong is told in the depot and the log."""
+    def poll(self) -> None:
+        """One poll of the registry. Never raises: what went wrong is told in the depot and the log."""
         if self.asked:
-            self._asked_at, self._refused = self._depot.asked_at(), None
+            self._asked_at, self._refused = self._repository.poll_requested_at(), None
         version: Version | None = None
         problem: str | None = None
         try:
-            version = registry.reconcile(self._depot.name).version
+            version = registry.reconcile(self._repository.name).version
             if version is None:
-                self._depot.withdraw()
+                self._repository.withdraw()
             else:
                 self._fetch(version)
             if self._refused is not None:
@@ -74,15 +74,15 @@ class Watcher:
             problem = None if self._absent() else str(error)
         except RecstageError as error:
             problem = str(error)
-        except Exception as error:  # a library's own error: the next look may well succeed
+        except Exception as error:  # a library's own error: the next poll may well succeed
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        self._tell(Look(time.time(), None if version is None else str(version.number), problem))
+        self._report(PollResult(time.time(), None if version is None else str(version.number), problem))
 
     def _absent(self) -> bool:
         """Whether nothing was ever registered under the name, which is no fault; nor is it a withdrawal, for this may
         be another registry than yesterday's."""
         try:
-            return not mlflow_client.exists(self._depot.name)
+            return not mlflow_client.exists(self._repository.name)
         except RecstageError:
             return False
 
@@ -91,35 +91,35 @@ class Watcher:
         if refused is not None and refused.version == number and time.monotonic() < refused.again_at:
             return
         try:
-            if not self._depot.holds(number):
-                self._depot.put(number, lambda folder: registry.fetch(version, folder), verify)
+            if not self._repository.holds(number):
+                self._repository.put(number, lambda folder: registry.fetch(version, folder), verify)
         except (RecstageError, OSError) as error:
             tries = refused.tries + 1 if refused is not None and refused.version == number else 1
             pause = min(FIRST_RETRY_SECONDS * 2 ** (tries - 1), LONGEST_RETRY_SECONDS)
             self._refused = _Refused(number, str(error), tries, time.monotonic() + pause)
             return
         self._refused = None
-        staged = staged_of(version, self._depot.versions / number)
-        if self._depot.production() != staged:
-            self._depot.stage(staged)
-            self._depot.prune()
+        staged = staged_of(version, self._repository.versions / number)
+        if self._repository.production() != staged:
+            self._repository.stage(staged)
+            self._repository.prune()
             log.info("announced", extra={"event": "announced", "model": version.name, "version": number})
 
-    def _tell(self, look: Look) -> None:
-        if look.problem is not None and look.problem != self._problem:
-            log.warning(look.problem, extra={"event": "look-failed", "model": self._depot.name})
-        self._problem = look.problem
+    def _report(self, result: PollResult) -> None:
+        if result.problem is not None and result.problem != self._problem:
+            log.warning(result.problem, extra={"event": "poll-failed", "model": self._repository.name})
+        self._problem = result.problem
         try:
-            self._depot.looked(look)
+            self._repository.write_poll(result)
         except OSError as error:
-            log.warning("the last look cannot be noted", extra={"event": "disk", "error": str(error)})
+            log.warning("the last poll cannot be recorded", extra={"event": "disk", "error": str(error)})
 
 
-def staged_of(version: Version, folder: Path) -> Staged:
+def staged_of(version: Version, folder: Path) -> ProductionVersion:
     """What the registry says of a version, as the answering side keeps it."""
     tags = version.tags
     previous = tags.get("previous_version", "none")
-    return Staged(
+    return ProductionVersion(
         name=version.name,
         version=str(version.number),
         folder=folder,
@@ -159,10 +159,10 @@ def main(arguments: list[str]) -> None:
     logs.configure("info")
     ended = threading.Event()
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-    watchers = [Watcher(Depot(Path(root), name)) for name in names]
+    watchers = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
     while not ended.is_set():
         for watcher in watchers:
-            watcher.look()
+            watcher.poll()
         until = time.monotonic() + float(poll_seconds)
         while time.monotonic() < until and not ended.is_set() and not any(watcher.asked for watcher in watchers):
             ended.wait(STEP_SECONDS)

@@ -4,8 +4,8 @@
         versions/<version>/              a bundle, complete and verified: it appears by one rename
         production.json                  what is staged Production and is here, replaced by one rename
         good.json                        what last answered well: where a restart with the registry away begins
-        look.json                        the watcher's last look at the registry
-        look.now                         touched to ask the watcher for a look at once
+        poll.json                        the last poll of the registry
+        poll.requested                        touched to ask the watcher for a look at once
 
 The registry is read by one watcher process; any number of answering processes read this folder. Nothing here is a
 pickle, and nothing is loaded from a folder that others may write to.
@@ -26,7 +26,7 @@ from recstage.errors import BundleError, StoreError
 
 
 @dataclass(frozen=True)
-class Staged:
+class ProductionVersion:
     """A version staged Production whose bundle is on disk. `since`: when it was promoted, ISO 8601 in UTC; `reason`,
     `promoted_by` and `previous` as the registry recorded them."""
 
@@ -41,7 +41,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Look:
+class PollResult:
     """What the watcher saw when it last looked at the registry. `version`: staged there, None where nothing is."""
 
     at: float
@@ -49,7 +49,7 @@ class Look:
     problem: str | None = None
 
 
-class Depot:
+class BundleRepository:
     """One registered model's place on disk."""
 
     def __init__(self, root: Path, name: str) -> None:
@@ -106,7 +106,7 @@ class Depot:
             os.replace(place, doomed / "bundle")
             shutil.rmtree(doomed, ignore_errors=True)
 
-    def stage(self, staged: Staged) -> None:
+    def stage(self, staged: ProductionVersion) -> None:
         """Announce what is in Production."""
         self._write("production.json", {**asdict(staged), "folder": staged.folder.name})
 
@@ -115,8 +115,8 @@ class Depot:
         for file in ("production.json", "good.json"):
             (self.folder / file).unlink(missing_ok=True)
 
-    def looked(self, look: Look) -> None:
-        self._write("look.json", asdict(look))
+    def write_poll(self, result: PollResult) -> None:
+        self._write("poll.json", asdict(result))
 
     def prune(self, keep: int = 3) -> None:
         """Remove all but the newest `keep` bundles; what is staged and what last answered well always stay. Also what a
@@ -130,39 +130,39 @@ class Depot:
 
     # -- the answering side -------------------------------------------------------------------------------------------
 
-    def production(self) -> Staged | None:
+    def production(self) -> ProductionVersion | None:
         """What the watcher announced last."""
         return self._staged("production.json")
 
-    def good(self) -> Staged | None:
+    def good(self) -> ProductionVersion | None:
         """What last answered well."""
         return self._staged("good.json")
 
-    def keep_as_good(self, staged: Staged) -> None:
+    def mark_good(self, staged: ProductionVersion) -> None:
         self._write("good.json", {**asdict(staged), "folder": staged.folder.name})
 
-    def look(self) -> Look | None:
+    def last_poll(self) -> PollResult | None:
         """What the watcher saw last; None before its first look."""
-        values = self._read("look.json")
-        return None if values is None else Look(**values)
+        values = self._read("poll.json")
+        return None if values is None else PollResult(**values)
 
-    # -- asking for a look --------------------------------------------------------------------------------------------
+    # -- asking for a poll --------------------------------------------------------------------------------------------
 
-    def ask_for_look(self) -> None:
-        self.folder.joinpath("look.now").touch()
+    def request_poll(self) -> None:
+        self.folder.joinpath("poll.requested").touch()
 
-    def asked_at(self) -> int:
+    def poll_requested_at(self) -> int:
         """When a look was last asked for: a number that grows."""
         try:
-            return self.folder.joinpath("look.now").stat().st_mtime_ns
+            return self.folder.joinpath("poll.requested").stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _staged(self, file: str) -> Staged | None:
+    def _staged(self, file: str) -> ProductionVersion | None:
         values = self._read(file)
-        return None if values is None else Staged(**{**values, "folder": self.versions / values["folder"]})
+        return None if values is None else ProductionVersion(**{**values, "folder": self.versions / values["folder"]})
 
     def _read(self, file: str) -> dict | None:
         try:

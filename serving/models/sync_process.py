@@ -24,7 +24,7 @@ PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-class Watching:
+class SyncSupervisor:
     """The thread of one worker."""
 
     def __init__(self, settings: ServingSettings) -> None:

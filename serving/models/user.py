@@ -9,7 +9,7 @@ from recstage.models.base import Recommender
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class UserContext:
     """One person, twice: `users` with all that he did until now, a stranger (index -1) to the model where that says
     more than training knew; and `trained`, as training saw him. Models that fold histories in are asked with the first.
     `categories` are his declared preferences, strongest first."""
@@ -18,6 +18,6 @@ class Person:
     trained: Users
     categories: tuple[str, ...] = ()
 
-    def seen_by(self, model: Recommender) -> Users:
+    def users_for(self, model: Recommender) -> Users:
         """The person as a model can use him."""
         return self.users if model.folds_in else self.trained

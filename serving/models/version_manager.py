@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Protocol
 
 from recstage.errors import BundleError
-from serving.models.loaded_model import Served
-from serving.models.repository import Look, Staged
+from serving.models.loaded_model import LoadedModel
+from serving.models.repository import PollResult, ProductionVersion
 from serving.monitoring.metrics import Metrics
 
 log = logging.getLogger("serving.models.version_manager")
@@ -34,28 +34,28 @@ class ProductionPointer(Protocol):
     """Tells what is staged Production; `serving.models.repository.Depot` is the one that follows the registry. Called
     several times a second; cheap, and silent while the registry is away: it then goes on saying what it said last."""
 
-    def production(self) -> Staged | None:
+    def production(self) -> ProductionVersion | None:
         """What is staged and ready on disk; None where nothing is or was."""
         ...
 
-    def good(self) -> Staged | None:
+    def good(self) -> ProductionVersion | None:
         """What last answered well, for a start with a broken version in Production."""
         ...
 
-    def keep_as_good(self, staged: Staged) -> None: ...
+    def mark_good(self, staged: ProductionVersion) -> None: ...
 
     def drop(self, version: str) -> None:
         """The bundle is broken: fetch it again."""
         ...
 
-    def look(self) -> Look | None:
+    def last_poll(self) -> PollResult | None:
         """The last look at the registry; None before the first."""
         ...
 
-    def ask_for_look(self) -> None: ...
+    def request_poll(self) -> None: ...
 
-    def asked_at(self) -> int:
-        """Grows with each `ask_for_look` of any process."""
+    def poll_requested_at(self) -> int:
+        """Grows with each `request_poll` of any process."""
         ...
 
 
@@ -70,7 +70,7 @@ class Failure:
     """On the monotonic clock."""
 
 
-class Engine:
+class VersionManager:
     """Keeps `served` (None: nothing yet) at the version in Production."""
 
     def __init__(
@@ -80,19 +80,19 @@ class Engine:
         metrics: Metrics,
         *,
         retry_seconds: float = 60.0,
-        warm: Callable[[Served], Served] = lambda served: served,
+        warm: Callable[[LoadedModel], LoadedModel] = lambda served: served,
         before_withdrawal: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.served: Served | None = None
-        self.withdrawn: Served | None = None
+        self.served: LoadedModel | None = None
+        self.withdrawn: LoadedModel | None = None
         """What may still answer of a version that was withdrawn, where there is nothing else: popularity."""
         self.failure: Failure | None = None
         self.swapping = False
         """Whether a version is being made ready at this moment."""
         self._pointer, self._metrics, self._warm = pointer, metrics, warm
         self._retry_seconds, self._before_withdrawal = retry_seconds, before_withdrawal
-        self._asked_at = pointer.asked_at()
+        self._asked_at = pointer.poll_requested_at()
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,10 +109,10 @@ class Engine:
 
     def reload(self) -> None:
         """Look at the registry at once, in every process, and try again what failed."""
-        self._pointer.ask_for_look()
+        self._pointer.request_poll()
 
-    def look(self) -> Look | None:
-        return self._pointer.look()
+    def last_poll(self) -> PollResult | None:
+        return self._pointer.last_poll()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Engine:
 
     def step(self) -> None:
         """One look at the pointer, and a swap where it moved."""
-        asked = self._pointer.asked_at()
+        asked = self._pointer.poll_requested_at()
         if asked != self._asked_at:
             self._asked_at, self.failure = asked, None
         staged = self._pointer.production()
@@ -139,10 +139,10 @@ class Engine:
                 self._follow_to(good, note=False)
         self._tell_age()
 
-    def _follow_to(self, staged: Staged, *, note: bool = True) -> None:
+    def _follow_to(self, staged: ProductionVersion, *, note: bool = True) -> None:
         current = self.served
         if current is not None and current.version == staged.version:
-            if current.bundled is not None and current.bundled.staged != staged:
+            if current.source is not None and current.source.staged != staged:
                 self.served = current.restaged(staged)
             if note:
                 self.failure = None
@@ -153,7 +153,7 @@ class Engine:
         began = time.perf_counter()
         try:
             with self._preparing(), _taking_short_turns():
-                ready = self._warm(Served.load(staged, datetime.now(UTC)))
+                ready = self._warm(LoadedModel.load(staged, datetime.now(UTC)))
         except Exception as error:
             self._remember(staged, error, note=note)
             return
@@ -161,7 +161,7 @@ class Engine:
         if note:
             self.failure = None
         seconds = time.perf_counter() - began
-        self._pointer.keep_as_good(staged)
+        self._pointer.mark_good(staged)
         self._tell_swap(current, ready, seconds)
         del current  # with the last request that holds it, it is freed
         _give_memory_back()
@@ -185,7 +185,7 @@ class Engine:
         self._metrics.model.labels(self.name, str(served.version), served.algorithm).set(0)
         log.warning("withdrawn", extra={"event": "withdrawn", "model": self.name, "version": served.version})
 
-    def _remember(self, staged: Staged, error: Exception, *, note: bool) -> None:
+    def _remember(self, staged: ProductionVersion, error: Exception, *, note: bool) -> None:
         self._metrics.swaps.labels(self.name, "failed").inc()
         failed = self.failure
         tries = failed.tries + 1 if failed is not None and failed.version == staged.version else 1
@@ -200,7 +200,7 @@ class Engine:
             extra={"event": "swap-failed", "model": self.name, "version": staged.version, "reason": reason},
         )
 
-    def _tell_swap(self, old: Served | None, new: Served, seconds: float) -> None:
+    def _tell_swap(self, old: LoadedModel | None, new: LoadedModel, seconds: float) -> None:
         metrics = self._metrics
         metrics.swaps.labels(self.name, "done").inc()
         metrics.swap_seconds.observe(seconds)
@@ -208,8 +208,8 @@ class Engine:
         if old is not None:
             metrics.model.labels(self.name, str(old.version), old.algorithm).set(0)
         metrics.model.labels(self.name, str(new.version), new.algorithm).set(1)
-        if new.bundled is not None:
-            metrics.trained_until.labels(self.name).set(new.bundled.manifest.trained_until)
+        if new.source is not None:
+            metrics.trained_until.labels(self.name).set(new.source.manifest.trained_until)
         log.info(
             "serving another version",
             extra={
@@ -223,11 +223,11 @@ class Engine:
         )
 
     def _tell_age(self) -> None:
-        look, served = self._pointer.look(), self.served
-        if look is not None:
-            self._metrics.registry_age.labels(self.name).set(time.time() - look.at)
-        if served is not None and served.bundled is not None:
-            age = datetime.now(UTC) - served.bundled.manifest.created_at
+        poll, served = self._pointer.last_poll(), self.served
+        if poll is not None:
+            self._metrics.registry_age.labels(self.name).set(time.time() - poll.at)
+        if served is not None and served.source is not None:
+            age = datetime.now(UTC) - served.source.manifest.created_at
             self._metrics.model_age.labels(self.name).set(age.total_seconds())
 
 

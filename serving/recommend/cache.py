@@ -21,7 +21,7 @@ REDIS_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CachedResponse:
     """A finished list: `body` is its JSON without the closing brace, so that the person and the request's id can follow
     and no cache holds either; ids and scores are kept for the impressions."""
 
@@ -35,9 +35,9 @@ class Listed:
 class Cache(Protocol):
     """Where lists are kept. Never raises."""
 
-    async def get(self, key: tuple) -> Listed | None: ...
+    async def get(self, key: tuple) -> CachedResponse | None: ...
 
-    async def put(self, key: tuple, listed: Listed) -> None: ...
+    async def put(self, key: tuple, listed: CachedResponse) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -45,10 +45,10 @@ class Cache(Protocol):
 class NoCache:
     """Keeps nothing."""
 
-    async def get(self, key: tuple) -> Listed | None:
+    async def get(self, key: tuple) -> CachedResponse | None:
         return None
 
-    async def put(self, key: tuple, listed: Listed) -> None:
+    async def put(self, key: tuple, listed: CachedResponse) -> None:
         return None
 
     async def close(self) -> None:
@@ -60,9 +60,9 @@ class LocalCache:
 
     def __init__(self, size: int, seconds: float) -> None:
         self._size, self._seconds = size, seconds
-        self._kept: OrderedDict[tuple, tuple[float, Listed]] = OrderedDict()
+        self._kept: OrderedDict[tuple, tuple[float, CachedResponse]] = OrderedDict()
 
-    async def get(self, key: tuple) -> Listed | None:
+    async def get(self, key: tuple) -> CachedResponse | None:
         found = self._kept.get(key)
         if found is None:
             return None
@@ -72,7 +72,7 @@ class LocalCache:
         self._kept.move_to_end(key)
         return found[1]
 
-    async def put(self, key: tuple, listed: Listed) -> None:
+    async def put(self, key: tuple, listed: CachedResponse) -> None:
         self._kept[key] = (time.monotonic() + self._seconds, listed)
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
@@ -94,7 +94,7 @@ class RedisCache:
         self._milliseconds = int(seconds * 1000)
         self._again_at = 0.0
 
-    async def get(self, key: tuple) -> Listed | None:
+    async def get(self, key: tuple) -> CachedResponse | None:
         if time.monotonic() < self._again_at:
             return None
         try:
@@ -104,7 +104,7 @@ class RedisCache:
             self._away(error)
             return None
 
-    async def put(self, key: tuple, listed: Listed) -> None:
+    async def put(self, key: tuple, listed: CachedResponse) -> None:
         if time.monotonic() < self._again_at:
             return
         try:
@@ -124,10 +124,10 @@ def _digest(key: tuple) -> str:
     return "recstage:" + hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _packed(listed: Listed) -> bytes:
+def _packed(listed: CachedResponse) -> bytes:
     return orjson.dumps([listed.body.decode(), listed.item_ids, listed.scores, listed.method, listed.version])
 
 
-def _unpacked(packed: bytes) -> Listed:
+def _unpacked(packed: bytes) -> CachedResponse:
     body, item_ids, scores, method, version = orjson.loads(packed)
-    return Listed(body.encode(), tuple(item_ids), tuple(scores), method, version)
+    return CachedResponse(body.encode(), tuple(item_ids), tuple(scores), method, version)

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 
 from recstage.models.explanation import by_popularity
-from serving.models.loaded_model import Served
-from serving.models.user import Person
+from serving.models.loaded_model import LoadedModel
+from serving.models.user import UserContext
 
 log = logging.getLogger("serving.recommend.explanations")
 PREFERENCES = "preferences"
 
 
-def reasons_for(served: Served, method: str, person: Person, items: Sequence[int]) -> list[str]:
+def reasons_for(served: LoadedModel, method: str, person: UserContext, items: Sequence[int]) -> list[str]:
     """One sentence an item, from the model that spoke."""
     return [_reason(served, method, person, item) for item in items]
 
@@ -23,11 +23,11 @@ def name_of(method: str) -> str:
     return method.partition(":")[0]
 
 
-def _reason(served: Served, method: str, person: Person, item: int) -> str:
+def _reason(served: LoadedModel, method: str, person: UserContext, item: int) -> str:
     model = served.methods.get(name_of(method))
     if model is not None:
         try:
-            return model.explain(person.seen_by(model), item).text
+            return model.explain(person.users_for(model), item).text
         except Exception:  # a list without this reason is better than no list
             log.exception("a model cannot explain itself", extra={"event": "explain-failed", "model": model.name})
     elif method == PREFERENCES:

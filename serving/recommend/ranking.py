@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage import rerank
-from recstage.models.base import POPULARITY, Recommender, block
+from recstage.models.base import POPULARITY, Recommender, mask_excluded
 from recstage.models.ranking import top_k
-from serving.interfaces import NO_HISTORY, Hidden, History
-from serving.models.loaded_model import Served
-from serving.models.user import Person
+from serving.interfaces import NO_HISTORY, HiddenItems, History
+from serving.models.loaded_model import LoadedModel
+from serving.models.user import UserContext
 from serving.recommend.explanations import PREFERENCES, reasons_for
-from serving.recommend.request import Answer, Ask
+from serving.recommend.request import RankedItems, RecommendationRequest
 
 log = logging.getLogger("serving.recommend.ranking")
 POOL = 5
 """MMR chooses from so many times the list's length."""
 SMALLEST_POOL = 50
-NOTHING_HIDDEN = Hidden()
+NOTHING_HIDDEN = HiddenItems()
 OnFailure = Callable[[str], None]
 
 
@@ -35,33 +35,33 @@ def ignore(model: str) -> None:
 
 
 def answer(
-    served: Served,
-    ask: Ask,
+    served: LoadedModel,
+    ask: RecommendationRequest,
     history: History = NO_HISTORY,
-    hidden: Hidden = NOTHING_HIDDEN,
+    hidden: HiddenItems = NOTHING_HIDDEN,
     on_failure: OnFailure = ignore,
-) -> Answer:
+) -> RankedItems:
     """The list that `served` gives. `on_failure` is told the name of each model that raised."""
     person = served.person(ask.user_id, history)
-    blocked = blocked_row(served, person, ask, hidden)
+    excluded = excluded_row(served, person, ask, hidden)
     k = ask.limit if ask.diversify >= 1 else max(POOL * ask.limit, SMALLEST_POOL)
-    items, scores, method = best(served, ask.strategy, person, k, blocked, on_failure)
+    items, scores, method = best(served, ask.strategy, person, k, excluded, on_failure)
     if ask.diversify < 1 and len(items) > 1:
         items, scores = varied(served, items, scores, ask.limit, ask.diversify)
     reasons = reasons_for(served, method, person, items.tolist()) if ask.explain else None
-    return Answer(served, items, scores, method, diversity_of(served.likeness.vectors, items), reasons)
+    return RankedItems(served, items, scores, method, diversity_of(served.item_similarity.vectors, items), reasons)
 
 
 def varied(
-    served: Served, items: NDArray[np.int32], scores: NDArray[np.float32], k: int, diversify: float
+    served: LoadedModel, items: NDArray[np.int32], scores: NDArray[np.float32], k: int, diversify: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """k of the candidates by maximal marginal relevance."""
-    chosen, kept_scores = rerank.mmr(items[None], scores[None], served.likeness.vectors, k, diversify)
+    chosen, kept_scores = rerank.mmr(items[None], scores[None], served.item_similarity.vectors, k, diversify)
     real = chosen[0] >= 0
     return chosen[0][real], kept_scores[0][real]
 
 
-def models_for(served: Served, strategy: str) -> tuple[Recommender, ...]:
+def models_for(served: LoadedModel, strategy: str) -> tuple[Recommender, ...]:
     """Who is asked, in this order, before popularity. A strategy that this version lacks is answered as 'auto'."""
     if strategy == POPULARITY:
         return ()
@@ -70,42 +70,42 @@ def models_for(served: Served, strategy: str) -> tuple[Recommender, ...]:
 
 
 def best(
-    served: Served, strategy: str, person: Person, k: int, blocked: sparse.csr_matrix, on_failure: OnFailure
+    served: LoadedModel, strategy: str, person: UserContext, k: int, excluded: sparse.csr_matrix, on_failure: OnFailure
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], str]:
     """The k best items of one person, as the first model of the chain that can score him ranks them."""
     for model in models_for(served, strategy):
         try:
-            users = person.seen_by(model)
+            users = person.users_for(model)
             if not model.can_score(users)[0]:
                 continue
-            found = model.answer(users, k, blocked)
+            found = model.answer(users, k, excluded)
         except Exception:  # one part failing must not leave anybody without a list
             _failed(model, on_failure)
             continue
         kept = found.items[0] >= 0
         return found.items[0][kept], found.scores[0][kept], str(found.methods[0])
-    scored, method = for_strangers(served, person)
-    items, scores = top_k(block(scored[None].copy(), blocked), k)
+    scored, method = for_unknown_user(served, person)
+    items, scores = top_k(mask_excluded(scored[None].copy(), excluded), k)
     kept = items[0] >= 0
     return items[0][kept], scores[0][kept], method
 
 
 def scores_of(
-    served: Served, strategy: str, person: Person, items: NDArray[np.int32], on_failure: OnFailure = ignore
+    served: LoadedModel, strategy: str, person: UserContext, items: NDArray[np.int32], on_failure: OnFailure = ignore
 ) -> tuple[NDArray[np.float32], str]:
     """Scores of the given items for one person, and what spoke: float32[len(items)]."""
     for model in models_for(served, strategy):
         try:
-            users = person.seen_by(model)
+            users = person.users_for(model)
             if model.can_score(users)[0]:
                 return model.score(users, items)[0], model.name
         except Exception:  # as above
             _failed(model, on_failure)
-    scored, method = for_strangers(served, person)
+    scored, method = for_unknown_user(served, person)
     return scored[items], method
 
 
-def for_strangers(served: Served, person: Person) -> tuple[NDArray[np.float32], str]:
+def for_unknown_user(served: LoadedModel, person: UserContext) -> tuple[NDArray[np.float32], str]:
     """Scores of the whole catalogue for somebody no model can score: by the categories he declared, or popularity."""
     if not person.categories:
         return served.popularity, POPULARITY
@@ -125,25 +125,27 @@ def _failed(model: Recommender, on_failure: OnFailure) -> None:
     on_failure(model.name)
 
 
-def blocked_row(served: Served, person: Person, ask: Ask, hidden: Hidden) -> sparse.csr_matrix:
+def excluded_row(
+    served: LoadedModel, person: UserContext, ask: RecommendationRequest, hidden: HiddenItems
+) -> sparse.csr_matrix:
     """What must not be listed: bool[1, n_items]."""
-    barred = served.barred(hidden).copy()
+    excluded = served.excluded(hidden).copy()
     if ask.exclude_seen:
-        barred[person.users.items] = True
+        excluded[person.users.items] = True
     for item_id in ask.exclude:
         index = served.train.items.find(item_id)
         if index >= 0:
-            barred[index] = True
+            excluded[index] = True
     if ask.categories:
-        barred |= ~served.in_categories(ask.categories)
-    return as_row(barred)
+        excluded |= ~served.in_categories(ask.categories)
+    return as_row(excluded)
 
 
-def as_row(barred: NDArray[np.bool_]) -> sparse.csr_matrix:
+def as_row(excluded: NDArray[np.bool_]) -> sparse.csr_matrix:
     """A mask of the whole catalogue as models take it: bool[1, n_items]."""
-    columns = np.flatnonzero(barred).astype(np.int32)
+    columns = np.flatnonzero(excluded).astype(np.int32)
     return sparse.csr_matrix(
-        (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, len(barred))
+        (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, len(excluded))
     )
 
 

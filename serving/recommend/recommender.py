@@ -15,32 +15,34 @@ import orjson
 
 from recstage.errors import StoreError
 from serving.errors import Problem
-from serving.interfaces import Hidden, History, Ports, Precomputed, Shown
-from serving.models.loaded_model import Served
+from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed
+from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
-from serving.recommend.cache import Cache, Listed
+from serving.recommend.cache import Cache, CachedResponse
 from serving.recommend.explanations import name_of
 from serving.recommend.ranking import answer, diversity_of, scores_of
-from serving.recommend.request import AUTO, Answer, Ask
+from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
 T = TypeVar("T")
 
 
-class Lists:
+class RecommendationService:
     """Makes lists from whichever version it is given."""
 
     def __init__(
-        self, settings: ServingSettings, ports: Ports, metrics: Metrics, cache: Cache, threads: Executor
+        self, settings: ServingSettings, dependencies: Dependencies, metrics: Metrics, cache: Cache, threads: Executor
     ) -> None:
-        self._settings, self._ports, self._metrics = settings, ports, metrics
+        self._settings, self._ports, self._metrics = settings, dependencies, metrics
         self._cache, self._threads = cache, threads
-        self._hidden = Hidden()
+        self._hidden = HiddenItems()
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
 
-    async def make(self, served: Served, ask: Ask, request_id: str) -> tuple[Listed, bool]:
+    async def make(
+        self, served: LoadedModel, ask: RecommendationRequest, request_id: str
+    ) -> tuple[CachedResponse, bool]:
         """The list, and whether it was made without something that was out of reach (a degraded answer)."""
         began = time.perf_counter()
         history, degraded = await self.history(ask.user_id)
@@ -60,7 +62,7 @@ class Lists:
         return listed, degraded
 
     async def scores(
-        self, served: Served, user_id: str, item_ids: Sequence[str], history: History, strategy: str
+        self, served: LoadedModel, user_id: str, item_ids: Sequence[str], history: History, strategy: str
     ) -> tuple[list[float], str]:
         """Scores of the given items, and what spoke. Raises a problem that names the items that are unknown."""
         index = served.train.items.index_of(list(item_ids))
@@ -86,7 +88,7 @@ class Lists:
             self._degraded("history", error)
             return source.last_known(user_id), True
 
-    async def hidden(self) -> tuple[Hidden, bool]:
+    async def hidden(self) -> tuple[HiddenItems, bool]:
         """What must not be served now; while the database is away, what was last known."""
         source = self._ports.items
         try:
@@ -102,7 +104,9 @@ class Lists:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _listed(self, served: Served, ask: Ask, history: History, hidden: Hidden) -> Listed:
+    async def _listed(
+        self, served: LoadedModel, ask: RecommendationRequest, history: History, hidden: HiddenItems
+    ) -> CachedResponse:
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
             stored = await self._stored(served, ask, history, hidden)
             if stored is not None:
@@ -111,11 +115,13 @@ class Lists:
             found = await self.in_thread(answer, served, ask, history, hidden, self._model_failed)
         else:
             found = answer(served, ask, history, hidden, self._model_failed)
-        return listed_of(found)
+        return serialize(found)
 
-    async def _stored(self, served: Served, ask: Ask, history: History, hidden: Hidden) -> Listed | None:
+    async def _stored(
+        self, served: LoadedModel, ask: RecommendationRequest, history: History, hidden: HiddenItems
+    ) -> CachedResponse | None:
         """The list made ahead of time, where it still says what would be answered now."""
-        plain = replace(ask, limit=10, user_id="") == Ask("")
+        plain = replace(ask, limit=10, user_id="") == RecommendationRequest("")
         if served.version is None or not plain or not history.personal or history.forgotten:
             return None
         person = served.person(ask.user_id, history)
@@ -132,7 +138,9 @@ class Lists:
             return None
         return None if stored is None else _kept(served, ask, hidden, stored)
 
-    def _note(self, listed: Listed, ask: Ask, history: History, request_id: str, seconds: float) -> None:
+    def _note(
+        self, listed: CachedResponse, ask: RecommendationRequest, history: History, request_id: str, seconds: float
+    ) -> None:
         metrics = self._metrics
         metrics.count_answer(listed.method)
         if ask.strategy not in (AUTO, name_of(listed.method)):
@@ -153,7 +161,7 @@ class Lists:
             )
         if history.personal and listed.item_ids:
             self._ports.shown.record(
-                Shown(
+                Impression(
                     request_id=request_id,
                     user_id=ask.user_id,
                     item_ids=listed.item_ids,
@@ -173,7 +181,7 @@ class Lists:
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
-def listed_of(found: Answer) -> Listed:
+def serialize(found: RankedItems) -> CachedResponse:
     """An answer as the JSON of its response, but for its end: whom it was for, and what changes with each request."""
     served = found.served
     ids, titles = served.item_ids, served.titles
@@ -192,17 +200,19 @@ def listed_of(found: Answer) -> Listed:
         "diversity_score": found.diversity,
     }
     shown = tuple(ids[item] for item in indices)
-    return Listed(orjson.dumps(body)[:-1], shown, tuple(scores), found.method, served.version)
+    return CachedResponse(orjson.dumps(body)[:-1], shown, tuple(scores), found.method, served.version)
 
 
-def _kept(served: Served, ask: Ask, hidden: Hidden, stored: Precomputed) -> Listed | None:
+def _kept(
+    served: LoadedModel, ask: RecommendationRequest, hidden: HiddenItems, stored: Precomputed
+) -> CachedResponse | None:
     """A stored list without what was hidden since; None where too little of it is left."""
     index = served.train.items.index_of(list(stored.item_ids))
     scores = np.asarray(stored.scores, np.float32)
     kept = index >= 0
-    kept[kept] = ~served.barred(hidden)[index[kept]]
+    kept[kept] = ~served.excluded(hidden)[index[kept]]
     index, scores = index[kept][: ask.limit], scores[kept][: ask.limit]
     if len(index) < ask.limit:
         return None
-    diversity = diversity_of(served.likeness.vectors, index)
-    return listed_of(Answer(served, index, scores, stored.method, diversity))
+    diversity = diversity_of(served.item_similarity.vectors, index)
+    return serialize(RankedItems(served, index, scores, stored.method, diversity))

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.models.loaded_model import Served
+from serving.models.loaded_model import LoadedModel
 
 AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RecommendationRequest:
     """What is wanted. `diversify` is MMR's lambda: 1 leaves the model's order."""
 
     user_id: str
@@ -28,11 +28,11 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RankedItems:
     """Item indices of `served`, best first, their scores, what spoke, how varied the list is (0: all alike, 1: nothing
     in common; None for fewer than two items), and a reason an item where it was asked for."""
 
-    served: Served
+    served: LoadedModel
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     method: str

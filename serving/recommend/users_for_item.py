@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from recstage.config import EvaluationConfig
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap
-from recstage.models.base import block
+from recstage.models.base import mask_excluded
 from recstage.models.ranking import top_k
 from serving.interfaces import NO_HISTORY, Item
-from serving.models.loaded_model import Served
+from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import as_row, best, ignore
 
 CONTENT, ACTIVITY = "content", "activity"
@@ -49,7 +49,7 @@ class Audience:
     version: str | None
 
 
-def audience(forward: Served, reverse: Served | None, wanted: Wanted, item: Item | None) -> Audience | None:
+def audience(forward: LoadedModel, reverse: LoadedModel | None, wanted: Wanted, item: Item | None) -> Audience | None:
     """Who should be told of the item. None where neither the versions nor the service's catalogue (`item`) know it."""
     if reverse is not None:
         history = reverse.trained(wanted.item_id)
@@ -61,44 +61,44 @@ def audience(forward: Served, reverse: Served | None, wanted: Wanted, item: Item
     return _by_content(forward, wanted, index, item)
 
 
-def _by_model(reverse: Served, wanted: Wanted) -> Audience:
+def _by_model(reverse: LoadedModel, wanted: Wanted) -> Audience:
     person = reverse.person(wanted.item_id, NO_HISTORY)  # the item, as the reverse model's user
     train = reverse.train
-    barred = _barred(train.items, train.item_counts, wanted)
+    excluded = _excluded(train.items, train.item_counts, wanted)
     if wanted.exclude_known:
-        barred[person.users.items] = True
-    people, scores, method = best(reverse, "auto", person, wanted.limit, as_row(barred), ignore)
+        excluded[person.users.items] = True
+    people, scores, method = best(reverse, "auto", person, wanted.limit, as_row(excluded), ignore)
     ids = [reverse.item_ids[one] for one in people.tolist()]
     return Audience(ids, scores.tolist(), method, "reverse", reverse.version)
 
 
-def _by_content(forward: Served, wanted: Wanted, index: int, item: Item | None) -> Audience:
+def _by_content(forward: LoadedModel, wanted: Wanted, index: int, item: Item | None) -> Audience:
     """People by how much they liked what is like the item, each point of liking shared among all that they did."""
     train = forward.train
     likes = train.matrix
     counts = np.diff(likes.indptr)
-    barred = _barred(train.users, counts, wanted)
+    excluded = _excluded(train.users, counts, wanted)
     if wanted.exclude_known and index >= 0:
-        barred[train.user_index[train.item_index == index]] = True
+        excluded[train.user_index[train.item_index == index]] = True
     alike = _alike(forward, index, item)
     if alike.any():
         scores, method = likes @ alike / np.sqrt(counts + 1), CONTENT
     else:
         scores, method = counts / max(1, counts.max(initial=0)), ACTIVITY
-    people, values = top_k(block(scores.astype(np.float32)[None], as_row(barred)), wanted.limit)
+    people, values = top_k(mask_excluded(scores.astype(np.float32)[None], as_row(excluded)), wanted.limit)
     kept = people[0] >= 0
     ids = train.users.id_of(people[0][kept]).tolist()
     return Audience(ids, values[0][kept].tolist(), method, "forward", forward.version)
 
 
-def _alike(forward: Served, index: int, item: Item | None) -> NDArray[np.float32]:
+def _alike(forward: LoadedModel, index: int, item: Item | None) -> NDArray[np.float32]:
     """How like the item all others are, the closest only: float32[n_items]; zeros where nothing is known of it."""
     content = forward.content
     if content is not None:
         described = content.vectors_[index] if index >= 0 else content.embed_items(_catalogue_of(item))
         alike = (content.vectors_ @ described.T).toarray().ravel()
     elif index >= 0:
-        vectors = forward.likeness.vectors
+        vectors = forward.item_similarity.vectors
         alike = np.maximum(vectors @ vectors[index], 0)
     else:
         alike = forward.in_categories(item.categories if item is not None else ()).astype(np.float32)
@@ -115,18 +115,18 @@ def _catalogue_of(item: Item | None) -> Catalogue:
     return Catalogue.from_frame(pd.DataFrame([row]), IdMap([known.item_id]))
 
 
-def _barred(people: IdMap, counts: NDArray[np.int64], wanted: Wanted) -> NDArray[np.bool_]:
+def _excluded(people: IdMap, counts: NDArray[np.int64], wanted: Wanted) -> NDArray[np.bool_]:
     """Who must not be named: bool[n_people]."""
-    barred = np.zeros(len(people), bool)
+    excluded = np.zeros(len(people), bool)
     if wanted.among is not None:
-        barred[:] = True
+        excluded[:] = True
         chosen = people.index_of(list(wanted.among))
-        barred[chosen[chosen >= 0]] = False
+        excluded[chosen[chosen >= 0]] = False
     never = people.index_of(list(wanted.never))
-    barred[never[never >= 0]] = True
+    excluded[never[never >= 0]] = True
     if wanted.segment is not None:
-        barred |= segments_of(counts) != wanted.segment
-    return barred
+        excluded |= segments_of(counts) != wanted.segment
+    return excluded
 
 
 def segments_of(counts: NDArray[np.int64]) -> NDArray[np.str_]:

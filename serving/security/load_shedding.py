@@ -20,7 +20,7 @@ def never() -> bool:
     return False
 
 
-class Admission:
+class LoadShedder:
     """Sheds load: requests under way are counted, and so is how long the event loop has been at the requests that were
     ready together. Those that would wait longer than `max_lag_ms` are told to come back, which costs a
     fraction of an answer.

@@ -21,7 +21,7 @@ from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.security import authentication
 from serving.security.authentication import Authenticator, Principal
-from serving.security.load_shedding import Admission, Excuse, never
+from serving.security.load_shedding import Excuse, LoadShedder, never
 from serving.security.rate_limit import RateLimiter
 from serving.security.request_body import _read, _replay, _too_large, _too_slow, deeper_than
 from serving.settings import ServingSettings
@@ -42,7 +42,7 @@ SECURITY_HEADERS = [
 API_HEADERS = [*SECURITY_HEADERS, (b"content-security-policy", b"default-src 'none'"), (b"cache-control", b"no-store")]
 
 
-class Gate:
+class GuardMiddleware:
     """Wraps the application. Sets `request_id` and `principal` in the scope.
 
     `express`: routes that are asked so often that the framework's way to them is worth leaving out, by method and path:
@@ -61,7 +61,7 @@ class Gate:
         self._express = express
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
-        self._admission = Admission(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms, excused)
+        self._admission = LoadShedder(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms, excused)
         self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from recstage import config
 from recstage.config import DataConfig
 from recstage.errors import StoreError
-from serving.interfaces import Health, Hidden, Item, Ports
+from serving.interfaces import Dependencies, Health, HiddenItems, Item
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
 from serving.store.admin import revision
@@ -20,13 +20,13 @@ from serving.store.db.errors import StoreOutOfStep
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
 from serving.store.repositories.impressions import Impressions
-from serving.store.repositories.items import Withheld, known_item
+from serving.store.repositories.items import HiddenItemsReader, known_item
 from serving.store.repositories.precomputed import PrecomputedLists
 from serving.store.repositories.statistics import ItemCounting
 from serving.store.repositories.user_histories import Histories, Weighting
 from serving.store.repositories.users import People
 from serving.store.training.lineage import IndexedLineage, Lineage, by_process
-from serving.store.training.snapshot import Everything
+from serving.store.training.snapshot import TrainingSnapshot
 
 log = logging.getLogger("serving.store")
 DATA = "service"
@@ -49,10 +49,10 @@ class Store:
         self.writer.attach(self.impressions)
         self.people = People(self.reader, fast=self.fast)
         self.histories = Histories(self.reader, self.people, weighting, limit=settings.history_limit, fast=self.fast)
-        self.withheld = Withheld(self.reader)
+        self.withheld = HiddenItemsReader(self.reader)
         self.precomputed = PrecomputedLists(self.reader, self.withheld, fast=self.fast)
         self.item_counting = ItemCounting(self.reader, weighting)
-        self.everything = Everything(self.reader, data, self._observed)
+        self.everything = TrainingSnapshot(self.reader, data, self._observed)
         index = by_process(url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_name])
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
         self._slow_seconds = settings.slow_query_ms / 1000
@@ -82,16 +82,16 @@ class Store:
             log.warning("the database is away", extra={"event": "database-away", "error": str(error)})
         return store
 
-    def ports(self) -> Ports:
+    def dependencies(self) -> Dependencies:
         """What the answering side asks of it."""
-        return Ports(
+        return Dependencies(
             histories=self.histories,
             items=_Items(self),
-            own_data=self.everything,
+            training_data=self.everything,
             shown=self.impressions,
             precomputed=self.precomputed,
             people=self.people,
-            vitals=self,
+            health_check=self,
             closing=(self,),
         )
 
@@ -146,7 +146,7 @@ class _Items:
         self._withheld = store.withheld
         self._item = partial(known_item, store.reader)
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> HiddenItems:
         return self._withheld.hidden()
 
     def item(self, item_id: str) -> Item | None:

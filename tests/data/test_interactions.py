@@ -114,7 +114,7 @@ def test_users_can_be_taken_in_any_order(rows: Interactions) -> None:
 
 
 def test_a_stranger_has_what_he_brings() -> None:
-    nobody, somebody = Users.stranger(3), Users.stranger(3, [2, 0])
+    nobody, somebody = Users.unknown(3), Users.unknown(3, [2, 0])
 
     assert nobody.index.tolist() == somebody.index.tolist() == [-1]
     assert nobody.seen.toarray().tolist() == [[False, False, False]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recstage.data.files.file_tree import Place, lines_of, text_of, unpack, unpacked
+from recstage.data.files.file_tree import FileTree, lines_of, text_of, unpack, unpacked
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]
@@ -20,14 +20,14 @@ def test_a_folder_is_searched_two_levels_deep_and_hidden_files_are_not_seen(writ
     for name in ("a.csv", "x/b.csv", "x/y/c.csv", "x/y/z/d.csv", ".git/e.csv", ".f.csv"):
         write(name, "1")
 
-    assert Place(tmp_path).names == ("a.csv", "x/b.csv", "x/y/c.csv")
+    assert FileTree(tmp_path).names == ("a.csv", "x/b.csv", "x/y/c.csv")
 
 
 def test_the_shallowest_file_of_a_name_is_found_packed_or_not(write: Writer, tmp_path: Path) -> None:
     write("deep/u.data", "far")
     write("u.data.gz", "near")
 
-    place = Place(tmp_path)
+    place = FileTree(tmp_path)
 
     assert place.find("u.data") == "u.data.gz"
     assert place.read("u.data.gz") == b"near"
@@ -54,4 +54,4 @@ def test_lines_end_at_line_feeds_only() -> None:
 
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data path '.*/nothing': no such file or folder"):
-        Place(tmp_path / "nothing")
+        FileTree(tmp_path / "nothing")

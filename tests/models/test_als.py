@@ -90,7 +90,7 @@ def test_recent_choices_speak_louder_with_recency_decay() -> None:
 
     def leaning(model: ALS, history: list[int]) -> float:
         """How much more group 1's other things score than group 0's."""
-        scores = model.score(Users.stranger(model.n_items, history))[0]
+        scores = model.score(Users.unknown(model.n_items, history))[0]
         return float(scores[13:19].mean() - scores[3:9].mean())
 
     assert leaning(level, old + new) == pytest.approx(leaning(level, new + old), abs=1e-5)

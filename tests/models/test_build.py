@@ -37,13 +37,13 @@ def test_targets_outside_the_models_are_refused(target: str) -> None:
 
 
 def test_a_misspelt_module_is_told_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="Did you mean 'graph'"):
-        class_of("recstage.models.grap:Graph")
+    with pytest.raises(ConfigError, match="Did you mean 'neighborhood.graph'"):
+        class_of("recstage.models.neighborhood.grap:Graph")
 
 
 @pytest.mark.parametrize("name", ["Als", "ALSParams", "base", "_Side", "Users"])
 def test_what_is_no_recommender_of_the_module_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"recstage\.models\.als has no such recommender.*Valid names: ALS"):
+    with pytest.raises(ConfigError, match=r"factorization\.als has no such recommender.*Valid names: ALS"):
         class_of(f"recstage.models.factorization.als:{name}")
 
 

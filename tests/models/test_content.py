@@ -16,7 +16,7 @@ from recstage.errors import ConfigError, TooLittleData
 from recstage.models.content.content_features import Description
 from recstage.models.content.model import Content, ContentParams
 
-NOBODY = Users.stranger(40)
+NOBODY = Users.unknown(40)
 
 
 def described(**columns: list) -> Catalogue:
@@ -39,10 +39,10 @@ def test_likeness_by_hand() -> None:
     rows = Description.learn(described(text=texts), category_share=0.0, max_words=100).of(described(text=texts))
     apple = np.log(5 / 3) + 1  # both words are in two texts, so both weigh the same
     assert apple == pytest.approx(np.log((4 + 1) / (2 + 1)) + 1)
-    likeness = (rows @ rows.T).toarray()
+    item_similarity = (rows @ rows.T).toarray()
     half = np.sqrt(0.5)
-    np.testing.assert_allclose(likeness[:3, :3], [[1, half, 0], [half, 1, half], [0, half, 1]], atol=1e-6)
-    assert not likeness[3].any()
+    np.testing.assert_allclose(item_similarity[:3, :3], [[1, half, 0], [half, 1, half], [0, half, 1]], atol=1e-6)
+    assert not item_similarity[3].any()
 
 
 def test_category_share_is_the_part_of_categories_in_likeness() -> None:
@@ -81,7 +81,7 @@ def test_declared_preferences_serve_people_without_a_history() -> None:
 
 
 def test_declared_preferences_add_to_a_history() -> None:
-    history = Users.stranger(40, blocks().items.index_of(["thing-0-1"]))
+    history = Users.unknown(40, blocks().items.index_of(["thing-0-1"]))
 
     def share_of_group_2(weight: float) -> float:
         scores = fitted(preference_weight=weight).score_declared(history, [["group 2"]])[0]

@@ -228,8 +228,10 @@ def test_a_stranger_with_a_history_is_served_as_if_training_had_met_him(name: st
     ]
     both = np.stack([model.score(known), model.score(disguised(known))])
     unseen = ~known.seen.toarray()
-    likeness = [np.corrcoef(both[0, row, unseen[row]], both[1, row, unseen[row]])[0, 1] for row in range(len(known))]
-    assert np.mean(likeness) > 0.9
+    item_similarity = [
+        np.corrcoef(both[0, row, unseen[row]], both[1, row, unseen[row]])[0, 1] for row in range(len(known))
+    ]
+    assert np.mean(item_similarity) > 0.9
 
 
 @every_personal_model
@@ -238,7 +240,7 @@ def test_a_strangers_first_choice_already_counts(name: str) -> None:
     if not model.folds_in:
         pytest.skip(f"{name} does not fold histories in")
     for thing in ("thing-1-3", "thing-3-0"):
-        stranger = Users.stranger(model.n_items, model.items.index_of([thing]))
+        stranger = Users.unknown(model.n_items, model.items.index_of([thing]))
         best = model.rank(stranger, 1)
         assert spokesman(best.methods[0]) == voice(name)
         assert group_of(model.items.id_of(best.items[0, :1])[0]) == group_of(thing)

@@ -15,7 +15,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.models.base import Recommender
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS, ALSParams
-from recstage.models.features import GROUPS, FeatureTable, Group, Past, Slate, propose
+from recstage.models.features import GROUPS, Candidates, FeatureTable, Group, Past, generate_candidates
 from recstage.models.features.affinity import AffinityGroup
 from recstage.models.features.content import ContentGroup
 from recstage.models.features.context import ContextGroup
@@ -63,8 +63,10 @@ def computed(group: Group, rows: Interactions, row: list[int], item: list[int], 
     users = more.get("users", rows.all_users)
     n = len(row)
     scores, ranks = more.get("scores", np.zeros((n, 1), np.float32)), more.get("ranks", np.ones((n, 1), np.int32))
-    slate = Slate(users, np.array(row), np.array(item, np.int32), scores, ranks, more.get("depth", 10), [None])
-    return dict(zip(group.features, group.compute(slate).T, strict=True))
+    candidates = Candidates(
+        users, np.array(row), np.array(item, np.int32), scores, ranks, more.get("depth", 10), [None]
+    )
+    return dict(zip(group.features, group.compute(candidates).T, strict=True))
 
 
 def learnt(group: Group, rows: Interactions, catalogue: Catalogue | None = None) -> Group:
@@ -104,18 +106,18 @@ def test_a_table_may_leave_groups_out(world):
     rows, catalogue, retrievers, whole = world
     part = FeatureTable(["item", "sequence"], list(retrievers))
     part.learn(Past(rows, catalogue))
-    slate = propose(retrievers, rows.of([1, 2]), 10, None)
+    candidates = generate_candidates(retrievers, rows.of([1, 2]), 10, None)
     kept = [i for i, name in enumerate(whole.names) if whole.group_of[name] in ("item", "sequence")]
-    assert np.array_equal(part.compute(slate), whole.compute(slate)[:, kept], equal_nan=True)
+    assert np.array_equal(part.compute(candidates), whole.compute(candidates)[:, kept], equal_nan=True)
 
 
 def test_one_user_has_the_features_that_he_has_in_a_batch(world):
     rows, _, retrievers, table = world
-    together = propose(retrievers, rows.all_users, 10, rows.all_users.seen)
+    together = generate_candidates(retrievers, rows.all_users, 10, rows.all_users.seen)
     whole = table.compute(together)
     for user in (0, 13, 59):
         users = rows.of([user])
-        alone = propose(retrievers, users, 10, users.seen)
+        alone = generate_candidates(retrievers, users, 10, users.seen)
         assert np.array_equal(alone.item, together.item[together.row == user])
         assert np.allclose(table.compute(alone), whole[together.row == user], rtol=1e-4, atol=1e-5, equal_nan=True)
 
@@ -126,23 +128,23 @@ def test_a_live_history_has_the_features_of_the_same_history_in_training(world):
     table = FeatureTable(GROUPS, list(by_history))
     table.learn(Past(rows, catalogue))
     met = rows.of([7])
-    live = Users.stranger(rows.n_items, met.items, met.weights, met.timestamps)
-    offline, online = (table.compute(propose(by_history, users, 10, users.seen)) for users in (met, live))
+    live = Users.unknown(rows.n_items, met.items, met.weights, met.timestamps)
+    offline, online = (table.compute(generate_candidates(by_history, users, 10, users.seen)) for users in (met, live))
     assert np.array_equal(offline, online, equal_nan=True)
 
 
 def test_a_table_from_its_state_computes_the_same(world):
     rows, _, retrievers, table = world
-    slate = propose(retrievers, rows.of([3, 4]), 10, None)
+    candidates = generate_candidates(retrievers, rows.of([3, 4]), 10, None)
     again = FeatureTable(GROUPS, list(retrievers))
     again.load({key: value.copy() for key, value in table.state().items()})
-    assert np.array_equal(again.compute(slate), table.compute(slate), equal_nan=True)
+    assert np.array_equal(again.compute(candidates), table.compute(candidates), equal_nan=True)
 
 
 def test_features_need_no_history(world):
     rows, _, retrievers, table = world
-    strangers = Users.stranger(rows.n_items)
-    values = table.compute(propose(retrievers, strangers, 10, None))
+    strangers = Users.unknown(rows.n_items)
+    values = table.compute(generate_candidates(retrievers, strangers, 10, None))
     assert len(values) == 10
     assert not np.isinf(values).any()
 
@@ -169,7 +171,7 @@ def features_at(rows: Interactions, catalogue: Catalogue, step: int, **how) -> n
     retrievers = retrievers_of(held.past, catalogue)
     table = FeatureTable(GROUPS, list(retrievers))
     table.learn(Past(held.past, catalogue))
-    return table.compute(propose(retrievers, held.steps[step].users, rows.n_items, None))
+    return table.compute(generate_candidates(retrievers, held.steps[step].users, rows.n_items, None))
 
 
 @pytest.mark.parametrize("step", [0, 1])
@@ -206,24 +208,24 @@ def test_candidates_are_the_union_of_the_lists_without_what_is_blocked():
     rows = rows_of([0, 1, 2], [0, 1, 3], [0, 4])
     popular, after = Popularity().fit(rows), Transitions().fit(rows)
     users = rows.of([2, 0])
-    slate = propose({"a": popular, "b": after}, users, 2, users.seen)
-    assert slate.row.tolist() == [0, 0, 1, 1]
-    assert slate.item.tolist() == [1, 2, 3, 4]
-    assert slate.ranks[:, 0].tolist() == [1, 2, 1, 2]
-    assert slate.scores[:, 0].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
+    candidates = generate_candidates({"a": popular, "b": after}, users, 2, users.seen)
+    assert candidates.row.tolist() == [0, 0, 1, 1]
+    assert candidates.item.tolist() == [1, 2, 3, 4]
+    assert candidates.ranks[:, 0].tolist() == [1, 2, 1, 2]
+    assert candidates.scores[:, 0].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_pairs_beside_the_lists_are_placed_behind_them():
     rows = rows_of([0, 1, 2], [0, 1, 3], [0, 4])
-    slate = propose({"a": Popularity().fit(rows)}, rows.of([0]), 1, None, np.array([0 * 6 + 5]))
-    assert (slate.item.tolist(), slate.ranks[:, 0].tolist()) == ([0, 5], [1, 2])
+    candidates = generate_candidates({"a": Popularity().fit(rows)}, rows.of([0]), 1, None, np.array([0 * 6 + 5]))
+    assert (candidates.item.tolist(), candidates.ranks[:, 0].tolist()) == ([0, 5], [1, 2])
 
 
 def test_a_history_that_grew_is_folded_in_by_those_who_can():
     rows = chains(40, 20, 8)
     als = ALS(ALSParams(factors=4)).fit(rows, seed=1)
     shorter = rows.select(rows.timestamp < 6).of([0])
-    now, then = (propose({"als": als}, shorter, 20, None, live=live).scores for live in (True, False))
+    now, then = (generate_candidates({"als": als}, shorter, 20, None, live=live).scores for live in (True, False))
     assert np.array_equal(then[:, 0], als.score(rows.of([0]))[0])
     assert not np.allclose(now, then)
 
@@ -295,7 +297,7 @@ def test_places_and_ages_are_counted_by_hand():
 
 def test_ranks_are_not_taken_for_a_clock(world):
     rows, _, retrievers, table = world
-    values = table.compute(propose(retrievers, rows.all_users, 10, None))
+    values = table.compute(generate_candidates(retrievers, rows.all_users, 10, None))
     told = {name: not np.isnan(column).all() for name, column in zip(table.names, values.T, strict=True)}
     clock = [name for name, text in table.meanings.items() if "clock only" in text]
     is_clock = rows.timestamp.max() > CLOCK

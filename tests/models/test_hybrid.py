@@ -111,11 +111,11 @@ def test_thresholds_move_users(train):
 
 def test_a_stranger_is_routed_by_what_he_does_now(fitted):
     for length, parts in ((4, "popularity"), (6, "als"), (25, "transitions+als")):
-        assert spoke(fitted, Users.stranger(40, items=np.arange(length))) == [parts]
+        assert spoke(fitted, Users.unknown(40, items=np.arange(length))) == [parts]
 
 
 def test_who_did_nothing_yet_gets_popularity(train, fitted):
-    ranking = fitted.rank(Users.stranger(40), 3)
+    ranking = fitted.rank(Users.unknown(40), 3)
     assert ranking.methods.tolist() == ["popularity"]
     assert np.array_equal(ranking.scores[0], np.sort(fitted.popularity_)[::-1][:3])
 

@@ -32,15 +32,15 @@ def random_interactions(n_users: int = 30, n_items: int = 25, seed: int = 0) -> 
 def cosines(rows: np.ndarray, shrinkage: float = 0.0) -> np.ndarray:
     length = np.linalg.norm(rows, axis=1)
     scale = length[:, None] * length + shrinkage
-    likeness = np.divide(rows @ rows.T, scale, out=np.zeros_like(scale), where=scale > 0)
-    np.fill_diagonal(likeness, 0)
-    return likeness
+    item_similarity = np.divide(rows @ rows.T, scale, out=np.zeros_like(scale), where=scale > 0)
+    np.fill_diagonal(item_similarity, 0)
+    return item_similarity
 
 
-def strongest(likeness: np.ndarray, k: int) -> np.ndarray:
+def strongest(item_similarity: np.ndarray, k: int) -> np.ndarray:
     """Only the k greatest of each row."""
-    kept = np.zeros_like(likeness)
-    for row, values in enumerate(likeness):
+    kept = np.zeros_like(item_similarity)
+    for row, values in enumerate(item_similarity):
         best = np.argsort(-values, kind="stable")[:k]
         kept[row, best] = values[best]
     return kept
@@ -94,7 +94,7 @@ def test_a_strangers_row_is_weighted_as_the_training_rows_were() -> None:
 
 
 def test_the_nth_last_choice_is_divided_by_a_power_of_n() -> None:
-    users = Users.stranger(6, [5, 2, 0, 3], weights=[1.0, 2.0, 0.0, 1.0])  # oldest first; one dismissed
+    users = Users.unknown(6, [5, 2, 0, 3], weights=[1.0, 2.0, 0.0, 1.0])  # oldest first; one dismissed
     assert recent(users, 0.0).toarray().tolist() == [[0, 0, 2, 1, 0, 1]]
     np.testing.assert_allclose(recent(users, 1.0).toarray(), [[0, 0, 2 / 3, 1, 0, 1 / 4]])
     np.testing.assert_allclose(recent(users, 0.5).toarray(), [[0, 0, 2 / np.sqrt(3), 1, 0, 0.5]], rtol=1e-6)
@@ -110,8 +110,10 @@ def test_by_item_scores_are_the_formulas(weighting: str, shrinkage: float) -> No
     )  # fmt: skip
     model = Knn(params).fit(rows)
     items = rows.matrix.T.tocsr()
-    likeness = strongest(cosines(Weighting.of(items, weighting)(items).toarray().astype(float), shrinkage), 6) ** 1.5
-    expected = recent(rows.all_users, 0.7).toarray() @ likeness.T * rows.item_counts.clip(1) ** -0.4
+    item_similarity = (
+        strongest(cosines(Weighting.of(items, weighting)(items).toarray().astype(float), shrinkage), 6) ** 1.5
+    )
+    expected = recent(rows.all_users, 0.7).toarray() @ item_similarity.T * rows.item_counts.clip(1) ** -0.4
     np.testing.assert_allclose(model.score(rows.all_users), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.score(disguised(rows.all_users)), expected, rtol=1e-4, atol=1e-5)
 
@@ -124,10 +126,10 @@ def test_by_user_scores_are_the_formulas(shrinkage: float) -> None:
         likeness_decay=0.3,
     )  # fmt: skip
     model = Knn(params).fit(rows)
-    likeness = strongest(cosines(recent(rows.all_users, 0.3).toarray().astype(float), shrinkage), 4) ** 2
+    item_similarity = strongest(cosines(recent(rows.all_users, 0.3).toarray().astype(float), shrinkage), 4) ** 2
     votes = recent(rows.all_users, 0.7).toarray()
     votes = votes / np.linalg.norm(votes, axis=1, keepdims=True).clip(1e-9)
-    expected = likeness @ votes * rows.item_counts.clip(1) ** -0.4
+    expected = item_similarity @ votes * rows.item_counts.clip(1) ** -0.4
     np.testing.assert_allclose(model.score(rows.all_users), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -138,10 +140,10 @@ def test_by_user_a_stranger_hears_his_nearest_trained_users() -> None:
     query = np.zeros(25)
     query[history] = 1
     people = rows.matrix.toarray().astype(float)
-    likeness = people @ query / (np.linalg.norm(people, axis=1).clip(1e-9) * np.sqrt(3))
-    kept = strongest(likeness[None], 3)[0]
+    item_similarity = people @ query / (np.linalg.norm(people, axis=1).clip(1e-9) * np.sqrt(3))
+    kept = strongest(item_similarity[None], 3)[0]
     expected = kept @ (people / np.linalg.norm(people, axis=1, keepdims=True).clip(1e-9))
-    np.testing.assert_allclose(model.score(Users.stranger(25, history))[0], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.score(Users.unknown(25, history))[0], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("by", ["user", "item"])

@@ -169,14 +169,14 @@ def test_excluded_and_unavailable_items_are_never_ranked(ring):
 
 
 def test_a_stranger_is_ranked_by_what_he_does_now(ring, fitted):
-    someone = Users.stranger(40, items=[10, 11, 12])
+    someone = Users.unknown(40, items=[10, 11, 12])
     ranking = fitted.rank(someone, 3)
     assert ranking.methods[0] == "lambdarank"
     assert ranking.items[0, 0] == 13
 
 
 def test_a_stranger_without_a_history_gets_popularity(fitted):
-    assert fitted.rank(Users.stranger(40), 3).methods[0] == "popularity"
+    assert fitted.rank(Users.unknown(40), 3).methods[0] == "popularity"
 
 
 # -- saving -----------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_ndcg_of_both_sides_is_reported_as_rounds_pass(ring):
     sides = ("train", "validation")
     assert set(told[0][1]) == {f"{side}_ndcg_at_{k}" for side in sides for k in (5, 10)}
     assert told[-1][1]["validation_ndcg_at_10"] > 0.3
-    assert model.learnt_["num_boost_round"] <= 12
+    assert model.fitted_params_["num_boost_round"] <= 12
 
 
 def test_boosting_ends_when_validation_gains_nothing(ring):
@@ -209,12 +209,12 @@ def test_boosting_ends_when_validation_gains_nothing(ring):
         ring[0], seed=1, report=lambda step, _: told.append(step)
     )
     assert told[-1] < 400
-    assert told[-1] - model.learnt_["num_boost_round"] == 10
+    assert told[-1] - model.fitted_params_["num_boost_round"] == 10
 
 
 def test_without_a_validation_split_all_rounds_are_made(ring):
     model = LambdaRank(params(validation_split=0.0, num_boost_round=7)).fit(ring[0], seed=1)
-    assert model.learnt_ == {"num_boost_round": 7}
+    assert model.fitted_params_ == {"num_boost_round": 7}
 
 
 def test_what_the_report_raises_ends_the_fit(ring):

@@ -119,7 +119,7 @@ def test_resuming_an_interrupted_fit_equals_never_stopping_bit_for_bit(tmp_path:
     epochs: list[int] = []
     resumed = fitted(params, validation=held, checkpoint=tmp_path, report=lambda epoch, _: epochs.append(epoch))
     assert epochs[0] == 4
-    assert whole.learnt_ == resumed.learnt_
+    assert whole.fitted_params_ == resumed.fitted_params_
     for name, value in whole.state().items():
         np.testing.assert_array_equal(value, resumed.state()[name])
 
@@ -145,7 +145,7 @@ def test_early_stopping_keeps_the_best_epoch_and_its_weights() -> None:
     params = {"epochs": 40, "patience": 3, "learning_rate": 0.05, "n_negatives": 1}
     model = fitted(params, validation=held, report=lambda _, m: seen.append(m["validation_ndcg_at_10"]))
     best = int(np.argmax(seen)) + 1
-    assert model.learnt_ == {"epochs": best}
+    assert model.fitted_params_ == {"epochs": best}
     assert len(seen) == min(40, best + 3)
     train, _ = checkerboard()
     place = model.rank(train.of(held.user_index), 10).items == held.item_index[:, None]
@@ -228,7 +228,7 @@ def test_without_patience_validation_is_not_looked_at() -> None:
     _, held = checkerboard()
     seen: list[Mapping[str, float]] = []
     model = fitted({"patience": 0, "epochs": 3}, validation=held, report=lambda _, m: seen.append(m))
-    assert model.learnt_ == {"epochs": 3}
+    assert model.fitted_params_ == {"epochs": 3}
     assert [set(metrics) for metrics in seen] == [{"loss"}] * 3
 
 

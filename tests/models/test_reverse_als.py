@@ -44,7 +44,7 @@ def test_a_choice_weighs_the_same_in_both_directions(decay: float) -> None:
 def test_a_choice_after_training_is_the_persons_latest() -> None:
     model = fitted(recency_decay=1.0)
     person = int(model.items.index_of(["person-4"])[0])
-    before, after = (Users.stranger(model.n_items, [person], timestamps=[moment]) for moment in (-1, 10_000))
+    before, after = (Users.unknown(model.n_items, [person], timestamps=[moment]) for moment in (-1, 10_000))
     assert model._extra(after).toarray()[0, person] == 5.0
     assert model._extra(before).toarray()[0, person] == pytest.approx(5.0 / (1 + 8))  # all eight choices came later
 
@@ -52,7 +52,7 @@ def test_a_choice_after_training_is_the_persons_latest() -> None:
 def test_a_new_item_finds_people_like_the_first_to_choose_it() -> None:
     model = fitted(recency_decay=0.5)
     first = model.items.index_of(["person-16", "person-20"])
-    arrival = Users.stranger(model.n_items, first, timestamps=[100, 101])
+    arrival = Users.unknown(model.n_items, first, timestamps=[100, 101])
     found = model.items.id_of(model.rank(arrival, 5).items[0])
     assert {group_of(person) for person in found} == {1}
 

@@ -73,8 +73,8 @@ def test_ties_of_the_strongest_go_to_the_lowest_column():
 def test_order_decides_what_comes_next():
     rows = histories("abc", "abc", "abc", "cab", "xab", "ax")
     model = Transitions(TransitionsParams(shrinkage=0.1, backward=0)).fit(rows)
-    after_b = model.score(Users.stranger(rows.n_items, items=rows.items.index_of(["a", "b"])))[0]
-    before = model.score(Users.stranger(rows.n_items, items=rows.items.index_of(["c"])))[0]
+    after_b = model.score(Users.unknown(rows.n_items, items=rows.items.index_of(["a", "b"])))[0]
+    before = model.score(Users.unknown(rows.n_items, items=rows.items.index_of(["c"])))[0]
     assert after_b.argmax() == rows.items.index_of(["c"])[0]
     assert before.argmax() == rows.items.index_of(["a"])[0]
 

@@ -69,28 +69,28 @@ def test_it_learns_what_comes_next(walker: TwoTower) -> None:
 
 
 def test_the_order_of_a_history_matters(walker: TwoTower) -> None:
-    forward = Users.stranger(N_ITEMS, [3, 4, 5, 6])
-    backward = Users.stranger(N_ITEMS, [6, 5, 4, 3])
+    forward = Users.unknown(N_ITEMS, [3, 4, 5, 6])
+    backward = Users.unknown(N_ITEMS, [6, 5, 4, 3])
     assert walker.rank(forward, 1).items[0, 0] == 7
     assert not np.allclose(walker.score(forward), walker.score(backward), atol=0.1)
 
 
 def test_a_stranger_is_served_from_his_first_clicks(walker: TwoTower) -> None:
-    ranking = walker.rank(Users.stranger(N_ITEMS, [10, 11]), 1)
+    ranking = walker.rank(Users.unknown(N_ITEMS, [10, 11]), 1)
     assert (ranking.items[0, 0], ranking.methods[0]) == (12, "two-tower")
 
 
 def test_a_known_user_and_a_stranger_with_the_same_history_get_the_same(walker: TwoTower) -> None:
     one = walks().of([5])
-    stranger = Users.stranger(N_ITEMS, one.items)
+    stranger = Users.unknown(N_ITEMS, one.items)
     np.testing.assert_array_equal(walker.score(one), walker.score(stranger))
 
 
 def test_dismissed_items_are_not_part_of_the_history(walker: TwoTower) -> None:
-    liked = Users.stranger(N_ITEMS, [3, 4, 5])
-    with_dismissed = Users.stranger(N_ITEMS, [3, 20, 4, 5, 9], [1, -1, 1, 1, 0])
+    liked = Users.unknown(N_ITEMS, [3, 4, 5])
+    with_dismissed = Users.unknown(N_ITEMS, [3, 20, 4, 5, 9], [1, -1, 1, 1, 0])
     np.testing.assert_array_equal(walker.score(liked), walker.score(with_dismissed))
-    assert not walker.can_score(Users.stranger(N_ITEMS, [3], [-1.0]))[0]
+    assert not walker.can_score(Users.unknown(N_ITEMS, [3], [-1.0]))[0]
 
 
 def test_users_of_many_lengths_are_scored_as_each_alone(walker: TwoTower) -> None:
@@ -234,8 +234,8 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
         validation=train.select(last),
         report=lambda _, m: seen.append(m["validation_ndcg_at_10"]),
     )
-    assert model.learnt_ == {"epochs": int(np.argmax(seen)) + 1}
-    assert len(seen) == min(30, model.learnt_["epochs"] + 2)
+    assert model.fitted_params_ == {"epochs": int(np.argmax(seen)) + 1}
+    assert len(seen) == min(30, model.fitted_params_["epochs"] + 2)
     assert max(seen) > 0.9
 
 

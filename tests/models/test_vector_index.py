@@ -31,8 +31,8 @@ def test_nine_of_ten_best_are_found(index: VectorIndex) -> None:
 def test_blocked_vectors_are_never_returned_and_scores_are_exact(index: VectorIndex) -> None:
     queries = clustered(20, np.random.default_rng(2))
     best, _ = top_k(queries @ index.vectors.T, 30)
-    blocked = sparse.csr_matrix((np.ones(600, bool), best.ravel(), np.arange(21) * 30), shape=(20, 20_000))
-    items, scores = index.search(queries, 10, blocked)
+    excluded = sparse.csr_matrix((np.ones(600, bool), best.ravel(), np.arange(21) * 30), shape=(20, 20_000))
+    items, scores = index.search(queries, 10, excluded)
     for row in range(20):
         assert not set(items[row]) & set(best[row])
         np.testing.assert_allclose(scores[row], queries[row] @ index.vectors[items[row]].T, rtol=1e-5)
@@ -43,8 +43,8 @@ def test_a_query_with_nearly_everything_blocked_is_searched_exactly(index: Vecto
     queries = clustered(1, np.random.default_rng(3))
     open_items = np.array([5, 19_000, 12_345])
     rest = np.setdiff1d(np.arange(20_000), open_items)
-    blocked = sparse.csr_matrix((np.ones(len(rest), bool), rest, [0, len(rest)]), shape=(1, 20_000))
-    items, _ = index.search(queries, 5, blocked)
+    excluded = sparse.csr_matrix((np.ones(len(rest), bool), rest, [0, len(rest)]), shape=(1, 20_000))
+    items, _ = index.search(queries, 5, excluded)
     expected = open_items[np.argsort(-(index.vectors[open_items] @ queries[0]))]
     assert items[0].tolist() == [*expected, -1, -1]
 

@@ -33,7 +33,7 @@ def anything() -> Recommender:
 
 
 @dataclass
-class Desk:
+class RegistryDriver:
     """What a data scientist and a user of the MLflow UI can do to the registry."""
 
     client: MlflowClient
@@ -160,8 +160,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(workspace: Path) -> Desk:
+def desk(workspace: Path) -> RegistryDriver:
     """A desk in a repository of its own."""
     client = tracking.connect()
     artifacts = (workspace / "mlruns" / "toy").as_uri()
-    return Desk(client, workspace, client.create_experiment("toy", artifact_location=artifacts))
+    return RegistryDriver(client, workspace, client.create_experiment("toy", artifact_location=artifacts))

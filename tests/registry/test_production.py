@@ -97,7 +97,7 @@ def test_a_move_that_expected_another_production_changes_nothing(desk):
 def test_one_module_speaks_of_stages_and_aliases_to_mlflow():
     calls = re.compile(r"transition_model_version_stage\(|registered_model_alias\(|get_latest_versions\(")
     sources = (root() / "src").rglob("*.py")
-    assert [path.name for path in sources if calls.search(path.read_text())] == ["store.py"]
+    assert [path.name for path in sources if calls.search(path.read_text())] == ["mlflow_client.py"]
 
 
 def test_no_stage_call_of_ours_warns(desk):

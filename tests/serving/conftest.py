@@ -20,8 +20,8 @@ from recstage.models.base import Recommender
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS, ALSParams
 from serving.app import create_app
-from serving.interfaces import Ports
-from serving.models.repository import Staged
+from serving.interfaces import Dependencies
+from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 
 N_USERS, N_ITEMS = 60, 40
@@ -68,13 +68,13 @@ def popularity(interactions: Interactions, catalogue: Catalogue) -> Popularity:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Callable[..., Staged]:
+def stage(tmp_path: Path) -> Callable[..., ProductionVersion]:
     """Writes a model as the bundle of a version."""
 
-    def make(model: Recommender, version: str, **known: Any) -> Staged:
+    def make(model: Recommender, version: str, **known: Any) -> ProductionVersion:
         folder = tmp_path / "bundles" / version
         bundle.save(model, folder, metadata={"data": "tiny"})
-        return Staged("recommender", version, folder, **known)
+        return ProductionVersion("recommender", version, folder, **known)
 
     return make
 
@@ -97,8 +97,8 @@ def serve(tmp_path: Path) -> Callable[..., Any]:
     """Runs an application for the length of a `with` block: `with serve(pointer, setting=...) as client`."""
 
     @contextmanager
-    def run(pointer: HandPointer, *, ports: Ports | None = None, **values: Any) -> Iterator[TestClient]:
-        app = create_app(settings_with(tmp_path, **values), ports=ports, pointer=pointer)
+    def run(pointer: HandPointer, *, dependencies: Dependencies | None = None, **values: Any) -> Iterator[TestClient]:
+        app = create_app(settings_with(tmp_path, **values), dependencies=dependencies, pointer=pointer)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client
 

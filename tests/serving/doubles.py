@@ -8,40 +8,40 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from recstage.errors import StoreError
-from serving.interfaces import NO_HISTORY, Hidden, History, Item, Ports, Precomputed, Shown, Snapshot
-from serving.models.repository import Look, Staged
+from serving.interfaces import NO_HISTORY, Dependencies, HiddenItems, History, Impression, Item, Precomputed, Snapshot
+from serving.models.repository import PollResult, ProductionVersion
 
 
 class HandPointer:
     """A `ProductionPointer` that a test moves."""
 
-    def __init__(self, staged: Staged | None = None) -> None:
+    def __init__(self, staged: ProductionVersion | None = None) -> None:
         self.staged, self.best, self.dropped, self.asked = staged, None, [], 0
-        self.last_look: Look | None = None
+        self.last_look: PollResult | None = None
 
-    def production(self) -> Staged | None:
+    def production(self) -> ProductionVersion | None:
         return self.staged
 
-    def good(self) -> Staged | None:
+    def good(self) -> ProductionVersion | None:
         return self.best
 
-    def keep_as_good(self, staged: Staged) -> None:
+    def mark_good(self, staged: ProductionVersion) -> None:
         self.best = staged
 
     def drop(self, version: str) -> None:
         self.dropped.append(version)
 
-    def look(self) -> Look | None:
+    def last_poll(self) -> PollResult | None:
         return self.last_look
 
-    def ask_for_look(self) -> None:
+    def request_poll(self) -> None:
         self.asked += 1
 
-    def asked_at(self) -> int:
+    def poll_requested_at(self) -> int:
         return self.asked
 
 
-NOTHING_HIDDEN = Hidden()
+NOTHING_HIDDEN = HiddenItems()
 
 
 @dataclass
@@ -51,18 +51,18 @@ class MemoryStore:
     fast: bool = True
     away: bool = False
     histories: dict[str, History] = field(default_factory=dict)
-    hidden_now: Hidden = NOTHING_HIDDEN
+    hidden_now: HiddenItems = NOTHING_HIDDEN
     items: dict[str, Item] = field(default_factory=dict)
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
     out: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
     stored: dict[tuple[str, str], Precomputed] = field(default_factory=dict)
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[Impression] = field(default_factory=list)
     reads: int = 0
 
-    def ports(self) -> Ports:
-        return Ports(self, self, self, self, self, self, self)
+    def dependencies(self) -> Dependencies:
+        return Dependencies(self, self, self, self, self, self, self)
 
     def history(self, user_id: str) -> History:
         self._ask()
@@ -83,12 +83,12 @@ class MemoryStore:
             before.version + 1,
         )
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> HiddenItems:
         self._ask()
         return self.hidden_now
 
     def hide(self, *item_ids: str) -> None:
-        self.hidden_now = Hidden(self.hidden_now.item_ids | set(item_ids), self.hidden_now.version + 1)
+        self.hidden_now = HiddenItems(self.hidden_now.item_ids | set(item_ids), self.hidden_now.version + 1)
 
     def item(self, item_id: str) -> Item | None:
         self._ask()
@@ -107,7 +107,7 @@ class MemoryStore:
         )
         return Snapshot(interactions, items, self.version())
 
-    def record(self, shown: Shown) -> None:
+    def record(self, shown: Impression) -> None:
         self.shown.append(shown)
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:

@@ -11,9 +11,9 @@ from doubles import HandPointer, MemoryStore
 from recstage.data.interactions import Users
 from recstage.errors import StoreError
 from serving.interfaces import History, Precomputed
-from serving.models.loaded_model import Served
+from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import answer, diversity_of
-from serving.recommend.request import Ask
+from serving.recommend.request import RecommendationRequest
 
 NOW = datetime.now(UTC)
 
@@ -30,7 +30,7 @@ def pointer(als, stage) -> HandPointer:
 
 @pytest.fixture
 def client(pointer, store, serve):
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         yield client
 
 
@@ -65,7 +65,7 @@ def test_a_live_history_is_folded_in_as_the_model_does_it(client, store, als, in
     store.did("u5", "i1", "i4")
     trained = interactions.of([interactions.users.find("u5")])
     items = np.concatenate([trained.items, interactions.items.index_of(["i1", "i4"])])
-    users = Users.stranger(interactions.n_items, items)
+    users = Users.unknown(interactions.n_items, items)
     wanted = als.rank(users, 5).items[0]
     assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()
 
@@ -212,10 +212,10 @@ def test_a_lambda_outside_zero_to_one_is_refused(client, value):
 
 
 def test_a_model_that_raises_is_followed_by_popularity(als, stage, monkeypatch):
-    served = Served.load(stage(als, "1"), NOW)
+    served = LoadedModel.load(stage(als, "1"), NOW)
     failures = []
     monkeypatch.setattr(type(als), "retrieve", lambda *_: 1 / 0)
-    found = answer(served, Ask("u5", 3), on_failure=failures.append)
+    found = answer(served, RecommendationRequest("u5", 3), on_failure=failures.append)
     assert found.method == "popularity"
     assert len(found.items) == 3
     assert failures == ["als"]
@@ -225,7 +225,7 @@ def test_a_model_that_raises_is_followed_by_popularity(als, stage, monkeypatch):
 def test_with_the_database_away_lists_are_made_without_it_and_say_so(pointer, serve, fast, als):
     store = MemoryStore(fast=fast)
     store.hide("i3")
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         assert ask(client, "u5")["degraded"] is False
         store.away = True
         body = ask(client, "u5", limit=100)
@@ -241,7 +241,7 @@ def test_with_the_database_away_lists_are_made_without_it_and_say_so(pointer, se
 def test_a_port_that_raises_anything_else_is_a_500_that_names_nothing(pointer, serve, monkeypatch):
     store = MemoryStore()
     monkeypatch.setattr(store, "history", lambda user_id: {}["secret"])
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         answered = client.get("/api/recommendations", params={"user_id": "u5"})
     assert answered.status_code == 500
     assert "secret" not in answered.text
@@ -249,7 +249,7 @@ def test_a_port_that_raises_anything_else_is_a_500_that_names_nothing(pointer, s
 
 def test_store_errors_are_503_problems_elsewhere(serve, pointer):
     store = MemoryStore()
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         store.away = True
         answered = client.get("/api/items/i0/recommended-users", params={"role": "nurse"})
     assert (answered.status_code, answered.json()["type"]) == (503, "/problems/store-away")
@@ -262,7 +262,7 @@ def test_store_errors_are_503_problems_elsewhere(serve, pointer):
 @pytest.fixture
 def precomputing(pointer, store, serve):
     store.stored["u5", "7"] = Precomputed(("i1", "i2", "i4", "i5"), (4.0, 3.0, 2.0, 1.0), "als-overnight")
-    with serve(pointer, ports=store.ports(), precomputed="always", cache_size=0) as client:
+    with serve(pointer, dependencies=store.dependencies(), precomputed="always", cache_size=0) as client:
         yield client
 
 
@@ -285,6 +285,6 @@ def test_a_precomputed_list_gives_way_to_the_last_click_to_wishes_and_to_another
     assert ask(precomputing, "u5", limit=3)["method_used"] == "als"
     del store.histories["u5"]
     pointer.staged = stage(popularity, "8")
-    precomputing.app.state.service.engine.step()
+    precomputing.app.state.service.versions.step()
     assert ask(precomputing, "u5", limit=3)["model_version"] == "8"
     assert ask(precomputing, "u5", limit=3)["method_used"] == "popularity"

@@ -31,7 +31,7 @@ def client(als, reverse_als, stage, tmp_path, store, settings_in):
     from serving.app import create_app
 
     forward, reverse = HandPointer(stage(als, "7")), HandPointer(stage(reverse_als, "2"))
-    app = create_app(settings_in(), ports=store.ports(), pointer=forward, reverse_pointer=reverse)
+    app = create_app(settings_in(), dependencies=store.dependencies(), pointer=forward, reverse_pointer=reverse)
     with TestClient(app) as client:
         yield client
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from recstage import bundle
 from serving.app import create_app
-from serving.models.repository import Staged
+from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 
 SECRET, HOOK = "s" * 40, "w" * 20
@@ -77,7 +77,7 @@ def client(als, tmp_path_factory) -> Iterator[TestClient]:
         jwt_secret=SECRET,
         webhook_secret=HOOK,
     )
-    app = create_app(settings, pointer=HandPointer(Staged("recommender", "1", folder / "bundle")))
+    app = create_app(settings, pointer=HandPointer(ProductionVersion("recommender", "1", folder / "bundle")))
     with TestClient(app, raise_server_exceptions=False) as found:
         assert found.post(EVENTS, json=EVENT, headers=key("client")).status_code == 201
         yield found

@@ -11,14 +11,14 @@ import time
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from serving.recommend.cache import Listed, LocalCache, RedisCache
-from serving.recommend.request import Ask
+from serving.recommend.cache import CachedResponse, LocalCache, RedisCache
+from serving.recommend.request import RecommendationRequest
 
-ONE = Listed(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
+ONE = CachedResponse(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
 
 
 def key(**wishes: object) -> tuple:
-    return ("recommender/7", 1, 1, Ask("a", **wishes))  # type: ignore[arg-type]
+    return ("recommender/7", 1, 1, RecommendationRequest("a", **wishes))  # type: ignore[arg-type]
 
 
 class FewWords(socketserver.StreamRequestHandler):
@@ -141,7 +141,7 @@ def store() -> MemoryStore:
 @pytest.fixture(params=["local", "redis"])
 def client(request, redis, als, stage, store, serve):
     values = {"redis_url": redis.url} if request.param == "redis" else {}
-    with serve(HandPointer(stage(als, "7")), ports=store.ports(), **values) as client:
+    with serve(HandPointer(stage(als, "7")), dependencies=store.dependencies(), **values) as client:
         yield client
 
 
@@ -172,8 +172,8 @@ def test_anything_that_changes_the_list_misses_the_cache(client, store, populari
     store.hide(first[1]["item_id"])
     assert first[1]["item_id"] not in str(ask(client)["items"])
     service = client.app.state.service
-    service.engine._pointer.staged = stage(popularity, "8")
-    service.engine.step()
+    service.versions._pointer.staged = stage(popularity, "8")
+    service.versions.step()
     assert ask(client)["model_version"] == "8"
     assert hits(client) == 0
 

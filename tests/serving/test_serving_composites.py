@@ -23,7 +23,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def client(hybrid, stage, store, serve):
-    with serve(HandPointer(stage(hybrid, "3")), ports=store.ports()) as client:
+    with serve(HandPointer(stage(hybrid, "3")), dependencies=store.dependencies()) as client:
         yield client
 
 

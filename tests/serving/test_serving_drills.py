@@ -12,7 +12,7 @@ import pytest
 from experiments.benchmarks import __main__ as drills
 from experiments.benchmarks import load_generator
 from experiments.benchmarks.load_generator import Caller, Plan, get
-from experiments.benchmarks.report import Row
+from experiments.benchmarks.report import Measurement
 from serving.__main__ import ACCEPTED_A_TURN, listening
 
 uvloop = pytest.importorskip("uvloop")
@@ -136,7 +136,7 @@ def test_all_who_come_at_once_are_let_in_within_a_few_turns_of_the_event_loop():
 def test_each_drill_begins_with_its_own_version_in_production(monkeypatch, tmp_path):
     production = []
 
-    class Scene:
+    class BenchmarkEnvironment:
         def __init__(self, folder, data):
             self.versions = 0
 
@@ -147,16 +147,16 @@ def test_each_drill_begins_with_its_own_version_in_production(monkeypatch, tmp_p
         def promote(self, version):
             production.append(version)
 
-    def slow_models(scene, algorithms, seconds):
-        scene.promote(scene.register("hybrid"))
+    def slow_models(environment, algorithms, seconds):
+        environment.promote(environment.register("hybrid"))
         return iter(())
 
-    def start(scene, version):
+    def start(environment, version):
         assert production[-1] == version
-        return iter([Row("start", 1.0)])
+        return iter([Measurement("start", 1.0)])
 
-    monkeypatch.setattr(drills, "Scene", Scene)
-    monkeypatch.setattr(drills.speed, "slow_models", slow_models)
-    monkeypatch.setattr(drills.speed, "start", start)
+    monkeypatch.setattr(drills, "Scene", BenchmarkEnvironment)
+    monkeypatch.setattr(drills.performance, "slow_models", slow_models)
+    monkeypatch.setattr(drills.performance, "start", start)
     played = list(drills._drilled(tmp_path, "any", ["slow-models", "start"], quick=True))
     assert [row.name for row in played] == ["start"]

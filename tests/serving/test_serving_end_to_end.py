@@ -21,7 +21,7 @@ from recstage import bundle
 from recstage.config import root
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS
-from serving.models.repository import Depot, Staged
+from serving.models.repository import BundleRepository, ProductionVersion
 
 FOLLOWS_WITHIN_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
@@ -202,11 +202,11 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
 
 
 def test_all_workers_follow(tmp_path, als, popularity):
-    depot = Depot(tmp_path / "serving", "recommender")
-    depot.prepare()
+    repository = BundleRepository(tmp_path / "serving", "recommender")
+    repository.prepare()
     for version, model in (("1", als), ("2", popularity)):
-        bundle.save(model, depot.versions / version)
-    depot.stage(Staged("recommender", "1", depot.versions / "1"))
+        bundle.save(model, repository.versions / version)
+    repository.stage(ProductionVersion("recommender", "1", repository.versions / "1"))
     service = Running(tmp_path, "sqlite:///unused.db", "--workers", "2", "--follow_registry", "false")
 
     def versions() -> set[str | None]:
@@ -218,7 +218,7 @@ def test_all_workers_follow(tmp_path, als, popularity):
 
     try:
         until(lambda: versions() == {"1"})
-        depot.stage(Staged("recommender", "2", depot.versions / "2"))
+        repository.stage(ProductionVersion("recommender", "2", repository.versions / "2"))
         until(lambda: versions() == {"2"})
         counted = service.client.get("/metrics").text
         asked = [line for line in counted.splitlines() if 'recstage_request_seconds_count{method="GET"' in line]

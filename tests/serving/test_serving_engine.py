@@ -14,16 +14,16 @@ from doubles import HandPointer
 
 from recstage.errors import BundleError, StoreError
 from recstage.models.factorization.als import ALS, ALSParams
-from serving.models.repository import Depot, Look, Staged
-from serving.models.version_manager import Engine
+from serving.models.repository import BundleRepository, PollResult, ProductionVersion
+from serving.models.version_manager import VersionManager
 from serving.monitoring.metrics import Metrics
 
 
-def engine_on(pointer, **options) -> Engine:
-    return Engine("recommender", pointer, Metrics(), **options)
+def engine_on(pointer, **options) -> VersionManager:
+    return VersionManager("recommender", pointer, Metrics(), **options)
 
 
-def spoil(staged: Staged, file: str = "state.npz") -> None:
+def spoil(staged: ProductionVersion, file: str = "state.npz") -> None:
     path = staged.folder / file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -47,10 +47,10 @@ def test_a_version_promoted_again_is_not_loaded_again_but_told_anew(als, stage):
     engine = engine_on(pointer)
     engine.step()
     model = engine.served.chain[0]
-    pointer.staged = Staged("recommender", "1", pointer.staged.folder, since="2026-02-02T00:00:00.000Z")
+    pointer.staged = ProductionVersion("recommender", "1", pointer.staged.folder, since="2026-02-02T00:00:00.000Z")
     engine.step()
     assert engine.served.chain[0] is model
-    assert engine.served.bundled.staged.since == "2026-02-02T00:00:00.000Z"
+    assert engine.served.source.staged.since == "2026-02-02T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("file", ["state.npz", "users.parquet", "items.parquet", "train.npz", "manifest.json"])
@@ -173,14 +173,14 @@ def test_a_withdrawn_version_speaks_no_more_and_leaves_its_popularity(als, stage
         service = client.app.state.service
         assert client.get("/api/recommendations?user_id=u5").json()["method_used"] == "als"
         pointer.staged = pointer.best = None
-        service.engine.step()
+        service.versions.step()
         body = client.get("/api/recommendations?user_id=u5").json()
         assert (body["method_used"], body["model_version"]) == ("popularity", None)
         assert "nothing is staged Production" in client.get("/health/ready").json()["degraded"][0]
         pointer.staged = stage(als, "2")
-        service.engine.step()
+        service.versions.step()
         assert client.get("/api/model").json()["version"] == "2"
-        assert service.engine.withdrawn is None
+        assert service.versions.withdrawn is None
 
 
 def test_the_old_version_is_freed_with_the_last_request_that_holds_it_and_without_the_collector(als, popularity, stage):
@@ -239,29 +239,29 @@ def test_every_request_of_a_storm_is_answered_whole_by_one_version(interactions,
 
 
 @pytest.fixture
-def depot(tmp_path) -> Depot:
-    made = Depot(tmp_path / "serving", "recommender")
+def repository(tmp_path) -> BundleRepository:
+    made = BundleRepository(tmp_path / "serving", "recommender")
     made.prepare()
     return made
 
 
-def test_the_depot_is_private(depot):
-    assert depot.folder.stat().st_mode & 0o777 == 0o700
+def test_the_depot_is_private(repository):
+    assert repository.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_depot_of_another_account_is_refused(depot, monkeypatch):
+def test_a_depot_of_another_account_is_refused(repository, monkeypatch):
     monkeypatch.setattr("serving.models.repository.os.geteuid", lambda: 12345)
     with pytest.raises(BundleError, match="only this account can enter"):
-        depot.prepare()
+        repository.prepare()
 
 
 def test_a_depot_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "serving").write_text("a file")
     with pytest.raises(StoreError, match="the folder of bundles cannot be made"):
-        Depot(tmp_path / "serving", "recommender").prepare()
+        BundleRepository(tmp_path / "serving", "recommender").prepare()
 
 
-def test_a_bundle_that_fails_verification_never_appears(depot):
+def test_a_bundle_that_fails_verification_never_appears(repository):
     def fetch(folder):
         (folder / "bundle").mkdir()
         return folder / "bundle"
@@ -270,24 +270,24 @@ def test_a_bundle_that_fails_verification_never_appears(depot):
         raise BundleError("bundle", rule="is broken", fix="Mend it")
 
     with pytest.raises(BundleError):
-        depot.put("1", fetch, refuse)
-    assert list(depot.versions.iterdir()) == []
-    assert not list(depot.folder.glob(".incoming-*"))
+        repository.put("1", fetch, refuse)
+    assert list(repository.versions.iterdir()) == []
+    assert not list(repository.folder.glob(".incoming-*"))
 
 
-def test_pruning_keeps_the_staged_and_the_good_version_whatever_their_age(depot):
+def test_pruning_keeps_the_staged_and_the_good_version_whatever_their_age(repository):
     for number in range(1, 8):
-        (depot.versions / str(number)).mkdir()
-    depot.stage(Staged("recommender", "1", depot.versions / "1"))
-    depot.keep_as_good(Staged("recommender", "2", depot.versions / "2"))
-    depot.prune(keep=3)
-    left = {path.name for path in depot.versions.iterdir()}
+        (repository.versions / str(number)).mkdir()
+    repository.stage(ProductionVersion("recommender", "1", repository.versions / "1"))
+    repository.mark_good(ProductionVersion("recommender", "2", repository.versions / "2"))
+    repository.prune(keep=3)
+    left = {path.name for path in repository.versions.iterdir()}
     assert {"1", "2"} < left
     assert len(left) == 3
 
 
-def test_what_was_cut_off_by_a_full_disk_reads_as_not_there(depot):
-    (depot.folder / "production.json").write_text('{"name": "recom')
-    assert depot.production() is None
-    depot.looked(Look(1.0, "3"))
-    assert depot.look() == Look(1.0, "3")
+def test_what_was_cut_off_by_a_full_disk_reads_as_not_there(repository):
+    (repository.folder / "production.json").write_text('{"name": "recom')
+    assert repository.production() is None
+    repository.write_poll(PollResult(1.0, "3"))
+    assert repository.last_poll() == PollResult(1.0, "3")

@@ -19,8 +19,8 @@ from recstage.errors import ConfigError
 from serving.errors import Problem
 from serving.monitoring.logging import JsonFormatter
 from serving.monitoring.metrics import Metrics
-from serving.security.load_shedding import Admission
-from serving.security.middleware import Gate
+from serving.security.load_shedding import LoadShedder
+from serving.security.middleware import GuardMiddleware
 from serving.security.rate_limit import RateLimiter
 from serving.security.request_body import deeper_than
 from serving.settings import ServingSettings
@@ -230,8 +230,8 @@ class Clocked:
 
     def __init__(self, monkeypatch, **bounds) -> None:
         self.now = 100.0
-        monkeypatch.setattr("serving.security.rate_limit.time.perf_counter", lambda: self.now)
-        self.admission = Admission(max_concurrency=1000, **bounds)
+        monkeypatch.setattr("serving.security.load_shedding.time.perf_counter", lambda: self.now)
+        self.admission = LoadShedder(max_concurrency=1000, **bounds)
 
     async def turn(self, requests: int, each: float) -> int:
         """How many of the requests that are ready together are taken."""
@@ -303,7 +303,7 @@ def test_a_queue_behind_something_that_passes_is_answered_and_does_not_stand_whe
 
 def test_no_more_than_max_concurrency_are_under_way():
     async def main() -> None:
-        admission = Admission(max_concurrency=2, max_lag_ms=1000, standing_lag_ms=1000)
+        admission = LoadShedder(max_concurrency=2, max_lag_ms=1000, standing_lag_ms=1000)
         admission.enter()
         admission.enter()
         with pytest.raises(Problem, match="more to do than it can"):
@@ -320,7 +320,7 @@ def test_who_sends_slowly_holds_no_place_and_is_told_to_hurry():
 
     async def main() -> None:
         settings = ServingSettings(max_concurrency=1, body_seconds=0.1)
-        gate = Gate(inner, settings, Metrics(), {})
+        gate = GuardMiddleware(inner, settings, Metrics(), {})
         sent = []
 
         async def never() -> Message:
@@ -428,7 +428,7 @@ def test_browsers_may_call_from_the_origins_of_the_setting_only(pointer, serve):
 
 def test_logs_carry_the_request_id_and_no_person(pointer, serve, caplog):
     store = MemoryStore()
-    with serve(pointer, ports=store.ports(), log_requests=True, slow_request_ms=1e-6) as client:
+    with serve(pointer, dependencies=store.dependencies(), log_requests=True, slow_request_ms=1e-6) as client:
         with caplog.at_level(logging.INFO, logger="serving"):
             client.get("/api/recommendations?user_id=private-person", headers={"x-request-id": "abc"})
             store.away = True

@@ -77,10 +77,10 @@ def test_the_first_steps_of_the_guide_answer_what_it_says(als, popularity, stage
         assert "dune" not in [item["item_id"] for item in again["items"]]
 
         pointer.staged = stage(als, "1", promoted_by="alex")
-        service.engine.step()
+        service.versions.step()
         (first,) = follow(promoting)
         pointer.staged = stage(popularity, "2", previous="1")
-        service.engine.step()
+        service.versions.step()
         second = send(client, promoting[0][0]).json()
         assert (second["version"], second["promotion"]["previous_version"]) == ("2", "1")
         assert second["served_since"] > first["served_since"]

@@ -15,7 +15,7 @@ from doubles import HandPointer
 
 from recstage import bundle
 from serving.app import create_app
-from serving.models.repository import Staged
+from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 
 SEED = "20261120"
@@ -36,7 +36,7 @@ def url(als, tmp_path_factory) -> Iterator[str]:
     """The service with a database of its own, listening."""
     folder = tmp_path_factory.mktemp("fuzzed")
     bundle.save(als, folder / "bundle")
-    pointer = HandPointer(Staged("recommender", "1", folder / "bundle"))
+    pointer = HandPointer(ProductionVersion("recommender", "1", folder / "bundle"))
     chosen = ServingSettings(
         bundles=folder / "serving",
         follow_registry=False,

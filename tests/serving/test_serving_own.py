@@ -6,7 +6,7 @@ import pytest
 from doubles import HandPointer, MemoryStore
 
 from serving.interfaces import History, Item
-from serving.models.fallback import OwnModels, serve_snapshot
+from serving.models.fallback import FallbackModels, serve_snapshot
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def store() -> MemoryStore:
 
 
 def test_without_production_lists_come_from_own_data(store, serve):
-    with serve(HandPointer(), ports=store.ports()) as client:
+    with serve(HandPointer(), dependencies=store.dependencies()) as client:
         body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
         assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
         assert (body["model_version"], body["method_used"]) == (None, "popularity")
@@ -43,7 +43,7 @@ def test_without_production_lists_come_from_own_data(store, serve):
 
 
 def test_own_models_know_people_by_what_they_did(store, serve):
-    with serve(HandPointer(), ports=store.ports()) as client:
+    with serve(HandPointer(), dependencies=store.dependencies()) as client:
         store.histories["gus"] = History(("spade",), (1.0,), (2_000,), version=1)
         body = client.get("/api/recommendations", params={"user_id": "gus", "limit": 1}).json()
         assert (body["method_used"], body["items"][0]["item_id"]) == ("graph", "rake")
@@ -54,10 +54,10 @@ def test_own_models_know_people_by_what_they_did(store, serve):
 
 def test_the_first_promotion_takes_over(store, serve, als, stage):
     pointer = HandPointer()
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         assert client.get("/api/model").json()["version"] is None
         pointer.staged = stage(als, "1")
-        client.app.state.service.engine.step()
+        client.app.state.service.versions.step()
         assert client.get("/api/model").json()["version"] == "1"
         body = client.get("/api/recommendations", params={"user_id": "u5"}).json()
         assert (body["model_version"], body["method_used"]) == ("1", "als")
@@ -65,17 +65,17 @@ def test_the_first_promotion_takes_over(store, serve, als, stage):
 
 def test_a_withdrawal_hands_over_to_own_data_without_a_gap(store, serve, als, stage):
     pointer = HandPointer(stage(als, "1"))
-    with serve(pointer, ports=store.ports()) as client:
+    with serve(pointer, dependencies=store.dependencies()) as client:
         service = client.app.state.service
         assert service.own.served is None
         pointer.staged = pointer.best = None
-        service.engine.step()
+        service.versions.step()
         body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
     assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
 
 
 def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
-    own = OwnModels(store, 10.0, lambda: True)
+    own = FallbackModels(store, 10.0, lambda: True)
     own.step()
     first = own.served
     own.step()
@@ -90,7 +90,7 @@ def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
 
 
 def test_own_models_are_not_made_while_a_version_answers_unless_somebody_asks_for_one(store):
-    own = OwnModels(store, 10.0, lambda: False)
+    own = FallbackModels(store, 10.0, lambda: False)
     own.step()
     assert own.served is None
     own.want()
@@ -101,9 +101,9 @@ def test_own_models_are_not_made_while_a_version_answers_unless_somebody_asks_fo
 def test_items_without_any_event_are_listed_and_an_empty_database_is_said_so(serve):
     store = MemoryStore()
     assert serve_snapshot(store.snapshot()) is None
-    with serve(HandPointer(), ports=store.ports()) as client:
+    with serve(HandPointer(), dependencies=store.dependencies()) as client:
         assert client.get("/api/recommendations", params={"user_id": "a"}).status_code == 503
     store.items["only"] = Item("only", "The only one")
-    with serve(HandPointer(), ports=store.ports()) as client:
+    with serve(HandPointer(), dependencies=store.dependencies()) as client:
         body = client.get("/api/recommendations", params={"user_id": "a"}).json()
     assert [item["item_id"] for item in body["items"]] == ["only"]

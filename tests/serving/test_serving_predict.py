@@ -19,7 +19,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def client(als, stage, store, serve):
-    with serve(HandPointer(stage(als, "7")), ports=store.ports()) as client:
+    with serve(HandPointer(stage(als, "7")), dependencies=store.dependencies()) as client:
         yield client
 
 
@@ -49,7 +49,7 @@ def test_scores_are_those_of_the_list(client):
 
 def test_the_live_history_counts(client, store, als, interactions):
     store.did("newcomer", "i1", "i4")
-    users = Users.stranger(interactions.n_items, interactions.items.index_of(["i1", "i4"]))
+    users = Users.unknown(interactions.n_items, interactions.items.index_of(["i1", "i4"]))
     wanted = als.score(users, als.items.index_of(ITEMS))[0]
     assert scores(predict(client, "newcomer")) == pytest.approx(wanted.tolist())
 

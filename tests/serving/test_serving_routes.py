@@ -9,7 +9,7 @@ import sys
 import pytest
 from doubles import HandPointer
 
-from serving.models.repository import Look
+from serving.models.repository import PollResult
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_metrics_count_requests_by_route_and_never_name_people(client):
 
 def test_without_production_the_service_lives_but_is_not_ready_and_says_why(serve):
     pointer = HandPointer()
-    pointer.last_look = Look(1.0, None)
+    pointer.last_look = PollResult(1.0, None)
     with serve(pointer) as client:
         assert client.get("/health/live").status_code == 200
         for path in ("/health/ready", "/api/model", "/api/recommendations?user_id=u1"):

@@ -7,7 +7,7 @@ import time
 import pytest
 from doubles import HandPointer, MemoryStore
 
-from serving.models.repository import Look
+from serving.models.repository import PollResult
 
 LIST = "/api/recommendations"
 
@@ -15,13 +15,13 @@ LIST = "/api/recommendations"
 @pytest.fixture
 def pointer(als, stage) -> HandPointer:
     pointer = HandPointer(stage(als, "1"))
-    pointer.last_look = Look(time.time() - 30, "1")
+    pointer.last_look = PollResult(time.time() - 30, "1")
     return pointer
 
 
 @pytest.fixture
 def client(pointer, serve):
-    with serve(pointer, ports=MemoryStore().ports()) as client:
+    with serve(pointer, dependencies=MemoryStore().dependencies()) as client:
         yield client
 
 
@@ -75,7 +75,7 @@ def test_a_model_that_fails_is_a_fallback(client, als, monkeypatch):
 
 
 def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularity, stage):
-    engine = client.app.state.service.engine
+    engine = client.app.state.service.versions
     engine.stop()  # from here on it steps when told
     began = time.time()
     pointer.staged = stage(popularity, "2")
@@ -94,7 +94,7 @@ def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularit
 
 
 def test_the_version_that_answers_is_1_and_the_one_before_0(client, pointer, popularity, stage):
-    engine = client.app.state.service.engine
+    engine = client.app.state.service.versions
     engine.stop()
     pointer.staged = stage(popularity, "2")
     engine.step()
@@ -104,7 +104,7 @@ def test_the_version_that_answers_is_1_and_the_one_before_0(client, pointer, pop
 
 
 def test_staleness_is_told_by_the_age_of_the_version_of_its_data_and_of_the_last_look(client, als):
-    client.app.state.service.engine.step()
+    client.app.state.service.versions.step()
     assert 0 < value(client, 'recstage_model_age_seconds{name="recommender"}') < 600
     newest = int(als.train_.timestamp.max())
     assert value(client, 'recstage_model_trained_until_seconds{name="recommender"}') == newest

@@ -16,9 +16,9 @@ from recstage import bundle
 from recstage.errors import BundleError, RegistryError, StoreError
 from recstage.registry import Resolution, Version
 from serving.models import registry_sync, sync_process
-from serving.models.registry_sync import Watcher, verify
-from serving.models.repository import Depot, Staged
-from serving.models.sync_process import Watching
+from serving.models.registry_sync import RegistrySync, verify
+from serving.models.repository import BundleRepository, ProductionVersion
+from serving.models.sync_process import SyncSupervisor
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def saved(popularity, tmp_path) -> Path:
 
 
 @pytest.fixture
-def depot(tmp_path) -> Depot:
-    return Depot(tmp_path / "serving", "recommender")
+def repository(tmp_path) -> BundleRepository:
+    return BundleRepository(tmp_path / "serving", "recommender")
 
 
 class Registry:
@@ -64,30 +64,30 @@ def registry(saved, monkeypatch) -> Registry:
     double = Registry(saved)
     monkeypatch.setattr(registry_sync.registry, "reconcile", double.reconcile)
     monkeypatch.setattr(registry_sync.registry, "fetch", double.fetch)
-    monkeypatch.setattr(registry_sync.store, "exists", double.exists)
+    monkeypatch.setattr(registry_sync.mlflow_client, "exists", double.exists)
     return double
 
 
 # -- looks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_fetches_verifies_and_announces_with_what_the_registry_says(registry, depot):
+def test_a_look_fetches_verifies_and_announces_with_what_the_registry_says(registry, repository):
     registry.tags = {"promoted_at": "2026-11-20T18:18:01.123Z", "promoted_by": "alex", "previous_version": "none"}
-    Watcher(depot).look()
-    place = depot.versions / "1"
-    assert depot.production() == Staged(
+    RegistrySync(repository).poll()
+    place = repository.versions / "1"
+    assert repository.production() == ProductionVersion(
         "recommender", "1", place, since="2026-11-20T18:18:01.123Z", promoted_by="alex", run_id="run-1"
     )
-    assert depot.look().version == "1"
+    assert repository.last_poll().version == "1"
     bundle.load(place)
 
 
-def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, depot):
-    watch = Watcher(depot)
+def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, repository):
+    watch = RegistrySync(repository)
     for number, reason in ((1, "first"), (2, "better"), (1, "rolled back")):
         registry.version, registry.tags = number, {"reason": reason}
-        watch.look()
-        assert (depot.production().version, depot.production().reason) == (str(number), reason)
+        watch.poll()
+        assert (repository.production().version, repository.production().reason) == (str(number), reason)
     assert registry.fetched == 2
 
 
@@ -99,64 +99,64 @@ def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, d
         RegistryError("version 1", rule="is strange", fix="Look at it"),
     ],
 )
-def test_a_registry_that_is_away_changes_nothing_and_is_said(registry, depot, error):
-    watch = Watcher(depot)
-    watch.look()
+def test_a_registry_that_is_away_changes_nothing_and_is_said(registry, repository, error):
+    watch = RegistrySync(repository)
+    watch.poll()
     registry.error = error
-    watch.look()
-    assert depot.production().version == "1"
-    assert str(error) in depot.look().problem
+    watch.poll()
+    assert repository.production().version == "1"
+    assert str(error) in repository.last_poll().problem
     registry.error = None
-    watch.look()
-    assert depot.look().problem is None
+    watch.poll()
+    assert repository.last_poll().problem is None
 
 
-def test_a_name_that_nobody_registered_is_no_problem_and_no_withdrawal(registry, depot):
-    watch = Watcher(depot)
-    watch.look()
+def test_a_name_that_nobody_registered_is_no_problem_and_no_withdrawal(registry, repository):
+    watch = RegistrySync(repository)
+    watch.poll()
     registry.error, registry.known = RegistryError("'recommender'", rule="there is none", fix="Register one"), False
-    watch.look()
-    assert depot.look().problem is None
-    assert depot.production().version == "1"
+    watch.poll()
+    assert repository.last_poll().problem is None
+    assert repository.production().version == "1"
 
 
-def test_a_withdrawal_takes_the_word_back(registry, depot):
-    watch = Watcher(depot)
-    watch.look()
-    depot.keep_as_good(depot.production())
+def test_a_withdrawal_takes_the_word_back(registry, repository):
+    watch = RegistrySync(repository)
+    watch.poll()
+    repository.mark_good(repository.production())
     registry.version = None
-    watch.look()
-    assert depot.production() is None
-    assert depot.good() is None
+    watch.poll()
+    assert repository.production() is None
+    assert repository.good() is None
 
 
-def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_when_asked(registry, depot, saved, monkeypatch):
+def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_when_asked(registry, repository, saved, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr("serving.models.registry_sync.time.monotonic", lambda: clock[0])
     (saved / "state.npz").write_bytes(b"cut off")
-    watch = Watcher(depot)
+    watch = RegistrySync(repository)
     fetched_at = []
     for _ in range(160):
         before = registry.fetched
-        watch.look()
+        watch.poll()
         if registry.fetched > before:
             fetched_at.append(clock[0] - 1000)
         clock[0] += 0.1
     assert fetched_at == pytest.approx([0, 1, 3, 7, 15], abs=0.25)
-    assert depot.production() is None
-    assert "does not match its SHA-256" in depot.look().problem
-    assert not list(depot.folder.glob(".incoming-*"))
+    assert repository.production() is None
+    assert "does not match its SHA-256" in repository.last_poll().problem
+    assert not list(repository.folder.glob(".incoming-*"))
     before = registry.fetched
-    depot.ask_for_look()
-    watch.look()
+    repository.request_poll()
+    watch.poll()
     assert registry.fetched == before + 1
 
 
-def test_what_a_killed_fetch_left_behind_is_cleared_at_the_start(registry, depot):
-    depot.prepare()
-    (depot.folder / ".incoming-abc").mkdir()
-    Watcher(depot)
-    assert not list(depot.folder.glob(".incoming-*"))
+def test_what_a_killed_fetch_left_behind_is_cleared_at_the_start(registry, repository):
+    repository.prepare()
+    (repository.folder / ".incoming-abc").mkdir()
+    RegistrySync(repository)
+    assert not list(repository.folder.glob(".incoming-*"))
 
 
 # -- what it refuses --------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def started(monkeypatch, tmp_path):
         programs.append(subprocess.Popen(command, stdin=subprocess.PIPE))
         return programs[-1]
 
-    monkeypatch.setattr(Watching, "_spawn", spawn)
+    monkeypatch.setattr(SyncSupervisor, "_spawn", spawn)
     monkeypatch.setattr(sync_process, "PAUSE_SECONDS", 0.05)
     yield programs
     for program in programs:
@@ -212,7 +212,7 @@ def until(condition) -> None:
 def test_a_watcher_that_dies_is_started_again_and_ends_with_its_worker(started, settings_in):
     settings = settings_in()
     settings.bundle_root.mkdir(parents=True)
-    watch = Watching(settings)
+    watch = SyncSupervisor(settings)
     watch.start()
     until(lambda: len(started) == 1)
     os.kill(started[0].pid, 9)
@@ -224,7 +224,7 @@ def test_a_watcher_that_dies_is_started_again_and_ends_with_its_worker(started, 
 def test_of_several_workers_one_has_the_watcher_and_another_takes_over(started, settings_in):
     settings = settings_in()
     settings.bundle_root.mkdir(parents=True)
-    first, second = Watching(settings), Watching(settings)
+    first, second = SyncSupervisor(settings), SyncSupervisor(settings)
     first.start()
     until(lambda: len(started) == 1)
     second.start()

@@ -9,7 +9,7 @@ import pytest
 from recstage import tracking
 from recstage.errors import ConfigError, StoreError
 from recstage.steps.benchmarks import ablate, benchmark, benchmark_tables, docs_tables, library_comparison
-from recstage.steps.benchmarks.library_comparison import Contest
+from recstage.steps.benchmarks.library_comparison import LibraryComparison
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_a_model_that_the_data_is_too_small_for_is_named_and_left_out(workspace,
 
 
 def test_contests_are_ours_theirs_and_the_ratio():
-    fit = Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
-    alone = Contest("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))
+    fit = LibraryComparison("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
+    alone = LibraryComparison("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))
     text = benchmark_tables.contests_in_markdown([fit, alone])
     assert "| ALS fit, ours / bare implicit | 2 s | 1.9 s | 1.05 |" in text
     assert "| ALS, one user | 1e-05 s |  |  |" in text
@@ -131,10 +131,10 @@ def test_an_unknown_contest_is_refused_before_anything_is_trained(tiny):
 
 
 def test_a_contest_that_cannot_be_held_is_named_and_costs_no_other(tiny, client, monkeypatch):
-    def away(data: str, seed: int) -> list[Contest]:
+    def away(data: str, seed: int) -> list[LibraryComparison]:
         raise StoreError("the environment of recbole", rule="no index", fix="Check the package index")
 
-    row = Contest("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
+    row = LibraryComparison("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
     monkeypatch.setitem(library_comparison.NAMES, "neumf-epoch", away)
     monkeypatch.setitem(library_comparison.NAMES, "als-fit", lambda data, seed: [row])
     against = ["--against", '["neumf-epoch", "als-fit"]']

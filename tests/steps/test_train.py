@@ -177,7 +177,7 @@ def test_the_test_rows_are_looked_at_once_however_long_the_search(tiny, monkeypa
 
 
 def test_a_run_logs_system_metrics_signature_example_and_plots(tiny, client, monkeypatch):
-    monkeypatch.setattr(tracking, "SYSTEM_METRICS_SECONDS", 0.2)
+    monkeypatch.setattr(tracking.runs, "SYSTEM_METRICS_SECONDS", 0.2)
     result = trained(tiny, "als", *ALS[2:], trials=6)
     assert any(name.startswith("system/") for name in client.get_run(result.run_id).data.metrics)
     about = mlflow.models.get_model_info(result.model_uri)
@@ -243,7 +243,7 @@ def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "evaluate", interrupted)
-    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+    monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny, "als", *ALS[2:], trials=trials)
     experiment = client.get_experiment_by_name("recstage")
@@ -270,7 +270,7 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatc
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(tracking, "log_metrics", interrupting)
-    monkeypatch.setattr(tracking, "_ignore", lambda sign: None)
+    monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny, "ncf", *small)
     assert list((workspace / "data" / "checkpoints").iterdir())

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import URL
 
-from serving.models.repository import Staged
+from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 from serving.store.db.connection import connect_sqlite, open_tool_engine, sqlite_path
 from serving.store.db.tables import ItemExposure, Table
@@ -92,26 +92,26 @@ def locked(url: URL) -> Iterator[None]:
 class Fixed:
     """A `ProductionPointer` to one version, or to none."""
 
-    def __init__(self, staged: Staged | None = None) -> None:
+    def __init__(self, staged: ProductionVersion | None = None) -> None:
         self.staged = staged
 
-    def production(self) -> Staged | None:
+    def production(self) -> ProductionVersion | None:
         return self.staged
 
-    def good(self) -> Staged | None:
+    def good(self) -> ProductionVersion | None:
         return None
 
-    def keep_as_good(self, staged: Staged) -> None:
+    def mark_good(self, staged: ProductionVersion) -> None:
         pass
 
     def drop(self, version: str) -> None:
         pass
 
-    def look(self) -> None:
+    def last_poll(self) -> None:
         return None
 
-    def ask_for_look(self) -> None:
+    def request_poll(self) -> None:
         pass
 
-    def asked_at(self) -> int:
+    def poll_requested_at(self) -> int:
         return 0

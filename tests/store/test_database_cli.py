@@ -14,7 +14,7 @@ import pytest
 from store_givens import count, event, exposures, locked
 
 from experiments.benchmarks import database as database_benchmarks
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.store import __main__ as database
 from serving.store.admin import backup, migrate, retention
 from serving.store.admin.revision import newest
@@ -157,7 +157,7 @@ def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
     put(url, *(event("ann", f"i{i}", occurred_at=now - i * DAY) for i in range(8)))
     writer = Writer(url)
     pair, seconds = (1.0, 0.5), now // 1000
-    lists = [Shown(f"r{i}", "ann", ("i1", "i2"), pair, pair, "als", "7", seconds - i * 86_400) for i in range(4)]
+    lists = [Impression(f"r{i}", "ann", ("i1", "i2"), pair, pair, "als", "7", seconds - i * 86_400) for i in range(4)]
     writer.submit(WriteImpressions(lists, lambda outcome, number: None)).result()
     writer.close()
     removed = retention.prune(url, now - 5 * DAY // 2)

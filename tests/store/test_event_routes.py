@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from store_givens import count, settings_for
 
 from serving.app import create_app
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.settings import ApiKey
 from serving.store.db.tables import RecommendationFeedback, UserInteraction
 
@@ -255,7 +255,7 @@ def test_a_persons_token_speaks_for_that_person_only(sqlite_url, tmp_path):
 
 def show(client, request_id="r1") -> None:
     client.app.state.store.impressions.record(
-        Shown(request_id, "ann", ("film", "book"), (0.9, 0.8), (1.0, 1.0), "als", "7", int(time.time()) + 1)
+        Impression(request_id, "ann", ("film", "book"), (0.9, 0.8), (1.0, 1.0), "als", "7", int(time.time()) + 1)
     )
 
 

@@ -50,9 +50,9 @@ def test_an_id_may_hold_slashes_and_spaces(client):
 
 def test_a_hidden_item_is_hidden_for_the_answering_side_when_the_answer_comes(client):
     client.post("/api/items", json=FILM)
-    ports = client.app.state.store.ports()
+    dependencies = client.app.state.store.dependencies()
     client.patch("/api/items/film", json={"hidden": True})
-    assert ports.items.hidden().item_ids == {"film"}
+    assert dependencies.items.hidden().item_ids == {"film"}
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_after_opting_out_nothing_is_kept_and_the_answering_side_knows(client, s
     assert client.put("/api/users/ann/profile", json={"opted_out": True}).json()["opted_out"]
     assert client.post("/api/interactions", json=CLICK).json() == {"stored": 0, "duplicates": 0, "ignored": 1}
     assert count(sqlite_url, UserInteraction) == 1
-    ports = client.app.state.store.ports()
-    assert not ports.histories.history("ann").personal
-    assert ports.people.opted_out() == {"ann"}
+    dependencies = client.app.state.store.dependencies()
+    assert not dependencies.histories.history("ann").personal
+    assert dependencies.people.opted_out() == {"ann"}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,12 @@ COUNTED = [
     ("_shown", BY_KEY),
     ("_clicked", "ix_recommendation_feedback_item"),
 ]
-Event, Shown, Feedback, Lists = UserInteraction, RecommendationImpression, RecommendationFeedback, UserRecommendation
+Event, Impression, Feedback, Lists = (
+    UserInteraction,
+    RecommendationImpression,
+    RecommendationFeedback,
+    UserRecommendation,
+)
 WRITTEN = [
     ("old events", retention.old_events(5, 10), "ix_user_interactions_time"),
     ("old feedback", retention.old_feedback(5, 10), "ix_recommendation_feedback_time"),
@@ -74,7 +79,11 @@ WRITTEN = [
     ("lists with an item", delete(Lists).where(Lists.item_id == "film"), "ix_user_recommendations_item"),
     ("known keys", select(Event.id).where(Event.idempotency_key == "k"), "ix_user_interactions_idempotency_key"),
     ("events of a list", select(Event.id).where(Event.request_id == "r"), "ix_user_interactions_request"),
-    ("his impressions", delete(Shown).where(Shown.user_id == "ann"), "ix_recommendation_impressions_user_time"),
+    (
+        "his impressions",
+        delete(Impression).where(Impression.user_id == "ann"),
+        "ix_recommendation_impressions_user_time",
+    ),
     ("his feedback", delete(Feedback).where(Feedback.user_id == "ann"), "ix_recommendation_feedback_user"),
     ("feedback of a list", select(Feedback.id).where(Feedback.request_id == "r"), "ix_recommendation_feedback_request"),
     ("a list", select(SHOWN_ITEMS.c.item_id).where(SHOWN_ITEMS.c.request_id == "r"), BY_KEY),

@@ -18,8 +18,8 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.models.neighborhood.knn import Knn, KnnParams
 from serving.app import create_app
-from serving.interfaces import Shown
-from serving.models.repository import Staged
+from serving.interfaces import Impression
+from serving.models.repository import ProductionVersion
 from serving.store.db.connection import sqlite_path
 from serving.store.db.tables import RecommendationImpression, User
 from serving.store.repositories.events import now_ms
@@ -29,7 +29,7 @@ GROUPS, ITEMS = 3, 36
 
 
 @pytest.fixture(scope="session")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> ProductionVersion:
     """Item-KNN over 60 people of three groups, each of which likes its own third of 36 items; ann is of group 0."""
     chance = np.random.default_rng(5)
     rows = []
@@ -41,11 +41,11 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
     model = Knn(KnnParams(by="item", neighbors=20)).fit(train, catalogue=Catalogue.empty(train.items))
     folder = tmp_path_factory.mktemp("bundle") / "7"
     bundle.save(model, folder, metadata={"data": "tiny"})
-    return Staged("recommender", "7", folder)
+    return ProductionVersion("recommender", "7", folder)
 
 
 @pytest.fixture
-def answering(sqlite_url: URL, tmp_path: Path, staged: Staged) -> Iterator[TestClient]:
+def answering(sqlite_url: URL, tmp_path: Path, staged: ProductionVersion) -> Iterator[TestClient]:
     app = create_app(
         settings_for(sqlite_url, tmp_path, precomputed="always"), pointer=Fixed(staged), reverse_pointer=Fixed()
     )
@@ -195,7 +195,7 @@ def test_recording_a_list_takes_the_request_no_time(sqlite_url, tmp_path, staged
     app = create_app(settings_for(sqlite_url, tmp_path), pointer=Fixed(staged), reverse_pointer=Fixed())
     with TestClient(app) as client:
         impressions = client.app.state.store.impressions
-        one = Shown(
+        one = Impression(
             "r", "ann", tuple(f"i{i}" for i in range(10)), (1.0,) * 10, (1.0,) * 10, "knn", "7", int(time.time())
         )
         began = time.thread_time()

@@ -20,9 +20,9 @@ def film(do) -> str:
 
 
 def test_an_item_is_read_as_it_was_ingested(store, film):
-    item = store.ports().items.item("film")
+    item = store.dependencies().items.item("film")
     assert (item.title, item.text, item.categories) == ("A film", "about something", ("Drama", "Comedy"))
-    assert store.ports().items.item("nothing") is None
+    assert store.dependencies().items.item("nothing") is None
 
 
 def test_ingesting_again_replaces_everything_of_the_item(store, do, film, url):

@@ -17,8 +17,8 @@ from serving.store.repositories.users import Erase, PutProfile
 
 
 def test_events_are_stored_and_bring_their_people_and_items(store, do, url):
-    fates = do(RecordEvents([event("ann", "film"), event("bob", "film", "rate", value=4.5), event("ann", "book")]))
-    assert fates == ["stored"] * 3
+    statuses = do(RecordEvents([event("ann", "film"), event("bob", "film", "rate", value=4.5), event("ann", "book")]))
+    assert statuses == ["stored"] * 3
     assert (count(url, UserInteraction), count(url, User), count(url, Item)) == (3, 2, 2)
 
 

@@ -21,7 +21,7 @@ from store_givens import count, event, locked, settings_for, wait_until
 from experiments.benchmarks import database
 from recstage.errors import ConfigError
 from serving.app import create_app
-from serving.interfaces import NO_HISTORY, Shown
+from serving.interfaces import NO_HISTORY, Impression
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
 from serving.store.admin import backup
@@ -228,7 +228,7 @@ def test_workers_that_start_at_once_make_one_database(tmp_path):
 def test_stopping_while_the_database_is_away_takes_no_time_and_counts_what_is_lost(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event()]))
     move_away(sqlite_url)
-    sqlite_store.impressions.record(Shown("r", "ann", ("film",), (1.0,), (1.0,), "als", "7", 1))
+    sqlite_store.impressions.record(Impression("r", "ann", ("film",), (1.0,), (1.0,), "als", "7", 1))
     began = time.monotonic()
     sqlite_store.close()
     assert time.monotonic() - began < 5

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from store_givens import count, event, exposures, settings_for
 
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.monitoring.metrics import Metrics
 from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
@@ -78,7 +78,7 @@ def fill(store, do) -> None:
     for name in ("ann", "bob"):
         do(put(name, role="editor", categories=["drama"]))
         do(RecordEvents([event(name, "film"), event(name, "book")]))
-        store.impressions.record(Shown(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
+        store.impressions.record(Impression(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
         do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], waiting=store.impressions.waiting))
         do(PutLists("7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
 
@@ -122,7 +122,7 @@ def test_the_id_is_nowhere_in_the_file_after_an_erasure(sqlite_url, data, tmp_pa
 
 
 def test_lists_that_wait_to_be_stored_are_forgotten_too(store, do, url):
-    late = Shown("r1", "ann", ("film",), (1.0,), (1.0,), "als", "7", now_ms() // 1000 - 5)
+    late = Impression("r1", "ann", ("film",), (1.0,), (1.0,), "als", "7", now_ms() // 1000 - 5)
     do(RecordEvents([event("ann")]))
     store.impressions._wake = lambda: None
     do(erase("ann", store))

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from store_givens import count, event, locked, settings_for, wait_until
 
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.monitoring.metrics import Metrics
 from serving.store.db.connection import open_tool_engine
 from serving.store.db.tables import (
@@ -28,13 +28,15 @@ from serving.store.repositories.users import PutProfile
 from serving.store.store import Store
 
 
-def shown(request_id="r1", user_id="ann", item_ids=("film", "book"), **values) -> Shown:
+def shown(request_id="r1", user_id="ann", item_ids=("film", "book"), **values) -> Impression:
     n = len(item_ids)
     scores = values.pop("scores", tuple(1.0 - 0.1 * i for i in range(n)))
-    return Shown(request_id, user_id, tuple(item_ids), scores, (1.0,) * n, "als", "7", int(time.time()) + 1, **values)
+    return Impression(
+        request_id, user_id, tuple(item_ids), scores, (1.0,) * n, "als", "7", int(time.time()) + 1, **values
+    )
 
 
-def store_shown(do, *lists: Shown) -> None:
+def store_shown(do, *lists: Impression) -> None:
     do(WriteImpressions(lists, lambda outcome, number: None))
 
 

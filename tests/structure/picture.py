@@ -25,7 +25,12 @@ def drawn(package: str) -> str:
     layers = [[part for part in layer if part != "__init__"] for layer in LAYERS[package]]
     lines = ["```mermaid", "flowchart TB"]
     for i, layer in enumerate(layers):
-        lines += [f"  subgraph {package}_{i}[ ]", "    direction LR", *(f"    {_node(part)}" for part in layer), "  end"]
+        lines += [
+            f"  subgraph {package}_{i}[ ]",
+            "    direction LR",
+            *(f"    {_node(part)}" for part in layer),
+            "  end",
+        ]
     lines += [f"  {_id(a)} --> {_id(b)}" for a, b in sorted(arrows) if not _follows(a, b, arrows)]
     return "\n".join([*lines, "```", ""])
 

@@ -58,5 +58,5 @@ def test_a_folder_is_small_enough_to_read(folder):
     names = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")}
     if folder == root() / "experiments":
         names -= ENTRY_POINTS
-    rule = f"{folder.name} holds {len(names)} modules, the most is {MOST_MODULES}: make a package of those that go together"
+    rule = f"{folder.name} holds {len(names)} modules, the most is {MOST_MODULES}: make a package of some of them"
     assert len(names) <= MOST_MODULES, rule

@@ -73,8 +73,8 @@ async def post_feedback(
         )
     except (NotShown, SomebodyElses) as error:
         raise Problem(422, "not-shown", str(error)) from error
-    fates = {"stored": receipt.stored, "duplicate": receipt.duplicates, "ignored": receipt.ignored}
-    for outcome, number in fates.items():
+    statuses = {"stored": receipt.stored, "duplicate": receipt.duplicates, "ignored": receipt.ignored}
+    for outcome, number in statuses.items():
         if number:
             service.metrics.events.labels("feedback", outcome).inc(number)
     return FeedbackReceiptBody(

@@ -28,7 +28,7 @@ from serving.api.fields import (
 from serving.errors import Problem, documented
 from serving.security.authentication import requires
 from serving.store.db.tables import InteractionType
-from serving.store.repositories.events import Event, Fate, KeyReused, RecordEvents, now_ms
+from serving.store.repositories.events import Event, EventStatus, KeyReused, RecordEvents, now_ms
 
 router = APIRouter(prefix="/api/interactions", tags=["interactions"], dependencies=[Depends(requires("client"))])
 
@@ -129,11 +129,11 @@ async def post_interactions(
         for event in bodies:
             caller.require_user(event.user_id)
     try:
-        fates = await run_write(store, RecordEvents(_events(bodies, idempotency_key)))
+        statuses = await run_write(store, RecordEvents(_events(bodies, idempotency_key)))
     except KeyReused as error:
         raise Problem(409, "idempotency-key-reused", str(error)) from error
-    _count(service, bodies, fates)
-    counts = Counter(fates)
+    _count(service, bodies, statuses)
+    counts = Counter(statuses)
     receipt = {"stored": counts["stored"], "duplicates": counts["duplicate"], "ignored": counts["ignored"]}
     return Response(orjson.dumps(receipt), 201, media_type="application/json")
 
@@ -156,7 +156,7 @@ def _events(bodies: list[EventBody], key: str | None) -> list[Event]:
     ]
 
 
-def _count(service: ServiceDep, bodies: list[EventBody], fates: list[Fate]) -> None:
-    pairs = Counter((body.interaction_type, fate) for body, fate in zip(bodies, fates, strict=True))
+def _count(service: ServiceDep, bodies: list[EventBody], statuses: list[EventStatus]) -> None:
+    pairs = Counter((body.interaction_type, fate) for body, fate in zip(bodies, statuses, strict=True))
     for (kind, fate), number in pairs.items():
         service.metrics.events.labels(kind, fate).inc(number)

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 
 from serving.api.dependencies import ServiceDep
 from serving.errors import Problem, documented
-from serving.models.loaded_model import Served
-from serving.models.version_manager import Engine
+from serving.models.loaded_model import LoadedModel
+from serving.models.version_manager import VersionManager
 from serving.security.authentication import Principal, requires
 from serving.service import Service
 
@@ -73,23 +73,23 @@ class Reloading(BaseModel):
 @router.get("", responses=documented(401, 403, 429, 503), dependencies=[CLIENT])
 async def model(service: ServiceDep) -> ModelBody:
     """What answers now."""
-    served, engine = service.chosen(), service.engine
-    look, manifest = engine.look(), None if served.bundled is None else served.bundled.manifest
+    served, versions = service.chosen(), service.versions
+    poll, manifest = versions.last_poll(), None if served.source is None else served.source.manifest
     return ModelBody(
-        name=engine.name,
+        name=versions.name,
         version=served.version,
         algorithm=served.algorithm,
         methods=sorted({*served.methods, "popularity"}),
         served_since=served.swapped_at,
         promotion=_promotion(served),
-        staged_version=None if look is None else look.version,
-        registry_looked_at=None if look is None else datetime.fromtimestamp(look.at, UTC),
+        staged_version=None if poll is None else poll.version,
+        registry_looked_at=None if poll is None else datetime.fromtimestamp(poll.at, UTC),
         trained_until=None if manifest is None else manifest.trained_until,
         created_at=None if manifest is None else manifest.created_at,
         data={} if manifest is None else manifest.metadata,
         n_users=served.train.n_users,
         n_items=served.train.n_items,
-        failing=_failing(engine),
+        failing=_failing(versions),
         degraded=await service.degraded(),
     )
 
@@ -111,9 +111,9 @@ async def webhook(request: Request, service: ServiceDep) -> Reloading:
 
 
 def _reload(service: Service) -> Reloading:
-    service.engine.reload()
-    service.reverse.reload()
-    served = service.engine.served
+    service.versions.reload()
+    service.reverse_versions.reload()
+    served = service.versions.served
     return Reloading(version=None if served is None else served.version)
 
 
@@ -129,15 +129,15 @@ def _check_signature(request: Request, body: bytes, secret: str) -> None:
         raise Problem(401, "unauthenticated", f"The webhook was sent more than {WEBHOOK_LIVES_SECONDS} seconds ago.")
 
 
-def _promotion(served: Served) -> Promotion | None:
-    if served.bundled is None:
+def _promotion(served: LoadedModel) -> Promotion | None:
+    if served.source is None:
         return None
-    staged = served.bundled.staged
+    staged = served.source.staged
     return Promotion(at=staged.since, by=staged.promoted_by, reason=staged.reason, previous_version=staged.previous)
 
 
-def _failing(engine: Engine) -> Failing | None:
-    failure = engine.failure
+def _failing(versions: VersionManager) -> Failing | None:
+    failure = versions.failure
     if failure is None:
         return None
     return Failing(version=failure.version, reason=failure.reason, tries=failure.tries)

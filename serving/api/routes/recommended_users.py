@@ -14,7 +14,7 @@ from serving.api.dependencies import ServiceDep
 from serving.api.fields import PathId
 from serving.errors import Problem, documented
 from serving.interfaces import Item
-from serving.models.loaded_model import Served
+from serving.models.loaded_model import LoadedModel
 from serving.recommend.users_for_item import Audience, Segment, Wanted, audience
 from serving.security.authentication import requires
 from serving.service import Service
@@ -60,7 +60,7 @@ async def recommended_users(
     """Who should be told of an item. People who opted out or were erased are never named."""
     if limit > service.settings.max_limit:
         raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} people.")
-    forward, reverse = service.chosen(), service.reverse.served
+    forward, reverse = service.chosen(), service.reverse_versions.served
     among, never, item = await service.lists.in_thread(_from_database, service, role, item_id)
     wanted = Wanted(item_id, limit, among, never | service.erased, segment, exclude_known)
     found = await service.lists.in_thread(_without_the_erased, service, forward, reverse, wanted, item)
@@ -87,7 +87,7 @@ async def only_get(item_id: str) -> None:
 
 
 def _without_the_erased(
-    service: Service, forward: Served, reverse: Served | None, wanted: Wanted, item: Item | None
+    service: Service, forward: LoadedModel, reverse: LoadedModel | None, wanted: Wanted, item: Item | None
 ) -> Audience | None:
     """The audience, asked again without those who were erased after the version learnt of them. While the database is
     away, those are known that were met before."""
@@ -96,7 +96,7 @@ def _without_the_erased(
         if found is None:
             return None
         try:
-            gone = service.ports.people.erased(found.user_ids)
+            gone = service.dependencies.people.erased(found.user_ids)
         except StoreError:
             return found
         if not gone:
@@ -110,11 +110,11 @@ def _from_database(
 ) -> tuple[frozenset[str] | None, frozenset[str], Item | None]:
     """Who has the role (None: any), who opted out, and the item. While the database is away, who opted out is what was
     last known. Raises `StoreError` where it never was, or where a role is asked for."""
-    people = service.ports.people
+    people = service.dependencies.people
     try:
         among = None if role is None else people.with_role(role)
         service.opted_out = people.opted_out()
-        return among, service.opted_out, service.ports.items.item(item_id)
+        return among, service.opted_out, service.dependencies.items.item(item_id)
     except StoreError:
         if role is not None or service.opted_out is None:
             raise

@@ -15,7 +15,7 @@ from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, Item, User, UserInteraction
 from serving.store.db.writer import Outcome, Task
 
-Fate = Literal["stored", "duplicate", "ignored"]
+EventStatus = Literal["stored", "duplicate", "ignored"]
 T = TypeVar("T")
 _AT_ONCE = 500  # values of one IN list
 
@@ -51,7 +51,7 @@ class KeyReused(ValueError):
         super().__init__(f"The idempotency key '{key}' was used for another event; a new event needs a new key.")
 
 
-class RecordEvents(Task[list[Fate]]):
+class RecordEvents(Task[list[EventStatus]]):
     """Store events. The result says for each: stored; duplicate (its key is known, nothing was written); or ignored
     (the person opted out, or was erased after it happened). Raises `KeyReused`, and then stores none of them."""
 
@@ -61,12 +61,12 @@ class RecordEvents(Task[list[Fate]]):
         self.events = events
         self.size = len(events)
 
-    def run(self, connection: Connection) -> list[Fate]:
+    def run(self, connection: Connection) -> list[EventStatus]:
         outcome = RecordEvents.run_all(connection, [self])[0]
         if isinstance(outcome, BaseException):
             raise outcome
-        fates: list[Fate] = outcome
-        return fates
+        statuses: list[EventStatus] = outcome
+        return statuses
 
     @classmethod
     def run_all(cls, connection: Connection, tasks: Sequence[RecordEvents]) -> list[Outcome]:
@@ -85,9 +85,9 @@ class RecordEvents(Task[list[Fate]]):
 
 def _sort_out(
     events: Sequence[Event], seen: dict[str, tuple], refused: RefusedPeople
-) -> tuple[list[Fate] | KeyReused, list[Event]]:
+) -> tuple[list[EventStatus] | KeyReused, list[Event]]:
     """The fate of each event, and those to store; adds their keys to `seen`."""
-    fates: list[Fate] = []
+    statuses: list[EventStatus] = []
     new: list[Event] = []
     keys: dict[str, tuple] = {}
     for event in events:
@@ -96,16 +96,16 @@ def _sort_out(
         if before is not None and key is not None:
             if before != event.content():
                 return KeyReused(key), []
-            fates.append("duplicate")
+            statuses.append("duplicate")
         elif refused.refuses(event.user_id, event.occurred_at):
-            fates.append("ignored")
+            statuses.append("ignored")
         else:
-            fates.append("stored")
+            statuses.append("stored")
             new.append(event)
             if key is not None:
                 keys[key] = event.content()
     seen.update(keys)
-    return fates, new
+    return statuses, new
 
 
 def _stored_under(connection: Connection, keys: set[str]) -> dict[str, tuple]:

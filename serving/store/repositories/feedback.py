@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.store.db.bulk import BulkInsert
 from serving.store.db.tables import SHOWN_ITEMS, RecommendationFeedback
 from serving.store.db.writer import Task
@@ -63,7 +63,7 @@ class RecordFeedback(Task[FeedbackReceipt]):
         user_id: str | None,
         outcomes: Sequence[ItemOutcome],
         *,
-        waiting: Callable[[str], Shown | None] = lambda request_id: None,
+        waiting: Callable[[str], Impression | None] = lambda request_id: None,
     ) -> None:
         self.request_id, self.user_id, self.outcomes, self._waiting = request_id, user_id, outcomes, waiting
         self.size = len(outcomes)

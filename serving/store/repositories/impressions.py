@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Connection, delete, select
 
-from serving.interfaces import Shown
+from serving.interfaces import Impression
 from serving.store.db.bulk import BulkInsert, Lookup
 from serving.store.db.tables import ItemExposure, RecommendationImpression
 from serving.store.db.writer import Task
@@ -27,14 +27,14 @@ Count = Callable[[str, int], None]
 
 
 class Impressions:
-    """`ShownSink`, and the backlog of the writer. Holds at most `most` lists."""
+    """`ImpressionSink`, and the backlog of the writer. Holds at most `most` lists."""
 
     def __init__(self, wake: Callable[[], None], count: Count, *, most: int = 5_000) -> None:
         self._wake, self._count, self._most = wake, count, most
-        self._waiting: OrderedDict[str, Shown] = OrderedDict()
+        self._waiting: OrderedDict[str, Impression] = OrderedDict()
         self._lock = threading.Lock()
 
-    def record(self, shown: Shown) -> None:
+    def record(self, shown: Impression) -> None:
         """Queue a list. Never blocks on the database and never raises."""
         with self._lock:
             full = len(self._waiting) >= self._most
@@ -70,7 +70,7 @@ class Impressions:
         if left:
             self._count("dropped", left)
 
-    def waiting(self, request_id: str) -> Shown | None:
+    def waiting(self, request_id: str) -> Impression | None:
         """One list that waits, to be stored at once; it is passed over when its turn comes."""
         with self._lock:
             return self._waiting.get(request_id)
@@ -93,7 +93,7 @@ class WriteImpressions(Task[None]):
 
     name = "impressions"
 
-    def __init__(self, lists: Sequence[Shown], count: Count) -> None:
+    def __init__(self, lists: Sequence[Impression], count: Count) -> None:
         self.lists, self._count = list(lists), count
 
     def run(self, connection: Connection) -> None:
@@ -123,7 +123,7 @@ def drop_lists(connection: Connection, those: ColumnElement[bool]) -> int:
     return len(dropped)
 
 
-def _row(shown: Shown) -> tuple:
+def _row(shown: Impression) -> tuple:
     items = orjson.dumps(list(zip(shown.item_ids, shown.scores, shown.propensities, strict=True)))
     if b"null" in items:  # a score that is no number
         scores = (score if math.isfinite(score) else 0.0 for score in shown.scores)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
-from serving.interfaces import Hidden
+from serving.interfaces import HiddenItems
 from serving.interfaces import Item as KnownItem
 from serving.store.db import change_counters
 from serving.store.db.bulk import BulkInsert, Lookup, among
@@ -41,7 +41,7 @@ _CATEGORIES = Query(
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-class Withheld:
+class HiddenItemsReader:
     """The items that must not be served. Each call asks the database whether anything changed (one number); the set is
     read again only then, so that an item hidden by any process is missing from the next list of every process."""
 
@@ -52,10 +52,10 @@ class Withheld:
         self._always: frozenset[str] = frozenset()
         self._expiring: tuple[tuple[int, str], ...] = ()
         self._next_expiry = 0.0
-        self.last = Hidden()
+        self.last = HiddenItems()
         """The last answer, for while the database is away."""
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> HiddenItems:
         """What is withheld now. Raises `StoreError`."""
         state = change_counters.read(self._reader, change_counters.HIDDEN)
         if state == self._state and time.time() * 1000 < self._next_expiry:
@@ -72,11 +72,11 @@ class Withheld:
         self._always = frozenset(item_id for item_id, _, always in rows if always)
         self._expiring = tuple(sorted((int(at), item_id) for item_id, at, always in rows if not always))
 
-    def _at(self, state: int, moment: int) -> Hidden:
+    def _at(self, state: int, moment: int) -> HiddenItems:
         expired = bisect_right(self._expiring, moment, key=lambda entry: entry[0])
         self._next_expiry = self._expiring[expired][0] if expired < len(self._expiring) else float("inf")
         ids = self._always.union(item_id for _, item_id in self._expiring[:expired])
-        return Hidden(ids, state * 1_000_003 + expired)
+        return HiddenItems(ids, state * 1_000_003 + expired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,9 @@ class IngestItems(Task[tuple[int, int]]):
         )
         connection.execute(delete(ItemCategory).where(among(connection, ItemCategory.item_id, before)))
         _put_categories(connection, {item.item_id: item.categories for item in self.items.values()})
-        after: dict[str, Served] = {item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()}
+        after: dict[str, LoadedModel] = {
+            item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()
+        }
         _announce(connection, before, after, now)
         return len(after) - len(before), len(before)
 
@@ -193,19 +195,19 @@ class DeleteItem(Task[bool]):
         return True
 
 
-Served = tuple[bool, int | None, int | None]
+LoadedModel = tuple[bool, int | None, int | None]
 """hidden, expires_at, deleted_at: whether an item may be served depends on no more."""
 
 
-def _served(connection: Connection, item_ids: Any) -> dict[str, Served]:
+def _served(connection: Connection, item_ids: Any) -> dict[str, LoadedModel]:
     rows = _SERVED(connection, list(item_ids))
     return {item_id: (bool(hidden), expires_at, deleted_at) for item_id, hidden, expires_at, deleted_at in rows}
 
 
-def _announce(connection: Connection, before: dict[str, Served], after: dict[str, Served], now: int) -> None:
+def _announce(connection: Connection, before: dict[str, LoadedModel], after: dict[str, LoadedModel], now: int) -> None:
     """Tell the other processes, and take what became hidden out of the precomputed lists."""
     change_counters.bump(connection, change_counters.ITEMS, now)
-    visible: Served = (False, None, None)
+    visible: LoadedModel = (False, None, None)
     if any(before.get(item_id, visible) != state for item_id, state in after.items()):
         change_counters.bump(connection, change_counters.HIDDEN, now)
     gone = [item_id for item_id, (hidden, _, deleted) in after.items() if hidden or deleted is not None]

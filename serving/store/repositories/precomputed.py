@@ -13,7 +13,7 @@ from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import UserRecommendation
 from serving.store.db.writer import Task
 from serving.store.repositories.events import RefusedPeople, add_items, add_users, now_ms
-from serving.store.repositories.items import Withheld
+from serving.store.repositories.items import HiddenItemsReader
 
 _LIST = Query(
     "precomputed",
@@ -30,7 +30,7 @@ _LIST = Query(
 class PrecomputedLists:
     """`PrecomputedSource` on the store."""
 
-    def __init__(self, reader: Reader, withheld: Withheld, *, fast: bool) -> None:
+    def __init__(self, reader: Reader, withheld: HiddenItemsReader, *, fast: bool) -> None:
         self.fast = fast
         self._reader, self._withheld = reader, withheld
 

@@ -95,7 +95,7 @@ def digests(reader: Reader) -> Digests:
 
 
 class People:
-    """`PeopleSource` on the store."""
+    """`UserSource` on the store."""
 
     def __init__(self, reader: Reader, *, fast: bool) -> None:
         self.fast = fast

@@ -18,8 +18,8 @@ _NEWEST = Query("newest_event", select(func.max(UserInteraction.id)))
 _COUNTERS = Query("counters", select(Counter.value).order_by(Counter.name))
 
 
-class Everything:
-    """`OwnData` on the store: what retraining would read, aggregated by the same code."""
+class TrainingSnapshot:
+    """`TrainingDataSource` on the store: what retraining would read, aggregated by the same code."""
 
     def __init__(self, reader: Reader, data: DataConfig, observe: Callable[[str, float], None]) -> None:
         self._reader, self._data, self._observe = reader, data, observe

@@ -115,7 +115,7 @@ class Users:
         )
 
     @classmethod
-    def stranger(
+    def unknown(
         cls, n_items: int, items: ArrayLike = (), weights: ArrayLike | None = None, timestamps: ArrayLike | None = None
     ) -> Users:
         """One person whom training never met, with what he has done since (nothing by default), oldest first."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from pkgutil import walk_packages
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recstage.config import ModelConfig, check
@@ -78,8 +78,12 @@ def target_of(kind: type[Recommender]) -> str:
 
 
 def _modules() -> dict[str, str]:
-    """Everything below this package that can hold a model: its dotted name inside, and whole."""
-    return {found.name.removeprefix(PREFIX): found.name for found in walk_packages(__path__, PREFIX)}
+    """Everything below this package that can hold a model, found without importing it: its dotted name inside, and
+    whole."""
+    here = Path(__file__).parent
+    files = (path.relative_to(here).with_suffix("") for path in here.rglob("*.py"))
+    inside = {".".join(path.parts).removesuffix("__init__").removesuffix(".") for path in files}
+    return {name: PREFIX + name for name in inside if name}
 
 
 __all__ = ["build", "class_of", "create", "params_class", "target_of"]

@@ -86,7 +86,7 @@ class Recommender(ABC):
 
     train_: Interactions
     catalogue_: Catalogue
-    learnt_: dict[str, Any]
+    fitted_params_: dict[str, Any]
     """Hyperparameters that the fit found by early stopping (`epochs`), to be used when refitting without validation."""
 
     def __init__(self, params: Any | None = None) -> None:
@@ -131,18 +131,18 @@ class Recommender(ABC):
         return None
 
     def retrieve(
-        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+        self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Each user's k best items, those that `blocked` (bool[n, n_items]) marks left out: int32[n, k] padded with
+        """Each user's k best items, those that `excluded` (bool[n, n_items]) marks left out: int32[n, k] padded with
         -1, float32[n, k]. Override where an index is faster than scoring everything."""
         parts = chunks(len(users), self.n_items)
         if len(parts) == 1:  # a single request: nothing to cut
-            return top_k(block(self.score(users), blocked), k)
+            return top_k(mask_excluded(self.score(users), excluded), k)
         items = np.empty((len(users), k), np.int32)
         scores = np.empty((len(users), k), np.float32)
         for rows in parts:
             chunk = self.score(users.take(np.arange(rows.start, rows.stop)))
-            items[rows], scores[rows] = top_k(block(chunk, None if blocked is None else blocked[rows]), k)
+            items[rows], scores[rows] = top_k(mask_excluded(chunk, None if excluded is None else excluded[rows]), k)
         return items, scores
 
     @property
@@ -150,9 +150,9 @@ class Recommender(ABC):
         """Whether `retrieve` finds the best without scoring everything."""
         return type(self).retrieve is not Recommender.retrieve
 
-    def answer(self, users: Users, k: int, blocked: sparse.csr_matrix | None = None) -> Ranking:
+    def answer(self, users: Users, k: int, excluded: sparse.csr_matrix | None = None) -> Ranking:
         """`retrieve`, and what spoke for each user: a composite tells which of its parts."""
-        items, scores = self.retrieve(users, k, blocked)
+        items, scores = self.retrieve(users, k, excluded)
         return Ranking(items, scores, np.full(len(users), self.name, dtype=object))
 
     def explain(self, users: Users, item: int) -> Explanation:
@@ -206,7 +206,7 @@ class Recommender(ABC):
                 fix="Give more data or choose another model",
             )
         self.attach(train, catalogue)
-        self.learnt_ = {}
+        self.fitted_params_ = {}
         self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint))
         return self
 
@@ -228,7 +228,7 @@ class Recommender(ABC):
     ) -> Self:
         """A fitted recommender from what `state()`, `parts()` and the base carry."""
         model = cls(params).attach(train, catalogue)
-        model.learnt_ = {}
+        model.fitted_params_ = {}
         model._load_parts(parts or {})
         model._load_state(state)
         return model
@@ -254,7 +254,7 @@ class Recommender(ABC):
     ) -> Ranking:
         """The k best items of each user, in indices. `candidates` and `exclude` (int[m]) hold for the whole batch.
         Unavailable items of the catalogue are never ranked."""
-        blocked = self._blocked(users, exclude_seen, exclude)
+        excluded = self._excluded_items(users, exclude_seen, exclude)
         items = np.full((len(users), k), -1, np.int32)
         scores = np.full((len(users), k), -np.inf, np.float32)
         methods = np.full(len(users), POPULARITY, dtype=object)
@@ -264,7 +264,7 @@ class Recommender(ABC):
         if able.any():
             rows = np.flatnonzero(able)
             whom = users if able.all() else users.take(rows)
-            mask = blocked if able.all() or blocked is None else blocked[rows]
+            mask = excluded if able.all() or excluded is None else excluded[rows]
             if chosen is None:
                 items[rows], scores[rows] = self.retrieve(whom, k, mask)
             else:
@@ -275,7 +275,7 @@ class Recommender(ABC):
             for part in chunks(len(rows), len(pool)):
                 some = rows[part]
                 popular = np.repeat(self.popularity_[None, pool], len(some), axis=0)
-                items[some], scores[some] = _best_of(popular, pool, None if blocked is None else blocked[some], k)
+                items[some], scores[some] = _best_of(popular, pool, None if excluded is None else excluded[some], k)
         return Ranking(items, scores, methods)
 
     def recommend_batch(
@@ -365,7 +365,7 @@ class Recommender(ABC):
             )
         return index
 
-    def _blocked(self, users: Users, exclude_seen: bool, exclude: ArrayLike) -> sparse.csr_matrix | None:
+    def _excluded_items(self, users: Users, exclude_seen: bool, exclude: ArrayLike) -> sparse.csr_matrix | None:
         hidden = np.zeros(self.n_items, bool)
         hidden[np.asarray(exclude, dtype=np.int64)] = True
         hidden |= ~self.catalogue_.available
@@ -389,11 +389,11 @@ def chunks(n: int, width: int) -> list[slice]:
     return [slice(start, min(n, start + step)) for start in range(0, n, step)]
 
 
-def block(scores: NDArray[np.float32], blocked: sparse.csr_matrix | None) -> NDArray[np.float32]:
-    """Set -inf, in place, where `blocked` (same shape) has an entry."""
-    if blocked is not None and blocked.nnz:
-        rows = np.repeat(np.arange(blocked.shape[0]), np.diff(blocked.indptr))
-        scores[rows, blocked.indices] = -np.inf
+def mask_excluded(scores: NDArray[np.float32], excluded: sparse.csr_matrix | None) -> NDArray[np.float32]:
+    """Set -inf, in place, where `excluded` (same shape) has an entry."""
+    if excluded is not None and excluded.nnz:
+        rows = np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr))
+        scores[rows, excluded.indices] = -np.inf
     return scores
 
 
@@ -405,10 +405,10 @@ def gather(scores: NDArray[np.float32], items: NDArray[np.int32] | None) -> NDAr
 
 
 def _best_of(
-    scores: NDArray[np.float32], pool: NDArray[np.int32], blocked: sparse.csr_matrix | None, k: int
+    scores: NDArray[np.float32], pool: NDArray[np.int32], excluded: sparse.csr_matrix | None, k: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Top k of scores over a pool of items (sorted), as item indices."""
-    columns, values = top_k(block(scores, None if blocked is None else blocked[:, pool]), k)
+    columns, values = top_k(mask_excluded(scores, None if excluded is None else excluded[:, pool]), k)
     return np.where(columns >= 0, pool[columns], -1).astype(np.int32), values
 
 
@@ -421,9 +421,9 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "Report",
-    "block",
     "chunks",
     "gather",
+    "mask_excluded",
     "silent",
     "top_k",
     "valid_names",

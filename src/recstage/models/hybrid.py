@@ -93,14 +93,14 @@ class Hybrid(base.Recommender):
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         return base.gather(self._answer(users)[0], items)
 
-    def answer(self, users: Users, k: int, blocked: sparse.csr_matrix | None = None) -> base.Ranking:
+    def answer(self, users: Users, k: int, excluded: sparse.csr_matrix | None = None) -> base.Ranking:
         """`retrieve`, and what spoke for each user."""
-        return self._listed(users, k, blocked, np.arange(self.n_items, dtype=np.int32))
+        return self._listed(users, k, excluded, np.arange(self.n_items, dtype=np.int32))
 
     def retrieve(
-        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+        self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        ranking = self.answer(users, k, blocked)
+        ranking = self.answer(users, k, excluded)
         return ranking.items, ranking.scores
 
     def rank(
@@ -113,15 +113,17 @@ class Hybrid(base.Recommender):
         exclude: ArrayLike = (),
     ) -> base.Ranking:
         pool = np.arange(self.n_items, dtype=np.int32) if candidates is None else np.unique(candidates)
-        return self._listed(users, k, self._blocked(users, exclude_seen, exclude), pool)
+        return self._listed(users, k, self._excluded_items(users, exclude_seen, exclude), pool)
 
-    def _listed(self, users: Users, k: int, blocked: sparse.csr_matrix | None, pool: NDArray[np.int32]) -> base.Ranking:
+    def _listed(
+        self, users: Users, k: int, excluded: sparse.csr_matrix | None, pool: NDArray[np.int32]
+    ) -> base.Ranking:
         """Each user's k best of the pool (int32[m], ascending)."""
         items, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
         methods = np.empty(len(users), dtype=object)
         for rows in base.chunks(len(users), self.n_items):
             votes, methods[rows] = self._answer(users.take(np.arange(rows.start, rows.stop)))
-            base.block(votes, None if blocked is None else blocked[rows])
+            base.mask_excluded(votes, None if excluded is None else excluded[rows])
             columns, scores[rows] = base.top_k(votes[:, pool], k)
             items[rows] = np.where(columns >= 0, pool[columns], -1)
         return base.Ranking(items, scores, methods)

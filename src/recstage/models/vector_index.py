@@ -36,17 +36,17 @@ class VectorIndex:
         self._index.nprobe = max(1, round(lists * SHARE_PROBED))
 
     def search(
-        self, queries: NDArray[np.float32], k: int, blocked: sparse.csr_matrix | None = None
+        self, queries: NDArray[np.float32], k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """As `top_k` of `queries @ vectors.T` without what `blocked` (bool[n, n_vectors]) marks: int32[n, k] padded
+        """As `top_k` of `queries @ vectors.T` without what `excluded` (bool[n, n_vectors]) marks: int32[n, k] padded
         with -1, float32[n, k]. Queries for which the probed lists hold fewer than k answers are searched exactly."""
-        rows = np.zeros(len(queries), np.int64) if blocked is None else np.diff(blocked.indptr)
+        rows = np.zeros(len(queries), np.int64) if excluded is None else np.diff(excluded.indptr)
         wanted = min(len(self.vectors), k + int(rows.max(initial=0)))
         scores, found = self._index.search(np.ascontiguousarray(queries, np.float32), wanted)
         scores[found < 0] = -np.inf
-        if blocked is not None:
+        if excluded is not None:
             for row in np.flatnonzero(rows):
-                mine = blocked.indices[blocked.indptr[row] : blocked.indptr[row + 1]]
+                mine = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
                 scores[row, np.isin(found[row], mine)] = -np.inf
         # in the order of the items, so that ties fall as they fall everywhere
         order = np.argsort(found, axis=1)
@@ -56,8 +56,8 @@ class VectorIndex:
         short = np.flatnonzero((items >= 0).sum(axis=1) < np.minimum(k, len(self.vectors) - rows))
         for row in short:
             exact = queries[row : row + 1] @ self.vectors.T
-            if blocked is not None:
-                exact[0, blocked.indices[blocked.indptr[row] : blocked.indptr[row + 1]]] = -np.inf
+            if excluded is not None:
+                exact[0, excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]] = -np.inf
             items[row : row + 1], values[row : row + 1] = top_k(exact, k)
         return items, values
 

@@ -77,8 +77,8 @@ def optuna_history(trials: Sequence[tuple[int, float | None]], *, metric: str = 
     finished = np.array([(n, v) for n, v in _some(trials, "trials") if v is not None and np.isfinite(v)]).reshape(-1, 2)
     finished = finished[np.argsort(finished[:, 0])]
     ended = [number for number, value in trials if value is None or not np.isfinite(value)]
-    told = f"trials: {len(finished)} finished" + (f", {len(ended)} pruned or failed" if ended else "")
-    figure, (axis,) = panels("Tuning history", told, 1)
+    subtitle = f"trials: {len(finished)} finished" + (f", {len(ended)} pruned or failed" if ended else "")
+    figure, (axis,) = panels("Tuning history", subtitle, 1)
     if len(finished):
         best = np.maximum.accumulate(finished[:, 1])
         axis.step(finished[:, 0], best, where="post", color=ORANGE, linewidth=1.8, label="best so far")
@@ -114,10 +114,10 @@ def feature_importance(gain: Mapping[str, float], shap: Mapping[str, float] | No
     """What a ranker listens to: each feature's share of the total gain of the splits and, where given, its mean
     absolute SHAP value (in units of the score). The greatest `top` of each."""
     shown = min(top, len(_some(gain, "features")))
-    told = f"the first {shown} of {len(gain)} features" if shown < len(gain) else f"all {shown} features"
+    subtitle = f"the first {shown} of {len(gain)} features" if shown < len(gain) else f"all {shown} features"
     both = shap is not None
     width = 5.8 if both else None
-    figure, axes = panels("Feature importance", told, 1 + both, columns=2, width=width, height=height_of(shown))
+    figure, axes = panels("Feature importance", subtitle, 1 + both, columns=2, width=width, height=height_of(shown))
     total = sum(gain.values()) or 1
     bars(axes[0], {name: value / total for name, value in gain.items()}, top, percent=True)
     axes[0].set_xlabel("share of the total gain")
@@ -172,8 +172,8 @@ def compare_models(
     """Models side by side: `values` and `intervals` map a model to its metrics, as an `Evaluation` holds them. Sorted
     by the first metric; the best of each panel stands out."""
     order = sorted(_some(values, "models"), key=lambda name: values[name].get(metrics[0], -np.inf))
-    told = f"sorted by {label(metrics[0])}; whiskers are confidence intervals"
-    figure, axes = panels("Models compared", told, len(metrics), columns=3, height=height_of(len(order)))
+    subtitle = f"sorted by {label(metrics[0])}; whiskers are confidence intervals"
+    figure, axes = panels("Models compared", subtitle, len(metrics), columns=3, height=height_of(len(order)))
     for i, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         known = {place: values[name][metric] for place, name in enumerate(order) if metric in values[name]}
         best = (min if metric.startswith(LESS_IS_BETTER) else max)(known.values(), default=0)
@@ -224,8 +224,8 @@ def long_tail(item_counts: ArrayLike, shown: ArrayLike, novelty: ArrayLike, *, n
     counts = np.asarray(item_counts, float)
     order = np.argsort(-_some(counts, "items"), kind="stable")
     exposed = np.asarray(shown, float)[order]
-    told = f"{np.count_nonzero(exposed):,} of {len(exposed):,} items are in at least one list"
-    figure, (cumulated, tenths, surprise) = panels("The long tail", told, 3, width=3.9)
+    subtitle = f"{np.count_nonzero(exposed):,} of {len(exposed):,} items are in at least one list"
+    figure, (cumulated, tenths, surprise) = panels("The long tail", subtitle, 3, width=3.9)
     shares = {"training": _share(counts[order]), name: _share(exposed)}
     for (what, share), colour in zip(shares.items(), (QUIET, BLUE), strict=True):
         upto = np.linspace(0, 1, len(order) + 1)

@@ -40,7 +40,7 @@ def short(name: str) -> str:
 
 
 def panels(
-    title: str, told: str, n: int, *, columns: int = 3, width: float | None = None, height: float | None = None
+    title: str, subtitle: str, n: int, *, columns: int = 3, width: float | None = None, height: float | None = None
 ) -> tuple[Figure, list[Axes]]:
     """A figure of n panels in rows of at most `columns`, of `width` x `height` inches each, under its title."""
     columns = min(n, columns)
@@ -57,7 +57,7 @@ def panels(
     FigureCanvasAgg(figure)
     header, body = figure.subfigures(2, 1, height_ratios=[HEADER, high])  # type: ignore[misc]
     header.text(0.14 / wide, 0.84, title, fontsize=14, fontweight="bold", color=INK, va="top")
-    header.text(0.14 / wide, 0.36, told, fontsize=9.5, color=QUIET, va="top")
+    header.text(0.14 / wide, 0.36, subtitle, fontsize=9.5, color=QUIET, va="top")
     axes = body.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axis in axes[n:]:
         axis.remove()

@@ -16,7 +16,7 @@ from recstage.evaluation.significance import Paired
 from recstage.promotion import evidence, gate
 from recstage.promotion.gate import Evidence
 from recstage.registry import mlflow_client
-from recstage.registry.mlflow_client import PRODUCTION, Shelf, Version
+from recstage.registry.mlflow_client import PRODUCTION, RegisteredModelState, Version
 from recstage.registry.production import resolve
 
 SHOWN = ("hit_rate_at_10", "recall_at_20", "mrr_at_10", "coverage_at_10", "gini_at_10", "novelty_at_10")
@@ -72,16 +72,16 @@ class Comparison:
 def compare(name: str, config: PromotionConfig, *, unregistered: int = 10) -> Comparison:
     """Read all versions of `name`, and up to `unregistered` of the newest training runs of each group that are no
     version. Raises `RegistryError` where the registered model does not exist or has no versions."""
-    shelf, production = mlflow_client.read(name), resolve(name).version
-    if not shelf.versions:
+    model_state, production = mlflow_client.read(name), resolve(name).version
+    if not model_state.versions:
         raise RegistryError(
             f"registered model '{name}'", rule="it has no versions to compare", fix="Train with register"
         )
     by_group: dict[tuple[str, str, str], list[Version]] = {}
-    for version in sorted(shelf.versions.values(), key=lambda one: -one.number):
+    for version in sorted(model_state.versions.values(), key=lambda one: -one.number):
         by_group.setdefault(version.group, []).append(version)
-    runs = {group: _unregistered(group, shelf, unregistered) for group in by_group}
-    total = len(shelf.versions) + sum(map(len, runs.values()))
+    runs = {group: _unregistered(group, model_state, unregistered) for group in by_group}
+    total = len(model_state.versions) + sum(map(len, runs.values()))
     with tqdm(total=total, desc="Read runs", disable=None, delay=2, leave=False) as bar:
         groups = [_group(group, [*by_group[group], *runs[group]], production, config, bar) for group in by_group]
     return Comparison(name, None if production is None else production.number, tuple(groups))
@@ -231,9 +231,9 @@ def _of(member: Version | Run) -> Evidence | None:
         return None
 
 
-def _unregistered(group: tuple[str, str, str], shelf: Shelf, most: int) -> list[Run]:
-    registered = {version.run_id for version in shelf.versions.values()}
+def _unregistered(group: tuple[str, str, str], model_state: RegisteredModelState, most: int) -> list[Run]:
+    registered = {version.run_id for version in model_state.versions.values()}
     if not most or not all(group):
         return []
-    found = [run for run in evidence.runs_of(group, shelf.name) if run.info.run_id not in registered]
+    found = [run for run in evidence.runs_of(group, model_state.name) if run.info.run_id not in registered]
     return found[:most]

@@ -22,7 +22,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from recstage.errors import RegistryError, StoreError, valid_names
-from recstage.tracking import connect, refusals, store_uri
+from recstage.tracking import connect, store_uri, translate_store_errors
 
 PRODUCTION = "Production"
 ARCHIVED = "Archived"
@@ -63,7 +63,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RegisteredModelState:
     """A registered model at one moment. `versions`: all of them by number (from `peek`: the newest of each stage)."""
 
     name: str
@@ -84,17 +84,17 @@ class Shelf:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def peek(name: str) -> Shelf:
+def peek(name: str) -> RegisteredModelState:
     """The registered model in one cheap call: tags, alias, and the highest version of each stage."""
-    with speaking(name):
+    with translate_errors(name):
         model = client().get_registered_model(name)
     return _shelf(model, model.latest_versions)
 
 
-def read(name: str) -> Shelf:
+def read(name: str) -> RegisteredModelState:
     """The registered model with all its versions. The model is read first: what moves between the two calls has a newer
     `updated_at` than the shelf says, and so is seen by the next look."""
-    with speaking(name):
+    with translate_errors(name):
         model = client().get_registered_model(name)
         found: list[ModelVersion] = []
         token = None
@@ -108,7 +108,7 @@ def read(name: str) -> Shelf:
 
 def one(name: str, number: int) -> Version | None:
     """A version by itself; None where there is none."""
-    with speaking(name):
+    with translate_errors(name):
         try:
             return _version(client().get_model_version(name, str(number)))
         except MlflowException as error:
@@ -119,7 +119,7 @@ def one(name: str, number: int) -> Version | None:
 
 def names() -> list[str]:
     """All registered models."""
-    with speaking("the registry"):
+    with translate_errors("the registry"):
         return sorted(model.name for model in client().search_registered_models(max_results=1000))
 
 
@@ -132,7 +132,7 @@ def exists(name: str) -> bool:
 
 def stage(name: str, number: int) -> int:
     """Move a version to Production and archive whatever is there, in one transaction. Returns the time of it."""
-    with speaking(name), warnings.catch_warnings():
+    with translate_errors(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*transition_model_version_stage.*", category=FutureWarning)
         moved = client().transition_model_version_stage(name, str(number), PRODUCTION, archive_existing_versions=True)
     return int(moved.last_updated_timestamp)
@@ -140,7 +140,7 @@ def stage(name: str, number: int) -> int:
 
 def point_alias(name: str, number: int | None) -> None:
     """Let the alias `production` name a version, or remove it."""
-    with speaking(name):
+    with translate_errors(name):
         if number is None:
             client().delete_registered_model_alias(name, ALIAS)
         else:
@@ -149,7 +149,7 @@ def point_alias(name: str, number: int | None) -> None:
 
 def tag_model(name: str, key: str, value: str | None) -> None:
     """Set a tag of the registered model, or remove it."""
-    with speaking(name):
+    with translate_errors(name):
         if value is None:
             client().delete_registered_model_tag(name, key)
         else:
@@ -158,14 +158,14 @@ def tag_model(name: str, key: str, value: str | None) -> None:
 
 def tag_version(name: str, number: int, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
-    with speaking(name):
+    with translate_errors(name):
         for key, value in tags.items():
             client().set_model_version_tag(name, str(number), key, value[:LONGEST_TAG])
 
 
 def delete(name: str, number: int) -> None:
     """Delete a version; its run and artifacts stay."""
-    with speaking(name):
+    with translate_errors(name):
         client().delete_model_version(name, str(number))
 
 
@@ -215,10 +215,10 @@ def _short(text: str) -> str:
 
 
 @contextmanager
-def speaking(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """MLflow's refusals as errors of the tree."""
     try:
-        with refusals(store_uri()):
+        with translate_store_errors(store_uri()):
             yield
     except MlflowException as error:
         raise _translated(name, error) from error
@@ -237,8 +237,8 @@ def _translated(name: str, error: MlflowException) -> RegistryError | StoreError
     return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Correct the request")
 
 
-def _shelf(model: RegisteredModel, found: list[ModelVersion]) -> Shelf:
-    return Shelf(
+def _shelf(model: RegisteredModel, found: list[ModelVersion]) -> RegisteredModelState:
+    return RegisteredModelState(
         name=model.name,
         updated_at=int(model.last_updated_timestamp or 0),
         aliases={alias: int(number) for alias, number in model.aliases.items()},

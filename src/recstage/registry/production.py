@@ -16,7 +16,7 @@ from typing import Final
 from recstage.errors import NoProduction, RegistryError
 from recstage.registry import audit_log, mlflow_client
 from recstage.registry.audit_log import Change, How
-from recstage.registry.mlflow_client import Shelf, Version
+from recstage.registry.mlflow_client import RegisteredModelState, Version
 
 RECORDED = "production_version"
 SEEN = "production_seen"
@@ -41,7 +41,7 @@ class Resolution:
 
 
 @dataclass(frozen=True)
-class Note:
+class PendingPromotion:
     """A move that was announced: who, why, and where to."""
 
     version: int
@@ -76,43 +76,45 @@ def production(name: str = "recommender") -> Version:
 
 def resolve(name: str = "recommender") -> Resolution:
     """What is Production, gestures that nobody has reconciled yet included. Writes nothing."""
-    shelf = mlflow_client.peek(name)
-    if _settled(shelf):
-        return _unchanged(shelf)
-    shelf = mlflow_client.read(name)
-    decision = decide(shelf)
-    return Resolution(_version(shelf, decision.version), conflict=decision.conflict)
+    model_state = mlflow_client.peek(name)
+    if _settled(model_state):
+        return _unchanged(model_state)
+    model_state = mlflow_client.read(name)
+    decision = decide(model_state)
+    return Resolution(_version(model_state, decision.version), conflict=decision.conflict)
 
 
-def decide(shelf: Shelf) -> Decision:
+def decide(model_state: RegisteredModelState) -> Decision:
     """What the state of the registry means. The shelf must hold all versions (`store.read`)."""
-    recorded, note = _recorded(shelf), _note(shelf)
-    if note is not None and note.version in shelf.staged:
+    recorded, note = _recorded(model_state), _note(model_state)
+    if note is not None and note.version in model_state.staged:
         announced = Decision(note.version, note.how, note.by, note.reason, note.at)
         return announced if note.version != recorded else Decision(recorded)
-    staged = shelf.staged - {recorded}
-    alias = shelf.alias if shelf.alias in shelf.versions and shelf.alias != recorded else None
-    if staged and alias is not None and alias not in staged and recorded in shelf.versions:
+    staged = model_state.staged - {recorded}
+    alias = model_state.alias if model_state.alias in model_state.versions and model_state.alias != recorded else None
+    if staged and alias is not None and alias not in staged and recorded in model_state.versions:
         return Decision(recorded, conflict=_disagreement(recorded, staged, alias))
     if staged:
-        return _follow_stage(shelf, staged, alias)
+        return _follow_stage(model_state, staged, alias)
     if alias is not None:
         return Decision(alias, "alias", UI_ALIAS, at=_now())
-    if recorded is None or recorded in shelf.staged:
+    if recorded is None or recorded in model_state.staged:
         return Decision(recorded)
-    if recorded in shelf.versions:
-        unstaged = shelf.versions[recorded]
+    if recorded in model_state.versions:
+        unstaged = model_state.versions[recorded]
         return Decision(None, "withdrawn", UI_STAGE, f"moved to stage {unstaged.stage}", unstaged.updated_at)
-    back = audit_log.predecessor(audit_log.read_from(shelf.tags), recorded, shelf.versions)
+    back = audit_log.predecessor(audit_log.read_from(model_state.tags), recorded, model_state.versions)
     reason = f"version {recorded} was deleted while in Production"
-    return Decision(back, "deleted", "recstage", reason, shelf.updated_at)
+    return Decision(back, "deleted", "recstage", reason, model_state.updated_at)
 
 
-def _follow_stage(shelf: Shelf, staged: set[int], alias: int | None) -> Decision:
-    chosen = alias if alias in staged else max(staged, key=lambda number: (shelf.versions[number].updated_at, number))
+def _follow_stage(model_state: RegisteredModelState, staged: set[int], alias: int | None) -> Decision:
+    chosen = (
+        alias if alias in staged else max(staged, key=lambda number: (model_state.versions[number].updated_at, number))
+    )
     others = sorted(staged - {chosen})
     reason = f"also staged: {', '.join(map(str, others))}" if others else ""
-    return Decision(chosen, "stage", UI_STAGE, reason, shelf.versions[chosen].updated_at)
+    return Decision(chosen, "stage", UI_STAGE, reason, model_state.versions[chosen].updated_at)
 
 
 def _disagreement(recorded: int | None, staged: set[int], alias: int) -> str:
@@ -129,9 +131,9 @@ def _disagreement(recorded: int | None, staged: set[int], alias: int) -> str:
 def reconcile(name: str = "recommender") -> Resolution:
     """Follow what was moved in the MLflow UI and make stage, alias and record agree. One cheap read when nothing moved;
     safe from several processes at once; doing it again does nothing."""
-    shelf = mlflow_client.peek(name)
-    if _settled(shelf):
-        return _unchanged(shelf)
+    model_state = mlflow_client.peek(name)
+    if _settled(model_state):
+        return _unchanged(model_state)
     with mlflow_client.lock(name):
         return _settle(mlflow_client.read(name))
 
@@ -143,16 +145,16 @@ def move(name: str, number: int, *, how: How, by: str, reason: str = "", expecte
     `Overtaken` is raised and nothing changes. A version that is Production already stays so, and no change is recorded.
     """
     with mlflow_client.lock(name):
-        shelf = mlflow_client.read(name)
-        before = _settle(shelf)
-        if number not in shelf.versions:
-            raise no_such_version(name, number, shelf)
+        model_state = mlflow_client.read(name)
+        before = _settle(model_state)
+        if number not in model_state.versions:
+            raise no_such_version(name, number, model_state)
         current = None if before.version is None else before.version.number
         if expected not in (ANY, current):
             raise Overtaken(name, expected, current)
         if current == number and not before.conflict:
             return before
-        note = Note(number, how, by, audit_log.shortened(reason), _now())
+        note = PendingPromotion(number, how, by, audit_log.shortened(reason), _now())
         mlflow_client.tag_model(name, NOTE, json.dumps(asdict(note)))
         mlflow_client.stage(name, number)
         after = _settle(mlflow_client.read(name))
@@ -177,28 +179,28 @@ class Overtaken(RegistryError):
         return type(self), (self.name, self.expected, self.current)
 
 
-def _settle(shelf: Shelf) -> Resolution:
+def _settle(model_state: RegisteredModelState) -> Resolution:
     """Carry out `decide`; each write can be repeated, and the record, written last, says that all are done."""
-    decision = decide(shelf)
+    decision = decide(model_state)
     if decision.conflict:
-        return _report(shelf, decision)
-    target, updated_at, change = decision.version, shelf.updated_at, None
-    if target is not None and shelf.staged != {target}:
-        updated_at = mlflow_client.stage(shelf.name, target)
-    if shelf.alias != target:
-        mlflow_client.point_alias(shelf.name, target)
+        return _report(model_state, decision)
+    target, updated_at, change = decision.version, model_state.updated_at, None
+    if target is not None and model_state.staged != {target}:
+        updated_at = mlflow_client.stage(model_state.name, target)
+    if model_state.alias != target:
+        mlflow_client.point_alias(model_state.name, target)
     if decision.how is not None:
-        change = _remember(shelf, decision)
-    for key, value in _record(shelf, target, updated_at).items():
-        if shelf.tags.get(key) != value:
-            mlflow_client.tag_model(shelf.name, key, value)
+        change = _remember(model_state, decision)
+    for key, value in _record(model_state, target, updated_at).items():
+        if model_state.tags.get(key) != value:
+            mlflow_client.tag_model(model_state.name, key, value)
     if change is None:
-        return Resolution(_version(shelf, target))
-    return Resolution(_version(mlflow_client.read(shelf.name), target), change)
+        return Resolution(_version(model_state, target))
+    return Resolution(_version(mlflow_client.read(model_state.name), target), change)
 
 
-def _record(shelf: Shelf, target: int | None, updated_at: int) -> dict[str, str | None]:
-    note = _note(shelf)
+def _record(model_state: RegisteredModelState, target: int | None, updated_at: int) -> dict[str, str | None]:
+    note = _note(model_state)
     done = note is None or note.version == target or _now() - note.at > NOTE_LIVES_MS
     return {
         RECORDED: "none" if target is None else str(target),
@@ -208,18 +210,20 @@ def _record(shelf: Shelf, target: int | None, updated_at: int) -> dict[str, str 
     }
 
 
-def _report(shelf: Shelf, decision: Decision) -> Resolution:
-    if shelf.tags.get(CONFLICT) != decision.conflict:
-        log.warning("%s: %s", shelf.name, decision.conflict)
-        mlflow_client.tag_model(shelf.name, CONFLICT, decision.conflict)
-    mlflow_client.tag_model(shelf.name, SEEN, _seen(shelf.updated_at, shelf.alias))
-    return Resolution(_version(shelf, decision.version), conflict=decision.conflict)
+def _report(model_state: RegisteredModelState, decision: Decision) -> Resolution:
+    if model_state.tags.get(CONFLICT) != decision.conflict:
+        log.warning("%s: %s", model_state.name, decision.conflict)
+        mlflow_client.tag_model(model_state.name, CONFLICT, decision.conflict)
+    mlflow_client.tag_model(model_state.name, SEEN, _seen(model_state.updated_at, model_state.alias))
+    return Resolution(_version(model_state, decision.version), conflict=decision.conflict)
 
 
-def _remember(shelf: Shelf, decision: Decision) -> Change:
+def _remember(model_state: RegisteredModelState, decision: Decision) -> Change:
     assert decision.how is not None
-    change = Change(decision.version, _recorded(shelf), decision.at, decision.by, decision.how, reason=decision.reason)
-    change = audit_log.record(shelf.name, change, audit_log.read_from(shelf.tags))
+    change = Change(
+        decision.version, _recorded(model_state), decision.at, decision.by, decision.how, reason=decision.reason
+    )
+    change = audit_log.record(model_state.name, change, audit_log.read_from(model_state.tags))
     if change.version is not None:
         tags = {
             "promoted_at": audit_log.stamp(change.at),
@@ -227,46 +231,48 @@ def _remember(shelf: Shelf, decision: Decision) -> Change:
             "previous_version": "none" if change.previous is None else str(change.previous),
             "reason": change.reason,
         }
-        mlflow_client.tag_version(shelf.name, change.version, tags)
-    log.info("%s: Production is %s (%s by %s)", shelf.name, change.version, change.how, change.by)
+        mlflow_client.tag_version(model_state.name, change.version, tags)
+    log.info("%s: Production is %s (%s by %s)", model_state.name, change.version, change.how, change.by)
     return change
 
 
 # -- what the tags say ------------------------------------------------------------------------------------------------
 
 
-def _settled(shelf: Shelf) -> bool:
+def _settled(model_state: RegisteredModelState) -> bool:
     """Whether the last reconciliation saw the registry as it is now: every move of a stage, every deletion and every
     new version changes `updated_at`; a move of the alias does not, so it is compared."""
-    return NOTE not in shelf.tags and shelf.tags.get(SEEN) == _seen(shelf.updated_at, shelf.alias)
+    return NOTE not in model_state.tags and model_state.tags.get(SEEN) == _seen(
+        model_state.updated_at, model_state.alias
+    )
 
 
-def _unchanged(shelf: Shelf) -> Resolution:
-    recorded = _recorded(shelf)
-    version = _version(shelf, recorded)
+def _unchanged(model_state: RegisteredModelState) -> Resolution:
+    recorded = _recorded(model_state)
+    version = _version(model_state, recorded)
     if version is None and recorded is not None:  # in a conflict it need not be the newest of its stage
-        version = mlflow_client.one(shelf.name, recorded)
-    return Resolution(version, conflict=shelf.tags.get(CONFLICT, ""))
+        version = mlflow_client.one(model_state.name, recorded)
+    return Resolution(version, conflict=model_state.tags.get(CONFLICT, ""))
 
 
 def _seen(updated_at: int, alias: int | None) -> str:
     return f"{updated_at} {'none' if alias is None else alias}"
 
 
-def _recorded(shelf: Shelf) -> int | None:
-    value = shelf.tags.get(RECORDED, "none")
+def _recorded(model_state: RegisteredModelState) -> int | None:
+    value = model_state.tags.get(RECORDED, "none")
     return int(value) if value.isdigit() else None
 
 
-def _note(shelf: Shelf) -> Note | None:
+def _note(model_state: RegisteredModelState) -> PendingPromotion | None:
     try:
-        return Note(**json.loads(shelf.tags[NOTE]))
+        return PendingPromotion(**json.loads(model_state.tags[NOTE]))
     except (KeyError, ValueError, TypeError):
         return None
 
 
-def _version(shelf: Shelf, number: int | None) -> Version | None:
-    return None if number is None else shelf.versions.get(number)
+def _version(model_state: RegisteredModelState, number: int | None) -> Version | None:
+    return None if number is None else model_state.versions.get(number)
 
 
 def _now() -> int:
@@ -279,8 +285,12 @@ def no_production(name: str) -> NoProduction:
     )
 
 
-def no_such_version(name: str, number: object, shelf: Shelf) -> RegistryError:
-    fix = f"There are {_listed(sorted(shelf.versions))}" if shelf.versions else "There are none yet: register a run"
+def no_such_version(name: str, number: object, model_state: RegisteredModelState) -> RegistryError:
+    fix = (
+        f"There are {_listed(sorted(model_state.versions))}"
+        if model_state.versions
+        else "There are none yet: register a run"
+    )
     return RegistryError(f"version {number} of {name}", rule="there is no such version", fix=fix)
 
 

@@ -40,7 +40,7 @@ def register(run_id_or_uri: str, name: str = "recommender") -> Version:
     there is no such run or model, where the run failed, or where it is no training run of recstage.
     """
     mlflow_client.client()
-    with mlflow_client.speaking(name):
+    with mlflow_client.translate_errors(name):
         uri, run = _model_of(run_id_or_uri)
     if run.info.status in ("FAILED", "KILLED"):
         raise RegistryError(
@@ -54,7 +54,7 @@ def register(run_id_or_uri: str, name: str = "recommender") -> Version:
         for version in () if known is None else known.versions.values():
             if version.tags.get("model_uri") == uri:
                 return version
-        with mlflow_client.speaking(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
+        with mlflow_client.translate_errors(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
             made = mlflow.register_model(uri, name, tags={**tags, "model_uri": uri})
     return version_of(name, int(made.version))
 
@@ -69,18 +69,18 @@ def version_of(name: str, number: int | str) -> Version:
     and `NoProduction`."""
     if number == PRODUCTION:
         return production(name)
-    shelf = mlflow_client.read(name)
+    model_state = mlflow_client.read(name)
     try:
-        return shelf.versions[int(number)]
+        return model_state.versions[int(number)]
     except (KeyError, ValueError):
-        raise no_such_version(name, number, shelf) from None
+        raise no_such_version(name, number, model_state) from None
 
 
 def fetch(version: Version, folder: Path | None = None) -> Path:
     """The bundle of a version as a local folder: a copy below `folder`, or, without one, wherever the artifacts are if
     they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone."""
     try:
-        with mlflow_client.speaking(version.name):
+        with mlflow_client.translate_errors(version.name):
             return _downloaded(version, folder)
     except (OSError, RegistryError) as error:
         raise RegistryError(

@@ -173,7 +173,7 @@ class Training:
         settings, around = self.settings, self._around()
         base = params_class(settings.model)(**around).model_dump()
         storage = root() / "data" / "optuna.db"
-        with tracking.refusals(str(storage)):
+        with tracking.translate_store_errors(str(storage)):
             self.found = tuning.search(
                 settings.model.search,
                 self._trial,
@@ -246,7 +246,7 @@ class Training:
                     report=report,
                     checkpoint=self.checkpoints,
                 )
-            params = {**params, **candidate.learnt_}
+            params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
         stage = "refit" if candidate.early_stopping else "fit"
         with self._progress(final, stage) as report:

@@ -30,7 +30,14 @@ from recstage.tracking.logging import (
     prepare_to_log,
 )
 from recstage.tracking.runs import run
-from recstage.tracking.store import EXPERIMENT, connect, experiment, outside_environment, refusals, store_uri
+from recstage.tracking.store import (
+    EXPERIMENT,
+    connect,
+    experiment,
+    outside_environment,
+    store_uri,
+    translate_store_errors,
+)
 
 __all__ = [
     "EXPERIMENT",
@@ -51,7 +58,7 @@ __all__ = [
     "outside_environment",
     "per_user_of",
     "prepare_to_log",
-    "refusals",
     "run",
     "store_uri",
+    "translate_store_errors",
 ]

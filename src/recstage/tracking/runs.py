@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from recstage.config import root
 from recstage.tracking.logging import LONGEST_PARAM, log_metrics
-from recstage.tracking.store import EXPERIMENT, connect, experiment, refusals, store_uri
+from recstage.tracking.store import EXPERIMENT, connect, experiment, store_uri, translate_store_errors
 
 SYSTEM_METRICS_SECONDS = 1.0
 
@@ -28,7 +28,7 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
     """An MLflow run: the one that `mlflow run` opened, else a new one. It ends FINISHED, KILLED on Ctrl-C or SIGTERM,
     and FAILED on any other exception, which passes on."""
     uri = store_uri()
-    with refusals(uri):
+    with translate_store_errors(uri):
         connect()
         mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
@@ -44,7 +44,7 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         )
     run_id, started = active.info.run_id, time.perf_counter()
     try:
-        with refusals(uri):
+        with translate_store_errors(uri):
             if given_from_outside:
                 MlflowClient().set_tag(run_id, "mlflow.runName", name)
             yield active

@@ -37,7 +37,7 @@ def connect() -> MlflowClient:
     uri = store_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
-    with refusals(uri), _initialisation_lock(uri):
+    with translate_store_errors(uri), _initialisation_lock(uri):
         client = MlflowClient()
         client.search_experiments(max_results=1)
     return client
@@ -46,7 +46,7 @@ def connect() -> MlflowClient:
 def experiment(name: str = EXPERIMENT) -> Experiment:
     """The experiment of that name, made on first use with an artifact location that no current folder can change."""
     client = connect()
-    with refusals(store_uri()):
+    with translate_store_errors(store_uri()):
         found = client.get_experiment_by_name(name)
         if found is None:
             local = store_uri().startswith("sqlite")
@@ -71,7 +71,7 @@ def outside_environment() -> dict[str, str]:
 
 
 @contextmanager
-def refusals(where: str) -> Iterator[None]:
+def translate_store_errors(where: str) -> Iterator[None]:
     """Turn what a locked, full or absent store raises into one clear `StoreError`, and keep MLflow's traceback off
     the terminal."""
     logging.getLogger("mlflow.store.db.utils").addFilter(_no_traceback)  # adding it twice is adding it once

@@ -32,7 +32,7 @@ DAMAGED = (
 )
 
 
-class Place:
+class FileTree:
     """Named files of a folder or archive. Raises `DataError` where the path does not exist or is damaged."""
 
     def __init__(self, path: str | Path) -> None:

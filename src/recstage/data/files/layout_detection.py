@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recstage.config import named_yaml, names_in, read_yaml
-from recstage.data.files.file_tree import ARCHIVES, Place, unpacked
+from recstage.data.files.file_tree import ARCHIVES, FileTree, unpacked
 from recstage.data.sources import events, json_layout, movielens, ncf
 from recstage.errors import DataError, valid_names
 
@@ -46,7 +46,7 @@ def config_of(name_or_path: str) -> dict[str, Any]:
         )
     if path.is_file() and path.suffix in {".yaml", ".yml"}:
         return {"name": path.stem, **read_yaml(path)}
-    return {"name": name_of(path), **layout_of(Place(path))}
+    return {"name": name_of(path), **layout_of(FileTree(path))}
 
 
 def name_of(path: Path) -> str:
@@ -57,43 +57,43 @@ def name_of(path: Path) -> str:
     return name or "data"
 
 
-def layout_of(place: Place) -> dict[str, Any]:
+def layout_of(tree: FileTree) -> dict[str, Any]:
     """Source, and split and weights where the layout decides them. Raises `DataError` where no layout fits."""
-    a_file = place.path.is_file() and not place.is_archive
-    folder = str(place.path.parent if a_file else place.path)
-    if movielens.is_layout(place):
+    a_file = tree.path.is_file() and not tree.is_archive
+    folder = str(tree.path.parent if a_file else tree.path)
+    if movielens.is_layout(tree):
         return {"source": {"kind": "movielens", "path": folder}}
-    if any(unpacked(name).endswith(ncf.TRAIN) for name in place.names):
+    if any(unpacked(name).endswith(ncf.TRAIN) for name in tree.names):
         return {"source": {"kind": "ncf", "path": folder}, "split": {"method": "given"}}
-    jsons = place.ending(".json")
-    tables = [name for name in place.names if a_file] or _tables(place)
+    jsons = tree.ending(".json")
+    tables = [name for name in tree.names if a_file] or _tables(tree)
     if len(jsons) == 1 and len(tables) in (0, int(a_file)):
-        return _json(place.on_disk(jsons[0]))
+        return _json(tree.on_disk(jsons[0]))
     if len(tables) == 1:
-        return _events(place, tables[0])
+        return _events(tree, tables[0])
     raise DataError(
-        str(place.path),
+        str(tree.path),
         rule="holds no layout that is known: MovieLens, the NCF authors' files, JSON, or one table of events "
         f"({', '.join(events.FORMATS)})" + (f"; it has {len(tables)} tables" if tables else ""),
         fix="Give one file, or write a YAML that says how to read it",
     )
 
 
-def _tables(place: Place) -> list[str]:
-    tables = [name for name in place.ending(*events.FORMATS) if _file(name) not in ITEM_FILES]
-    return tables if len(tables) < 2 else [name for name in tables if events.is_table(place, name)]
+def _tables(tree: FileTree) -> list[str]:
+    tables = [name for name in tree.ending(*events.FORMATS) if _file(name) not in ITEM_FILES]
+    return tables if len(tables) < 2 else [name for name in tables if events.is_table(tree, name)]
 
 
 def _json(file: Path) -> dict[str, Any]:
-    method = {"split": {"method": "given"}} if json_layout.brings_test(Place(file)) else {}
+    method = {"split": {"method": "given"}} if json_layout.brings_test(FileTree(file)) else {}
     return {"source": {"kind": "json", "path": str(file)}, **ANY_TYPE, **method}
 
 
-def _events(place: Place, table: str) -> dict[str, Any]:
-    source: dict[str, Any] = {"kind": "events", "path": str(place.on_disk(table)), "default_type": "interaction"}
-    described = place.find(*ITEM_FILES)
-    if described is not None and not place.is_archive:
-        source["items_path"] = str(place.on_disk(described))
+def _events(tree: FileTree, table: str) -> dict[str, Any]:
+    source: dict[str, Any] = {"kind": "events", "path": str(tree.on_disk(table)), "default_type": "interaction"}
+    described = tree.find(*ITEM_FILES)
+    if described is not None and not tree.is_archive:
+        source["items_path"] = str(tree.on_disk(described))
     return {"source": source, **ANY_TYPE}
 
 

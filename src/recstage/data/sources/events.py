@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from recstage.config import EventsSource
 from recstage.data.files.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
-from recstage.data.files.file_tree import Place, damaged_is_an_error, unpacked
+from recstage.data.files.file_tree import FileTree, damaged_is_an_error, unpacked
 from recstage.data.files.timestamps import seconds_of
 from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
 from recstage.data.sources.item_files import read_items
@@ -31,16 +31,16 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 
 def files(config: EventsSource) -> list[Path]:
     """The files that `read` reads."""
-    place = Place(config.path)
-    return sorted({place.on_disk(_table_in(place)), *([Path(config.items_path)] if config.items_path else [])})
+    tree = FileTree(config.path)
+    return sorted({tree.on_disk(_table_in(tree)), *([Path(config.items_path)] if config.items_path else [])})
 
 
 def read(config: EventsSource) -> RawData:
     """Raises `DataError` where the path holds no such table, it is empty or damaged, or a column is missing."""
-    place = Place(config.path)
-    name = _table_in(place)
+    tree = FileTree(config.path)
+    name = _table_in(tree)
     reader = _parquet if unpacked(name).lower().endswith(".parquet") else _delimited
-    table, unparsable = reader(place, name, config)
+    table, unparsable = reader(tree, name, config)
     parsed: dict[str, pd.Series] = {}
     is_clock = False
     if TIME in table:
@@ -62,36 +62,36 @@ def read(config: EventsSource) -> RawData:
     )
 
 
-def is_table(place: Place, name: str) -> bool:
+def is_table(tree: FileTree, name: str) -> bool:
     """Whether the file has columns of user and item ids under any usual name."""
     try:
         if unpacked(name).lower().endswith(".parquet"):
-            names = _parquet_file(place, name).schema_arrow.names
+            names = _parquet_file(tree, name).schema_arrow.names
         else:
-            content = place.read(name)
+            content = tree.read(name)
             names = header_of(content, separator_of(content, name))
         return bool(mapped(names, EventsSource(path=""), name))
     except DataError:
         return False
 
 
-def _table_in(place: Place) -> str:
-    if place.path.is_file() and not place.is_archive:
-        return place.names[0]
-    tables = place.ending(*FORMATS)
+def _table_in(tree: FileTree) -> str:
+    if tree.path.is_file() and not tree.is_archive:
+        return tree.names[0]
+    tables = tree.ending(*FORMATS)
     if len(tables) > 1:
-        tables = [name for name in tables if is_table(place, name)]
+        tables = [name for name in tables if is_table(tree, name)]
     if len(tables) != 1:
         raise DataError(
-            str(place.path),
+            str(tree.path),
             rule=f"must hold one table of events, and has {len(tables)} ({', '.join(FORMATS)})",
             fix="Name the file",
         )
     return tables[0]
 
 
-def _delimited(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
-    content, where = place.read(name), place.label(name)
+def _delimited(tree: FileTree, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
+    content, where = tree.read(name), tree.label(name)
     if not content.strip():
         raise DataError(where, rule="is empty", fix="Give a file with rows")
     separator = config.separator or separator_of(content, where)
@@ -101,11 +101,11 @@ def _delimited(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFr
     return table.rename(columns={theirs: column for column, theirs in ours.items()}), unparsable
 
 
-def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
-    where = place.label(name)
-    file = _parquet_file(place, name)
+def _parquet(tree: FileTree, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
+    where = tree.label(name)
+    file = _parquet_file(tree, name)
     ours = mapped(file.schema_arrow.names, config, where)
-    with damaged_is_an_error(place.on_disk(name)):
+    with damaged_is_an_error(tree.on_disk(name)):
         table = file.read(columns=list(ours.values()))
     columns = {column: table[theirs] for column, theirs in ours.items()}
     for column in (USER, ITEM, TYPE):
@@ -114,9 +114,9 @@ def _parquet(place: Place, name: str, config: EventsSource) -> tuple[pd.DataFram
     return pa.table(columns).to_pandas().set_axis(np.arange(1, len(table) + 1), axis="index"), Unparsable()
 
 
-def _parquet_file(place: Place, name: str) -> pq.ParquetFile:
-    with damaged_is_an_error(place.on_disk(name)):
-        return pq.ParquetFile(io.BytesIO(place.read(name)) if place.is_archive else place.on_disk(name))
+def _parquet_file(tree: FileTree, name: str) -> pq.ParquetFile:
+    with damaged_is_an_error(tree.on_disk(name)):
+        return pq.ParquetFile(io.BytesIO(tree.read(name)) if tree.is_archive else tree.on_disk(name))
 
 
 def mapped(names: list[str], config: EventsSource, where: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from recstage.data.files.delimited import read_delimited, separator_of
-from recstage.data.files.file_tree import Place, damaged_is_an_error, lines_of, unpacked
+from recstage.data.files.file_tree import FileTree, damaged_is_an_error, lines_of, unpacked
 from recstage.data.schema import ITEM
 from recstage.errors import DataError
 
@@ -37,15 +37,15 @@ def read_items(path: str | Path, *, id_column: str | None = None) -> pd.DataFram
     `id_column` names the file's own column of ids where it is not one of the usual names. Raises `DataError` where the
     file cannot be read or has no ids.
     """
-    place = Place(path)
-    if place.path.is_dir() or place.is_archive:
+    tree = FileTree(path)
+    if tree.path.is_dir() or tree.is_archive:
         raise DataError(str(path), rule="item texts come in one file", fix="Name the file inside it")
-    return items_from(place, place.names[0], id_column=id_column)
+    return items_from(tree, tree.names[0], id_column=id_column)
 
 
-def items_from(place: Place, name: str, *, id_column: str | None = None) -> pd.DataFrame:
+def items_from(tree: FileTree, name: str, *, id_column: str | None = None) -> pd.DataFrame:
     """`read_items` of one file of a folder or archive."""
-    content, where, plain = place.read(name), place.label(name), unpacked(name).lower()
+    content, where, plain = tree.read(name), tree.label(name), unpacked(name).lower()
     if plain.endswith(".dat"):
         return _movies_dat(content)
     if plain.endswith("u.item"):
@@ -53,7 +53,7 @@ def items_from(place: Place, name: str, *, id_column: str | None = None) -> pd.D
     if plain.endswith((".jsonl", ".ndjson")):
         table = _json_lines(content, where)
     elif plain.endswith(".parquet"):
-        with damaged_is_an_error(place.path):
+        with damaged_is_an_error(tree.path):
             table = pd.read_parquet(io.BytesIO(content))
     else:
         table, _ = read_delimited(content, where, separator=separator_of(content, where))

@@ -20,7 +20,7 @@ import pandas as pd
 
 from recstage.config import JsonSource
 from recstage.data.files.delimited import numbers, without_unparsable
-from recstage.data.files.file_tree import Place, text_of
+from recstage.data.files.file_tree import FileTree, text_of
 from recstage.data.files.timestamps import seconds_of
 from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
 from recstage.data.sources.item_files import read_items
@@ -32,16 +32,16 @@ RATING, RELEVANT, CANDIDATES = "implicit_rating", "relevant_items", "candidate_i
 
 def files(config: JsonSource) -> list[Path]:
     """The files that `read` reads."""
-    place = Place(config.path)
-    return sorted({place.on_disk(_file_in(place)), *([Path(config.items_path)] if config.items_path else [])})
+    tree = FileTree(config.path)
+    return sorted({tree.on_disk(_file_in(tree)), *([Path(config.items_path)] if config.items_path else [])})
 
 
 def read(config: JsonSource) -> RawData:
     """Raises `DataError` where the file is damaged or not of this layout."""
-    place = Place(config.path)
-    name = _file_in(place)
-    where = place.label(name)
-    content = _parsed(text_of(place.read(name)), where)
+    tree = FileTree(config.path)
+    name = _file_in(tree)
+    where = tree.label(name)
+    content = _parsed(text_of(tree.read(name)), where)
     rows = _list_of_objects(content, INTERACTIONS, where)
     table = pd.DataFrame(rows, index=np.arange(1, len(rows) + 1))
     missing = [column for column in (USER, ITEM) if column not in table]
@@ -79,15 +79,15 @@ def ids_of(column: pd.Series) -> pd.Series:
     return text.mask(text.eq(""))
 
 
-def brings_test(place: Place) -> bool:
+def brings_test(tree: FileTree) -> bool:
     """Whether the file has held-out rows."""
-    return bool(_parsed(text_of(place.read(_file_in(place))), str(place.path)).get(HELD_OUT_TEST))
+    return bool(_parsed(text_of(tree.read(_file_in(tree))), str(tree.path)).get(HELD_OUT_TEST))
 
 
-def _file_in(place: Place) -> str:
-    jsons = place.names if place.path.is_file() and not place.is_archive else place.ending(".json")
+def _file_in(tree: FileTree) -> str:
+    jsons = tree.names if tree.path.is_file() and not tree.is_archive else tree.ending(".json")
     if len(jsons) != 1:
-        raise DataError(str(place.path), rule=f"must hold one .json file, and has {len(jsons)}", fix="Name the file")
+        raise DataError(str(tree.path), rule=f"must hold one .json file, and has {len(jsons)}", fix="Name the file")
     return jsons[0]
 
 

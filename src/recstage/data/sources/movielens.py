@@ -14,7 +14,7 @@ import pandas as pd
 
 from recstage.config import MovieLensSource
 from recstage.data.files.delimited import header_of, numbers, read_delimited, without_unparsable
-from recstage.data.files.file_tree import Place, unpacked
+from recstage.data.files.file_tree import FileTree, unpacked
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
 from recstage.data.sources.item_files import items_from, read_items
 from recstage.errors import DataError
@@ -25,43 +25,43 @@ COLUMNS = [USER, ITEM, VALUE, TIME]
 CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
 
 
-def is_layout(place: Place) -> bool:
+def is_layout(tree: FileTree) -> bool:
     """Whether the place holds one of the layouts, or is the ratings of one."""
-    found = place.find(*LAYOUTS)
+    found = tree.find(*LAYOUTS)
     return found is not None and (
-        not unpacked(found).endswith(".csv") or header_of(place.read(found), ",") == CSV_COLUMNS
+        not unpacked(found).endswith(".csv") or header_of(tree.read(found), ",") == CSV_COLUMNS
     )
 
 
 def files(config: MovieLensSource) -> list[Path]:
     """The files that `read` reads."""
-    place, ratings, movies = _layout(config)
-    named = [place.on_disk(name) for name in (ratings, movies) if name is not None]
+    tree, ratings, movies = _layout(config)
+    named = [tree.on_disk(name) for name in (ratings, movies) if name is not None]
     return sorted({*named, *([Path(config.items_path)] if config.items_path else [])})
 
 
 def read(config: MovieLensSource) -> RawData:
     """Raises `DataError` where the path holds no MovieLens layout, or a file is damaged."""
-    place, name, movies = _layout(config)
-    where = place.label(name)
-    events, unparsable = _ratings(place.read(name), where)
-    items = items_from(place, movies) if movies is not None else None
+    tree, name, movies = _layout(config)
+    where = tree.label(name)
+    events, unparsable = _ratings(tree.read(name), where)
+    items = items_from(tree, movies) if movies is not None else None
     if config.items_path:
         texts = read_items(config.items_path)
         items = texts if items is None else _enriched(items, texts)
     return RawData(events=events, items=items, unparsable=unparsable)
 
 
-def _layout(config: MovieLensSource) -> tuple[Place, str, str | None]:
+def _layout(config: MovieLensSource) -> tuple[FileTree, str, str | None]:
     if config.path is None:
         raise DataError(
             "a MovieLens source without a path", rule="it is read from disk", fix="Give a path or a release"
         )
-    place = Place(config.path)
+    tree = FileTree(config.path)
     for ratings, movies in LAYOUTS.items():
-        found = place.find(ratings)
+        found = tree.find(ratings)
         if found is not None:
-            return place, found, place.find(movies)
+            return tree, found, tree.find(movies)
     raise DataError(
         config.path,
         rule=f"a MovieLens folder or archive holds one of {', '.join(LAYOUTS)}",

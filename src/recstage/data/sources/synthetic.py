@@ -66,9 +66,9 @@ def stream(config: SyntheticSource, path: Path, *, block_events: int = BLOCK_EVE
             tqdm(total=config.interactions, desc=path.name, unit="event", unit_scale=True, disable=None) as bar,
         ):
             for block in world.blocks(block_events):
-                people, place = np.unique(block.user, return_inverse=True)
+                people, tree = np.unique(block.user, return_inverse=True)
                 columns = [
-                    pa.DictionaryArray.from_arrays(place.astype(np.int32), pa.array(names(people, "u", config.users))),
+                    pa.DictionaryArray.from_arrays(tree.astype(np.int32), pa.array(names(people, "u", config.users))),
                     pa.DictionaryArray.from_arrays(block.item, items),
                     pa.array(block.time),
                     pa.DictionaryArray.from_arrays(block.kind, kinds),

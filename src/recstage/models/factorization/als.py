@@ -109,8 +109,8 @@ class ALS(base.Recommender):
         Hu, Koren and Volinsky."""
         extra = self._extra(users)
         left, _ = self._item_side.equations(extra.indices, extra.data)
-        likeness = self.item_factors_[extra.indices] @ np.linalg.solve(left, self._targets[item])
-        return extra.indices, likeness * (1 + extra.data)
+        item_similarity = self.item_factors_[extra.indices] @ np.linalg.solve(left, self._targets[item])
+        return extra.indices, item_similarity * (1 + extra.data)
 
     # -- people and items that training never met ---------------------------------------------------------------------
 

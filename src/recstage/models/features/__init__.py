@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.models.features.affinity import AffinityGroup
-from recstage.models.features.candidates import Slate, propose
+from recstage.models.features.candidates import Candidates, generate_candidates
 from recstage.models.features.content import ContentGroup
 from recstage.models.features.context import ContextGroup
 from recstage.models.features.group import Group, Past
@@ -50,12 +50,12 @@ class FeatureTable:
         for group in self.groups:
             group.learn(past)
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         """float32[p, n_features], C-contiguous."""
-        out = np.empty((len(slate), sum(len(group.features) for group in self.groups)), np.float32)
+        out = np.empty((len(candidates), sum(len(group.features) for group in self.groups)), np.float32)
         start = 0
         for group in self.groups:
-            out[:, start : start + len(group.features)] = group.compute(slate)
+            out[:, start : start + len(group.features)] = group.compute(candidates)
             start += len(group.features)
         return out
 
@@ -77,4 +77,4 @@ def _group(name: str, retrievers: Sequence[str]) -> Group:
     return next(kind for kind in kinds if kind.name == name)()
 
 
-__all__ = ["GROUPS", "FeatureTable", "Group", "GroupName", "Past", "Slate", "propose"]
+__all__ = ["GROUPS", "Candidates", "FeatureTable", "Group", "GroupName", "Past", "generate_candidates"]

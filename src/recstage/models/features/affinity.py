@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, ratio, stacked
 
 LAST = 5
@@ -39,19 +39,19 @@ class AffinityGroup(Group):
             "share": (likes / max(1, likes.sum())).astype(np.float32),
         }
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
-        out = np.full((len(slate), len(self.features)), np.nan, np.float32)
-        tagged, starts, category = self._expanded(slate.item)
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
+        out = np.full((len(candidates), len(self.features)), np.nan, np.float32)
+        tagged, starts, category = self._expanded(candidates.item)
         if not tagged.any():
             return out
         lengths = np.diff(np.append(starts, len(category)))
-        pair_row = slate.row[tagged]
+        pair_row = candidates.row[tagged]
         row = np.repeat(pair_row, lengths)
 
         def mean(values: NDArray) -> NDArray:
             return np.add.reduceat(values, starts) / lengths
 
-        users, overall = slate.users, self.arrays["share"]
+        users, overall = candidates.users, self.arrays["share"]
         liked = users.weights > 0
         met = self._tally(users.rows, users.items, len(users))
         likes = self._tally(users.rows[liked], users.items[liked], len(users))
@@ -61,8 +61,8 @@ class AffinityGroup(Group):
         dismissed = ratio(met - likes, met)
         relative = ratio(weights, likes) / ratio(weights.sum(axis=1, keepdims=True), total)
         entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(axis=1) / np.log(max(2, len(overall)))
-        of_pair, of_recent = share[row, category], self._recent(slate)[row, category]
-        jaccard = self._jaccard(slate, pair_row, row, starts, category, lengths)
+        of_pair, of_recent = share[row, category], self._recent(candidates)[row, category]
+        jaccard = self._jaccard(candidates, pair_row, row, starts, category, lengths)
         out[tagged] = stacked(
             [
                 mean(of_pair),
@@ -102,15 +102,15 @@ class AffinityGroup(Group):
         weights = None if weight is None else np.repeat(weight[tagged], lengths)
         return np.bincount(cell, weights, n * width).reshape(n, width).astype(np.float32)
 
-    def _recent(self, slate: Slate) -> NDArray[np.float32]:
+    def _recent(self, candidates: Candidates) -> NDArray[np.float32]:
         """Share of the last likes in each category: float32[n, n_categories]."""
-        row, place = np.nonzero(slate.latest >= 0)
-        likes = self._tally(row, slate.latest[row, place], len(slate.users))
+        row, place = np.nonzero(candidates.latest >= 0)
+        likes = self._tally(row, candidates.latest[row, place], len(candidates.users))
         return likes / np.maximum(likes.sum(axis=1, keepdims=True), 1)
 
     def _jaccard(
         self,
-        slate: Slate,
+        candidates: Candidates,
         pair_row: NDArray[np.int64],
         row: NDArray[np.int64],
         starts: NDArray[np.int64],
@@ -120,7 +120,7 @@ class AffinityGroup(Group):
         """Jaccard of each tagged candidate with each of the last items: float32[p, LAST], NaN where there is none."""
         columns = []
         for place in range(LAST):
-            last = slate.latest[:, place]
+            last = candidates.latest[:, place]
             known = np.flatnonzero(last >= 0)
             theirs = self._tally(known, last[known], len(last))
             common = np.add.reduceat(theirs[row, category], starts)

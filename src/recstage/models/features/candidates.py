@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.data.interactions import Users
-from recstage.models.base import Recommender, block, top_k
+from recstage.models.base import Recommender, mask_excluded, top_k
 from recstage.models.neighborhood.transitions import latest
 
 LATEST = 10
@@ -22,7 +22,7 @@ LATEST = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Slate:
+class Candidates:
     """Candidates of a batch of users as flat pairs, sorted by (`row`, `item`).
 
     `row` int64[p] is a position in `users`, `item` int32[p] a candidate. `scores` float32[p, r] are the retrievers'
@@ -72,21 +72,21 @@ class Slate:
         return best[self.row]
 
 
-def propose(
+def generate_candidates(
     retrievers: Mapping[str, Recommender],
     users: Users,
     depth: int,
-    blocked: sparse.csr_matrix | None,
+    excluded: sparse.csr_matrix | None,
     also: NDArray[np.int64] | None = None,
     *,
     live: bool = False,
-) -> Slate:
-    """The union of each retriever's `depth` best items that `blocked` (bool[n, n_items]) does not mark, and of the
+) -> Candidates:
+    """The union of each retriever's `depth` best items that `excluded` (bool[n, n_items]) does not mark, and of the
     pairs `also` (row * n_items + item). `live` says that histories have grown since the retrievers were fitted: those
     that can, fold them in instead of answering as they would have then."""
     grown = replace(users, index=np.full(len(users), -1, np.int32)) if live else users
     lists = [
-        _Proposal.of(retriever, grown if retriever.folds_in else users, depth, blocked)
+        _Proposal.of(retriever, grown if retriever.folds_in else users, depth, excluded)
         for retriever in retrievers.values()
     ]
     more = [] if also is None else [also]
@@ -94,7 +94,7 @@ def propose(
     row, item = keys // users.n_items, (keys % users.n_items).astype(np.int32)
     scores = np.stack([proposal.score(row, item) for proposal in lists], axis=1)
     ranks = np.stack([proposal.rank(keys) for proposal in lists], axis=1)
-    return Slate(users, row, item, scores, ranks, depth, [proposal.whole for proposal in lists])
+    return Candidates(users, row, item, scores, ranks, depth, [proposal.whole for proposal in lists])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,19 +109,19 @@ class _Proposal:
     whole: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, retriever: Recommender, users: Users, depth: int, blocked: sparse.csr_matrix | None) -> _Proposal:
+    def of(cls, retriever: Recommender, users: Users, depth: int, excluded: sparse.csr_matrix | None) -> _Proposal:
         able = retriever.can_score(users)
         items = np.full((len(users), depth), -1, np.int32)
         if not able.any():
             return cls(retriever, users, able, items, None)
         rows = np.flatnonzero(able)
         whom = users if able.all() else users.take(rows)
-        mask = blocked if blocked is None or able.all() else blocked[rows]
+        mask = excluded if excluded is None or able.all() else excluded[rows]
         if retriever.indexed:
             items[rows] = retriever.retrieve(whom, depth, mask)[0]
             return cls(retriever, users, able, items, None)
         scores = retriever.score(whom)
-        items[rows] = top_k(scores if mask is None else block(scores.copy(), mask), depth)[0]
+        items[rows] = top_k(scores if mask is None else mask_excluded(scores.copy(), mask), depth)[0]
         if able.all():
             return cls(retriever, users, able, items, scores)
         whole = np.full((len(users), users.n_items), np.nan, np.float32)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, stacked
 
 DIMENSIONS = 32
@@ -49,19 +49,19 @@ class ContentGroup(Group):
             "length": np.where(length > 0, length, np.nan).astype(np.float32),
         }
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         vectors, length = self.arrays["vectors"], self.arrays["length"]
         if not vectors.shape[1]:
-            return np.full((len(slate), len(self.features)), np.nan, np.float32)
-        own, row = vectors[slate.item], slate.row
-        last = slate.latest[:, :LAST]
+            return np.full((len(candidates), len(self.features)), np.nan, np.float32)
+        own, row = vectors[candidates.item], candidates.row
+        last = candidates.latest[:, :LAST]
         each = np.stack([_dot(own, _mean(vectors, last[:, place, None])[row]) for place in range(last.shape[1])])
-        profile = _unit(slate.users.matrix @ vectors)
+        profile = _unit(candidates.users.matrix @ vectors)
         best = np.fmax.reduce(each, axis=0)
-        recent, dismissed = _mean(vectors, last), _mean(vectors, slate.dismissed)
+        recent, dismissed = _mean(vectors, last), _mean(vectors, candidates.dismissed)
         columns = [each[0], _dot(own, recent[row]), best, _dot(own, profile[row]), _dot(own, dismissed[row])]
-        out = stacked([*columns, length[slate.item]], len(slate))
-        out[np.isnan(length[slate.item])] = np.nan
+        out = stacked([*columns, length[candidates.item]], len(candidates))
+        out[np.isnan(length[candidates.item])] = np.nan
         return out
 
 

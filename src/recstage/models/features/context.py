@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Users
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import CLOCK_FROM, DAY, Group, Past, stacked
 
 PAUSE = 1800
@@ -31,14 +31,14 @@ class ContextGroup(Group):
     def learn(self, past: Past) -> None:
         self.arrays = {"clock": np.array([past.now is not None])}
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
-        users, row = slate.users, slate.row
-        counts = np.log(np.maximum(np.diff(slate.indptr), 1))
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
+        users, row = candidates.users, candidates.row
+        counts = np.log(np.maximum(np.diff(candidates.indptr), 1))
         segment = np.digitize(users.lengths, [5, 20])
         clock = np.full((4, len(users)), np.nan)
         if self.arrays["clock"][0]:
             self._read_clock(users, clock)
-        return stacked([values[row] for values in (counts, segment, *clock)], len(slate))
+        return stacked([values[row] for values in (counts, segment, *clock)], len(candidates))
 
     @staticmethod
     def _read_clock(users: Users, out: NDArray[np.float64]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 
 DAY = 86_400
 CLOCK_FROM = 100_000_000
@@ -53,7 +53,7 @@ class Group(ABC):
         """Set `arrays`."""
 
     @abstractmethod
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         """Each pair's features: float32[p, len(features)], NaN where one has no meaning."""
 
     def load(self, arrays: Mapping[str, NDArray]) -> None:

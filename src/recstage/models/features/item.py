@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, log_popularity, ratio, stacked
 
 
@@ -40,5 +40,5 @@ class ItemGroup(Group):
         ]
         self.arrays = {"table": stacked(columns, n)}
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
-        return self.arrays["table"][slate.item]
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
+        return self.arrays["table"][candidates.item]

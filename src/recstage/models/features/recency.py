@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import DAY, Group, Past, ratio, stacked
 
 WINDOWS = (7, 30, 90)
@@ -39,12 +39,12 @@ class RecencyGroup(Group):
         table = np.concatenate([self._places(past), self._trends(past, now)], axis=1)
         self.arrays = {"table": table, "now": np.array([UNKNOWN if now is None else now], np.int64)}
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         table, now = self.arrays["table"], int(self.arrays["now"][0])
-        users, row = slate.users, slate.row
+        users, row = candidates.users, candidates.row
         length = np.log1p(np.bincount(users.rows[users.weights > 0], minlength=len(users))).astype(np.float32)
-        own = table[slate.item]
-        out = np.empty((len(slate), len(self.features)), np.float32)
+        own = table[candidates.item]
+        out = np.empty((len(candidates), len(self.features)), np.float32)
         out[:, :2], out[:, 2], out[:, 3:11] = own[:, :2], length[row] - own[:, 0], own[:, 2:]
         out[:, 11:] = np.nan
         filled = users.lengths > 0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.models.features import pairs
-from recstage.models.features.candidates import LATEST, Slate
+from recstage.models.features.candidates import LATEST, Candidates
 from recstage.models.features.group import Group, Past, ratio, stacked
 from recstage.models.features.pairs import PairTable
 
@@ -60,10 +60,10 @@ class SequenceGroup(Group):
         super().load(arrays)
         self.table = PairTable.from_arrays(self.arrays)
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
-        last = slate.latest[slate.row]
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
+        last = candidates.latest[candidates.row]
         known = last >= 0
-        measures = self.table.look_up(last, slate.item)
+        measures = self.table.look_up(last, candidates.item)
         following, near, far, back, cosine, probability = (measures[:, :, place] for place in range(pairs.MEASURES))
         weights = (1 / np.arange(1, LATEST + 1)).astype(np.float32)
         far_sum, back_sum = far @ weights, back @ weights
@@ -82,7 +82,7 @@ class SequenceGroup(Group):
             far_sum,
             *_means(far, known, (10,)),
             far.max(axis=1),
-            far_sum - slate.best(far_sum),
+            far_sum - candidates.best(far_sum),
             ratio((far > 0).sum(axis=1), known.sum(axis=1)),
             np.where(far.any(axis=1), far.argmax(axis=1) + 1, np.nan),
             back[:, 0],
@@ -90,21 +90,21 @@ class SequenceGroup(Group):
             far_sum - back_sum,
             probability[:, 0],
             *_means(probability, known, (10,)),
-            np.log((probability[:, 0] + 1e-5) / (self.arrays["share"][slate.item] + 1e-5)),
+            np.log((probability[:, 0] + 1e-5) / (self.arrays["share"][candidates.item] + 1e-5)),
             cosine[:, 0],
             *mean_cosine,
             cosine.max(axis=1),
-            mean_cosine[-1] - slate.best(mean_cosine[-1]),
-            self._dismissed(slate),
+            mean_cosine[-1] - candidates.best(mean_cosine[-1]),
+            self._dismissed(candidates),
         ]
-        return stacked(columns, len(slate))
+        return stacked(columns, len(candidates))
 
-    def _dismissed(self, slate: Slate) -> NDArray[np.float32]:
+    def _dismissed(self, candidates: Candidates) -> NDArray[np.float32]:
         """Greatest cosine with what the user dismissed last, NaN where he dismissed nothing."""
-        out = np.full(len(slate), np.nan, np.float32)
-        concerned = (slate.dismissed[:, 0] >= 0)[slate.row]
+        out = np.full(len(candidates), np.nan, np.float32)
+        concerned = (candidates.dismissed[:, 0] >= 0)[candidates.row]
         if concerned.any():
-            measures = self.table.look_up(slate.dismissed[slate.row[concerned]], slate.item[concerned])
+            measures = self.table.look_up(candidates.dismissed[candidates.row[concerned]], candidates.item[concerned])
             out[concerned] = measures[:, :, pairs.COSINE].max(axis=1)
         return out
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, stacked
 from recstage.models.rank_fusion import OFFSET
 
@@ -40,14 +40,14 @@ class StageGroup(Group):
     def learn(self, past: Past) -> None:
         self.arrays = {}
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
-        ranks = np.log(slate.ranks)
-        gaps = slate.scores - slate.best(slate.scores)
-        listed = slate.ranks <= slate.depth
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
+        ranks = np.log(candidates.ranks)
+        gaps = candidates.scores - candidates.best(candidates.scores)
+        listed = candidates.ranks <= candidates.depth
         columns = [
             column
-            for place in range(slate.scores.shape[1])
-            for column in (slate.scores[:, place], gaps[:, place], ranks[:, place])
+            for place in range(candidates.scores.shape[1])
+            for column in (candidates.scores[:, place], gaps[:, place], ranks[:, place])
         ]
-        fusion = np.where(listed, 1 / (OFFSET + slate.ranks), 0).sum(axis=1)
-        return stacked([*columns, listed.sum(axis=1), ranks.min(axis=1), ranks.mean(axis=1), fusion], len(slate))
+        fusion = np.where(listed, 1 / (OFFSET + candidates.ranks), 0).sum(axis=1)
+        return stacked([*columns, listed.sum(axis=1), ranks.min(axis=1), ranks.mean(axis=1), fusion], len(candidates))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Users
-from recstage.models.features.candidates import Slate
+from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, log_popularity, ratio, stacked
 
 
@@ -29,19 +29,19 @@ class UserGroup(Group):
     def learn(self, past: Past) -> None:
         self.arrays = {"popularity": log_popularity(past)}
 
-    def compute(self, slate: Slate) -> NDArray[np.float32]:
+    def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         popularity = self.arrays["popularity"]
-        users, row = slate.users, slate.row
+        users, row = candidates.users, candidates.row
         liked = users.weights > 0
         of, weight = users.rows[liked], users.weights[liked]
         likes = np.bincount(of, minlength=len(users))
         weight_mean, weight_spread = _moments(of, weight, likes)
         mean, spread = _moments(of, popularity[users.items[liked]], likes)
-        last = slate.latest
+        last = candidates.latest
         recent = ratio(np.where(last >= 0, popularity[last], 0).sum(axis=1), (last >= 0).sum(axis=1))
-        own = popularity[slate.item]
+        own = popularity[candidates.item]
         of_users = [np.log1p(likes), _dismiss_share(users, likes), weight_mean, weight_spread, mean, spread, recent]
-        return stacked([*(values[row] for values in of_users), own - mean[row], own - recent[row]], len(slate))
+        return stacked([*(values[row] for values in of_users), own - mean[row], own - recent[row]], len(candidates))
 
 
 def _dismiss_share(users: Users, likes: NDArray[np.int64]) -> NDArray[np.float32]:

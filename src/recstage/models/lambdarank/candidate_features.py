@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Users
 from recstage.models.base import SCORES_AT_ONCE, Recommender
-from recstage.models.features import FeatureTable, Slate, propose
+from recstage.models.features import Candidates, FeatureTable, generate_candidates
 
 PAIRS_AT_ONCE = 1 << 17
 """Candidates featurised at once: bounds memory."""
@@ -18,17 +18,17 @@ Barred = Callable[[Users], sparse.csr_matrix | None]
 """What is no candidate of each user, bool[n, n_items]."""
 
 
-def judged(
+def iter_candidate_features(
     retrievers: Mapping[str, Recommender],
     table: FeatureTable,
     users: Users,
     depth: int,
-    barred: Barred,
+    excluded: Barred,
     also: NDArray[np.int64] | None = None,
     *,
     live: bool = False,
-) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
-    """Slates and features of the users, some rows at a time. What is `barred` is no candidate; `also` adds pairs
+) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
+    """Slates and features of the users, some rows at a time. What is `excluded` is no candidate; `also` adds pairs
     (row * n_items + item, ascending). `live`: the histories have grown since the retrievers were fitted."""
     step = max(1, min(SCORES_AT_ONCE // users.n_items, PAIRS_AT_ONCE // (depth * len(retrievers))))
     for start in range(0, len(users), step):
@@ -38,5 +38,5 @@ def judged(
         if also is not None:
             low, high = np.searchsorted(also, [rows.start * users.n_items, rows.stop * users.n_items])
             extra = also[low:high] - rows.start * users.n_items
-        slate = propose(retrievers, some, depth, barred(some), extra, live=live)
-        yield rows, slate, table.compute(slate)
+        candidates = generate_candidates(retrievers, some, depth, excluded(some), extra, live=live)
+        yield rows, candidates, table.compute(candidates)

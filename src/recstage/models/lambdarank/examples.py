@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from recstage.data.interactions import Interactions
 from recstage.models.base import Recommender
-from recstage.models.features import FeatureTable, Slate
-from recstage.models.lambdarank.candidate_features import Barred, judged
+from recstage.models.features import Candidates, FeatureTable
+from recstage.models.lambdarank.candidate_features import Barred, iter_candidate_features
 from recstage.models.lambdarank.labels import Step
 
 GRADES = 4
@@ -72,7 +72,7 @@ def examples_of(
     table: FeatureTable,
     *,
     depth: int,
-    barred: Barred,
+    excluded: Barred,
     grade: Grading,
     chosen: NDArray[np.bool_],
     negatives: int | None,
@@ -88,27 +88,29 @@ def examples_of(
         groups += len(np.unique(step.row[step.weight > 0]))
         targets = step.row * step.users.n_items + step.item
         dismissed = targets[step.weight <= 0]
-        for rows, slate, values in judged(retrievers, table, step.users, depth, barred, dismissed, live=step.grown):
-            own = np.full(len(slate), UNTOUCHED, np.int32)
-            keys = slate.keys + rows.start * step.users.n_items
+        for rows, candidates, values in iter_candidate_features(
+            retrievers, table, step.users, depth, excluded, dismissed, live=step.grown
+        ):
+            own = np.full(len(candidates), UNTOUCHED, np.int32)
+            keys = candidates.keys + rows.start * step.users.n_items
             place = np.minimum(np.searchsorted(targets, keys), max(0, len(targets) - 1))
             hit = targets[place] == keys if len(targets) else np.zeros(len(keys), bool)
             own[hit] = np.where(step.weight[place[hit]] > 0, UNTOUCHED + grade(step.weight[place[hit]]), DISMISSED)
-            kept = np.bincount(slate.row, own != UNTOUCHED, len(slate.users))[slate.row] > 0
+            kept = np.bincount(candidates.row, own != UNTOUCHED, len(candidates.users))[candidates.row] > 0
             if negatives is not None:
-                kept &= hit | _drawn(slate, negatives, random)
+                kept &= hit | _drawn(candidates, negatives, random)
             features.append(values[kept])
             labels.append(own[kept])
-            counts = np.bincount(slate.row[kept], minlength=len(slate.users))
+            counts = np.bincount(candidates.row[kept], minlength=len(candidates.users))
             sizes.append(counts[counts > 0])
     return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), groups)
 
 
-def _drawn(slate: Slate, n: int, random: np.random.Generator) -> NDArray[np.bool_]:
+def _drawn(candidates: Candidates, n: int, random: np.random.Generator) -> NDArray[np.bool_]:
     """A random choice of at most n pairs of each user."""
-    order = np.lexsort((random.random(len(slate)), slate.row))
-    place = np.empty(len(slate), np.int64)
-    place[order] = np.arange(len(slate)) - slate.indptr[slate.row]
+    order = np.lexsort((random.random(len(candidates)), candidates.row))
+    place = np.empty(len(candidates), np.int64)
+    place[order] = np.arange(len(candidates)) - candidates.indptr[candidates.row]
     return place < n
 
 

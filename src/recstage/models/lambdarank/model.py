@@ -17,10 +17,10 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base, rank_fusion
-from recstage.models.features import FeatureTable, Past, Slate
+from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
 from recstage.models.lambdarank.boosting import boost
-from recstage.models.lambdarank.candidate_features import judged
+from recstage.models.lambdarank.candidate_features import iter_candidate_features
 from recstage.models.lambdarank.examples import Examples, Grading, examples_of
 from recstage.models.lambdarank.explanations import explanation_of
 from recstage.models.lambdarank.labels import Holdout, hold_out
@@ -35,18 +35,18 @@ FIRST_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
+class FittedStage:
     """Retrievers and features that learnt from the same rows."""
 
     retrievers: dict[str, base.Recommender]
     table: FeatureTable
 
-    def only(self, params: LambdaRankParams) -> Knowledge:
+    def only(self, params: LambdaRankParams) -> FittedStage:
         """What remains with the retrievers and groups of `params`."""
         retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
         table = FeatureTable(params.groups, list(retrievers))
         table.load(self.table.state())
-        return Knowledge(retrievers, table)
+        return FittedStage(retrievers, table)
 
 
 class LambdaRank(base.Recommender):
@@ -69,12 +69,12 @@ class LambdaRank(base.Recommender):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         held = self.held_out(train, fitting.seed)
-        past = self.know(held.past, fitting)
+        past = self.fit_stage(held.past, fitting)
         text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
         if self.params.evaluate_only:
             for retriever in past.retrievers.values():
                 retriever.attach(train, fitting.catalogue)
-        self.adopt(past if self.params.evaluate_only else self.know(train, fitting), text)
+        self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
 
     # -- learning -----------------------------------------------------------------------------------------
 
@@ -93,16 +93,16 @@ class LambdaRank(base.Recommender):
             seed=seed,
         )
 
-    def know(self, rows: Interactions, fitting: base.Fitting) -> Knowledge:
+    def fit_stage(self, rows: Interactions, fitting: base.Fitting) -> FittedStage:
         """Retrievers and features, learnt from `rows`."""
         retrievers = {one.name: one.fit(rows, fitting) for one in self.params.retrievers}
         table = FeatureTable(self.params.groups, list(retrievers))
         since = self._since(rows)
         recent = rows if since is None else rows.select(rows.timestamp >= since)
         table.learn(Past(recent, fitting.catalogue, fitting.seed))
-        return Knowledge(retrievers, table)
+        return FittedStage(retrievers, table)
 
-    def examples(self, held: Holdout, past: Knowledge, seed: int) -> tuple[Examples, Examples | None]:
+    def examples(self, held: Holdout, past: FittedStage, seed: int) -> tuple[Examples, Examples | None]:
         """What the trees learn from, and what stops them (None where nothing does)."""
         params = self.params
         watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
@@ -110,7 +110,7 @@ class LambdaRank(base.Recommender):
             "retrievers": past.retrievers,
             "table": past.table,
             "depth": params.candidates,
-            "barred": self._barred,
+            "barred": self._excluded,
             "grade": Grading.of(self.train_),
             "seed": seed,
         }
@@ -119,8 +119,8 @@ class LambdaRank(base.Recommender):
             return learning, None
         return learning, examples_of(held.steps[-1:], chosen=watching, negatives=None, **made)
 
-    def boosted(self, examples: tuple[Examples, Examples | None], past: Knowledge, fitting: base.Fitting) -> str:
-        """The trees as LightGBM writes them; sets `learnt_`."""
+    def boosted(self, examples: tuple[Examples, Examples | None], past: FittedStage, fitting: base.Fitting) -> str:
+        """The trees as LightGBM writes them; sets `fitted_params_`."""
         text, rounds = boost(
             *examples,
             past.table.names,
@@ -131,10 +131,10 @@ class LambdaRank(base.Recommender):
             seed=fitting.seed,
             report=fitting.report,
         )
-        self.learnt_ = {"num_boost_round": rounds}
+        self.fitted_params_ = {"num_boost_round": rounds}
         return text
 
-    def adopt(self, known: Knowledge, text: str) -> Self:
+    def set_booster(self, known: FittedStage, text: str) -> Self:
         """Rank by these retrievers, features and trees from now on."""
         self.retrievers_, self.table_, self.text_ = known.retrievers, known.table, text
         self._booster = lightgbm.Booster(model_str=text)
@@ -166,38 +166,38 @@ class LambdaRank(base.Recommender):
         asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
         out = np.empty((len(users), asked.shape[-1]), np.float32)
         wide = np.broadcast_to(asked, out.shape)
-        for rows, slate, values in self._ranked(users):
-            order = self._below(slate)
-            order[slate.row, slate.item] = values
+        for rows, candidates, values in self._ranked(users):
+            order = self._below(candidates)
+            order[candidates.row, candidates.item] = values
             out[rows] = base.gather(order, wide[rows])
         return out
 
     def retrieve(
-        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+        self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         items = np.full((len(users), k), -1, np.int32)
         scores = np.full((len(users), k), -np.inf, np.float32)
-        for rows, slate, values in self._ranked(users):
-            if blocked is not None and len(slate):
-                values[np.asarray(blocked[rows][slate.row, slate.item]).ravel()] = -np.inf
-            items[rows], scores[rows] = _best(slate, values, k)
+        for rows, candidates, values in self._ranked(users):
+            if excluded is not None and len(candidates):
+                values[np.asarray(excluded[rows][candidates.row, candidates.item]).ravel()] = -np.inf
+            items[rows], scores[rows] = _best(candidates, values, k)
         short = np.flatnonzero((items < 0).any(axis=1))
         if len(short):  # candidates used up: what is no candidate follows
-            some = None if blocked is None else blocked[short]
+            some = None if excluded is None else excluded[short]
             items[short], scores[short] = super().retrieve(users.take(short), k, some)
         return items, scores
 
-    def _ranked(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
+    def _ranked(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
         """Slates of the users, some rows at a time, with the score of each pair."""
-        for rows, slate, values in self._featurised(users):
-            yield rows, slate, self._judge(values)
+        for rows, candidates, values in self._featurised(users):
+            yield rows, candidates, self._judge(values)
 
-    def _featurised(self, users: Users) -> Iterator[tuple[slice, Slate, NDArray[np.float32]]]:
-        return judged(self.retrievers_, self.table_, users, self.params.candidates, self._barred)
+    def _featurised(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
+        return iter_candidate_features(self.retrievers_, self.table_, users, self.params.candidates, self._excluded)
 
-    def _barred(self, users: Users) -> sparse.csr_matrix | None:
+    def _excluded(self, users: Users) -> sparse.csr_matrix | None:
         """What is no candidate: what a user has seen, and what nobody can have."""
-        return self._blocked(users, True, ())
+        return self._excluded_items(users, True, ())
 
     def _judge(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(features):
@@ -206,16 +206,16 @@ class LambdaRank(base.Recommender):
         raw = np.asarray(self._booster.predict(features, raw_score=True, **threads))
         return (raw - self._least).astype(np.float32)
 
-    def _below(self, slate: Slate) -> NDArray[np.float32]:
+    def _below(self, candidates: Candidates) -> NDArray[np.float32]:
         """Scores of everything as if it were no candidate, below zero: votes of the retrievers by rank in the whole
         catalogue. float32[n, n_items]."""
-        unseen = ~slate.users.seen.toarray()
+        unseen = ~candidates.users.seen.toarray()
         votes = np.full(unseen.shape, -BELOW, np.float32)
         everything = np.arange(self.n_items, dtype=np.int32)
         shares = rank_fusion.shares(len(self.retrievers_), FIRST_SHARE)
-        for share, retriever, whole in zip(shares, self.retrievers_.values(), slate.whole, strict=True):
+        for share, retriever, whole in zip(shares, self.retrievers_.values(), candidates.whole, strict=True):
             if whole is None:
-                scores = retriever.scores_of(slate.users, everything)
+                scores = retriever.scores_of(candidates.users, everything)
             else:  # NaN: whom it cannot score
                 scores = np.where(np.isnan(whole), retriever.popularity_, whole)
             votes += np.float32(share) * rank_fusion.by_rank(scores, unseen)
@@ -225,8 +225,8 @@ class LambdaRank(base.Recommender):
 
     def explain(self, users: Users, item: int) -> base.Explanation:
         """What each feature adds to the score; what is no candidate is explained by the first retriever."""
-        for _, slate, values in self._featurised(users):
-            place = np.flatnonzero(slate.item == item)
+        for _, candidates, values in self._featurised(users):
+            place = np.flatnonzero(candidates.item == item)
             if len(place):
                 return explanation_of(self.table_, self.contributions(values[place])[0], self.name)
         return next(iter(self.retrievers_.values())).explain(users, item)
@@ -247,9 +247,9 @@ class LambdaRank(base.Recommender):
     def mean_contributions(self, users: Users) -> dict[str, float]:
         """Mean size of what each feature adds to the scores of these users' candidates, the greatest first."""
         total, n = np.zeros(len(self.table_.names)), 0
-        for _, slate, values in self._featurised(users):
+        for _, candidates, values in self._featurised(users):
             total += np.abs(self.contributions(values)[:, :-1]).sum(axis=0)
-            n += len(slate)
+            n += len(candidates)
         means = (total / max(1, n)).tolist()
         return dict(sorted(zip(self.table_.names, means, strict=True), key=lambda pair: -pair[1]))
 
@@ -267,21 +267,21 @@ class LambdaRank(base.Recommender):
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         table = FeatureTable(self.params.groups, list(self.retrievers_))
         table.load(state)
-        self.adopt(Knowledge(self.retrievers_, table), state["booster"].tobytes().decode())
+        self.set_booster(FittedStage(self.retrievers_, table), state["booster"].tobytes().decode())
 
 
-def _best(slate: Slate, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _best(candidates: Candidates, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Each user's k best candidates."""
-    n = len(slate.users)
-    width = int(np.diff(slate.indptr).max(initial=0))
+    n = len(candidates.users)
+    width = int(np.diff(candidates.indptr).max(initial=0))
     if not width:
         return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-    place = np.arange(len(slate)) - slate.indptr[slate.row]
+    place = np.arange(len(candidates)) - candidates.indptr[candidates.row]
     items = np.full((n, width), -1, np.int32)
     scores = np.full((n, width), -np.inf, np.float32)
-    items[slate.row, place], scores[slate.row, place] = slate.item, values
+    items[candidates.row, place], scores[candidates.row, place] = candidates.item, values
     columns, best = base.top_k(scores, k)
     return np.where(columns >= 0, np.take_along_axis(items, np.maximum(columns, 0), axis=1), -1), best
 
 
-__all__ = ["Knowledge", "LambdaRank", "LambdaRankParams"]
+__all__ = ["FittedStage", "LambdaRank"]

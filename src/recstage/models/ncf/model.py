@@ -36,7 +36,7 @@ class Ncf(base.Recommender):
 
         weights, epochs = learn(self, train, fitting)
         self._load_state(quantised(weights) if self.params.export == "int8" else weights)
-        self.learnt_ = {"epochs": epochs}
+        self.fitted_params_ = {"epochs": epochs}
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         index = users.index.astype(np.int64)

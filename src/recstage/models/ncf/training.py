@@ -23,13 +23,13 @@ from recstage.models.neural.training import (
     METRIC,
     CheckpointFile,
     device_of_choice,
-    exam_rows,
     gain_at_10,
     in_one_piece,
     matrix_type,
     seeded,
     set_learning_rate,
     train,
+    validation_rows,
 )
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class AllPairs:
         return _by_autograd(self, network, batch)
 
 
-class Lesson:
+class Trainer:
     """One network in training: its pairs, its optimiser, its epoch and its validation."""
 
     def __init__(self, network: Network, params: NcfParams, rows: Interactions, fitting: base.Fitting) -> None:
@@ -194,12 +194,12 @@ class Lesson:
         self._set_exam(rows, fitting.validation)
 
     def _set_exam(self, rows: Interactions, validation: Interactions | None) -> None:
-        self.exam: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
+        self.validation: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
         if validation is None:
             return
-        asked = exam_rows(validation.weight > 0, self.seed, VALIDATION)
+        asked = validation_rows(validation.weight > 0, self.seed, VALIDATION)
         if len(asked):
-            self.exam = rows, validation.user_index[asked], validation.item_index[asked]
+            self.validation = rows, validation.user_index[asked], validation.item_index[asked]
 
     def run_epoch(self, epoch: int) -> float:
         """Meet every positive once, with its negatives. Returns the mean loss of a pair."""
@@ -218,8 +218,8 @@ class Lesson:
 
     def validate(self) -> Mapping[str, float]:
         """NDCG@10 of each held-out item among all that its user has not met."""
-        assert self.exam is not None
-        rows, users, held = self.exam
+        assert self.validation is not None
+        rows, users, held = self.validation
         self.network.eval()
         everything = torch.arange(rows.n_items, device=self.device)[None]
         gains = []
@@ -265,12 +265,12 @@ def _train_one(
         network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
     if begin is not None:
         network.begin_from(*begin)
-    lesson = Lesson(network, params, rows, fitting)
+    trainer = Trainer(network, params, rows, fitting)
     epochs = train(
         network,
-        lesson.optimiser,
-        lesson.run_epoch,
-        lesson.validate if lesson.exam is not None and params.patience else None,
+        trainer.optimiser,
+        trainer.run_epoch,
+        trainer.validate if trainer.validation is not None and params.patience else None,
         epochs=params.epochs,
         patience=params.patience,
         report=fitting.report,

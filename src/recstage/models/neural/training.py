@@ -104,7 +104,7 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, done: float, rise: float
         group["lr"] = first * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def exam_rows(eligible: NDArray[np.bool_], seed: int, stream: int) -> NDArray[np.int64]:
+def validation_rows(eligible: NDArray[np.bool_], seed: int, stream: int) -> NDArray[np.int64]:
     """The held-out rows that an epoch is judged by, in order: those `eligible`, or so many of them by chance."""
     rows = np.flatnonzero(eligible)
     if len(rows) <= EXAM_ROWS:

@@ -50,7 +50,7 @@ class TwoTower(base.Recommender):
             features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
         weights, epochs = learn(self, liked, fitting, None if features is None else features.of(self.catalogue_))
         self._set(weights, features)
-        self.learnt_ = {"epochs": epochs}
+        self.fitted_params_ = {"epochs": epochs}
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         tastes = self.user_vectors(users)
@@ -69,11 +69,11 @@ class TwoTower(base.Recommender):
         return self.weights_["items"]
 
     def retrieve(
-        self, users: Users, k: int, blocked: sparse.csr_matrix | None = None
+        self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if not self.indexed:
-            return super().retrieve(users, k, blocked)
-        return self._index.search(self.user_vectors(users), k, blocked)
+            return super().retrieve(users, k, excluded)
+        return self._index.search(self.user_vectors(users), k, excluded)
 
     @property
     def indexed(self) -> bool:

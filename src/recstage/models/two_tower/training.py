@@ -21,13 +21,13 @@ from recstage.models.neural.training import (
     CheckpointFile,
     device_of_choice,
     dropout,
-    exam_rows,
     gain_at_10,
     generator_of,
     matrix_type,
     seeded,
     set_learning_rate,
     train,
+    validation_rows,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Windows:
         return self.items[place], real, self.items[following], weights
 
 
-class Lesson:
+class Trainer:
     """One network in training: its windows, its optimiser, its epoch and its validation."""
 
     def __init__(
@@ -195,13 +195,13 @@ class Lesson:
         self._set_exam(liked, fitting.validation)
 
     def _set_exam(self, liked: Interactions, validation: Interactions | None) -> None:
-        self.exam: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
+        self.validation: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
         if validation is None:
             return
         asked = (validation.weight > 0) & (liked.lengths[validation.user_index] > 0)
-        rows = exam_rows(asked, self.seed, VALIDATION)
+        rows = validation_rows(asked, self.seed, VALIDATION)
         if len(rows):
-            self.exam = liked, validation.user_index[rows], validation.item_index[rows]
+            self.validation = liked, validation.user_index[rows], validation.item_index[rows]
 
     def run_epoch(self, epoch: int) -> float:
         """Train on every step from an item to the next, once. Returns the mean loss."""
@@ -242,8 +242,8 @@ class Lesson:
 
     def validate(self) -> Mapping[str, float]:
         """NDCG@10 of each held-out item among all that its user has not met."""
-        assert self.exam is not None
-        liked, users, held = self.exam
+        assert self.validation is not None
+        liked, users, held = self.validation
         self.network.eval()
         gains = []
         lengths = np.minimum(liked.lengths[users], self.params.window)
@@ -272,12 +272,12 @@ def learn(
     params: TwoTowerParams = model.params
     with seeded(fitting.seed, INITIAL):
         network = Network(liked.n_items, params, features)
-    lesson = Lesson(network, params, liked, fitting, device_of_choice())
+    trainer = Trainer(network, params, liked, fitting, device_of_choice())
     epochs = train(
         network,
-        lesson.optimiser,
-        lesson.run_epoch,
-        lesson.validate if lesson.exam is not None and params.patience else None,
+        trainer.optimiser,
+        trainer.run_epoch,
+        trainer.validate if trainer.validation is not None and params.patience else None,
         epochs=params.epochs,
         patience=params.patience,
         report=fitting.report,

@@ -27,7 +27,7 @@ from recstage.evaluation.protocol import evaluate
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models import base
 from recstage.models.lambdarank.examples import Examples
-from recstage.models.lambdarank.model import Knowledge, LambdaRank
+from recstage.models.lambdarank.model import FittedStage, LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.steps.benchmarks import docs_tables
 
@@ -131,18 +131,20 @@ def ablate(
     """
     settings = (evaluation or EvaluationConfig()).model_copy(update={"latency_requests": 0})
     bench = _Bench(train, catalogue if catalogue is not None else Catalogue.empty(train.items), params, seed)
-    judged = {
+    iter_candidate_features = {
         (kind, name): evaluate(model, test, config=settings, catalogue=catalogue, seed=seed).per_user
         for kind, name, model in tqdm(bench.models(), total=bench.variants, desc="ablate", disable=None)
     }
-    whole = judged["everything", WHOLE]
+    whole = iter_candidate_features["everything", WHOLE]
     if metric not in whole:
         raise ConfigError(
             f"metric '{metric}'",
             rule="a metric of one user is compared",
             fix=f"Choose one of {', '.join(whole.columns[3:])}",
         )
-    return pd.DataFrame([_row(kind, name, found, whole, metric) for (kind, name), found in judged.items()])
+    return pd.DataFrame(
+        [_row(kind, name, found, whole, metric) for (kind, name), found in iter_candidate_features.items()]
+    )
 
 
 def _row(kind: str, name: str, found: pd.DataFrame, whole: pd.DataFrame, metric: str) -> dict[str, str | float]:
@@ -161,8 +163,8 @@ class _Bench:
         self.fitting = base.Fitting(seed, None, catalogue, base.silent, None)
         whole = self._model(params)
         self.held = whole.held_out(train, seed)
-        self.past = whole.know(self.held.past, self.fitting)
-        self.present = whole.know(train, self.fitting)
+        self.past = whole.fit_stage(self.held.past, self.fitting)
+        self.present = whole.fit_stage(train, self.fitting)
 
     @property
     def variants(self) -> int:
@@ -189,10 +191,10 @@ class _Bench:
             yield "group", name, self._boosted(params, past, (learning, watched))
 
     def _boosted(
-        self, params: LambdaRankParams, past: Knowledge, examples: tuple[Examples, Examples | None]
+        self, params: LambdaRankParams, past: FittedStage, examples: tuple[Examples, Examples | None]
     ) -> LambdaRank:
         model = self._model(params)
-        return model.adopt(self.present.only(params), model.boosted(examples, past, self.fitting))
+        return model.set_booster(self.present.only(params), model.boosted(examples, past, self.fitting))
 
     def _model(self, params: LambdaRankParams) -> LambdaRank:
         return LambdaRank(params).attach(self.train, self.fitting.catalogue)

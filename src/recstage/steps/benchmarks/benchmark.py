@@ -17,7 +17,7 @@ from recstage.models.composition import is_composite
 from recstage.steps import train
 from recstage.steps.benchmarks import benchmark_tables as tables
 from recstage.steps.benchmarks import docs_tables, library_comparison
-from recstage.steps.benchmarks.library_comparison import Contest
+from recstage.steps.benchmarks.library_comparison import LibraryComparison
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class BenchmarkResult:
     data: str
     table: list[dict[str, Any]]
     composites: list[dict[str, Any]]
-    contests: list[Contest]
+    contests: list[LibraryComparison]
     skipped: dict[str, str]
 
 
@@ -71,7 +71,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
         models = tables.by_model(results)
         users = tables.of_users(models)
         table, composites = tables.as_table(models, users, settings.data), tables.beside_the_best(users)
-        held, failed = library_comparison.hold(against, settings.data, settings.seed)
+        held, failed = library_comparison.run_comparisons(against, settings.data, settings.seed)
         shown = tables.models_in_markdown(table), tables.composites_in_markdown(composites)
         text = "\n".join(part for part in (*shown, tables.contests_in_markdown(held)) if part)
         tracking.log_table(active.info.run_id, "benchmark", table)
@@ -95,7 +95,7 @@ def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _contest_metrics(held: Sequence[Contest]) -> dict[str, float]:
+def _contest_metrics(held: Sequence[LibraryComparison]) -> dict[str, float]:
     ratios = {f"ratio_{one.name}": one.ratio for one in held if not np.isnan(one.ratio)}
     return ratios | {f"ours_{one.name}": one.ours for one in held}
 

@@ -15,7 +15,7 @@ from recstage.data.segments import SEGMENTS
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models.composition import is_composite
 from recstage.steps.benchmarks import docs_tables
-from recstage.steps.benchmarks.library_comparison import Contest
+from recstage.steps.benchmarks.library_comparison import LibraryComparison
 from recstage.steps.train import TrainResult
 
 PRIMARY = "ndcg_at_10"
@@ -156,12 +156,12 @@ def composites_in_markdown(table: pd.DataFrame) -> str:
     return docs_tables.table(header, rows)
 
 
-def contests_in_markdown(held: Sequence[Contest]) -> str:
+def contests_in_markdown(held: Sequence[LibraryComparison]) -> str:
     """Ours, theirs and the ratio; nothing where none was held."""
     return docs_tables.table(["contest", "ours", "theirs", "ratio"], map(_contest_cells, held)) if held else ""
 
 
-def _contest_cells(one: Contest) -> list[str]:
+def _contest_cells(one: LibraryComparison) -> list[str]:
     ours, theirs = (f"{value:.4g} {one.unit}".rstrip() for value in (one.ours, one.theirs))
     if np.isnan(one.theirs):
         return [one.title, ours, "", ""]

@@ -29,7 +29,7 @@ from recstage.evaluation import metrics
 from recstage.evaluation.protocol import cases_of, lists_of
 from recstage.models import build
 from recstage.models.base import Recommender
-from recstage.models.lambdarank.candidate_features import judged
+from recstage.models.lambdarank.candidate_features import iter_candidate_features
 from recstage.models.lambdarank.model import LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.steps.benchmarks import library_environments
@@ -47,12 +47,12 @@ CUTOFFS = (3, 5, K)
 DEPTH, DEPTH_OF_ONE = 100, 300
 """Items from each retriever whose features are timed: for everybody, for one user."""
 ASKED = 200
-NOBODY = float("nan")
+NOT_COMPARED = float("nan")
 """In the place of theirs where there is no peer."""
 
 
 @dataclass(frozen=True)
-class Contest:
+class LibraryComparison:
     """What ours and theirs came to (medians) in `unit`, and their ratio as `title` says."""
 
     name: str
@@ -63,7 +63,7 @@ class Contest:
     unit: str = "s"
 
 
-def als_fit(data: str, seed: int) -> list[Contest]:
+def als_fit(data: str, seed: int) -> list[LibraryComparison]:
     """Our ALS against `implicit` called bare with the same parameters on the same matrix, in turn."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
@@ -87,7 +87,7 @@ def als_fit(data: str, seed: int) -> list[Contest]:
     return [_contest("als-fit", "ALS fit, ours / bare implicit", ours, theirs, faster=False)]
 
 
-def knn_fit(data: str, seed: int) -> list[Contest]:
+def knn_fit(data: str, seed: int) -> list[LibraryComparison]:
     """Our user-KNN against `implicit`'s cosine called bare with as many neighbours, in turn. Implicit compares items:
     it gets the matrix turned round."""
     from implicit.nearest_neighbours import CosineRecommender
@@ -103,7 +103,7 @@ def knn_fit(data: str, seed: int) -> list[Contest]:
     return [_contest("knn-fit", "KNN fit, ours / bare implicit", ours, theirs, faster=False)]
 
 
-def neumf_epoch(data: str, seed: int) -> list[Contest]:
+def neumf_epoch(data: str, seed: int) -> list[LibraryComparison]:
     """An epoch of our NeuMF (which drops nothing out) against RecBole's as it ships (dropout .1) and without dropout:
     32 factors, batches of 4096 rows, four negatives a positive. Ours makes matrix products in bfloat16 where the
     processor does, and once more in float32."""
@@ -141,7 +141,7 @@ def neumf_epoch(data: str, seed: int) -> list[Contest]:
     ]
 
 
-def recbole(data: str, seed: int) -> list[Contest]:
+def recbole(data: str, seed: int) -> list[LibraryComparison]:
     """NeuMF by RecBole with the usual parameters, as it ships: its fit and its lists, beside ours as it is tuned."""
     ready = _ready(data)
     began = time.perf_counter()
@@ -157,7 +157,7 @@ def recbole(data: str, seed: int) -> list[Contest]:
     ]
 
 
-def rectools(data: str, seed: int) -> list[Contest]:
+def rectools(data: str, seed: int) -> list[LibraryComparison]:
     """ALS by RecTools with the usual parameters: the best ten for everybody, all metrics on them, and how good they are
     beside those of our ALS as it is tuned."""
     ready = _ready(data)
@@ -190,7 +190,7 @@ def rectools(data: str, seed: int) -> list[Contest]:
     ]
 
 
-def lenskit(data: str, seed: int) -> list[Contest]:
+def lenskit(data: str, seed: int) -> list[LibraryComparison]:
     """ALS and item-KNN by LensKit with the usual parameters, beside ours as they are tuned."""
     ready = _ready(data)
     test = ready.split.test
@@ -217,7 +217,7 @@ def lenskit(data: str, seed: int) -> list[Contest]:
     return rows
 
 
-def own_times(data: str, seed: int) -> list[Contest]:
+def own_times(data: str, seed: int) -> list[LibraryComparison]:
     """What has a goal and no peer: features of the second stage, for everybody and for one; one user's answers."""
     ready = _ready(data)
     train = ready.split.train_and_validation
@@ -229,8 +229,8 @@ def own_times(data: str, seed: int) -> list[Contest]:
 
     def featurise(users: Users, depth: int) -> None:
         nonlocal pairs
-        parts = judged(second.retrievers_, second.table_, users, depth, lambda some: some.seen)
-        pairs = sum(len(slate) for _, slate, _ in parts)
+        parts = iter_candidate_features(second.retrievers_, second.table_, users, depth, lambda some: some.seen)
+        pairs = sum(len(candidates) for _, candidates, _ in parts)
 
     rows = []
     for whom, users, depth in (
@@ -239,16 +239,22 @@ def own_times(data: str, seed: int) -> list[Contest]:
     ):
         taken = [_seconds(partial(featurise, some, depth)) for some in users]
         title = f"LambdaRank's candidates and features, {whom} x {pairs // len(users[-1])} candidates"
-        rows.append(Contest(f"features-{whom.replace(' ', '-')}", title, statistics.median(taken), NOBODY, NOBODY))
+        rows.append(
+            LibraryComparison(
+                f"features-{whom.replace(' ', '-')}", title, statistics.median(taken), NOT_COMPARED, NOT_COMPARED
+            )
+        )
     for algorithm in ("als", "ncf"):
         model = build(model_config_of(algorithm)).fit(train, seed=seed, catalogue=ready.catalogue)
         taken = [_seconds(partial(model.score, everybody.take(np.array([row])))) for row in range(ASKED)]
         title = f"{algorithm.upper()}, scores of the whole catalogue for one user"
-        rows.append(Contest(f"score-{algorithm}", title, statistics.median(taken), NOBODY, NOBODY))
+        rows.append(
+            LibraryComparison(f"score-{algorithm}", title, statistics.median(taken), NOT_COMPARED, NOT_COMPARED)
+        )
     return rows
 
 
-def run_overhead(data: str, seed: int) -> list[Contest]:
+def run_overhead(data: str, seed: int) -> list[LibraryComparison]:
     """A whole `mlflow run . -e als` against the sum of its data, fit and evaluation: the rest is overhead."""
     command = [
         str(Path(sys.executable).with_name("mlflow")), "run", str(root()), "--env-manager", "local",
@@ -270,7 +276,7 @@ def run_overhead(data: str, seed: int) -> list[Contest]:
     return [_contest("run-overhead", title, walls, parts, faster=False)]
 
 
-NAMES: dict[str, Callable[[str, int], list[Contest]]] = {
+NAMES: dict[str, Callable[[str, int], list[LibraryComparison]]] = {
     "als-fit": als_fit,
     "knn-fit": knn_fit,
     "neumf-epoch": neumf_epoch,
@@ -290,9 +296,9 @@ def checked(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def hold(names: Sequence[str], data: str, seed: int) -> tuple[list[Contest], dict[str, str]]:
+def run_comparisons(names: Sequence[str], data: str, seed: int) -> tuple[list[LibraryComparison], dict[str, str]]:
     """The contests one after the other; and by name, why one could not be held."""
-    held: list[Contest] = []
+    held: list[LibraryComparison] = []
     failed = {}
     for name in names:
         try:
@@ -320,14 +326,16 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _contest(name: str, title: str, ours: Sequence[float], theirs: Sequence[float], *, faster: bool) -> Contest:
+def _contest(
+    name: str, title: str, ours: Sequence[float], theirs: Sequence[float], *, faster: bool
+) -> LibraryComparison:
     mine, yours = statistics.median(ours), statistics.median(theirs)
-    return Contest(name, title, mine, yours, yours / mine if faster else mine / yours)
+    return LibraryComparison(name, title, mine, yours, yours / mine if faster else mine / yours)
 
 
 def _quality(
     name: str, library: str, title: str, ours: Recommender, test: Interactions, found: dict[str, list]
-) -> Contest:
+) -> LibraryComparison:
     """NDCG@10 of our lists and of `found` (`users`: indices, `lists`: their item indices), by our metric. Whom theirs
     has no list for counts 0."""
     cases = cases_of(ours, test)
@@ -340,4 +348,4 @@ def _quality(
         float(metrics.ndcg(metrics.hits_of(lists, *cases.met, ours.n_items), cases.n_relevant, K).mean())
         for lists in (own, theirs)
     )
-    return Contest(f"{name}-ndcg", f"{title}, NDCG@10, ours / {library}", mine, yours, mine / yours, "")
+    return LibraryComparison(f"{name}-ndcg", f"{title}, NDCG@10, ours / {library}", mine, yours, mine / yours, "")

@@ -60,7 +60,7 @@ def run(settings: PromoteSettings) -> PromoteResult:
     tracking.connect()
     for attempt in range(ATTEMPTS):
         try:
-            with tracking.refusals(tracking.store_uri()):
+            with tracking.translate_store_errors(tracking.store_uri()):
                 return _attempt(settings)
         except Overtaken as overtaken:  # judged against a Production that is none any more: judge again
             if attempt == ATTEMPTS - 1:
