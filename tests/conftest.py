@@ -1,4 +1,4 @@
-"""Fixtures for every room: the shared data sets where they are, and small seeded ones everywhere."""
+"""Fixtures for every folder: the shared data sets where they are, and small seeded ones everywhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from recstage import config
 from recstage.config import DataConfig, SplitConfig, SyntheticSource
 from recstage.data.dataset import Dataset, prepare
+
+pytest_plugins = ["tests.registry_driver"]
 
 TINY = """
 source: {kind: synthetic, users: 80, items: 40, interactions: 3000, seed: 3}

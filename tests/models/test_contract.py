@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blocks import HIDDEN, SCORNER, blocks, catalogue, disguised, group_of, people
 
 from recstage import bundle
 from recstage.config import model_config_of, names_in
 from recstage.data.interactions import Users
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.models import base, build, params_class
+from tests.models.synthetic_blocks import HIDDEN, SCORNER, blocks, catalogue, disguised, group_of, people
 
 NAMES = names_in("model")
 SMALL: Mapping[str, Mapping[str, Any]] = {

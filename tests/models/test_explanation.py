@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from blocks import ids
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.errors import DataError
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.explanation import Contribution, by_history, by_popularity, largest
+from tests.models.synthetic_blocks import ids
 
 ROWS = Interactions.from_arrays(ids("u", 3), ids("i", 4), [0, 0, 1, 2], [0, 1, 0, 0])
 FILMS = Catalogue.from_frame(pd.DataFrame({"item_id": ["i000", "i001"], "title": ["Alien", "Brazil"]}), ROWS.items)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blocks import blocks, catalogue
-from planted import chains, interactions, without_last
 
 from recstage import bundle
 from recstage.config import check
@@ -19,6 +17,8 @@ from recstage.models import base, rank_fusion
 from recstage.models.composition import Component
 from recstage.models.hybrid import Hybrid, HybridParams
 from recstage.models.neural import training
+from tests.models.synthetic_blocks import blocks, catalogue
+from tests.synthetic_data import chains, interactions, without_last
 
 PARTS = ["popularity", "als", "transitions"]
 ROUTES = {"cold": ["popularity"], "warm": ["als"], "hot": ["transitions", "als"]}

@@ -24,22 +24,22 @@ def move(number: int, how: str = "promote", **more: object) -> registry.Resoluti
     return registry.move("recommender", number, how=how, by="ada", reason="better", **more)  # type: ignore[arg-type]
 
 
-def test_an_empty_registry_has_no_production(desk):
-    desk.add()
+def test_an_empty_registry_has_no_production(registry_driver):
+    registry_driver.add()
     assert registry.reconcile().version is None
     with pytest.raises(NoProduction, match=r"'recommender': no version is staged Production\. Promote one"):
         registry.production()
 
 
-def test_an_unknown_registered_model_is_refused_with_the_names_there_are(desk):
-    desk.add()
+def test_an_unknown_registered_model_is_refused_with_the_names_there_are(registry_driver):
+    registry_driver.add()
     with pytest.raises(
         RegistryError, match=r"'recomender': there is no such registered model\. Did you mean 'recommen"
     ):
         registry.reconcile("recomender")
 
 
-def test_a_registry_where_nothing_was_ever_registered_says_what_to_do(desk):
+def test_a_registry_where_nothing_was_ever_registered_says_what_to_do(registry_driver):
     with pytest.raises(
         RegistryError, match=r"'recommender': there is no such registered model\. Nothing is registered yet: t"
     ):
@@ -54,14 +54,18 @@ def test_two_versions_by_hand_with_the_recorded_one_gone_are_taken_as_the_stage_
     assert (three.staged, three.pointed) == ([3], 3)
 
 
-def test_a_move_sets_stage_alias_tags_and_history(desk):
-    first, second = desk.add(), desk.add("knn")
+def test_a_move_sets_stage_alias_tags_and_history(registry_driver):
+    first, second = registry_driver.add(), registry_driver.add("knn")
     move(first)
     resolution = move(second)
     assert resolution.version is not None
     assert resolution.version.number == second
-    assert (desk.staged, desk.pointed, desk.stages[first]) == ([second], second, "Archived")
-    tags = desk.tags(second)
+    assert (registry_driver.staged, registry_driver.pointed, registry_driver.stages[first]) == (
+        [second],
+        second,
+        "Archived",
+    )
+    tags = registry_driver.tags(second)
     assert tags["promoted_by"] == "ada"
     assert tags["previous_version"] == str(first)
     assert tags["reason"] == "better"
@@ -72,26 +76,26 @@ def test_a_move_sets_stage_alias_tags_and_history(desk):
     ]
 
 
-def test_a_move_to_what_is_production_already_records_nothing(desk):
-    only = desk.add()
+def test_a_move_to_what_is_production_already_records_nothing(registry_driver):
+    only = registry_driver.add()
     move(only)
     assert move(only).change is None
     assert len(registry.history()) == 1
 
 
-def test_a_move_to_a_version_that_does_not_exist_names_those_that_do(desk):
-    desk.add()
-    desk.add()
+def test_a_move_to_a_version_that_does_not_exist_names_those_that_do(registry_driver):
+    registry_driver.add()
+    registry_driver.add()
     with pytest.raises(RegistryError, match=r"version 9 of recommender: there is no such version\. There are 1, 2"):
         move(9)
 
 
-def test_a_move_that_expected_another_production_changes_nothing(desk):
-    first, second = desk.add(), desk.add()
+def test_a_move_that_expected_another_production_changes_nothing(registry_driver):
+    first, second = registry_driver.add(), registry_driver.add()
     move(first)
     with pytest.raises(registry.Overtaken, match="was nothing when this was decided and is version 1 now"):
         move(second, expected=None)
-    assert desk.staged == [first]
+    assert registry_driver.staged == [first]
 
 
 def test_one_module_speaks_of_stages_and_aliases_to_mlflow():
@@ -100,8 +104,8 @@ def test_one_module_speaks_of_stages_and_aliases_to_mlflow():
     assert [path.name for path in sources if calls.search(path.read_text())] == ["mlflow_client.py"]
 
 
-def test_no_stage_call_of_ours_warns(desk):
-    version = desk.add()
+def test_no_stage_call_of_ours_warns(registry_driver):
+    version = registry_driver.add()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         move(version)
@@ -112,13 +116,13 @@ def test_no_stage_call_of_ours_warns(desk):
 
 
 @pytest.fixture
-def three(desk):
+def three(registry_driver):
     """Versions 1, 2, 3 with 2 in Production."""
     for _ in range(3):
-        desk.add()
+        registry_driver.add()
     move(1)
     move(2)
-    return desk
+    return registry_driver
 
 
 @pytest.mark.parametrize("archive", [True, False])
@@ -226,12 +230,12 @@ def test_deleting_production_brings_its_predecessor_back(three):
     assert (three.staged, three.pointed) == ([1], 1)
 
 
-def test_deleting_the_only_version_that_ever_was_production_leaves_none(desk):
-    only, other = desk.add(), desk.add()
+def test_deleting_the_only_version_that_ever_was_production_leaves_none(registry_driver):
+    only, other = registry_driver.add(), registry_driver.add()
     move(only)
-    desk.delete(only)
+    registry_driver.delete(only)
     assert registry.reconcile().version is None
-    assert (desk.staged, desk.pointed) == ([], None)
+    assert (registry_driver.staged, registry_driver.pointed) == ([], None)
     assert registry.history()[-1].version is None
     move(other)
     assert current() == other
@@ -261,13 +265,13 @@ def test_archiving_production_and_naming_another_by_alias_is_a_move(three):
     assert (three.staged, three.pointed) == ([3], 3)
 
 
-def test_a_registry_that_was_never_reconciled_is_taken_as_its_stages_say(desk):
+def test_a_registry_that_was_never_reconciled_is_taken_as_its_stages_say(registry_driver):
     for _ in range(2):
-        desk.add()
-    desk.stage(1)
-    desk.alias(2)
+        registry_driver.add()
+    registry_driver.stage(1)
+    registry_driver.alias(2)
     registry.reconcile()
-    assert (desk.staged, desk.pointed) == ([1], 1)
+    assert (registry_driver.staged, registry_driver.pointed) == ([1], 1)
 
 
 # -- robustness ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from doubles import HandPointer
 from fastapi.testclient import TestClient
 
 from recstage import bundle
@@ -23,6 +22,7 @@ from serving.app import create_app
 from serving.interfaces import Dependencies
 from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
+from tests.serving.doubles import HandPointer
 
 N_USERS, N_ITEMS = 60, 40
 

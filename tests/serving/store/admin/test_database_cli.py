@@ -1,0 +1,184 @@
+"""`python -m serving.store`: one JSON line when it is done, one clear line and status 2 when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from experiments.benchmarks import database as database_benchmarks
+from serving.interfaces import Impression
+from serving.store import __main__ as database
+from serving.store.admin import backup, migrate, retention
+from serving.store.admin.revision import newest
+from serving.store.db import connection
+from serving.store.db.connection import parse_url, sqlite_path
+from serving.store.db.errors import StoreFull
+from serving.store.db.tables import RecommendationImpression, User, UserInteraction
+from serving.store.db.writer import Writer
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.impressions import WriteImpressions
+from tests.serving.store.records import count, event, exposures, locked
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def run(sqlite_url, capsys):
+    """Runs a command on the fresh database: its status, what it answered, what it complained of."""
+
+    def call(*arguments: str, url=sqlite_url):
+        status = database.main([arguments[0], "--url", url.render_as_string(), *arguments[1:]])
+        out, err = capsys.readouterr()
+        return status, json.loads(out.splitlines()[-1]) if out else None, err
+
+    return call
+
+
+def put(url, *events) -> None:
+    writer = Writer(url)
+    writer.submit(RecordEvents(events or [event()])).result()
+    writer.close()
+
+
+def test_the_life_of_a_database(run, tmp_path):
+    url = parse_url(f"sqlite:///{tmp_path}/new/service.db")
+    status, made, _ = run("upgrade", url=url)
+    assert (status, made["from"], made["to"], made["backup"]) == (0, None, newest(), None)
+    put(url)
+    _, kept, _ = run("backup", url=url)
+    assert kept["rows"]["user_interactions"] == 1
+    put(url)
+    assert run("verify", url=url)[1]["rows"]["user_interactions"] == 2
+    assert run("verify", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
+    assert run("restore", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
+    status, down, _ = run("downgrade", "base", url=url)
+    assert (status, down["from"], down["to"]) == (0, newest(), None)
+    assert backup.verify_file(Path(down["backup"])).rows["user_interactions"] == 1
+
+
+def test_a_backup_goes_where_it_is_told(run, tmp_path):
+    assert run("backup", str(tmp_path / "mine.db"))[1]["backup"] == str(tmp_path / "mine.db")
+    status, _, complaint = run("backup", str(tmp_path / "mine.db"))
+    assert status == 2
+    assert complaint.endswith("a backup never overwrites a file. Name another file.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["verify", "none.db"], "there is no such file"),
+        (["restore", "none.db"], "there is no such file"),
+        (["upgrade", "0007"], "it is not above 0002, where the database is. Revisions: base, 0001, 0002, head"),
+        (["downgrade", "-3"], "it is not below 0002, where the database is"),
+        (["prune", "--days", "0"], "--days 0: only what is older than that goes"),
+        (["precompute", "--limit", "0"], "--limit 0: it is above 0"),
+        (["prune"], "the following arguments are required: --days"),
+        (["downgrade"], "the following arguments are required: revision"),
+        (["verify", "--fast"], "unrecognized arguments: --fast"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_status_2(run, arguments, sentence):
+    status, answer, complaint = run(*arguments)
+    assert (status, answer) == (2, None)
+    assert complaint.startswith("recstage: ")
+    assert sentence in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert database.main(["upgarde"]) == 2
+    complaint = capsys.readouterr().err
+    assert (
+        "choose from 'upgrade', 'downgrade', 'backup', 'verify', 'restore', 'prune', 'lineage', 'precompute'"
+        in complaint
+    )
+    assert complaint.count("\n") == 1
+
+
+def test_a_newer_database_is_one_line(run, sqlite_url):
+    with sqlite3.connect(sqlite_path(sqlite_url)) as plain:
+        plain.execute("UPDATE alembic_version SET version_num = '0042'")
+    status, _, complaint = run("upgrade")
+    assert status == 2
+    assert "at revision 0042: it is newer than this code" in complaint
+
+
+def test_a_locked_database_is_one_line(run, sqlite_url, monkeypatch):
+    impatient = partial(connection.open_engine, busy_timeout=0.1, pooled=False)
+    monkeypatch.setattr(migrate, "open_tool_engine", impatient)
+    with locked(sqlite_url):
+        status, _, complaint = run("downgrade", "base", "--no-backup")
+    assert status == 2
+    assert "the database is locked by another process. Try again in a moment" in complaint
+
+
+def test_a_full_disk_is_one_line(run, monkeypatch):
+    def full(url, target):
+        raise StoreFull(str(target), rule="no space is left on its disk", fix="Free some space, then try again")
+
+    monkeypatch.setattr(backup, "back_up", full)
+    status, _, complaint = run("backup")
+    assert status == 2
+    assert "no space is left on its disk. Free some space, then try again." in complaint
+
+
+def test_the_settings_name_the_database(sqlite_url):
+    """In a process of its own: that is how it is called."""
+    result = subprocess.run(
+        [sys.executable, "-m", "serving.store", "verify"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "RECSTAGE_SERVING_DATABASE_URL": sqlite_url.render_as_string()},
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["revision"] == newest()
+
+
+def test_settings_without_a_database_are_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("RECSTAGE_SERVING_DATABASE_URL", "")
+    assert database.main(["verify"]) == 2
+    assert "no database: the settings name none. Set RECSTAGE_SERVING_DATABASE_URL" in capsys.readouterr().err
+
+
+# -- letting go of what is old ----------------------------------------------------------------------------------------
+
+
+def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)  # several rounds
+    now = now_ms()
+    put(url, *(event("ann", f"i{i}", occurred_at=now - i * DAY) for i in range(8)))
+    writer = Writer(url)
+    pair, seconds = (1.0, 0.5), now // 1000
+    lists = [Impression(f"r{i}", "ann", ("i1", "i2"), pair, pair, "als", "7", seconds - i * 86_400) for i in range(4)]
+    writer.submit(WriteImpressions(lists, lambda outcome, number: None)).result()
+    writer.close()
+    removed = retention.prune(url, now - 5 * DAY // 2)
+    assert removed == {"user_interactions": 5, "recommendation_feedback": 0, "recommendation_impressions": 1}
+    assert (count(url, UserInteraction), count(url, RecommendationImpression), count(url, User)) == (3, 3, 1)
+    assert exposures(url) == {"i1": 3, "i2": 3}
+
+
+def test_the_command_prunes_by_days(run, sqlite_url):
+    put(sqlite_url, event(occurred_at=now_ms() - 40 * DAY), event())
+    assert run("prune", "--days", "30")[1]["removed"]["user_interactions"] == 1
+
+
+# -- the drills -------------------------------------------------------------------------------------------------------
+
+
+def test_the_ingest_drill_counts_what_a_real_service_acknowledged(tmp_path):
+    with database_benchmarks.service(tmp_path) as running:
+        found = database_benchmarks.ingest(running, batch=50, connections=2, seconds=0.5)
+        single = database_benchmarks.ingest(running, batch=1, connections=4, seconds=0.3)
+    url = parse_url(f"sqlite:///{tmp_path}/service.db")
+    assert found.events > 0
+    assert single.events > 0
+    assert backup.verify(url).rows["user_interactions"] == found.events + single.events

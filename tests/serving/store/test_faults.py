@@ -1,0 +1,372 @@
+"""A database that is locked, full, moved or away; and writers that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from experiments.benchmarks import database
+from recstage.errors import ConfigError
+from serving.app import create_app
+from serving.interfaces import NO_HISTORY, Impression
+from serving.monitoring.metrics import Metrics
+from serving.settings import ServingSettings
+from serving.store.admin import backup
+from serving.store.db.connection import open_tool_engine, parse_url, refusal, sqlite_path
+from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.db.tables import Table, UserInteraction
+from serving.store.db.writer import Writer
+from serving.store.repositories.events import RecordEvents
+from serving.store.repositories.items import ChangeItem, IngestItems, NewItem
+from serving.store.repositories.users import PutProfile
+from serving.store.store import Store
+from tests.serving.store.records import count, event, locked, settings_for, wait_until
+
+CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
+OUTCOME = {"item_id": "film", "outcome": "click"}
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url, data, tmp_path):
+    found = Store(sqlite_url, data, settings_for(sqlite_url, tmp_path), Metrics(), busy_timeout=0.2)
+    yield found
+    found.close()
+
+
+def do(store, task):
+    return store.writer.submit(task).result(timeout=20)
+
+
+def move_away(url) -> None:
+    path = sqlite_path(url)
+    for file in path.parent.glob("service.db*"):
+        file.rename(file.with_name("away-" + file.name))
+
+
+def bring_back(url) -> None:
+    path = sqlite_path(url)
+    for file in path.parent.glob("away-service.db*"):
+        file.rename(file.with_name(file.name.removeprefix("away-")))
+
+
+# -- locked, full -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_lasts_too_long_is_busy_and_passes(sqlite_url, sqlite_store):
+    with locked(sqlite_url), pytest.raises(StoreBusy, match="the database is locked by another process"):
+        do(sqlite_store, RecordEvents([event()]))
+    assert do(sqlite_store, RecordEvents([event()])) == ["stored"]
+
+
+def test_a_short_lock_is_waited_for(sqlite_url):
+    writer = Writer(sqlite_url, busy_timeout=5.0)
+    with locked(sqlite_url):
+        future = writer.submit(RecordEvents([event()]))
+        time.sleep(0.2)
+        assert not future.done()
+    assert future.result(timeout=10) == ["stored"]
+    writer.close()
+
+
+def test_reads_go_on_while_somebody_else_writes(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    with locked(sqlite_url):
+        assert sqlite_store.histories.history("ann").item_ids == ("i1",)
+        assert sqlite_store.withheld.hidden().item_ids == frozenset()
+
+
+def test_a_full_disk_is_said_and_nothing_of_the_commit_is_kept(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    with sqlite_store.writer._engine.connect() as connection:  # the writer's one pooled connection
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    big = [event(f"u{i}", context={"x": "y" * 500}) for i in range(400)]
+    with pytest.raises(StoreFull, match="no space is left on its disk"):
+        do(sqlite_store, RecordEvents(big))
+    with sqlite_store.writer._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert count(sqlite_url, UserInteraction) == 1
+    assert do(sqlite_store, RecordEvents(big)) == ["stored"] * 400
+    backup.verify(sqlite_url)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("55P03", StoreBusy),
+        ("57014", StoreBusy),
+        ("40P01", StoreBusy),
+        ("53300", StoreBusy),
+        ("53100", StoreFull),
+        ("42P01", StoreOutOfStep),
+        ("08006", StoreAway),
+    ],
+)
+def test_what_postgresql_says_is_understood_by_its_code(postgres_like_url, state, kind):
+    error = RuntimeError("something\nwith more lines")
+    error.sqlstate = state
+    assert isinstance(refusal(error, postgres_like_url), kind)
+
+
+@pytest.fixture
+def postgres_like_url():
+    return parse_url("postgresql://me:secret@127.0.0.1:1/none")
+
+
+def test_a_server_that_does_not_answer_is_away_and_not_asked_by_every_request(postgres_like_url, data, tmp_path):
+    store = Store(postgres_like_url, data, settings_for(postgres_like_url, tmp_path), Metrics())
+    with pytest.raises(StoreAway, match="the database cannot be reached") as caught:
+        store.histories.history("ann")
+    assert "secret" not in str(caught.value)
+    began = time.perf_counter()
+    for _ in range(100):
+        with pytest.raises(StoreAway, match="it did not answer a moment ago"):
+            store.histories.history("ann")
+    assert time.perf_counter() - began < 0.5
+    wait_until(lambda: store.health() == "away")  # asked in the background
+    store.close()
+
+
+# -- away -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_moved_is_away_and_found_again_when_it_is_back(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    assert sqlite_store.health() == "ready"
+    move_away(sqlite_url)
+    for read in (lambda: sqlite_store.histories.history("ann"), sqlite_store.withheld.hidden):
+        with pytest.raises(StoreAway, match="there is no such file"):
+            read()
+    with pytest.raises(StoreAway, match="there is no such file"):
+        do(sqlite_store, RecordEvents([event("ann")]))
+    assert sqlite_store.health() == "away"
+    assert not sqlite_path(sqlite_url).exists()  # and none was made by accident
+    bring_back(sqlite_url)
+    assert sqlite_store.histories.history("ann").item_ids == ("i1",)
+    assert do(sqlite_store, RecordEvents([event("ann")])) == ["stored"]
+    assert sqlite_store.health() == "ready"
+    assert count(sqlite_url, UserInteraction) == 2
+
+
+def test_what_was_last_known_is_there_while_the_database_is_away(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event("ann")]))
+    do(sqlite_store, PutProfile("bob", role=None, categories=(), opted_out=True))
+    do(sqlite_store, IngestItems([NewItem("film")]))
+    do(sqlite_store, ChangeItem("film", {"hidden": True}))
+    known = sqlite_store.histories.history("ann")
+    assert sqlite_store.health() == "ready"  # reads what is hidden and who opted out
+    move_away(sqlite_url)
+    assert sqlite_store.histories.last_known("ann") == known
+    assert not sqlite_store.histories.last_known("bob").personal
+    assert sqlite_store.histories.last_known("nobody") == NO_HISTORY
+    assert sqlite_store.withheld.last.item_ids == {"film"}
+    bring_back(sqlite_url)
+
+
+def test_a_file_that_is_no_database_is_broken(sqlite_url, sqlite_store):
+    sqlite_path(sqlite_url).write_bytes(b"nonsense" * 4096)
+    with pytest.raises(StoreBroken, match="it is no sound database"):
+        do(sqlite_store, RecordEvents([event()]))
+
+
+def test_the_service_starts_and_answers_while_its_database_is_away(tmp_path):
+    settings = settings_for_url("postgresql://me@127.0.0.1:1/none", tmp_path)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        assert client.get("/health/live").status_code == 200
+        response = client.post("/api/interactions", json=CLICK)
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in response.headers
+
+
+def settings_for_url(url, folder):
+    return settings_for(parse_url(url), folder)
+
+
+def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
+    with open_tool_engine(sqlite_url).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreOutOfStep, match="it is newer than this code"):
+        Store.open(settings_for(sqlite_url, tmp_path), Metrics())
+
+
+def test_a_url_that_is_none_stops_the_start(tmp_path):
+    with pytest.raises(ConfigError, match="the service keeps its data in a SQLite file or in PostgreSQL"):
+        Store.open(ServingSettings(database_url="oracle://x", bundles=tmp_path), Metrics())
+
+
+def test_the_first_start_makes_the_database(tmp_path):
+    settings = settings_for(parse_url(f"sqlite:///{tmp_path}/new/service.db"), tmp_path)
+    store = Store.open(settings, Metrics())
+    assert store.health() == "ready"
+    store.close()
+
+
+def test_workers_that_start_at_once_make_one_database(tmp_path):
+    settings = settings_for_url(f"sqlite:///{tmp_path}/new/service.db", tmp_path)
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(lambda _: Store.open(settings, Metrics()), range(4)))
+    for i, store in enumerate(stores):
+        assert do(store, RecordEvents([event(f"u{i}")])) == ["stored"]
+    for store in stores:
+        store.close()
+    assert count(stores[0].url, UserInteraction) == 4
+
+
+def test_stopping_while_the_database_is_away_takes_no_time_and_counts_what_is_lost(sqlite_url, sqlite_store):
+    do(sqlite_store, RecordEvents([event()]))
+    move_away(sqlite_url)
+    sqlite_store.impressions.record(Impression("r", "ann", ("film",), (1.0,), (1.0,), "als", "7", 1))
+    began = time.monotonic()
+    sqlite_store.close()
+    assert time.monotonic() - began < 5
+    assert sqlite_store.metrics.impressions.labels("dropped")._value.get() == 1
+    bring_back(sqlite_url)
+
+
+# -- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_to_a_locked_database_is_a_503_with_retry_after_and_works_later(sqlite_url, tmp_path):
+    app = create_app(settings_for(sqlite_url, tmp_path))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.store.writer._engine.dispose()
+        app.state.store.writer = Writer(sqlite_url, busy_timeout=0.1)
+        with locked(sqlite_url):
+            response = client.post("/api/interactions", json=CLICK)
+        assert response.status_code == 503
+        assert response.json()["detail"].endswith("the database is locked by another process. Try again in a moment.")
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.post("/api/interactions", json=CLICK).status_code == 201
+        app.state.store.writer.close()
+
+
+def test_reads_and_writes_of_the_service_find_the_database_again(sqlite_url, client):
+    assert client.post("/api/interactions", json=CLICK).status_code == 201
+    move_away(sqlite_url)
+    for method, path, body in (
+        ("POST", "/api/interactions", CLICK),
+        ("GET", "/api/users/ann/history", None),
+        ("GET", "/api/items/film/stats", None),
+        ("PUT", "/api/users/ann/profile", {}),
+    ):
+        response = client.request(method, path, json=body)
+        assert (path, response.status_code) == (path, 503)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in response.headers
+    bring_back(sqlite_url)
+    assert client.post("/api/interactions", json=CLICK).status_code == 201
+    assert client.get("/api/items/film/stats").json()["counts"] == {"click": 2}
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def test_after_kill_9_every_acknowledged_event_is_there_once():
+    """Three of the fifty kills of `experiments.benchmarks.database kill`; in a process of its own, because it forks."""
+    run = subprocess.run(
+        [sys.executable, "-m", "experiments.benchmarks.database", "kill", "--times", "3"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["acknowledged"] > 0
+    assert (found["kills"], found["missing"], found["unsound"], found["twice"]) == (3, 0, 0, 0)
+
+
+def test_the_drill_notices_lost_and_doubled_events(sqlite_url):
+    path = sqlite_path(sqlite_url)
+    database._send_again(sqlite_url, range(3))
+    assert [database._stored(path, batch) for batch in range(4)] == [20, 20, 20, 0]
+    assert database._twice(path) == 0
+    writer = Writer(sqlite_url)
+    writer.submit(RecordEvents([event()])).result()  # without a key: one row more than keys
+    writer.close()
+    assert database._twice(path) == 1
+
+
+def test_two_processes_write_to_one_file_without_losing_anything(sqlite_url):
+    writers = [Writer(sqlite_url, busy_timeout=20.0) for _ in range(2)]
+
+    def write(writer, place):
+        for i in range(40):
+            writer.submit(RecordEvents([event(f"u{i}", idempotency_key=f"{place}/{i}")])).result(timeout=30)
+
+    threads = [threading.Thread(target=write, args=(writer, i)) for i, writer in enumerate(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for writer in writers:
+        writer.close()
+    assert count(sqlite_url, UserInteraction) == 80
+
+
+def test_slow_queries_are_counted_and_logged_without_anybodys_id(sqlite_url, data, tmp_path, caplog):
+    settings = settings_for(sqlite_url, tmp_path, slow_query_ms=0.000001)
+    store = Store(sqlite_url, data, settings, Metrics())
+    with caplog.at_level("WARNING", logger="serving.store"):
+        store.histories.history("secret-person")
+        store.writer.submit(RecordEvents([event()])).result()
+        wait_until(lambda: any(record.query == "commit" for record in caplog.records))
+    assert store.metrics.slow_queries.labels("person")._value.get() == 1
+    assert any(record.query == "person" for record in caplog.records)
+    assert "secret-person" not in caplog.text
+    assert store.metrics.slow_queries.labels("commit")._value.get() == 1
+    store.close()
+
+
+# -- a table that is missing, an error that is shown ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", sorted(Table.metadata.tables))
+def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_problem(sqlite_url, tmp_path, table):
+    with TestClient(create_app(settings_for(sqlite_url, tmp_path)), raise_server_exceptions=False) as client:
+        assert client.post("/api/interactions", json=CLICK).status_code == 201
+        client.app.state.service.own.step()
+        with closing(sqlite3.connect(sqlite_path(sqlite_url))) as connection:
+            connection.execute(f"DROP TABLE {table}")
+        for user_id in ("ann", "bob", "newcomer"):
+            answer = client.get("/api/recommendations", params={"user_id": user_id, "exclude_seen": False})
+            assert answer.status_code == 200, answer.text
+            assert [one["item_id"] for one in answer.json()["items"]] == ["film"]
+        for method, path, body in (
+            ("POST", "/api/predict", {"user_id": "ann", "item_ids": ["film"]}),
+            ("POST", "/api/interactions", CLICK),
+            ("POST", "/api/recommendations/feedback", {"request_id": "r", "outcomes": [OUTCOME]}),
+            ("POST", "/api/items", {"item_id": "book", "categories": ["drama"]}),
+            ("PATCH", "/api/items/film", {"title": "x"}),
+            ("GET", "/api/items/film", None),
+            ("GET", "/api/items/film/stats", None),
+            ("GET", "/api/items/film/recommended-users?role=editor", None),
+            ("GET", "/api/users/ann/history", None),
+            ("GET", "/api/users/ann/profile", None),
+            ("PUT", "/api/users/ann/profile", {}),
+            ("DELETE", "/api/users/ann", None),
+            ("GET", "/api/model", None),
+            ("GET", "/health/ready", None),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code < 300 or answer.status_code in (404, 503), (method, path, answer.text)
+
+
+def test_an_error_of_the_database_does_not_repeat_what_was_asked(url):
+    with open_tool_engine(url).connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a-private-person"})
+    assert "nowhere" in str(caught.value)
+    assert "a-private-person" not in str(caught.value)

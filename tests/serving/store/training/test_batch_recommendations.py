@@ -1,0 +1,68 @@
+"""Lists made ahead of time, by the Production version, for everybody it knows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from recstage import bundle
+from recstage.errors import NoProduction
+from recstage.models.baselines.popularity import Popularity
+from serving.store.db.tables import UserRecommendation
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.precomputed import PutLists, UserList
+from serving.store.repositories.users import Erase, PutProfile, profile
+from serving.store.training import batch_recommendations
+from tests.serving.store.records import count, event
+
+
+@pytest.fixture
+def production(small_dataset, tmp_path, monkeypatch):
+    """Popularity of the small data set as version 7, staged Production."""
+    model = Popularity().fit(small_dataset.split.train, catalogue=small_dataset.catalogue)
+    bundle.save(model, tmp_path / "bundle", metadata={})
+    monkeypatch.setattr(batch_recommendations.registry, "production", lambda name: SimpleNamespace(number=7))
+    monkeypatch.setattr(batch_recommendations.registry, "fetch", lambda version: tmp_path / "bundle")
+    return model
+
+
+def test_everybody_has_the_list_that_the_model_gives(url, store, production):
+    found = batch_recommendations.precompute(url, "recommender", limit=5, hours=1)
+    people = production.train_.users.ids.tolist()
+    assert (found["model_version"], found["lists"]) == ("7", len(people))
+    for user_id in people[:5]:
+        stored = store.precomputed.precomputed(user_id, "7")
+        expected = production.recommend(user_id, 5)
+        assert stored.item_ids == tuple(expected.item_ids)
+        assert stored.scores == pytest.approx(expected.scores)
+        assert stored.method == "popularity"
+
+
+def test_lists_of_other_versions_go_and_people_who_opted_out_get_none(url, store, do, production):
+    user_id = production.train_.users.ids[0]
+    do(PutProfile(user_id, role=None, categories=(), opted_out=True))
+    do(PutLists("6", [UserList("somebody", ["x"], [1.0], "als")], now_ms() + 60_000))
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
+    assert (found["lists"], found["removed_rows"]) == (len(production.train_.users) - 1, 1)
+    assert store.precomputed.precomputed(user_id, "7") is None
+    assert count(url, UserRecommendation) == 3 * found["lists"]
+
+
+def test_erased_people_get_no_list_and_do_not_come_back_by_one(url, store, do, production):
+    user_id = production.train_.users.ids[0]
+    do(RecordEvents([event(user_id)]))
+    do(Erase(user_id, forget_waiting=store.impressions.forget))
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
+    assert found["lists"] == len(production.train_.users) - 1
+    assert store.precomputed.precomputed(user_id, "7") is None
+    assert profile(store.reader, user_id) is None
+
+
+def test_without_production_nothing_is_made(sqlite_url, monkeypatch):
+    def nothing(name):
+        raise NoProduction(name, rule="nothing is staged Production", fix="Promote a version")
+
+    monkeypatch.setattr(batch_recommendations.registry, "production", nothing)
+    with pytest.raises(NoProduction):
+        batch_recommendations.precompute(sqlite_url, "recommender", limit=3, hours=1)

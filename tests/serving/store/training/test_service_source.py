@@ -1,0 +1,115 @@
+"""The service's database as a data set for training."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.engine import URL
+
+from recstage.config import DataConfig, ServiceSource
+from recstage.data import dataset, sources
+from recstage.data.sources import service
+from recstage.errors import DataError, StoreError, TooLittleData
+from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.items import IngestItems, NewItem
+from serving.store.repositories.users import Erase, PutProfile
+from tests.serving.store.records import event
+
+
+def text_of(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def source(url, monkeypatch) -> ServiceSource:
+    monkeypatch.setenv(service.URL_VARIABLE, text_of(url))
+    return ServiceSource()
+
+
+def test_events_and_items_come_as_they_were_collected(source, do):
+    moment = now_ms() - 1500
+    do(IngestItems([NewItem("film", "A film", "about it", ("drama", "comedy")), NewItem("old", expires_at=1000)]))
+    do(RecordEvents([event("ann", "film", "view", value=31.5, occurred_at=moment), event("bob", "book")]))
+    raw = service.read(source)
+    first = raw.events.iloc[0]
+    assert (first.user_id, first.item_id, first.interaction_type, first.value) == ("ann", "film", "view", 31.5)
+    assert first.timestamp == pytest.approx(moment / 1000)
+    assert raw.time_is_clock
+    items = raw.items.set_index("item_id")
+    assert items.loc["film"].tolist() == ["A film", "about it", ["drama", "comedy"], True]
+    assert items["available"].to_dict() == {"film": True, "book": True, "old": False}
+
+
+def test_more_events_than_are_read_at_once_come_in_order(source, do, monkeypatch):
+    monkeypatch.setattr(service, "ROWS_AT_ONCE", 7)
+    do(RecordEvents([event(f"u{i}", f"i{i}") for i in range(23)]))
+    assert service.read(source).events["user_id"].tolist() == [f"u{i}" for i in range(23)]
+
+
+def test_people_who_opted_out_or_were_erased_are_not_trained_on(source, do):
+    do(RecordEvents([event("ann"), event("bob"), event("eve")]))
+    do(PutProfile("ann", role=None, categories=(), opted_out=True))
+    do(Erase("bob", forget_waiting=lambda user_id: 0))
+    assert service.read(source).events["user_id"].tolist() == ["eve"]
+
+
+def test_a_pinned_source_reads_the_same_later(source, do):
+    do(RecordEvents([event("ann"), event("bob")]))
+    pinned = sources.located(source, None)
+    do(RecordEvents([event("eve")]))
+    assert service.read(pinned).events["user_id"].tolist() == ["ann", "bob"]
+    assert service.read(sources.located(pinned, None)).events["user_id"].tolist() == ["ann", "bob"]
+
+
+def test_the_fingerprint_changes_with_events_items_and_people(source, do, data):
+    def fingerprint():
+        return dataset.fingerprint_of(data.model_copy(update={"source": sources.located(source, None)}))
+
+    seen = [fingerprint(), fingerprint()]
+    do(RecordEvents([event("ann")]))
+    seen.append(fingerprint())
+    do(IngestItems([NewItem("film", "A film")]))
+    seen.append(fingerprint())
+    do(PutProfile("ann", role=None, categories=(), opted_out=True))
+    seen.append(fingerprint())
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 4
+
+
+def test_what_was_collected_becomes_a_data_set_by_its_name(source, do, tmp_path):
+    config = DataConfig(**dataset.config_of("service"))
+    kinds = ["view", "click", "like", "save", "share"]
+    moment = now_ms() - 1_000_000
+    events = [event(f"u{i % 12}", f"i{i * 7 % 10}", kinds[i % 5], occurred_at=moment + i * 1000) for i in range(400)]
+    do(RecordEvents(events))
+    made = dataset.load(config, cache=tmp_path)
+    assert made.report["events"] == 400
+    assert made.time_is_clock
+    assert len(made.split.train) > 0
+    assert dataset.load(config, cache=tmp_path).fingerprint == made.fingerprint
+
+
+def test_an_empty_database_is_too_little(source, tmp_path):
+    config = DataConfig(**dataset.config_of("service"))
+    with pytest.raises((TooLittleData, DataError), match="service"):
+        dataset.load(config, cache=tmp_path)
+
+
+def test_a_database_that_is_not_there_is_one_line_and_none_is_made(tmp_path):
+    with pytest.raises(StoreError, match="none.db: the service's database cannot be read") as caught:
+        service.read(ServiceSource(url=f"sqlite:///{tmp_path}/none.db"))
+    assert "python -m serving.store verify" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_something_else_is_one_line(tmp_path):
+    (tmp_path / "other.db").touch()
+    with pytest.raises(StoreError, match="no such table"):
+        service.read(ServiceSource(url=f"sqlite:///{tmp_path}/other.db"))
+
+
+def test_a_url_that_is_none_or_holds_a_password_is_refused():
+    with pytest.raises(DataError, match="source.url: it is no database URL"):
+        service.read(ServiceSource(url="nonsense"))
+    with pytest.raises(DataError, match="a run's configuration is logged, and the password with it") as caught:
+        service.read(ServiceSource(url="postgresql://me:secret@host/name"))
+    assert "secret" not in str(caught.value)

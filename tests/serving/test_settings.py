@@ -1,0 +1,206 @@
+"""Settings: read from everywhere, refused clearly, documented all."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from recstage.config import root
+from recstage.errors import ConfigError
+from serving import __main__ as serving_main
+from serving.monitoring.metrics import Metrics
+from serving.settings import ServingSettings, load
+from tests.serving.doubles import HandPointer
+
+TABLE_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+
+
+def documented() -> dict[str, str]:
+    text = (root() / "docs" / "service.md").read_text().split("## Settings")[1].split("\n## ")[0]
+    return {name: default for name, default, _ in TABLE_ROW.findall(text)}
+
+
+def test_every_setting_is_documented_and_nothing_else():
+    assert set(documented()) == set(ServingSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", list(ServingSettings.model_fields))
+def test_the_documented_default_is_the_default(name):
+    default = ServingSettings.model_fields[name].default
+    words = {None: "none", (): "none", True: "true", False: "false", "": "empty"}
+    is_word = default is None or isinstance(default, bool | tuple) or default == ""
+    assert documented()[name] == (words[default] if is_word else f"`{default}`")
+
+
+def test_the_command_line_wins_over_the_environment(monkeypatch):
+    monkeypatch.setenv("RECSTAGE_SERVING_PORT", "9001")
+    monkeypatch.setenv("RECSTAGE_SERVING_CORS_ORIGINS", '["https://a.example"]')
+    assert load([]).port == 9001
+    assert load(["--port", "9002"]).port == 9002
+    assert load([]).cors_origins == ("https://a.example",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RECSTAGE_SERVING_PROT", "1", "Did you mean 'RECSTAGE_SERVING_PORT'?"),
+        ("RECSTAGE_SERVING_PORT", "70000", "less than or equal to 65535"),
+        ("RECSTAGE_SERVING_PRECOMPUTED", "often", "'slow', 'always' or 'never'"),
+        ("RECSTAGE_SERVING_API_KEYS", "not json", "api_keys"),
+        ("RECSTAGE_SERVING_API_KEYS", '[{"name": "a"}]', "an API key has a key or its sha256"),
+        (
+            "RECSTAGE_SERVING_API_KEYS",
+            json.dumps([{"name": "a", "key": "k" * 16}, {"name": "a", "key": "l" * 16}]),
+            "API keys have distinct names",
+        ),
+        ("RECSTAGE_SERVING_JWT_PUBLIC_KEY", "/no/such/file.pem", "there is no such file"),
+    ],
+)
+def test_a_wrong_variable_is_one_clear_line(monkeypatch, name, value, says):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load([])
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RECSTAGE_SERVING_JWT_SECRET", "hunter2"),
+        ("RECSTAGE_SERVING_WEBHOOK_SECRET", "hunter2"),
+        ("RECSTAGE_SERVING_API_KEYS", '[{"name": "a", "key": "hunter2"}]'),
+    ],
+)
+def test_a_wrong_secret_is_not_repeated(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load([])
+    assert "hunter2" not in str(caught.value)
+    assert "should have at least" in str(caught.value)
+
+
+def test_secrets_do_not_show_when_settings_are_printed():
+    url = "postgresql://me:a-password@127.0.0.1/service"
+    settings = ServingSettings(jwt_secret="s" * 40, api_keys=[{"name": "a", "key": "k" * 20}], database_url=url)
+    assert "a-password" not in repr(settings) + str(settings)
+    assert "ssss" not in repr(settings)
+    assert "kkkk" not in repr(settings)
+
+
+# -- what watches it --------------------------------------------------------------------------------------------------
+
+
+def metric_names() -> set[str]:
+    """All series that the service can show, with the suffixes of their kinds."""
+    names = set()
+    for family in Metrics().registry.collect():
+        names |= {family.name, f"{family.name}_total", f"{family.name}_bucket", f"{family.name}_count"}
+    return names
+
+
+@pytest.mark.parametrize("file", ["alerts.yml", "grafana-dashboard.json"])
+def test_the_monitoring_files_name_metrics_that_exist(file):
+    text = (root() / "conf" / "monitoring" / file).read_text()
+    parsed = yaml.safe_load(text) if file.endswith("yml") else json.loads(text)
+    assert parsed
+    used = set(re.findall(r"recstage_\w+", text))
+    assert used
+    assert used <= metric_names()
+
+
+def test_the_dashboard_shows_every_metric():
+    text = (root() / "conf" / "monitoring" / "grafana-dashboard.json").read_text()
+    missing = {family.name for family in Metrics().registry.collect() if family.name not in text}
+    assert missing == set()
+
+
+def test_the_scrape_configuration_loads_the_alerts():
+    folder = root() / "conf" / "monitoring"
+    scrape = yaml.safe_load((folder / "prometheus.yml").read_text())
+    assert all((folder / name).is_file() for name in scrape["rule_files"])
+    assert scrape["scrape_configs"][0]["metrics_path"] == "/metrics"
+
+
+# -- reload and webhook -----------------------------------------------------------------------------------------------
+
+
+def signed(secret: str, body: bytes, sent: str, delivery: str = "d-1") -> dict[str, str]:
+    from mlflow.webhooks.delivery import _generate_hmac_signature
+
+    signature = _generate_hmac_signature(secret, delivery, sent, body.decode())
+    return {"x-mlflow-signature": signature, "x-mlflow-delivery-id": delivery, "x-mlflow-timestamp": sent}
+
+
+def test_mlflows_own_webhook_makes_it_look_at_once(als, stage, serve):
+    import time
+
+    secret, body = "webhook-secret-of-some-length", b'{"entity": "model_version_tag", "action": "set"}'
+    pointer, now = HandPointer(stage(als, "1")), str(int(time.time()))
+    keys = [{"name": "web", "role": "client", "key": "k" * 20}]
+    with serve(pointer, webhook_secret=secret, api_keys=keys) as client:
+        statuses = [
+            client.post("/api/model/webhook", content=body, headers=headers).status_code
+            for headers in (
+                signed(secret, body, now),
+                signed("another-secret-of-that-length", body, now),
+                signed(secret, b"another body", now),
+                signed(secret, body, str(int(now) - 3600)),
+                {},
+            )
+        ]
+    assert statuses == [202, 401, 401, 401, 401]
+    assert pointer.asked == 1
+
+
+def test_without_its_secret_the_webhook_is_off(als, stage, serve):
+    with serve(HandPointer(stage(als, "1"))) as client:
+        assert client.post("/api/model/webhook", content=b"{}").status_code == 404
+
+
+def test_reload_asks_for_a_look_and_names_the_version(als, stage, serve):
+    pointer = HandPointer(stage(als, "1"))
+    with serve(pointer) as client:
+        answered = client.post("/api/model/reload")
+    assert (answered.status_code, answered.json()) == (202, {"status": "looking", "version": "1"})
+    assert pointer.asked == 1
+
+
+# -- several workers --------------------------------------------------------------------------------------------------
+
+
+def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
+    from serving.__main__ import _pass_on
+
+    given = load(
+        [
+            *("--workers", "2", "--bundles", str(tmp_path / "bundles"), "--database_url", "", "--rate_limit", "2.5"),
+            *("--follow_registry", "false", "--cors_origins", '["https://a.example"]', "--jwt_secret", "s" * 40),
+            *("--api_keys", json.dumps([{"name": "a", "role": "admin", "key": "k" * 20}])),
+        ]
+    )
+    for name in ServingSettings.model_fields:
+        monkeypatch.setenv(f"RECSTAGE_SERVING_{name.upper()}", "")  # so that it is put back afterwards
+        monkeypatch.delenv(f"RECSTAGE_SERVING_{name.upper()}")
+    _pass_on(given)
+    assert load([]).model_dump() == given.model_dump()
+
+
+def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path):
+    told = {}
+
+    class Config:
+        def __init__(self, app, **settings):
+            told.update(settings)
+
+        def bind_socket(self):
+            raise SystemExit(1)
+
+    monkeypatch.setattr("uvicorn.Config", Config)
+    monkeypatch.setattr("serving.monitoring.logging.configure", lambda level: None)
+    with pytest.raises(ConfigError):
+        serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundles=tmp_path))
+    assert told["timeout_keep_alive"] == 33
+    assert ServingSettings().keep_alive_seconds > 60  # what proxies keep theirs for
