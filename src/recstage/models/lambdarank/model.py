@@ -110,7 +110,7 @@ class LambdaRank(base.Recommender):
             "retrievers": past.retrievers,
             "table": past.table,
             "depth": params.candidates,
-            "barred": self._excluded,
+            "excluded": self._excluded,
             "grade": Grading.of(self.train_),
             "seed": seed,
         }
