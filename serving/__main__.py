@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recstage.errors import ConfigError, RecstageError
-from serving.settings import PREFIX, ServingSettings, load
+from serving.settings import OLD_VARIABLES, PREFIX, ServingSettings, load
 
 log = logging.getLogger("serving")
 BACKLOG = 2048
@@ -60,7 +60,7 @@ def _look_ahead(settings: ServingSettings) -> None:
     from serving.monitoring.metrics import Metrics
     from serving.store.store import Store
 
-    for name in (settings.model_name, settings.reverse_name):
+    for name in (settings.model_name, settings.reverse_model_name):
         BundleRepository(settings.bundle_root, name).prepare()
     if settings.database_url:
         Store.open(settings, Metrics()).close()
@@ -117,6 +117,8 @@ def listening(first: socket.socket) -> list[socket.socket]:
 
 def _pass_on(settings: ServingSettings) -> None:
     """Settings as environment variables, for workers that read theirs anew."""
+    for name in [name for name in os.environ if name.lower() in OLD_VARIABLES]:
+        del os.environ[name]  # it comes by its new name
     for name, value in settings.model_dump(mode="python", exclude_unset=True).items():
         if value is not None:
             plain = _plain(value)

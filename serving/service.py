@@ -46,9 +46,9 @@ class Service:
         self.cache = _cache(settings)
         self.lists = RecommendationService(settings, dependencies, metrics, self.cache, self.threads)
         self.versions = self._version_manager(settings.model_name, pointer)
-        self.reverse_versions = self._version_manager(settings.reverse_name, reverse_pointer)
+        self.reverse_versions = self._version_manager(settings.reverse_model_name, reverse_pointer)
         self.own = FallbackModels(
-            dependencies.training_data, settings.own_models_seconds, lambda: self.versions.served is None
+            dependencies.training_data, settings.fallback_refresh_seconds, lambda: self.versions.served is None
         )
         self.opted_out: frozenset[str] | None = None
         """Who must not be named, as far as the database last said."""

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from recstage import config
+from recstage import config, renamed
 from recstage.errors import ConfigError, valid_names
 
 PREFIX = "RECSTAGE_SERVING_"
 Role = Literal["client", "service", "admin"]
+OLD_VARIABLES = {f"{PREFIX}{old}".lower(): f"{PREFIX}{new}".lower() for old, new in renamed.SETTINGS.items()}
 SECRETS = frozenset({"api_keys", "jwt_secret", "webhook_secret", "redis_url"})
 
 
@@ -42,6 +43,14 @@ class ServingSettings(config.Settings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @classmethod
+    def settings_customise_sources(cls, *arguments: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        found = super().settings_customise_sources(*arguments, **sources)
+        for source in found:
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = renamed.new_names(source.env_vars, OLD_VARIABLES, str.upper)
+        return found
+
     # -- where it listens
     host: str = Field("127.0.0.1", description="address to bind; other than loopback only with a key or token set")
     port: int = Field(8000, ge=0, le=65535, description="0: any free one, printed at the start")
@@ -50,8 +59,8 @@ class ServingSettings(config.Settings):
 
     # -- what it serves
     model_name: str = Field("recommender", description="registered model whose Production version is served")
-    reverse_name: str = Field("recommender-reverse", description="registered model for item -> users")
-    bundles: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
+    reverse_model_name: str = Field("recommender-reverse", description="registered model for item -> users")
+    bundle_dir: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
     follow_registry: bool = Field(True, description="false: serve what is in the folder and never ask the registry")
     poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two looks at the registry")
     retry_seconds: float = Field(60.0, gt=0, description="longest pause between two tries of a broken version")
@@ -66,7 +75,9 @@ class ServingSettings(config.Settings):
         "sqlite:///data/service.db", repr=False, description="SQLAlchemy URL; empty: no database"
     )
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
-    own_models_seconds: float = Field(30.0, gt=0, description="pause between rebuilds of the models from own data")
+    fallback_refresh_seconds: float = Field(
+        30.0, gt=0, description="pause between rebuilds of the models from own data"
+    )
 
     # -- the cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
@@ -83,9 +94,9 @@ class ServingSettings(config.Settings):
     rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit bites")
     max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more are answered 503")
     max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
-    standing_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
+    queue_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
-    body_seconds: float = Field(10.0, gt=0, description="longest that a request body may take to arrive")
+    body_timeout_seconds: float = Field(10.0, gt=0, description="longest that a request body may take to arrive")
     keep_alive_seconds: int = Field(
         75, ge=1, description="how long an idle connection is kept; longer than a proxy in front keeps its own"
     )
@@ -123,7 +134,7 @@ class ServingSettings(config.Settings):
     @property
     def bundle_root(self) -> Path:
         """The folder of bundles, absolute."""
-        return config.root() / self.bundles
+        return config.root() / self.bundle_dir
 
     def check_binding(self) -> None:
         """Raise `ConfigError` where the service would be open to others without a key."""
@@ -139,11 +150,14 @@ def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = 
     """Settings from `conf/serving.yaml` (where there is one), the environment and the command line. Raises
     `ConfigError`, also on a misspelt RECSTAGE_SERVING_ variable."""
     known = {f"{PREFIX}{name}".upper() for name in ServingSettings.model_fields}
+    taken = known | {name.upper() for name in OLD_VARIABLES}
     for name in os.environ if environment is None else environment:
-        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known:
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in taken:
             raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
     path = config.root() / "conf" / "serving.yaml"
     defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
+    defaults = renamed.new_names(defaults, renamed.SETTINGS, "conf/serving.yaml: {}".format)
+    arguments = renamed.new_options(arguments, renamed.SETTINGS)
     try:
         return config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
     except ConfigError as error:

@@ -191,7 +191,7 @@ def service(folder: Path) -> Iterator[Service]:
     environment = {
         **os.environ,
         "RECSTAGE_SERVING_DATABASE_URL": f"sqlite:///{folder}/service.db",
-        "RECSTAGE_SERVING_BUNDLES": str(folder / "bundles"),
+        "RECSTAGE_SERVING_BUNDLE_DIR": str(folder / "bundles"),
         "RECSTAGE_SERVING_FOLLOW_REGISTRY": "false",
         "RECSTAGE_SERVING_OWN_MODELS_SECONDS": "3600",
     }

@@ -89,7 +89,7 @@ class BenchmarkEnvironment:
         """The service, guarded, with a database, following the registry of the scene."""
         chosen = {
             "port": free_port(),
-            "bundles": self.folder / name,
+            "bundle_dir": self.folder / name,
             "database_url": f"sqlite:///{self.folder}/{name}.db",
             "api_keys": json.dumps([{"name": "drill", "role": "admin", "key": KEY}]),
             **settings,

@@ -70,13 +70,13 @@ class BundleRepository:
             raise StoreError(
                 str(self.folder),
                 rule=f"the folder of bundles cannot be made ({error.strerror})",
-                fix="Set RECSTAGE_SERVING_BUNDLES to a folder that can be written to",
+                fix="Set RECSTAGE_SERVING_BUNDLE_DIR to a folder that can be written to",
             ) from error
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise BundleError(
                 str(self.folder),
                 rule="bundles are kept in a folder that only this account can enter",
-                fix="Remove it, or set RECSTAGE_SERVING_BUNDLES to another folder",
+                fix="Remove it, or set RECSTAGE_SERVING_BUNDLE_DIR to another folder",
             )
 
     # -- the watcher's side -------------------------------------------------------------------------------------------

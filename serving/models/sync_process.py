@@ -73,7 +73,7 @@ class SyncSupervisor:
             str(settings.bundle_root),
             str(settings.poll_seconds),
         ]
-        names = [settings.model_name, settings.reverse_name]
+        names = [settings.model_name, settings.reverse_model_name]
         # one thread for numbers: it verifies and downloads, it computes nothing
         environment = {
             **os.environ,

@@ -13,6 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics import MetricWrapperBase
 
+from serving.monitoring.renamed_metrics import WithOldNames
+
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SCORES = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2, 5)
 
@@ -26,9 +28,9 @@ class Metrics:
         self.requests = histogram(
             "recstage_request_seconds", "Time to answer a request", ["route", "method", "status"], buckets=SECONDS
         )
-        self.refused = counter("recstage_requests_refused_total", "Requests refused before a route", ["why"])
-        self.answers = counter("recstage_answers_total", "Lists answered, by what spoke", ["method_used"])
-        self.fallbacks = counter("recstage_fallbacks_total", "Lists answered by less than was asked for", ["why"])
+        self.refused = counter("recstage_requests_refused_total", "Requests refused before a route", ["reason"])
+        self.answers = counter("recstage_recommendations_total", "Lists answered, by what spoke", ["method_used"])
+        self.fallbacks = counter("recstage_fallbacks_total", "Lists answered by less than was asked for", ["reason"])
         self.scores = histogram("recstage_best_score", "Score of the first item of a list", buckets=SCORES)
         self.slow = counter("recstage_slow_recommendations_total", "Lists slower than slow_request_ms")
         cache = counter("recstage_cache_total", "Look-ups of finished lists", ["outcome"])
@@ -48,15 +50,15 @@ class Metrics:
             ["name"],
             multiprocess_mode="max",
         )
-        self.swaps = counter("recstage_swaps_total", "Tries to put a version in place", ["name", "outcome"])
+        self.swaps = counter("recstage_model_swaps_total", "Tries to put a version in place", ["name", "outcome"])
         self.swap_seconds = histogram(
-            "recstage_swap_seconds", "Time to load, check and warm a version", buckets=SECONDS
+            "recstage_model_swap_seconds", "Time to load, check and warm a version", buckets=SECONDS
         )
         self.swapped_at = gauge(
-            "recstage_swapped_timestamp_seconds", "When the last swap was", ["name"], multiprocess_mode="max"
+            "recstage_model_swapped_timestamp_seconds", "When the last swap was", ["name"], multiprocess_mode="max"
         )
         self.registry_age = gauge(
-            "recstage_registry_look_age_seconds",
+            "recstage_registry_poll_age_seconds",
             "Time since the registry last answered",
             ["name"],
             multiprocess_mode="max",
@@ -85,10 +87,10 @@ class Metrics:
     def render(self) -> bytes:
         """The exposition text: of all workers where there are several."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self.registry)
+            return generate_latest(WithOldNames(self.registry))
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)
-        return generate_latest(together)
+        return generate_latest(WithOldNames(together))
 
     def _maker(self, kind: type[MetricWrapperBase]) -> Callable[..., Any]:
         def make(name: str, text: str, labels: list[str] | None = None, **options: Any) -> Any:

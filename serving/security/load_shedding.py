@@ -26,15 +26,13 @@ class LoadShedder:
     fraction of an answer.
 
     A stall is no overload: what piled up meanwhile is answered. But where the loop has not caught up within
-    `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `standing_lag_ms` is the bound,
+    `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `queue_lag_ms` is the bound,
     unless what holds up the loop is `excused` and will pass.
     Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay)."""
 
-    def __init__(
-        self, max_concurrency: int, max_lag_ms: float, standing_lag_ms: float, excused: Excuse = never
-    ) -> None:
+    def __init__(self, max_concurrency: int, max_lag_ms: float, queue_lag_ms: float, excused: Excuse = never) -> None:
         self._most, self._excused = max_concurrency, excused
-        self._longest, self._longest_standing = max_lag_ms / 1000, standing_lag_ms / 1000
+        self._longest, self._longest_standing = max_lag_ms / 1000, queue_lag_ms / 1000
         self._under_way = 0
         self._turn_began: float | None = None
         self._turn_ended = self._caught_up = -math.inf

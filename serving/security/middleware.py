@@ -61,7 +61,7 @@ class GuardMiddleware:
         self._express = express
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
-        self._admission = LoadShedder(settings.max_concurrency, settings.max_lag_ms, settings.standing_lag_ms, excused)
+        self._admission = LoadShedder(settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, excused)
         self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,10 +160,10 @@ class GuardMiddleware:
         if declared.isdigit() and int(declared) > limit:
             raise _too_large(limit)
         try:
-            async with asyncio.timeout(self._settings.body_seconds):
+            async with asyncio.timeout(self._settings.body_timeout_seconds):
                 body = await _read(receive, limit)
         except TimeoutError as error:
-            raise _too_slow(self._settings.body_seconds) from error
+            raise _too_slow(self._settings.body_timeout_seconds) from error
         if deeper_than(body, self._settings.max_depth):
             raise Problem(
                 413, "too-deep", f"A JSON body has at most {self._settings.max_depth} levels of lists and objects."

@@ -53,7 +53,9 @@ class Store:
         self.precomputed = PrecomputedLists(self.reader, self.withheld, fast=self.fast)
         self.item_counting = ItemCounting(self.reader, weighting)
         self.everything = TrainingSnapshot(self.reader, data, self._observed)
-        index = by_process(url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_name])
+        index = by_process(
+            url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_model_name]
+        )
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
         self._slow_seconds = settings.slow_query_ms / 1000
         self._asker = ThreadPoolExecutor(1, thread_name_prefix="store-health")
@@ -62,9 +64,9 @@ class Store:
 
     @classmethod
     def open(cls, settings: ServingSettings, metrics: Metrics) -> Store:
-        """The database of the settings. One without tables gets them; an older schema is refused, for only
-        `python -m serving.store upgrade` backs up before it changes anything. A database that is away is waited
-        for. Raises `ConfigError` on a URL that is none and `StoreOutOfStep` on another revision."""
+        """The database of the settings. One without tables gets them; a SQLite file of an older version is backed up
+        and brought up to date, a server's database is not: others may still work with it. A database that is away is
+        waited for. Raises `ConfigError` on a URL that is none and `StoreOutOfStep` on another revision."""
         url = parse_url(settings.database_url)
         path = sqlite_path(url)
         if path is not None and not path.exists():
@@ -72,8 +74,11 @@ class Store:
         data = config.check(DataConfig, config.named_yaml("data", DATA), f"conf/data/{DATA}.yaml")
         store = cls(url, data, settings, metrics)
         try:
-            if revision.found_in(store.reader) is None:  # also while another worker is making it: this one waits
+            found = revision.found_in(store.reader)
+            if found is None:  # also while another worker is making it: this one waits
                 _make(url)
+            elif path is not None and found < revision.newest():
+                _bring_up_to_date(url)
             revision.check(store.reader)
         except StoreOutOfStep:
             store.close()
@@ -136,6 +141,18 @@ def _make(url: URL) -> None:
     from serving.store.admin import migrate  # with Alembic, which only the first start needs
 
     migrate.upgrade(url)
+
+
+def _bring_up_to_date(url: URL) -> None:
+    """Raises `StoreOutOfStep` where that fails; the database is then as it was."""
+    from serving.store.admin import migrate  # as above
+
+    try:
+        change = migrate.upgrade(url)
+    except StoreError as error:
+        raise StoreOutOfStep(error.given, rule=error.rule, fix=error.fix) from error
+    steps = {"from": change.before, "to": change.after, "backup": None if change.backup is None else str(change.backup)}
+    log.warning("the database was backed up and brought up to date", extra={"event": "schema-upgraded", **steps})
 
 
 class _Items:

@@ -1,4 +1,4 @@
-"""Old names that still work: one table for the service's settings, the commands and the metrics.
+"""Old names that still work: one table for the service's settings, the commands, the metrics and the classes of models.
 
 A name of version 0.1 is taken for its new one, with one warning line in each program that is started; the version after
 this one removes this module's tables. `docs/upgrading.md` lists every entry; a test fails where one is missing there.
@@ -34,6 +34,17 @@ COMMANDS = {
     "serving.watcher": "serving.models.registry_sync",
 }
 """Of `python -m ...`."""
+TARGETS = {
+    "recstage.models.als:ALS": "recstage.models.factorization.als:ALS",
+    "recstage.models.graph:Graph": "recstage.models.neighborhood.graph:Graph",
+    "recstage.models.knn:Knn": "recstage.models.neighborhood.knn:Knn",
+    "recstage.models.popularity:Popularity": "recstage.models.baselines.popularity:Popularity",
+    "recstage.models.random:Random": "recstage.models.baselines.random:Random",
+    "recstage.models.reverse_als:ReverseALS": "recstage.models.factorization.reverse_als:ReverseALS",
+    "recstage.models.transitions:Transitions": "recstage.models.neighborhood.transitions:Transitions",
+}
+"""Classes of models, in `conf/model/*.yaml` and in bundles. The latter bring no warning, and stay when the rest goes: a
+bundle cannot be edited."""
 METRICS = {
     "recstage_answers_total": "recstage_recommendations_total",
     "recstage_registry_look_age_seconds": "recstage_registry_poll_age_seconds",
@@ -52,9 +63,7 @@ def warn(old: str, new: str) -> None:
         log.warning("recstage: %s is called %s now; only this version still takes the old name", old, new)
 
 
-def new_names(
-    values: Mapping[str, V], table: Mapping[str, str], written: Callable[[str], str] = str
-) -> dict[str, V]:
+def new_names(values: Mapping[str, V], table: Mapping[str, str], written: Callable[[str], str] = str) -> dict[str, V]:
     """`values` by their new names. `written` is how a name is written where the values come from.
 
     Raises `ConfigError` where an old name and its new one are both given.

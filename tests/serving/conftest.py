@@ -82,7 +82,13 @@ def stage(tmp_path: Path) -> Callable[..., ProductionVersion]:
 def settings_with(tmp_path: Path, **values: Any) -> ServingSettings:
     """Settings for a test: its own folder, no registry, no database."""
     return ServingSettings(
-        **{"bundles": tmp_path / "serving", "follow_registry": False, "database_url": "", "poll_seconds": 0.2, **values}
+        **{
+            "bundle_dir": tmp_path / "serving",
+            "follow_registry": False,
+            "database_url": "",
+            "poll_seconds": 0.2,
+            **values,
+        }
     )
 
 

@@ -41,7 +41,7 @@ class Running:
 
     def __init__(self, folder: Path, uri: str, *arguments: str) -> None:
         self.log = folder / "service.log"
-        command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", str(folder / "serving")]
+        command = [sys.executable, "-m", "serving", "--port", "0", "--bundle_dir", str(folder / "serving")]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "OMP_NUM_THREADS": "1"}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -175,12 +175,12 @@ def test_an_open_address_without_a_key_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "value", "says"),
     [
-        ("--bundles", "/proc/no/such/place", "the folder of bundles cannot be made"),
+        ("--bundle_dir", "/proc/no/such/place", "the folder of bundles cannot be made"),
         ("--database_url", "nonsense://x", "the service keeps its data in a SQLite file or in PostgreSQL"),
     ],
 )
 def test_what_cannot_be_used_is_one_clear_line(tmp_path, argument, value, says):
-    command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", str(tmp_path), argument, value]
+    command = [sys.executable, "-m", "serving", "--port", "0", "--bundle_dir", str(tmp_path), argument, value]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root(), timeout=60)
     assert done.returncode == 2
     assert says in done.stderr
@@ -194,7 +194,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "serving", "--port", port, "--bundles", str(tmp_path), "--database_url", ""]
+        command = [sys.executable, "-m", "serving", "--port", port, "--bundle_dir", str(tmp_path), "--database_url", ""]
         done = subprocess.run(command, capture_output=True, text=True, cwd=root(), timeout=60)
     assert done.returncode == 2
     assert "the address cannot be bound" in done.stderr

@@ -176,7 +176,7 @@ def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
 
     given = load(
         [
-            *("--workers", "2", "--bundles", str(tmp_path / "bundles"), "--database_url", "", "--rate_limit", "2.5"),
+            *("--workers", "2", "--bundle_dir", str(tmp_path / "bundles"), "--database_url", "", "--rate_limit", "2.5"),
             *("--follow_registry", "false", "--cors_origins", '["https://a.example"]', "--jwt_secret", "s" * 40),
             *("--api_keys", json.dumps([{"name": "a", "role": "admin", "key": "k" * 20}])),
         ]
@@ -201,6 +201,6 @@ def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path)
     monkeypatch.setattr("uvicorn.Config", Config)
     monkeypatch.setattr("serving.monitoring.logging.configure", lambda level: None)
     with pytest.raises(ConfigError):
-        serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundles=tmp_path))
+        serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundle_dir=tmp_path))
     assert told["timeout_keep_alive"] == 33
     assert ServingSettings().keep_alive_seconds > 60  # what proxies keep theirs for

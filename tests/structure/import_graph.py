@@ -22,10 +22,11 @@ LAYERS = {
         ["models"],
         ["data"],
         ["config"],
+        ["renamed"],
         ["errors"],
     ],
     "serving": [
-        ["__main__"],
+        ["__main__", "database", "drills", "watcher"],
         ["app"],
         ["api"],
         ["service"],

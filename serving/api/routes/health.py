@@ -13,9 +13,9 @@ from serving.api.dependencies import ServiceDep
 from serving.errors import documented
 
 router = APIRouter(tags=["health"])
-EXPOSITION = """# HELP recstage_answers_total Lists answered, by what spoke
-# TYPE recstage_answers_total counter
-recstage_answers_total{method_used="als"} 1.0
+EXPOSITION = """# HELP recstage_recommendations_total Lists answered, by what spoke
+# TYPE recstage_recommendations_total counter
+recstage_recommendations_total{method_used="als"} 1.0
 """
 
 

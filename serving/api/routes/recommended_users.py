@@ -66,7 +66,7 @@ async def recommended_users(
     found = await service.lists.in_thread(_without_the_erased, service, forward, reverse, wanted, item)
     if found is None:
         raise Problem(404, "unknown-item", f"Neither the served version nor the catalogue knows the item '{item_id}'.")
-    name = service.settings.reverse_name if found.name == "reverse" else service.settings.model_name
+    name = service.settings.reverse_model_name if found.name == "reverse" else service.settings.model_name
     return AudienceBody(
         item_id=item_id,
         users=[

@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from recstage.config import ModelConfig, check
 from recstage.errors import ConfigError, valid_names
+from recstage.renamed import TARGETS, warn
 
 if TYPE_CHECKING:
     from recstage.models.base import ModelParams, Recommender
 
 PREFIX = "recstage.models."
-RENAMED = {
-    "recstage.models.als:ALS": "recstage.models.factorization.als:ALS",
-    "recstage.models.graph:Graph": "recstage.models.neighborhood.graph:Graph",
-    "recstage.models.knn:Knn": "recstage.models.neighborhood.knn:Knn",
-    "recstage.models.popularity:Popularity": "recstage.models.baselines.popularity:Popularity",
-    "recstage.models.random:Random": "recstage.models.baselines.random:Random",
-    "recstage.models.reverse_als:ReverseALS": "recstage.models.factorization.reverse_als:ReverseALS",
-    "recstage.models.transitions:Transitions": "recstage.models.neighborhood.transitions:Transitions",
-}
-"""Targets of bundles and YAML files of version 0.1; the other models kept theirs."""
 
 
 def build(config: ModelConfig, **overrides: Any) -> Recommender:
@@ -34,6 +25,7 @@ def build(config: ModelConfig, **overrides: Any) -> Recommender:
 
     Raises `ConfigError` on a target that is none of ours and on params that its schema refuses.
     """
+    _warn_of_old_target(config)
     return create(config.target, {**config.params, **overrides}, where=f"{config.name}.params")
 
 
@@ -45,7 +37,13 @@ def create(target: str, params: Mapping[str, Any], *, where: str = "params") -> 
 
 def params_class(config: ModelConfig) -> type[ModelParams]:
     """The schema of the model's hyperparameters."""
+    _warn_of_old_target(config)
     return class_of(config.target).Params
+
+
+def _warn_of_old_target(config: ModelConfig) -> None:
+    if config.target in TARGETS:
+        warn(f"conf/model/{config.name}.yaml: {config.target}", TARGETS[config.target])
 
 
 def class_of(target: str) -> type[Recommender]:
@@ -53,7 +51,7 @@ def class_of(target: str) -> type[Recommender]:
     earlier version. Raises `ConfigError` on anything else."""
     from recstage.models.base import Recommender
 
-    path, _, name = RENAMED.get(target, target).partition(":")
+    path, _, name = TARGETS.get(target, target).partition(":")
     inside = path.removeprefix(PREFIX)
     if not path.startswith(PREFIX) or inside not in (modules := _modules()):
         raise ConfigError(

@@ -70,7 +70,7 @@ def client(als, tmp_path_factory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("bad-input")
     bundle.save(als, folder / "bundle")
     settings = ServingSettings(
-        bundles=folder / "serving",
+        bundle_dir=folder / "serving",
         follow_registry=False,
         database_url=f"sqlite:///{folder}/service.db",
         api_keys=[{"name": role, "role": role, "key": key} for role, key in KEYS.items()],

@@ -38,7 +38,7 @@ def url(als, tmp_path_factory) -> Iterator[str]:
     bundle.save(als, folder / "bundle")
     pointer = HandPointer(ProductionVersion("recommender", "1", folder / "bundle"))
     chosen = ServingSettings(
-        bundles=folder / "serving",
+        bundle_dir=folder / "serving",
         follow_registry=False,
         database_url=f"sqlite:///{folder}/service.db",
         max_concurrency=10_000,

@@ -105,7 +105,7 @@ def test_metrics_count_requests_by_route_and_never_name_people(client):
     text = client.get("/metrics").text
     assert 'recstage_request_seconds_count{method="GET",route="/api/recommendations",status="200"} 1.0' in text
     assert 'recstage_model_info{algorithm="als",name="recommender",version="7"} 1.0' in text
-    assert 'recstage_answers_total{method_used="als"} 1.0' in text
+    assert 'recstage_recommendations_total{method_used="als"} 1.0' in text
     assert "u5" not in text
 
 

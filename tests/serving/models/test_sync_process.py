@@ -54,8 +54,8 @@ def test_requests_are_timed_by_route_method_and_status_and_never_by_what_was_ask
 def test_answers_are_counted_by_what_spoke_and_their_best_scores_distributed(client):
     for user_id in ("u5", "u6", "nobody"):
         assert 0 < client.get(LIST, params={"user_id": user_id}).json()["items"][0]["score"] < 2
-    assert value(client, 'recstage_answers_total{method_used="als"}') == 2
-    assert value(client, 'recstage_answers_total{method_used="popularity"}') == 1
+    assert value(client, 'recstage_recommendations_total{method_used="als"}') == 2
+    assert value(client, 'recstage_recommendations_total{method_used="popularity"}') == 1
     assert value(client, "recstage_best_score_count") == 3
     assert value(client, 'recstage_best_score_bucket{le="0.0"}') == 0
     assert value(client, 'recstage_best_score_bucket{le="2.0"}') == 3
@@ -71,7 +71,7 @@ def test_cache_hits_and_misses_are_counted(client):
 def test_a_model_that_fails_is_a_fallback(client, als, monkeypatch):
     monkeypatch.setattr(type(als), "retrieve", lambda *_: 1 / 0)
     assert client.get(LIST, params={"user_id": "u5"}).json()["method_used"] == "popularity"
-    assert value(client, 'recstage_fallbacks_total{why="model-failed"}') == 1
+    assert value(client, 'recstage_fallbacks_total{reason="model-failed",why="model-failed"}') == 1
 
 
 def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularity, stage):
@@ -83,11 +83,11 @@ def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularit
     pointer.staged = stage(popularity, "3")
     (pointer.staged.folder / "state.npz").write_bytes(b"")
     engine.step()
-    swaps = 'recstage_swaps_total{name="recommender",outcome="%s"}'
+    swaps = 'recstage_model_swaps_total{name="recommender",outcome="%s"}'
     assert value(client, swaps.replace("%s", "done")) == 2
     assert value(client, swaps.replace("%s", "failed")) == 1
-    assert value(client, "recstage_swap_seconds_count") == 2
-    assert value(client, 'recstage_swapped_timestamp_seconds{name="recommender"}') >= began
+    assert value(client, "recstage_model_swap_seconds_count") == 2
+    assert value(client, 'recstage_model_swapped_timestamp_seconds{name="recommender"}') >= began
     pointer.staged = pointer.best = None
     engine.step()
     assert value(client, swaps.replace("%s", "withdrawn")) == 1
@@ -108,7 +108,7 @@ def test_staleness_is_told_by_the_age_of_the_version_of_its_data_and_of_the_last
     assert 0 < value(client, 'recstage_model_age_seconds{name="recommender"}') < 600
     newest = int(als.train_.timestamp.max())
     assert value(client, 'recstage_model_trained_until_seconds{name="recommender"}') == newest
-    assert 30 <= value(client, 'recstage_registry_look_age_seconds{name="recommender"}') < 60
+    assert 30 <= value(client, 'recstage_registry_poll_age_seconds{name="recommender"}') < 60
 
 
 def test_what_is_refused_is_counted_by_its_reason(pointer, serve):
@@ -121,5 +121,5 @@ def test_what_is_refused_is_counted_by_its_reason(pointer, serve):
         assert statuses == [200, 200, 200]
         assert client.get(LIST, params={"user_id": "u5"}, headers={"x-api-key": "k" * 20}).status_code == 429
         counted = client.app.state.metrics.render().decode()
-    assert 'recstage_requests_refused_total{why="unauthenticated"} 1.0' in counted
-    assert 'recstage_requests_refused_total{why="too-many-requests"} 1.0' in counted
+    assert 'recstage_requests_refused_total{reason="unauthenticated",why="unauthenticated"} 1.0' in counted
+    assert 'recstage_requests_refused_total{reason="too-many-requests",why="too-many-requests"} 1.0' in counted

@@ -194,7 +194,7 @@ def test_a_fallback_is_counted_each_time_it_answers(client):
     for _ in range(3):
         assert ask(client, strategy="hybrid")["method_used"] == "als"
     assert hits(client) == 2
-    assert 'recstage_fallbacks_total{why="strategy"} 3.0' in client.get("/metrics").text
+    assert 'recstage_fallbacks_total{reason="strategy",why="strategy"} 3.0' in client.get("/metrics").text
 
 
 def test_degraded_lists_are_not_kept(client, store):

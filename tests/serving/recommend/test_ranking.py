@@ -186,7 +186,7 @@ def test_a_strategy_that_the_version_lacks_is_answered_as_auto(client):
     body = ask(client, "u5", strategy="hybrid")
     assert body["method_used"] == "als"
     assert body["items"] == ask(client, "u5")["items"]
-    assert 'recstage_fallbacks_total{why="strategy"} 1.0' in client.get("/metrics").text
+    assert 'recstage_fallbacks_total{reason="strategy",why="strategy"} 1.0' in client.get("/metrics").text
 
 
 def test_a_misspelt_strategy_is_refused_with_the_valid_names(client):

@@ -249,7 +249,7 @@ class Clocked:
 
 
 def test_requests_that_would_wait_too_long_are_shed_and_the_next_turn_is_free(monkeypatch):
-    clocked = Clocked(monkeypatch, max_lag_ms=20, standing_lag_ms=20)
+    clocked = Clocked(monkeypatch, max_lag_ms=20, queue_lag_ms=20)
 
     async def main() -> None:
         assert await clocked.turn(20, each=0.003) == 7
@@ -260,7 +260,7 @@ def test_requests_that_would_wait_too_long_are_shed_and_the_next_turn_is_free(mo
 
 
 def test_what_piled_up_in_a_stall_is_answered_but_a_standing_queue_is_shed_until_it_is_gone(monkeypatch):
-    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20)
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, queue_lag_ms=20)
 
     async def main() -> None:
         assert await clocked.turn(80, each=0.003) == 80  # 240 ms: a stall
@@ -273,7 +273,7 @@ def test_what_piled_up_in_a_stall_is_answered_but_a_standing_queue_is_shed_until
 
 
 def test_after_a_pause_no_queue_stands(monkeypatch):
-    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20)
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, queue_lag_ms=20)
 
     async def main() -> None:
         for _ in range(20):
@@ -287,7 +287,7 @@ def test_after_a_pause_no_queue_stands(monkeypatch):
 
 def test_a_queue_behind_something_that_passes_is_answered_and_does_not_stand_when_it_is_over(monkeypatch):
     excused = True
-    clocked = Clocked(monkeypatch, max_lag_ms=1000, standing_lag_ms=20, excused=lambda: excused)
+    clocked = Clocked(monkeypatch, max_lag_ms=1000, queue_lag_ms=20, excused=lambda: excused)
 
     async def main() -> None:
         nonlocal excused
@@ -303,7 +303,7 @@ def test_a_queue_behind_something_that_passes_is_answered_and_does_not_stand_whe
 
 def test_no_more_than_max_concurrency_are_under_way():
     async def main() -> None:
-        admission = LoadShedder(max_concurrency=2, max_lag_ms=1000, standing_lag_ms=1000)
+        admission = LoadShedder(max_concurrency=2, max_lag_ms=1000, queue_lag_ms=1000)
         admission.enter()
         admission.enter()
         with pytest.raises(Problem, match="more to do than it can"):
@@ -319,7 +319,7 @@ def test_who_sends_slowly_holds_no_place_and_is_told_to_hurry():
         raise AssertionError("nothing has arrived")
 
     async def main() -> None:
-        settings = ServingSettings(max_concurrency=1, body_seconds=0.1)
+        settings = ServingSettings(max_concurrency=1, body_timeout_seconds=0.1)
         gate = GuardMiddleware(inner, settings, Metrics(), {})
         sent = []
 

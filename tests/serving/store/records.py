@@ -37,7 +37,7 @@ def settings_for(url: URL, folder: Path, **values: Any) -> ServingSettings:
     return ServingSettings(
         **{
             "database_url": url.render_as_string(hide_password=False),
-            "bundles": folder / "bundles",
+            "bundle_dir": folder / "bundles",
             "follow_registry": False,
             **values,
         }

@@ -204,7 +204,7 @@ def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
 
 def test_a_url_that_is_none_stops_the_start(tmp_path):
     with pytest.raises(ConfigError, match="the service keeps its data in a SQLite file or in PostgreSQL"):
-        Store.open(ServingSettings(database_url="oracle://x", bundles=tmp_path), Metrics())
+        Store.open(ServingSettings(database_url="oracle://x", bundle_dir=tmp_path), Metrics())
 
 
 def test_the_first_start_makes_the_database(tmp_path):

@@ -171,7 +171,7 @@ def test_while_the_database_is_away_lists_come_degraded_and_afterwards_as_before
 
 def test_without_any_model_the_service_answers_from_what_it_collected(sqlite_url, tmp_path):
     app = create_app(
-        settings_for(sqlite_url, tmp_path, own_models_seconds=0.1), pointer=Fixed(), reverse_pointer=Fixed()
+        settings_for(sqlite_url, tmp_path, fallback_refresh_seconds=0.1), pointer=Fixed(), reverse_pointer=Fixed()
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post("/api/items", json={"items": [{"item_id": f"i{i}", "categories": [f"c{i % 3}"]} for i in range(9)]})

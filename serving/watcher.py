@@ -1,0 +1,6 @@
+"""Old name of `python -m serving.models.registry_sync`, for one version (recstage.renamed)."""
+
+from recstage.renamed import run_command
+
+if __name__ == "__main__":
+    run_command("serving.watcher")
