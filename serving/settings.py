@@ -48,7 +48,7 @@ class ServingSettings(config.Settings):
         found = super().settings_customise_sources(*arguments, **sources)
         for source in found:
             if isinstance(source, EnvSettingsSource):
-                source.env_vars = renamed.new_names(source.env_vars, OLD_VARIABLES, str.upper)
+                source.env_vars = renamed.new_names(source.env_vars, OLD_VARIABLES, written=str.upper)
         return found
 
     # -- where it listens
@@ -156,7 +156,7 @@ def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = 
             raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
     path = config.root() / "conf" / "serving.yaml"
     defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
-    defaults = renamed.new_names(defaults, renamed.SETTINGS, "conf/serving.yaml: {}".format)
+    defaults = renamed.new_names(defaults, renamed.SETTINGS, where="conf/serving.yaml: ")
     arguments = renamed.new_options(arguments, renamed.SETTINGS)
     try:
         return config.resolve(ServingSettings, defaults, arguments, program="python -m serving")

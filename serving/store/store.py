@@ -151,8 +151,10 @@ def _bring_up_to_date(url: URL) -> None:
         change = migrate.upgrade(url)
     except StoreError as error:
         raise StoreOutOfStep(error.given, rule=error.rule, fix=error.fix) from error
-    steps = {"from": change.before, "to": change.after, "backup": None if change.backup is None else str(change.backup)}
-    log.warning("the database was backed up and brought up to date", extra={"event": "schema-upgraded", **steps})
+    log.warning(
+        f"the database was backed up to {change.backup} and brought from revision {change.before} to {change.after}",
+        extra={"event": "schema-upgraded"},
+    )
 
 
 class _Items:

@@ -63,8 +63,10 @@ def warn(old: str, new: str) -> None:
         log.warning("recstage: %s is called %s now; only this version still takes the old name", old, new)
 
 
-def new_names(values: Mapping[str, V], table: Mapping[str, str], written: Callable[[str], str] = str) -> dict[str, V]:
-    """`values` by their new names. `written` is how a name is written where the values come from.
+def new_names(
+    values: Mapping[str, V], table: Mapping[str, str], *, where: str = "", written: Callable[[str], str] = str
+) -> dict[str, V]:
+    """`values` by their new names. `where` they come from and how a name is `written` there is what messages say.
 
     Raises `ConfigError` where an old name and its new one are both given.
     """
@@ -74,11 +76,11 @@ def new_names(values: Mapping[str, V], table: Mapping[str, str], written: Callab
             continue
         if new in found:
             raise ConfigError(
-                f"{written(old)} and {written(new)}",
+                f"{where}{written(old)} and {written(new)}",
                 rule="the first is the old name of the second, so the setting is given twice",
                 fix=f"Remove {written(old)}",
             )
-        warn(written(old), written(new))
+        warn(f"{where}{written(old)}", written(new))
         found[new] = found.pop(old)
     return found
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recstage import bundle, config, tracking
+from recstage import bundle, config, renamed, tracking
 
 TOLERANCE = 1e-3
 READY_SECONDS = 60
@@ -153,6 +153,9 @@ def test_the_service_answers_as_before_and_follows_promotions_of_old_versions(un
     installation = unpacked()
     versions, old = installation.recorded["versions"], installation.recorded["environment"]
     with service(installation, **old) as (client, log):
+        told = [line for line in log.read_text().splitlines() if "only this version still takes the old name" in line]
+        assert len(told) == len(renamed.SETTINGS), told
+        assert all(sum(name in line.lower() for line in told) == 1 for name in renamed.SETTINGS.values())
         assert client.get("/api/model").json()["promotion"] == installation.recorded["model"]["promotion"]
         check_answers(installation, client)
         assert client.get("/api/recommendations?user_id=u06").json()["method_used"] == "popularity"  # erased
@@ -178,12 +181,13 @@ def test_a_database_of_the_first_revision_is_brought_up_to_date_and_backed_up(un
     database, backups = installation.home / "data" / "service.db", installation.home / "data" / "backups"
     assert installation.run("-m", "serving.store", "downgrade", "0001", "--no-backup").status == 0
     before = set(backups.iterdir())
-    with service(installation) as (client, _):
+    with service(installation) as (client, log):
         check_answers(installation, client)
     with sqlite3.connect(database) as opened:
         assert opened.execute("SELECT version_num FROM alembic_version").fetchone()[0] > "0001"
     opened.close()
     (kept,) = set(backups.iterdir()) - before
+    assert str(kept) in log.read_text()
     verified = installation.run("-m", "serving.store", "verify", kept)
     assert verified.result["revision"] == "0001"
 

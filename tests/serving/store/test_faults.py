@@ -23,7 +23,7 @@ from serving.app import create_app
 from serving.interfaces import NO_HISTORY, Impression
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
-from serving.store.admin import backup
+from serving.store.admin import backup, migrate
 from serving.store.db.connection import open_tool_engine, parse_url, refusal, sqlite_path
 from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
 from serving.store.db.tables import Table, UserInteraction
@@ -200,6 +200,44 @@ def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreOutOfStep, match="it is newer than this code"):
         Store.open(settings_for(sqlite_url, tmp_path), Metrics())
+
+
+def test_a_sqlite_file_of_an_older_revision_is_backed_up_and_brought_up_to_date_at_the_start(sqlite_url, tmp_path):
+    migrate.downgrade(sqlite_url, "0001", with_backup=False)
+    store = Store.open(settings_for(sqlite_url, tmp_path), Metrics())
+    assert do(store, RecordEvents([event("ann")])) == ["stored"]
+    store.close()
+    (kept,) = (tmp_path / "backups").iterdir()
+    assert backup.verify_file(kept).revision == "0001"
+
+
+def test_workers_that_start_at_once_bring_an_older_file_up_to_date_once(sqlite_url, tmp_path):
+    migrate.downgrade(sqlite_url, "0001", with_backup=False)
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(lambda _: Store.open(settings_for(sqlite_url, tmp_path), Metrics()), range(4)))
+    for i, store in enumerate(stores):
+        assert do(store, RecordEvents([event(f"u{i}")])) == ["stored"]
+        store.close()
+    assert len(list((tmp_path / "backups").iterdir())) == 1
+
+
+def test_a_postgresql_database_of_an_older_revision_stops_the_start(postgres_url, tmp_path):
+    migrate.downgrade(postgres_url, "0001", with_backup=False)
+    try:
+        with pytest.raises(StoreOutOfStep, match="Run python -m serving.store upgrade"):
+            Store.open(settings_for(postgres_url, tmp_path), Metrics())
+    finally:
+        migrate.upgrade(postgres_url, with_backup=False)
+
+
+def test_an_older_file_that_cannot_be_brought_up_to_date_stops_the_start_and_stays_as_it_was(sqlite_url, tmp_path):
+    migrate.downgrade(sqlite_url, "0001", with_backup=False)
+    path = sqlite_path(sqlite_url)
+    with closing(sqlite3.connect(path)) as strange:  # in the way of the table that the migration makes
+        strange.execute("CREATE TABLE item_exposures (mine INTEGER)")
+    with pytest.raises(StoreOutOfStep, match="table item_exposures already exists"):
+        Store.open(settings_for(sqlite_url, tmp_path), Metrics())
+    assert backup.verify(sqlite_url).revision == "0001"
 
 
 def test_a_url_that_is_none_stops_the_start(tmp_path):
