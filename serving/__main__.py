@@ -79,7 +79,7 @@ def _run(settings: ServingSettings) -> None:
     else:
         from serving.app import create_app
 
-        app = create_app(settings, alone=True)
+        app = create_app(settings, tune_gc=True)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=several,

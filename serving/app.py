@@ -32,10 +32,10 @@ def create_app(
     dependencies: Dependencies | None = None,
     pointer: ProductionPointer | None = None,
     reverse_pointer: ProductionPointer | None = None,
-    alone: bool = False,
+    tune_gc: bool = False,
 ) -> FastAPI:
     """The service as an ASGI application. `dependencies` and pointers replace the database and the registry in tests.
-    `alone`: the process does nothing else, and may be tuned to it.
+    `tune_gc`: the process does nothing else, so its garbage collector may be tuned to it.
 
     Nothing is opened before the application starts."""
 
@@ -49,7 +49,7 @@ def create_app(
         service = Service(settings, found, app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
-        if alone:
+        if tune_gc:
             _settle()
         try:
             yield
@@ -89,7 +89,7 @@ def from_environment() -> FastAPI:
     """`create_app` for servers that start workers of their own: settings from conf/serving.yaml and the environment."""
     settings = load()
     logs.configure(settings.log_level)
-    return create_app(settings, alone=True)
+    return create_app(settings, tune_gc=True)
 
 
 def _settle() -> None:

@@ -114,8 +114,7 @@ def predictions(number: int) -> list[dict[str, Any]]:
 
 
 def pack(archive: Path) -> None:
-    """All that an installation is made of, but its code; without the runs' plots, which are most of it and are read by
-    nobody here."""
+    """All that an installation is made of but its code, without the plots of its runs: no test reads those."""
     with sqlite3.connect(HOME / "mlflow.db") as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -172,7 +171,7 @@ def is_serving(client: httpx.Client) -> bool:
 
 
 def ask_once(client: httpx.Client) -> None:
-    """Lists of everybody, so that there are impressions."""
+    """Lists of all users, so that there are impressions."""
     for number in range(40):
         ok(client.get("/api/recommendations", params={"user_id": f"u{number:02d}", "limit": 5}))
 

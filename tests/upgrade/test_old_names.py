@@ -69,7 +69,7 @@ def test_each_old_setting_has_a_value_to_try_and_a_setting_in_its_place():
 def test_an_old_setting_is_read_from_the_yaml_file(home, caplog, old):
     (home / "conf" / "serving.yaml").write_text(json.dumps({old: VALUES[old]}))
     assert value_of(load([]), old) == VALUES[old]
-    assert warnings_in(caplog) == [told(f"conf/serving.yaml: {old}", renamed.SETTINGS[old])]
+    assert warnings_in(caplog) == [line_of(f"conf/serving.yaml: {old}", renamed.SETTINGS[old])]
 
 
 @pytest.mark.parametrize("old", OLD)
@@ -77,17 +77,17 @@ def test_an_old_setting_is_read_from_the_environment(home, caplog, monkeypatch, 
     monkeypatch.setenv(f"{PREFIX}{old.upper()}", str(VALUES[old]))
     assert value_of(load([]), old) == VALUES[old]
     new = renamed.SETTINGS[old].upper()
-    assert warnings_in(caplog) == [told(f"{PREFIX}{old.upper()}", f"{PREFIX}{new}")]
+    assert warnings_in(caplog) == [line_of(f"{PREFIX}{old.upper()}", f"{PREFIX}{new}")]
 
 
 @pytest.mark.parametrize("old", OLD)
 @pytest.mark.parametrize("form", ["--{}={}", "--{} {}"])
 def test_an_old_setting_is_read_from_the_command_line(home, caplog, old, form):
     assert value_of(load(form.format(old, VALUES[old]).split()), old) == VALUES[old]
-    assert warnings_in(caplog) == [told(f"--{old}", f"--{renamed.SETTINGS[old]}")]
+    assert warnings_in(caplog) == [line_of(f"--{old}", f"--{renamed.SETTINGS[old]}")]
 
 
-def told(old: str, new: str) -> str:
+def line_of(old: str, new: str) -> str:
     return f"recstage: {old} is called {new} now; only this version still takes the old name"
 
 
@@ -156,7 +156,7 @@ def test_an_old_class_name_in_a_yaml_file_is_found_with_one_warning(caplog, old,
     mine = ModelConfig(name="mine", target=old)
     assert type(models.build(mine)) is models.class_of(new) is models.class_of(old)
     assert models.params_class(mine) is models.class_of(new).Params
-    assert warnings_in(caplog) == [told(f"conf/model/mine.yaml: {old}", new)]
+    assert warnings_in(caplog) == [line_of(f"conf/model/mine.yaml: {old}", new)]
 
 
 def test_an_old_class_name_in_a_bundle_brings_no_warning(caplog):
@@ -190,7 +190,7 @@ def test_an_old_command_runs_with_one_line_that_names_the_new_one(installation, 
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     lines = [line for line in done.stderr.splitlines() if "is called" in line]
-    assert told(f"python -m {old}", f"python -m {renamed.COMMANDS[old]}") in lines
+    assert line_of(f"python -m {old}", f"python -m {renamed.COMMANDS[old]}") in lines
     assert len([line for line in lines if "python -m" in line]) == 1
 
 

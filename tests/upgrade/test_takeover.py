@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recstage import bundle, config, renamed, tracking
+from recstage import bundle, config, models, renamed, tracking
+from recstage.data import dataset
 
 TOLERANCE = 1e-3
 READY_SECONDS = 60
@@ -78,6 +79,20 @@ def same_order(items: list[str], scores: list[float], items_then: list[str], sco
     return all(
         abs(then.get(item, scores_then[-1]) - score) < 2 * TOLERANCE for item, score in zip(items, scores, strict=True)
     )
+
+
+# -- conf ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_file_of_the_old_conf_is_understood(installation, connected):
+    for name in config.names_in("data"):
+        config.check(config.DataConfig, dataset.config_of(name), name)
+    for name in config.names_in("model"):
+        mine = config.model_config_of(name)
+        params = config.check(models.params_class(mine), mine.params, name)
+        assert set(mine.search) <= set(type(params).model_fields)
+    for name, schema in (("evaluation", config.EvaluationConfig), ("promotion", config.PromotionConfig)):
+        config.check(schema, config.read_yaml(installation.home / "conf" / f"{name}.yaml"), name)
 
 
 # -- the service ------------------------------------------------------------------------------------------------------
