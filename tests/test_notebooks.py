@@ -14,6 +14,13 @@ from recstage.config import root
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 
 
+def test_there_are_notebooks_with_code():
+    """Else the tests of each would pass over nothing."""
+    assert NOTEBOOKS
+    for path in NOTEBOOKS:
+        assert any(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells), path.stem
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_committed_without_outputs(path):
     for cell in nbformat.read(path, 4).cells:

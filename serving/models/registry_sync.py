@@ -137,7 +137,9 @@ def verify(folder: Path) -> None:
     listed = read_manifest(folder).files
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_dir() or name in listed or name == MANIFEST):
+        if path.is_symlink():
+            raise _broken(folder, f"{name} is a link, and a bundle holds files alone")
+        if not (path.is_dir() or name in listed or name == MANIFEST):
             raise _broken(folder, f"{name} is not listed in its manifest")
     for name, digest in listed.items():
         path = folder / name

@@ -67,6 +67,7 @@ def test_distinct_negatives_are_distinct_and_unseen(either_way: str, n: int) -> 
     seen[1, 5:] = True
     drawn = NegativeSampler(sparse.csr_matrix(seen)).sample_distinct(np.arange(40), n, np.random.default_rng(2))
 
+    assert drawn.shape == (40, n)
     for user, row in enumerate(drawn):
         items = row[row >= 0]
         assert len(items) == min(n, int((~seen[user]).sum()))

@@ -22,6 +22,12 @@ def test_popularity_is_told_as_a_count_and_a_rank() -> None:
     assert (reason.method, reason.score) == ("popularity", pytest.approx(1 / 3))
 
 
+def test_items_that_as_many_chose_have_one_rank_and_the_next_one_comes_after_all_of_them() -> None:
+    rows = Interactions.from_arrays(ids("u", 3), ids("i", 5), [0, 1, 0, 1, 2, 0], [1, 1, 2, 2, 4, 4])
+    ranks = [by_popularity(rows, item).text.split("number ")[1].split()[0] for item in range(5)]
+    assert ranks == ["4", "1", "1", "4", "1"]
+
+
 def test_the_history_is_told_by_title_and_share() -> None:
     reason = by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(["i000", "i001", "i002"]), [0.1, 0.3, -0.1])
     assert reason.text == "You chose 'Brazil' (75%) and 'Alien' (25%)."

@@ -150,6 +150,18 @@ def test_scores_are_the_shared_votes(train, combine):
     assert np.allclose(model.score(hot), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("combine", ["rank", "minmax"])
+def test_the_share_of_a_part_that_is_missing_goes_to_the_others_in_proportion(train, combine):
+    """Shares .5, .25, .25 without the first: half each. Scores stay on the scale that all users' scores have."""
+    parts = ["transitions", "als", "popularity"]
+    whole = Hybrid(params(hot=parts, combine=combine, hot_share=0.5)).fit(train, seed=1)
+    model = with_parts(whole, train, transitions=Broken())
+    hot, scale = train.of([5]), {"rank": rank_fusion.by_rank, "minmax": rank_fusion.by_range}[combine]
+    unseen = ~hot.seen.toarray()
+    expected = sum(0.5 * scale(model.parts()[name].score(hot), unseen) for name in ("als", "popularity"))
+    assert np.allclose(model.score(hot), expected, atol=1e-6)
+
+
 # -- whatever fails ---------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from recstage.config import GuardrailConfig, PromotionConfig
 from recstage.errors import ConfigError
+from recstage.evaluation.latency import Latency
 from recstage.promotion.gate import Evidence, Verdict, compare, judge
 
 CONFIG = PromotionConfig(bootstrap=500)
@@ -23,10 +24,10 @@ def evidence(
     segments: list[str] | None = None,
     users: list[str] | None = None,
     coverage: float | None = 0.2,
-    latency: float | None = 5.0,
+    latency: Latency | float | None = 5.0,
 ) -> Evidence:
     n = len(values)
-    metrics = {"coverage_at_10": coverage, "latency_p95_ms": latency}
+    metrics = {} if coverage is None else {"coverage_at_10": coverage}
     per_user = pd.DataFrame(
         {
             "user_id": users if users is not None else [f"u{i}" for i in range(n)],
@@ -35,7 +36,8 @@ def evidence(
             "ndcg_at_10": values,
         }
     )
-    return Evidence(label, algorithm, {key: value for key, value in metrics.items() if value is not None}, per_user)
+    timed = Latency(latency, latency, 5) if isinstance(latency, float) else latency
+    return Evidence(label, algorithm, metrics, per_user, timed)
 
 
 def outcomes(verdict: Verdict) -> dict[str, str]:
@@ -97,7 +99,38 @@ def test_what_was_not_measured_is_not_judged():
 
 def test_a_slow_model_is_refused():
     verdict = judge(evidence(OLD + 0.1, latency=100.5), evidence(OLD), CONFIG)
-    assert verdict.reasons == ["latency p95 100.5 ms, over 100 ms"]
+    assert verdict.reasons == ["latency p95 100.5 ms (best of 5 rounds) against 5.0 ms of Production, over 100 ms"]
+
+
+def test_a_slow_model_is_refused_as_the_first_and_beside_a_production_that_was_not_timed():
+    reason = "latency p95 100.5 ms (best of 5 rounds), over 100 ms"
+    assert judge(evidence(OLD, latency=100.5), None, CONFIG).reasons == [reason]
+    assert judge(evidence(OLD + 0.1, latency=100.5), evidence(OLD, latency=None), CONFIG).reasons == [reason]
+
+
+def test_a_latency_at_the_limit_passes_however_fast_production_is():
+    verdict = judge(evidence(OLD + 0.1, latency=100.0), evidence(OLD, latency=0.1), CONFIG)
+    assert outcomes(verdict)["latency"] == "passed"
+
+
+@pytest.mark.parametrize(("ours", "outcome"), [(600.0, "noted"), (601.0, "failed")])
+def test_beyond_the_limit_production_in_the_same_rounds_is_the_measure(ours, outcome):
+    verdict = judge(evidence(OLD + 0.1, latency=ours), evidence(OLD, latency=400.0), CONFIG)
+    assert outcomes(verdict)["latency"] == outcome
+    assert verdict.passed is (outcome == "noted")
+
+
+@pytest.mark.parametrize("champion", [None, evidence(OLD, label="version 3 (popularity)", latency=1.0)])
+def test_waiting_for_a_busy_machine_refuses_nobody(champion):
+    verdict = judge(evidence(OLD + 0.1, latency=Latency(115.8, 31.0, 5)), champion, CONFIG)
+    assert verdict.passed
+    assert outcomes(verdict)["latency"] == "noted"
+    assert verdict.checks[-1].says.endswith("over 100 ms, 31.0 ms of it computing: a busy machine")
+
+
+def test_a_slow_model_is_refused_on_a_busy_machine_too():
+    verdict = judge(evidence(OLD + 0.1, latency=Latency(700.0, 100.1, 5)), evidence(OLD, latency=20.0), CONFIG)
+    assert outcomes(verdict)["latency"] == "failed"
 
 
 SEGMENTS = ["cold"] * 50 + ["warm"] * 100 + ["hot"] * 50

@@ -164,7 +164,12 @@ class GuardrailConfig(Schema):
     coverage_ratio: float = Field(0.5, ge=0, description="least coverage_at_10 as a share of Production's")
     segment_loss: float = Field(0.1, ge=0, description="greatest relative loss of the primary metric in a segment")
     segment_users: int = Field(30, ge=1, description="segments with fewer test users are not judged")
-    latency_p95_ms: float = Field(100.0, gt=0, description="slowest p95 of one list")
+    latency_p95_ms: float = Field(100.0, gt=0, description="slowest p95 of one list, each at the best of the rounds")
+    latency_ratio: float = Field(
+        1.5, ge=1, description="beyond latency_p95_ms: at most so many times Production's p95 in the same rounds"
+    )
+    latency_requests: int = Field(40, ge=0, description="single lists of either model timed in a round; 0: not judged")
+    latency_rounds: int = Field(5, ge=1, description="rounds in which challenger and Production are timed in turn")
 
 
 class PromotionConfig(Schema):

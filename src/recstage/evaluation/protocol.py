@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -22,15 +21,13 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import ConfigError, DataError, TooLittleData
-from recstage.evaluation import metrics
+from recstage.evaluation import latency, metrics
 from recstage.evaluation.diversity import diversity_of
 from recstage.evaluation.significance import interval_of, resampled_means
 from recstage.models.base import Ranking, Recommender
 
 USERS_AT_ONCE = 1024
 CANDIDATES_AT_ONCE = 1 << 18
-LATENCY_K = 10
-WARM_UP = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,18 +258,13 @@ def _means(
 def _latency(
     model: Recommender, user_ids: NDArray[np.object_], config: EvaluationConfig, seed: int, progress: bool
 ) -> dict[str, float]:
-    """Time of one user's list of ten, asked as a caller would, one after the other: median and 95th percentile."""
+    """Median and 95th percentile of the time of one user's list of ten, in one round."""
     if not config.latency_requests:
         return {}
     chosen = np.random.default_rng(seed).choice(user_ids, config.latency_requests)
-    for user_id in chosen[:WARM_UP]:
-        model.recommend(user_id, LATENCY_K)
-    took = []
-    for user_id in tqdm(chosen, "Time single lists", disable=None if progress else True, delay=2, leave=False):
-        start = perf_counter()
-        model.recommend(user_id, LATENCY_K)
-        took.append(1000 * (perf_counter() - start))
-    p50, p95 = np.quantile(took, [0.5, 0.95])
+    latency.warm_up(model, chosen)
+    shown = tqdm(chosen, "Time single lists", disable=None if progress else True, delay=2, leave=False)
+    p50, p95 = np.quantile(latency.time_lists(model, shown)[:, 0], [0.5, 0.95])
     return {"latency_p50_ms": float(p50), "latency_p95_ms": float(p95)}
 
 

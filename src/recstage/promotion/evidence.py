@@ -6,7 +6,8 @@ and fingerprint agree. Where they do not, `remeasured` tests one model on the ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mlflow
@@ -17,12 +18,13 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from recstage import bundle, tracking
-from recstage.config import DataConfig, EvaluationConfig, check, root
+from recstage.config import DataConfig, EvaluationConfig, GuardrailConfig, check, root
 from recstage.data import dataset
 from recstage.data.cache import Folder
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.errors import ConfigError, DataError, RecstageError, RegistryError
+from recstage.evaluation.latency import Latency, side_by_side
 from recstage.evaluation.protocol import evaluate
 from recstage.models.base import POPULARITY, Recommender
 from recstage.promotion.gate import Evidence
@@ -33,6 +35,7 @@ from recstage.registry.versions import fetch, versions
 WORKS = ("train", "benchmark")
 CONFIG = "config.yaml"
 NAME_PARAMETER = "model.registered_name"
+log = logging.getLogger(__name__)
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -121,6 +124,26 @@ def remeasured(version: Version, like: Version, *, least: int) -> Evidence:
         )
     label = f"version {version.number} ({version.algorithm}), measured again on {like.tags.get('data')}"
     return Evidence(label, version.algorithm, result.metrics, fair.reset_index(drop=True))
+
+
+def latencies(
+    challenger: Version, champion: Version | None, user_ids: Sequence[str], limits: GuardrailConfig
+) -> tuple[Latency | None, Latency | None]:
+    """How long a list of both takes here and now, timed in turn on the same users; None where it is not measured.
+
+    A Production whose bundle cannot be loaded is left out, for it must be possible to replace it. Raises
+    `RegistryError` or `BundleError` where the challenger's cannot.
+    """
+    if not limits.latency_requests:
+        return None, None
+    models = [bundle.load(fetch(challenger)).model]
+    if champion is not None:
+        try:
+            models.append(bundle.load(fetch(champion)).model)
+        except RecstageError as error:
+            log.warning("latency is judged without %s: %s", champion, error)
+    found = side_by_side(models, user_ids, requests=limits.latency_requests, rounds=limits.latency_rounds)
+    return found[0], found[1] if len(found) > 1 else None
 
 
 def _evidence(run: Run, label: str, algorithm: str) -> Evidence:

@@ -352,6 +352,7 @@ def test_equal_weights_are_one_grade():
 def test_contributions_add_up_to_the_score(ring, fitted):
     user = fitted.train_.users.ids[4]
     best = fitted.recommend(user, 3)
+    assert len(best.item_ids) == 3
     for item, score in zip(best.item_ids, best.scores, strict=True):
         why = fitted.why(user, item)
         assert sum(part.value for part in why.contributions) == pytest.approx(score, abs=1e-4)

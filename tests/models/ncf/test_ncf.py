@@ -214,7 +214,9 @@ def test_negatives_of_a_user_are_never_what_he_likes() -> None:
     train = uneven()
     liked = train.matrix.toarray()
     pairs = training.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
-    for users, items, _ in pairs.batches(1):
+    batches = list(pairs.batches(1))
+    assert sum(len(users) for users, _, _ in batches) == int((train.weight > 0).sum())
+    for users, items, _ in batches:
         assert (liked[users.numpy()[:, None], items[:, 1:].numpy()] == 0).all()
         assert (liked[users.numpy(), items[:, 0].numpy()] > 0).all()
 

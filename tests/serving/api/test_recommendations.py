@@ -75,6 +75,19 @@ def test_a_bad_request_is_a_problem_that_names_the_field(client, params, where):
     assert body["request_id"] == answer.headers["x-request-id"]
 
 
+def test_each_field_that_broke_a_rule_is_named_at_once(client):
+    answer = client.get("/api/recommendations", params={"user_id": "", "limit": 0, "lambda": 7}).json()
+    assert {one["where"] for one in answer["errors"]} == {"query.user_id", "query.limit", "query.lambda"}
+    assert all(f"{one['where']}: {one['rule']}" in answer["detail"] for one in answer["errors"])
+
+
+def test_of_very_many_faults_twenty_are_listed_and_three_are_said(client):
+    extra = {f"extra{n}": 1 for n in range(30)}
+    answer = client.post("/api/predict", json={"user_id": "u1", "item_ids": ["i1"], **extra}).json()
+    assert [one["where"] for one in answer["errors"]] == [f"body.extra{n}" for n in range(20)]
+    assert answer["detail"].count("body.extra") == 3
+
+
 def test_unknown_paths_and_wrong_methods_are_problems(client):
     missing, wrong = client.get("/api/nothing"), client.post("/api/model")
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")

@@ -169,7 +169,7 @@ def test_a_link_an_unlisted_file_a_missing_one_and_a_name_that_leads_out_are_ref
         verify(saved)
     (saved / "extra.npz").unlink()
     (saved / "link").symlink_to("/etc/passwd")
-    with pytest.raises(BundleError, match="link is not listed"):
+    with pytest.raises(BundleError, match="link is a link"):
         verify(saved)
     (saved / "link").unlink()
     manifest = json.loads((saved / "manifest.json").read_text())
@@ -178,6 +178,22 @@ def test_a_link_an_unlisted_file_a_missing_one_and_a_name_that_leads_out_are_ref
         (saved / "manifest.json").write_text(json.dumps(changed))
         with pytest.raises(BundleError, match="is missing"):
             verify(saved)
+
+
+def test_a_listed_file_that_is_a_link_is_refused_though_its_content_is_right(saved, tmp_path):
+    """What it leads to may change after it was verified."""
+    elsewhere = tmp_path / "state.npz"
+    (saved / "state.npz").rename(elsewhere)
+    (saved / "state.npz").symlink_to(elsewhere)
+    with pytest.raises(BundleError, match=r"state\.npz is a link"):
+        verify(saved)
+
+
+def test_a_folder_that_is_a_link_is_refused(saved, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (saved / "parts").symlink_to(tmp_path / "parts")
+    with pytest.raises(BundleError, match="parts is a link"):
+        verify(saved)
 
 
 # -- the process ------------------------------------------------------------------------------------------------------

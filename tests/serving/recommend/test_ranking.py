@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from recstage.data.interactions import Users
+from recstage.data.interactions import Interactions, Users
 from recstage.errors import StoreError
 from serving.interfaces import History, Precomputed
 from serving.models.loaded_model import LoadedModel
@@ -92,10 +93,39 @@ def test_a_dismissed_item_is_not_shown_again_and_teaches_nothing(client, store):
     assert first[0] not in ids(ask(client, "u5"))
 
 
+def test_a_live_dismissal_takes_back_what_training_liked_and_a_live_like_what_it_dismissed():
+    """Known to training: a is liked, b dismissed, c liked. Live: the first two the other way round."""
+    rows = {"user_id": "ann", "item_id": list("abc"), "timestamp": [1, 2, 3], "weight": [1.0, 0.0, 1.0]}
+    model = Popularity().fit(Interactions.from_frame(pd.DataFrame(rows)))
+    served = Served.own("own", [model], model.train_, model.catalogue_)
+    users = served.person("ann", History(("a", "b"), (0.0, 2.0), (8, 9), version=1)).users
+    assert model.items.id_of(users.items).tolist() == ["c", "a", "b"]
+    assert users.weights.tolist() == [1.0, 0.0, 2.0]
+    assert users.index.tolist() == [-1], "the model's own vector of ann is out of date"
+
+
+def test_a_live_dismissal_of_what_training_liked_changes_the_list(client, store, als, interactions):
+    trained = interactions.of([interactions.users.find("u5")])
+    store.did("u5", interactions.items.ids[trained.items[0]], weight=0.0)
+    weights = np.where(np.arange(len(trained.items)) == 0, 0, trained.weights).astype(np.float32)
+    wanted = als.rank(Users.stranger(interactions.n_items, trained.items, weights), 5).items[0]
+    assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()
+    assert not np.array_equal(wanted, als.rank(trained, 5).items[0]), "else the test says nothing"
+
+
 def test_items_that_the_version_does_not_know_are_passed_over(client, store):
     before = ask(client, "u5")
     store.did("u5", "brand-new")
     assert ask(client, "u5")["items"] == before["items"]
+
+
+def test_equally_popular_items_come_in_the_order_of_the_id_map(client, als):
+    popularity = np.where(als.items.ids == "i39", -1, als.popularity_)
+    order = als.items.ids[np.argsort(-popularity, kind="stable")][:-1].tolist()
+    assert len(set(popularity)) < len(order), "there are ties"
+    body = ask(client, "nobody-knows", limit=len(order))
+    assert body["method_used"] == "popularity"
+    assert ids(body) == order
 
 
 def test_people_who_opted_out_get_popularity_and_leave_no_trace(client, store):

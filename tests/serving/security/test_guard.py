@@ -18,6 +18,7 @@ from recstage.errors import ConfigError
 from serving.errors import Problem
 from serving.monitoring.logging import JsonFormatter
 from serving.monitoring.metrics import Metrics
+from serving.security import authentication, rate_limit
 from serving.security.load_shedding import LoadShedder
 from serving.security.middleware import GuardMiddleware
 from serving.security.rate_limit import RateLimiter
@@ -223,6 +224,50 @@ def test_a_bucket_refills_at_its_rate():
     limiter.take("a", now=0.11)
     with pytest.raises(Problem):
         limiter.take("a", now=0.12)
+
+
+def test_a_bucket_keeps_no_more_than_its_burst_however_long_it_rests():
+    limiter = RateLimiter(rate=10, burst=2)
+    limiter.take("a", now=0.0)
+    for _ in range(2):
+        limiter.take("a", now=3600.0)
+    with pytest.raises(Problem):
+        limiter.take("a", now=3600.0)
+
+
+def test_no_more_callers_are_remembered_than_the_bound_and_the_longest_silent_is_forgotten(monkeypatch):
+    monkeypatch.setattr(rate_limit, "REMEMBERED_CALLERS", 3)
+    limiter = RateLimiter(rate=0.001, burst=1)
+    for caller in "abc":
+        limiter.take(caller, now=0.0)
+    with pytest.raises(Problem):  # refused, and remembered anew: b has been silent the longest
+        limiter.take("a", now=1.0)
+    limiter.take("d", now=1.0)
+    assert len(limiter._buckets) == 3
+    for caller in "acd":
+        with pytest.raises(Problem):
+            limiter.take(caller, now=1.0)
+    limiter.take("b", now=1.0)
+    assert len(limiter._buckets) == 3
+
+
+def test_a_million_strange_tokens_take_no_more_room_than_the_bound(monkeypatch):
+    monkeypatch.setattr(authentication, "_REMEMBERED_TOKENS", 3)
+    verified = []
+    decode = jwt.decode
+    monkeypatch.setattr(
+        "serving.security.authentication.jwt.decode", lambda *given, **how: verified.append(1) or decode(*given, **how)
+    )
+    recognise = authentication.Authenticator(ServingSettings(jwt_secret=SECRET))
+    tokens = [token(sub=f"s{n}")["authorization"].encode() for n in range(5)]
+    for one in tokens:
+        assert recognise(None, one).bucket
+    assert (len(recognise._tokens), len(verified)) == (3, 5)
+    recognise(None, tokens[4])
+    assert len(verified) == 5, "the last is remembered"
+    recognise(None, tokens[0])
+    assert len(verified) == 6, "the first was forgotten"
+    assert len(recognise._tokens) == 3
 
 
 class Clocked:

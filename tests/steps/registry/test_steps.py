@@ -9,8 +9,10 @@ import pytest
 
 from recstage import registry
 from recstage.cli import plain
-from recstage.config import PromotionConfig
+from recstage.config import GuardrailConfig, PromotionConfig
 from recstage.errors import BundleError, ConfigError, GateRefused, RegistryError, StoreError
+from recstage.evaluation.latency import Latency
+from recstage.promotion import evidence
 from recstage.registry import Overtaken
 from recstage.steps.registry import compare, promote, promotion_history, prune, register, rollback
 
@@ -110,14 +112,61 @@ def test_popularity_on_other_rows_does_not_count(registry_driver):
     assert promoted(1).version == 1
 
 
-def test_guardrails_are_asked(registry_driver):
+@pytest.fixture
+def timings(monkeypatch):
+    """Sets what a list of the challenger, and of Production beside it, takes in milliseconds."""
+
+    def set_to(*milliseconds: float) -> list[tuple[int, int, int]]:
+        asked = []
+
+        def timed(models, user_ids, *, requests, rounds):
+            asked.append((len(models), requests, rounds))
+            return [Latency(one, one, rounds) for one in milliseconds[: len(models)]]
+
+        monkeypatch.setattr(evidence, "side_by_side", timed)
+        return asked
+
+    return set_to
+
+
+def test_guardrails_are_asked(registry_driver, timings):
     registry_driver.register("als", mean=0.3, metrics={"coverage_at_10": 0.4})
-    registry_driver.register("ncf", mean=0.5, metrics={"coverage_at_10": 0.1, "latency_p95_ms": 250.0}, seed=1)
+    registry_driver.register("ncf", mean=0.5, metrics={"coverage_at_10": 0.1}, seed=1)
     promoted(1)
+    timings(250.0, 20.0)
     with pytest.raises(
-        GateRefused, match=r"coverage_at_10 0\.1000, less than 0\.5 x 0\.4000; latency p95 250\.0 ms, over"
+        GateRefused,
+        match=r"coverage_at_10 0\.1000, less than 0\.5 x 0\.4000; latency p95 250\.0 ms .* against 20\.0",
     ):
         promoted(2)
+
+
+def test_latency_is_timed_beside_production_at_the_promotion_whatever_the_runs_have_logged(registry_driver, timings):
+    registry_driver.register("als", mean=0.3, metrics={"latency_p95_ms": 1.0})
+    registry_driver.register("ncf", mean=0.5, metrics={"latency_p95_ms": 900.0}, seed=1)
+    asked = timings(5.0, 4.0)
+    promoted(1)
+    checks = promoted(2).checks
+    assert checks[-1] == "passed: latency p95 5.0 ms (best of 5 rounds) against 4.0 ms of Production, within 100 ms"
+    assert asked == [(1, 40, 5), (2, 40, 5)]
+
+
+def test_a_production_that_cannot_be_loaded_is_no_measure_and_no_hindrance(registry_driver, timings, caplog):
+    registry_driver.register("als", mean=0.3)
+    registry_driver.register("ncf", mean=0.5, seed=1)
+    promoted(1)
+    broken = registry.fetch(registry.version_of("recommender", 1))
+    (broken / "train.npz").unlink()
+    asked = timings(5.0, 4.0)
+    assert promoted(2).checks[-1] == "passed: latency p95 5.0 ms (best of 5 rounds), within 100 ms"
+    assert asked == [(1, 40, 5)]
+    assert "latency is judged without version 1" in caplog.text
+
+
+def test_without_requests_latency_is_not_judged(registry_driver):
+    registry_driver.register("als", mean=0.3)
+    config = PromotionConfig(guardrails=GuardrailConfig(latency_requests=0))
+    assert promoted(1, promotion=config).checks[-1] == "not judged: latency was not measured"
 
 
 @pytest.mark.parametrize("given", ["9", "newest"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pydantic import Field
@@ -127,13 +127,18 @@ def choose(name: str, version: str, metric: str) -> Version:
 
 
 def judge(challenger: Version, champion: Version | None, config: PromotionConfig) -> Verdict:
-    """The gate's verdict; want of evidence is a refusal with its reason."""
+    """The gate's verdict; want of evidence is a refusal with its reason. Raises `BundleError` or `RegistryError` where
+    the challenger's bundle cannot be loaded."""
     try:
         ours = evidence.of_version(challenger)
         theirs = None if champion is None else _on_the_rows_of(challenger, champion, config)
         floor = evidence.popularity_like(challenger) if champion is None else None
     except RecstageError as error:
         return gate.refuse("evidence", f"there is no evidence to compare: {error.given}: {error.rule}")
+    users = ours.per_user["user_id"].astype(str).tolist()
+    mine, others = evidence.latencies(challenger, champion, users, config.guardrails)
+    ours = replace(ours, latency=mine)
+    theirs = None if theirs is None else replace(theirs, latency=others)
     return gate.judge(ours, theirs, config, floor=floor)
 
 

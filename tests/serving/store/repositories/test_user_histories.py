@@ -121,6 +121,7 @@ def test_one_person_is_aggregated_as_the_training_data_is(data, rule):
     )
     offline = to_log(RawData(frame), config).aggregate(rule).to_frame()
     weighting = Weighting.of(config)
+    assert offline["user_id"].nunique() == 5
     for user_id, rows in frame.groupby("user_id"):
         events = [
             (item_id, kind, None if np.isnan(value) else value, int(moment))
