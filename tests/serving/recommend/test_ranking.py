@@ -10,6 +10,7 @@ import pytest
 
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import StoreError
+from recstage.models.baselines.popularity import Popularity
 from serving.interfaces import History, Precomputed
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import answer, diversity_of
@@ -93,14 +94,24 @@ def test_a_dismissed_item_is_not_shown_again_and_teaches_nothing(client, store):
     assert first[0] not in ids(ask(client, "u5"))
 
 
-def test_a_live_dismissal_takes_back_what_training_liked_and_a_live_like_what_it_dismissed():
-    """Known to training: a is liked, b dismissed, c liked. Live: the first two the other way round."""
+@pytest.mark.parametrize(
+    ("live", "weights", "items", "merged"),
+    [
+        (("a",), (0.0,), ["b", "c", "a"], [0.0, 1.0, 0.0]),
+        (("b",), (2.0,), ["a", "c", "b"], [1.0, 1.0, 2.0]),
+        (("a", "b"), (0.0, 2.0), ["c", "a", "b"], [1.0, 0.0, 2.0]),
+    ],
+)
+def test_a_live_dismissal_takes_back_what_training_liked_and_a_live_like_what_it_dismissed(
+    live, weights, items, merged
+):
+    """Known to training: a is liked, b dismissed, c liked."""
     rows = {"user_id": "ann", "item_id": list("abc"), "timestamp": [1, 2, 3], "weight": [1.0, 0.0, 1.0]}
     model = Popularity().fit(Interactions.from_frame(pd.DataFrame(rows)))
-    served = Served.own("own", [model], model.train_, model.catalogue_)
-    users = served.person("ann", History(("a", "b"), (0.0, 2.0), (8, 9), version=1)).users
-    assert model.items.id_of(users.items).tolist() == ["c", "a", "b"]
-    assert users.weights.tolist() == [1.0, 0.0, 2.0]
+    served = LoadedModel.own("own", [model], model.train_, model.catalogue_)
+    users = served.person("ann", History(live, weights, (8, 9)[: len(live)], version=1)).users
+    assert model.items.id_of(users.items).tolist() == items
+    assert users.weights.tolist() == merged
     assert users.index.tolist() == [-1], "the model's own vector of ann is out of date"
 
 
