@@ -119,7 +119,7 @@ def test_a_live_dismissal_of_what_training_liked_changes_the_list(client, store,
     trained = interactions.of([interactions.users.find("u5")])
     store.did("u5", interactions.items.ids[trained.items[0]], weight=0.0)
     weights = np.where(np.arange(len(trained.items)) == 0, 0, trained.weights).astype(np.float32)
-    wanted = als.rank(Users.stranger(interactions.n_items, trained.items, weights), 5).items[0]
+    wanted = als.rank(Users.unknown(interactions.n_items, trained.items, weights), 5).items[0]
     assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()
     assert not np.array_equal(wanted, als.rank(trained, 5).items[0]), "else the test says nothing"
 
