@@ -78,7 +78,7 @@ def best(
             users = person.users_for(model)
             if not model.can_score(users)[0]:
                 continue
-            found = model.answer(users, k, excluded)
+            found = model.rank_scored(users, k, excluded)
         except Exception:  # one part failing must not leave anybody without a list
             _failed(model, on_failure)
             continue

@@ -81,7 +81,7 @@ def with_parts(fitted: Hybrid, train: Interactions, **parts: base.Recommender | 
 def spoke(model: Hybrid, users: Users) -> list[str]:
     """The parts that spoke for each user."""
     methods = model.rank(users, 2).methods.tolist()
-    assert model.answer(users, 2).methods.tolist() == methods
+    assert [model.rank(users.take([i]), 2).methods[0] for i in range(len(users))] == methods
     return [method.removeprefix("hybrid:") for method in methods]
 
 
@@ -135,8 +135,8 @@ def test_two_models_together_beat_each_alone_where_each_knows_something():
 
 def test_shares_leave_the_rest_to_the_last():
     chosen = params(hot=["transitions", "als", "popularity"], hot_share=0.6)
-    assert chosen.votes("hot") == pytest.approx({"transitions": 0.6, "als": 0.24, "popularity": 0.16})
-    assert chosen.votes("warm") == {"als": 1.0}
+    assert chosen.weights("hot") == pytest.approx({"transitions": 0.6, "als": 0.24, "popularity": 0.16})
+    assert chosen.weights("warm") == {"als": 1.0}
 
 
 @pytest.mark.parametrize("combine", ["rank", "minmax"])
@@ -171,7 +171,7 @@ def test_when_a_part_raises_its_partner_speaks_alone(train, fitted, caplog):
         ranking = model.rank(train.of([5]), 10)
     assert ranking.methods[0] == "hybrid:als"
     assert np.array_equal(ranking.items, fitted.parts()["als"].rank(train.of([5]), 10).items)
-    assert "hybrid answers without transitions: RuntimeError: out of order" in caplog.text
+    assert "hybrid ranks without transitions: RuntimeError: out of order" in caplog.text
 
 
 def test_when_a_whole_segment_fails_the_next_component_speaks(train, fitted):
@@ -210,7 +210,7 @@ def test_a_part_too_small_to_train_is_left_out(caplog):
             )
         ).fit(few)
     assert list(model.parts()) == ["popularity"]
-    assert "hybrid goes without lambdarank: 6 positive interactions" in caplog.text
+    assert "hybrid is fitted without lambdarank: 6 positive interactions" in caplog.text
     assert spoke(model, few.of([0])) == ["popularity"]
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from recstage.models.rank_fusion import by_range, by_rank, shares
+from recstage.models.rank_fusion import by_range, by_rank, weights
 
 
-def test_shares_leave_the_rest_to_the_last():
-    assert shares(3, 0.6) == pytest.approx([0.6, 0.24, 0.16])
-    assert shares(1, 0.6) == [1]
+def test_weights_leave_the_rest_to_the_last():
+    assert weights(3, 0.6) == pytest.approx([0.6, 0.24, 0.16])
+    assert weights(1, 0.6) == [1]
 
 
 def test_votes_by_rank_count_unseen_items_above():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.config import EvaluationConfig
-
 SEGMENTS = ("cold", "warm", "hot")
 
 
-def segments_of(n_train: NDArray[np.int64], config: EvaluationConfig) -> NDArray[np.object_]:
-    """The segment of each user by his number of training interactions (dismissals count: they are known too)."""
+def segments_of(counts: NDArray[np.int64], cold_below: int, hot_from: int) -> NDArray[np.object_]:
+    """The segment of each user by their number of training interactions (dismissals count: they are known too).
+
+    `conf/evaluation.yaml` holds the thresholds: cold below `cold_below`, hot from `hot_from` on, warm between.
+    """
     names = np.array(SEGMENTS, dtype=object)
-    return names[(n_train >= config.cold_below).astype(int) + (n_train >= config.hot_from)]
+    return names[(counts >= cold_below).astype(int) + (counts >= hot_from)]

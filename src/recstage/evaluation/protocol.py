@@ -102,7 +102,7 @@ def evaluate(
     if cases.negatives is not None:
         columns |= _sampled(model, cases, cutoffs, progress)
     n_train = cases.users.lengths
-    segment = segments_of(n_train, config)
+    segment = segments_of(n_train, config.cold_below, config.hot_from)
     available = model.catalogue_.available
     found, intervals = _means(columns, segment, config, seed)
     found |= _shares(lists, segment, cutoffs, available) | _latency(model, cases.user_ids, config, seed, progress)

@@ -1,4 +1,4 @@
-"""Votes of several models for items, each on the scale 0 to 1, so that they can be added."""
+"""Fusion of the scores of several models: each on the scale 0 to 1, so that they can be added."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ OFFSET = 60
 """Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion" (SIGIR 2009)."""
 
 
-def shares(n: int, first: float) -> list[float]:
-    """What n models have of the vote: the first `first`, the next the same share of what is left, the last the rest."""
+def weights(n: int, first: float) -> list[float]:
+    """Weights of n models, which sum to 1: `first`, then the same share of what is left, then the rest."""
     left = [(1 - first) ** place for place in range(n)]
     return [left[place] * (first if place < n - 1 else 1) for place in range(n)]
 
 
 def by_rank(scores: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """61 / (60 + place), where an item's place counts the unseen items above it, ties in the order of the catalogue."""
+    """61 / (60 + rank): an item's rank counts the unseen items above it, ties in the order of the catalogue.
+
+    `scores` and `unseen` are [n, n_items]; returns float32[n, n_items].
+    """
     order = np.argsort(-scores, axis=1, kind="stable")
     counted = np.take_along_axis(unseen, order, axis=1).astype(np.int32)
-    above = np.cumsum(counted, axis=1) - counted
-    votes = np.empty(scores.shape, np.float32)
-    np.put_along_axis(votes, order, ((OFFSET + 1) / (OFFSET + 1 + above)).astype(np.float32), axis=1)
-    return votes
+    above = np.cumsum(counted, axis=1) - counted  # seen items take no rank of their own
+    fused = np.empty(scores.shape, np.float32)
+    np.put_along_axis(fused, order, ((OFFSET + 1) / (OFFSET + 1 + above)).astype(np.float32), axis=1)
+    return fused
 
 
 def by_range(scores: NDArray[np.float32], unseen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Scores from 0, the least of an unseen item, to 1, the greatest; 0 for all where they are equal."""
+    """Scores scaled from 0 (the lowest of an unseen item) to 1 (the highest); all 0 if they are equal.
+
+    `scores` and `unseen` are [n, n_items]; returns float32[n, n_items].
+    """
     low = np.where(unseen, scores, np.inf).min(axis=1, keepdims=True)
     high = np.where(unseen, scores, -np.inf).max(axis=1, keepdims=True)
     width = high - low

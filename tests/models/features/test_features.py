@@ -24,6 +24,7 @@ from recstage.models.features.recency import RecencyGroup
 from recstage.models.features.stage import StageGroup
 from recstage.models.features.user import UserGroup
 from recstage.models.lambdarank.labels import hold_out
+from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.models.neighborhood.transitions import Transitions
 from tests.synthetic_data import CLOCK, HOUR, chains, interactions
 
@@ -166,8 +167,9 @@ def altered(rows: Interactions, future: np.ndarray, seed: int) -> Interactions:
 
 def features_at(rows: Interactions, catalogue: Catalogue, step: int, **how) -> np.ndarray:
     """Features of every item for the users of one step of the labels, each computed as a fit computes them."""
-    options = {"labels_per_user": 2, "share": 0.2, "min_interactions": 3, **how}
-    held = hold_out(rows, **options)
+    options = {"labels_per_user": 2, "holdout_share": 0.2, "min_interactions": 3, **how}
+    is_clock = options.pop("is_clock")
+    held = hold_out(rows, LambdaRankParams(**options), is_clock=is_clock)
     retrievers = retrievers_of(held.past, catalogue)
     table = FeatureTable(GROUPS, list(retrievers))
     table.learn(Past(held.past, catalogue))
@@ -179,7 +181,7 @@ def test_features_of_a_label_do_not_change_with_what_comes_after(step):
     rows = chains(40, 30, 9)
     left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))
     catalogue = catalogue_of(rows)
-    how = {"method": "last", "is_clock": False}
+    how = {"holdout": "last", "is_clock": False}
     before = features_at(rows, catalogue, step, **how)
     for seed in range(3):
         after = features_at(altered(rows, left < 2 - step, seed), catalogue, step, **how)
@@ -192,13 +194,13 @@ def test_features_do_not_change_with_anything_after_a_cut_in_time():
     rows = chains(40, 30, 9, clock=True)
     moment = np.quantile(rows.timestamp, 0.8, method="higher")
     catalogue = catalogue_of(rows)
-    how = {"method": "time", "is_clock": True}
+    how = {"holdout": "time", "is_clock": True}
     before = features_at(rows, catalogue, 0, **how)
     for seed in range(3):
         changed = altered(rows, rows.timestamp >= moment, seed)
         assert (np.sort(changed.timestamp)[: (rows.timestamp < moment).sum()] < moment).all()
         share = 1 - (rows.timestamp < moment).mean()
-        assert np.array_equal(before, features_at(changed, catalogue, 0, **how, share=share), equal_nan=True)
+        assert np.array_equal(before, features_at(changed, catalogue, 0, **how, holdout_share=share), equal_nan=True)
 
 
 # -- by hand ----------------------------------------------------------------------------------------------

@@ -272,8 +272,10 @@ def test_two_retrievers_of_one_model_are_told_apart_by_label(ring):
 
 
 def held(rows: Interactions, **changes):
-    defaults = {"method": "last", "is_clock": False, "labels_per_user": 2, "share": 0.2, "min_interactions": 3}
-    return hold_out(rows, **{**defaults, **changes})
+    asked = {name: changes.pop(name) for name in ("since", "seed") if name in changes}
+    is_clock = changes.pop("is_clock", False)
+    options = {"holdout": "last", "labels_per_user": 2, "holdout_share": 0.2, "min_interactions": 3, **changes}
+    return hold_out(rows, params(**options), is_clock=is_clock, **asked)
 
 
 def test_the_last_rows_of_each_user_become_labels(ring):
@@ -306,7 +308,7 @@ def test_the_first_label_alone_has_the_history_that_the_retrievers_saw(ring):
 
 def test_a_cut_in_time_leaves_no_label_older_than_the_past():
     rows = chains(clock=True)
-    kept = held(rows, method="time", is_clock=True)
+    kept = held(rows, holdout="time", is_clock=True)
     moment = kept.past.timestamp.max()
     assert len(kept.past) < len(rows)
     (step,) = kept.steps
@@ -319,8 +321,8 @@ def test_a_cut_in_time_leaves_no_label_older_than_the_past():
 
 
 def test_timestamps_that_are_ranks_are_cut_by_user():
-    assert len(held(chains(), method="auto").steps) == 2
-    assert len(held(chains(clock=True), method="auto", is_clock=True).steps) == 1
+    assert len(held(chains(), holdout="auto").steps) == 2
+    assert len(held(chains(clock=True), holdout="auto", is_clock=True).steps) == 1
 
 
 def test_rows_older_than_the_lookback_give_no_labels():

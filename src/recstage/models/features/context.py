@@ -13,6 +13,8 @@ PAUSE = 1800
 """Seconds without an interaction that end a session."""
 SESSION = 100
 """A session is counted up to so many interactions."""
+SEGMENT_BOUNDS = (5, 20)
+"""Fixed, whatever conf/evaluation.yaml says: trees that learnt from the feature keep its meaning."""
 
 
 class ContextGroup(Group):
@@ -34,7 +36,7 @@ class ContextGroup(Group):
     def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         users, row = candidates.users, candidates.row
         counts = np.log(np.maximum(np.diff(candidates.indptr), 1))
-        segment = np.digitize(users.lengths, [5, 20])
+        segment = np.digitize(users.lengths, SEGMENT_BOUNDS)
         clock = np.full((4, len(users)), np.nan)
         if self.arrays["clock"][0]:
             self._read_clock(users, clock)

@@ -1,8 +1,9 @@
-"""Candidates of users with their features, some users at a time: what the trees learn from, and what they rank."""
+"""Candidates of users with their features, some users at a time: the input of the trees, in training and in ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,27 @@ from scipy import sparse
 from recstage.data.interactions import Users
 from recstage.models.base import SCORES_AT_ONCE, Recommender
 from recstage.models.features import Candidates, FeatureTable, generate_candidates
+from recstage.models.lambdarank.params import LambdaRankParams
 
 PAIRS_AT_ONCE = 1 << 17
-"""Candidates featurised at once: bounds memory."""
-Barred = Callable[[Users], sparse.csr_matrix | None]
-"""What is no candidate of each user, bool[n, n_items]."""
+"""Candidates whose features are computed at once: bounds memory."""
+ExclusionMask = Callable[[Users], sparse.csr_matrix | None]
+"""Marks items that are no candidates of each user: bool[n, n_items], None: all items are."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStage:
+    """Retrievers and the table of features, fitted to the same rows."""
+
+    retrievers: dict[str, Recommender]
+    table: FeatureTable
+
+    def only(self, params: LambdaRankParams) -> FittedStage:
+        """The same stage with the retrievers and groups of features of `params` alone."""
+        retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
+        table = FeatureTable(params.groups, list(retrievers))
+        table.load(self.table.state())
+        return FittedStage(retrievers, table)
 
 
 def iter_candidate_features(
@@ -23,13 +40,17 @@ def iter_candidate_features(
     table: FeatureTable,
     users: Users,
     depth: int,
-    excluded: Barred,
+    excluded: ExclusionMask,
     also: NDArray[np.int64] | None = None,
     *,
     live: bool = False,
 ) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
-    """Slates and features of the users, some rows at a time. What is `excluded` is no candidate; `also` adds pairs
-    (row * n_items + item, ascending). `live`: the histories have grown since the retrievers were fitted."""
+    """Candidates and features of users, some rows at a time.
+
+    Yields a slice of `users`, its p candidates, and features float32[p, n_features]. `depth` items are taken from
+    each retriever, those that `excluded` marks left out; `also` adds pairs (row * n_items + item, ascending: int64[q]).
+    `live`: the histories have grown since the retrievers were fitted.
+    """
     step = max(1, min(SCORES_AT_ONCE // users.n_items, PAIRS_AT_ONCE // (depth * len(retrievers))))
     for start in range(0, len(users), step):
         rows = slice(start, min(len(users), start + step))

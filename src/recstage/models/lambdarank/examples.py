@@ -1,11 +1,8 @@
-"""How the second stage gets its examples, and how the booster learns from them.
-
-Labels are interactions that lie after everything that candidates and features are made of.
-"""
+"""The examples that the booster learns from: candidates with features and labels, in one group per user and step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +10,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recstage.data.interactions import Interactions
-from recstage.models.base import Recommender
-from recstage.models.features import Candidates, FeatureTable
-from recstage.models.lambdarank.candidate_features import Barred, iter_candidate_features
+from recstage.models.features import Candidates
+from recstage.models.lambdarank.candidate_features import ExclusionMask, FittedStage, iter_candidate_features
 from recstage.models.lambdarank.labels import Step
 
 GRADES = 4
@@ -23,17 +19,13 @@ DISMISSED, UNTOUCHED = 0, 1
 """Labels of the booster below those of positives, which are 1 + their grade."""
 
 
-# -- labels ---------------------------------------------------------------------------------------------
-
-
-# -- examples -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Candidates with features float32[p, f] and labels int32[p] (dismissed, untouched, or 1 + grade of a positive), in
-    groups of `sizes`, one a user and step; every group holds a positive or a dismissal. `groups` is the number of users
-    and steps with a positive, those included where no retriever found it."""
+    """Candidates with `features` float32[p, f] and `labels` int32[p]: dismissed, untouched, or 1 + a positive's grade.
+
+    They lie in groups of `sizes`, one per user and step, each with a positive or a dismissal. `groups` is the number of
+    users and steps with a positive, including those whose positive no retriever found.
+    """
 
     features: NDArray[np.float32]
     labels: NDArray[np.int32]
@@ -41,7 +33,7 @@ class Examples:
     groups: int
 
     def ndcg(self, scores: NDArray[np.float64], k: int) -> float:
-        """Mean NDCG@k over `groups`, those that the retrievers missed counting zero; gains are 2**grade - 1."""
+        """Mean NDCG@k over `groups`, zero for those that the retrievers missed; gains are 2**grade - 1."""
         n = len(self.sizes)
         group = np.repeat(np.arange(n), self.sizes)
         gain = 2.0 ** np.maximum(self.labels - UNTOUCHED, 0) - 1
@@ -66,44 +58,74 @@ def _dcg(
     return np.asarray(np.bincount(group, value, len(sizes)), np.float64)
 
 
-def examples_of(
-    steps: list[Step],
-    retrievers: Mapping[str, Recommender],
-    table: FeatureTable,
-    *,
-    depth: int,
-    excluded: Barred,
-    grade: Grading,
-    chosen: NDArray[np.bool_],
-    negatives: int | None,
-    seed: int,
-) -> Examples:
-    """Examples from the steps of the users `chosen` (bool[n_users]). Dismissed items are candidates, proposed them or
-    not; other negatives are thinned to `negatives` a group, at random (None: all)."""
-    random = np.random.default_rng(seed)
-    features = [np.empty((0, len(table.names)), np.float32)]
-    labels, sizes, groups = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
-    for step in tqdm(steps, desc="make examples", disable=None, delay=2, leave=False):
-        step = _only(step, chosen[step.users.index])
-        groups += len(np.unique(step.row[step.weight > 0]))
-        targets = step.row * step.users.n_items + step.item
+@dataclass(frozen=True)
+class Grading:
+    """Grades 1 to `GRADES` of positive weights, evenly between `low` and `high`; 0 for a dismissal."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rows: Interactions) -> Grading:
+        """From the range of the positive weights; those above the 95th percentile share the highest grade."""
+        weights = rows.weight[rows.weight > 0]
+        return cls(float(weights.min()), float(np.quantile(weights, 0.95)))
+
+    def __call__(self, weights: NDArray[np.float32]) -> NDArray[np.int32]:
+        if self.high <= self.low:
+            return (weights > 0).astype(np.int32)
+        share = (weights - self.low) / (self.high - self.low)
+        grade = 1 + np.floor(np.clip(share, 0, 1) * (GRADES - 1) + 1e-6)
+        return np.where(weights > 0, grade, 0).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleMaker:
+    """Makes examples of the candidates of `stage`: `depth` from each retriever, without what `excluded` marks."""
+
+    stage: FittedStage
+    depth: int
+    excluded: ExclusionMask
+    grade: Grading
+
+    def make(self, steps: list[Step], chosen: NDArray[np.bool_], negatives: int | None, seed: int) -> Examples:
+        """Examples from the steps of the users `chosen` (bool[n_users]).
+
+        Dismissed items are always candidates; of the untouched ones `negatives` a group are drawn (None: all are kept).
+        """
+        random = np.random.default_rng(seed)
+        features = [np.empty((0, len(self.stage.table.names)), np.float32)]
+        labels, sizes, groups = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+        for step in tqdm(steps, desc="make examples", disable=None, delay=2, leave=False):
+            step = _only(step, chosen[step.users.index])
+            groups += len(np.unique(step.row[step.weight > 0]))
+            for candidates, values, own, hit in self._labelled(step):
+                # a group without a positive and without a dismissal has no order to learn
+                kept = np.bincount(candidates.row, own != UNTOUCHED, len(candidates.users))[candidates.row] > 0
+                if negatives is not None:
+                    kept &= hit | _drawn(candidates, negatives, random)
+                features.append(values[kept])
+                labels.append(own[kept])
+                counts = np.bincount(candidates.row[kept], minlength=len(candidates.users))
+                sizes.append(counts[counts > 0])
+        return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), groups)
+
+    def _labelled(
+        self, step: Step
+    ) -> Iterator[tuple[Candidates, NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]]:
+        """Candidates of a step with features, labels int32[p], and whether the user touched each: bool[p]."""
+        targets = step.row * step.users.n_items + step.item  # ascending, so that labels are found by binary search
         dismissed = targets[step.weight <= 0]
         for rows, candidates, values in iter_candidate_features(
-            retrievers, table, step.users, depth, excluded, dismissed, live=step.grown
+            self.stage.retrievers, self.stage.table, step.users, self.depth, self.excluded, dismissed, live=step.grown
         ):
             own = np.full(len(candidates), UNTOUCHED, np.int32)
             keys = candidates.keys + rows.start * step.users.n_items
             place = np.minimum(np.searchsorted(targets, keys), max(0, len(targets) - 1))
             hit = targets[place] == keys if len(targets) else np.zeros(len(keys), bool)
-            own[hit] = np.where(step.weight[place[hit]] > 0, UNTOUCHED + grade(step.weight[place[hit]]), DISMISSED)
-            kept = np.bincount(candidates.row, own != UNTOUCHED, len(candidates.users))[candidates.row] > 0
-            if negatives is not None:
-                kept &= hit | _drawn(candidates, negatives, random)
-            features.append(values[kept])
-            labels.append(own[kept])
-            counts = np.bincount(candidates.row[kept], minlength=len(candidates.users))
-            sizes.append(counts[counts > 0])
-    return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), groups)
+            weight = step.weight[place[hit]]
+            own[hit] = np.where(weight > 0, UNTOUCHED + self.grade(weight), DISMISSED)
+            yield candidates, values, own, hit
 
 
 def _drawn(candidates: Candidates, n: int, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -118,27 +140,3 @@ def _only(step: Step, chosen: NDArray[np.bool_]) -> Step:
     row_of = np.cumsum(chosen) - 1
     kept = chosen[step.row]
     return Step(step.users.take(chosen), step.grown, row_of[step.row[kept]], step.item[kept], step.weight[kept])
-
-
-@dataclass(frozen=True)
-class Grading:
-    """Grades 1 to `GRADES` of positive weights, evenly between `low` and `high`; 0 for a dismissal."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, rows: Interactions) -> Grading:
-        """From the range of the positive weights, the greatest twentieth counting alike."""
-        weights = rows.weight[rows.weight > 0]
-        return cls(float(weights.min()), float(np.quantile(weights, 0.95)))
-
-    def __call__(self, weights: NDArray[np.float32]) -> NDArray[np.int32]:
-        if self.high <= self.low:
-            return (weights > 0).astype(np.int32)
-        share = (weights - self.low) / (self.high - self.low)
-        grade = 1 + np.floor(np.clip(share, 0, 1) * (GRADES - 1) + 1e-6)
-        return np.where(weights > 0, grade, 0).astype(np.int32)
-
-
-# -- boosting -------------------------------------------------------------------------------------------

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Interactions, Users
+from recstage.models.lambdarank.params import LambdaRankParams
 
 FEWEST_GROUPS = 30
-"""A cut in time is used where it leaves so many users with rows on both sides."""
+"""A cut in time is used if it leaves at least so many users with rows on both sides."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Users with their histories up to a moment, and what each did then: pairs `row` (position in `users`), `item`,
-    `weight` (<= 0: dismissed), sorted by row and item. `grown`: the histories hold rows that are not of the past."""
+    """Users with their histories up to a moment, and what each did next.
+
+    That is pairs of `row` (position in `users`) and `item` with a `weight` (<= 0: dismissed), sorted by row and item.
+    `grown`: the histories hold rows that are not part of the past.
+    """
 
     users: Users
     grown: bool
@@ -35,47 +38,39 @@ class Holdout:
 
 
 def hold_out(
-    rows: Interactions,
-    *,
-    method: Literal["auto", "last", "time"],
-    is_clock: bool,
-    labels_per_user: int,
-    share: float,
-    min_interactions: int,
-    since: float | None = None,
-    page: int = 1,
-    seed: int = 0,
+    rows: Interactions, params: LambdaRankParams, *, is_clock: bool, since: float | None = None, seed: int = 0
 ) -> Holdout:
-    """Labels out of the training rows.
+    """Labels out of the training rows, by `params.holdout`.
 
-    `last`: each user's last `labels_per_user` rows, one step each, every step's history growing by the one before: what
-    leave-one-out asks. Where the order of the last `page` rows is not to be trusted, a label is any of them, at random,
-    and the others stay in the history. `time`: all rows after the moment that leaves `share` of them: what a split in
-    time asks; no label is then older than any row of the past. `auto`: `time` where timestamps are a clock and enough
-    users are active on both sides, else `last`. Users with fewer than `min_interactions` rows before give no label, nor
-    do rows before `since`.
+    - `last`: each user's last `labels_per_user` rows, one step each; every step's history is longer by the one before:
+      the protocol of leave-one-out. If the order of the last `page` rows is not reliable, a label is any of them, drawn
+      at random, and the others stay in the history.
+    - `time`: all rows after the moment that leaves `holdout_share` of them: the protocol of a split in time; no label
+      is then older than any row of the past.
+    - `auto`: `time` if timestamps are a clock (`is_clock`) and enough users are active on both sides, else `last`.
+
+    Users with fewer than `min_interactions` rows before give no label, nor do rows older than `since`.
     """
-    if method != "last" and is_clock:
-        cut = _in_time(rows, share, min_interactions, since)
-        if method == "time" or len(cut.steps[0].users) >= FEWEST_GROUPS:
+    if params.holdout != "last" and is_clock:
+        cut = _in_time(rows, params, since)
+        if params.holdout == "time" or len(cut.steps[0].users) >= FEWEST_GROUPS:
             return cut
-    return _last(rows, labels_per_user, min_interactions, since, page, seed)
+    return _last(rows, params, since, seed)
 
 
-def _in_time(rows: Interactions, share: float, min_interactions: int, since: float | None) -> Holdout:
-    moment = np.quantile(rows.timestamp, 1 - share, method="higher")
+def _in_time(rows: Interactions, params: LambdaRankParams, since: float | None) -> Holdout:
+    moment = np.quantile(rows.timestamp, 1 - params.holdout_share, method="higher")
     later = rows.timestamp >= max(moment, moment if since is None else since)
     past = rows.select(~later)
-    able = (past.lengths >= min_interactions) & (np.bincount(rows.user_index[later], minlength=rows.n_users) > 0)
+    able = (past.lengths >= params.min_interactions) & (np.bincount(rows.user_index[later], minlength=rows.n_users) > 0)
     return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able), grown=False)])
 
 
-def _last(
-    rows: Interactions, labels_per_user: int, min_interactions: int, since: float | None, page: int, seed: int
-) -> Holdout:
+def _last(rows: Interactions, params: LambdaRankParams, since: float | None, seed: int) -> Holdout:
+    labels_per_user, page = params.labels_per_user, params.page
     held = labels_per_user + page - 1
-    left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))
-    labelled = (left < held) & (rows.lengths[rows.user_index] >= min_interactions + held)
+    left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))  # rows of the same user that follow
+    labelled = (left < held) & (rows.lengths[rows.user_index] >= params.min_interactions + held)
     if since is not None:
         labelled &= rows.timestamp >= since
     dismissed = labelled & (rows.weight <= 0)
@@ -91,10 +86,10 @@ def _last(
     return Holdout(rows.select(~labelled), steps)
 
 
-def _step(history: Interactions, then: Interactions, who: NDArray[np.int64], *, grown: bool) -> Step:
+def _step(history: Interactions, then: Interactions, users: NDArray[np.int64], *, grown: bool) -> Step:
     row_of = np.full(history.n_users, -1, np.int64)
-    row_of[who] = np.arange(len(who))
+    row_of[users] = np.arange(len(users))
     row = row_of[then.user_index]
     kept = np.flatnonzero(row >= 0)
     kept = kept[np.lexsort((then.item_index[kept], row[kept]))]
-    return Step(history.of(who), grown, row[kept], then.item_index[kept], then.weight[kept])
+    return Step(history.of(users), grown, row[kept], then.item_index[kept], then.weight[kept])

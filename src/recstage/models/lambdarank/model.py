@@ -1,13 +1,12 @@
 """A second stage: gradient-boosted trees that rank the candidates of several retrievers by LambdaRank.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: An Overview" (2010), in LightGBM's implementation. The retrievers and
-the features learn from the rows before the labels; then, with the trees fixed, from all rows.
+the features are fitted to the rows before the labels; then, with the trees fixed, to all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import lightgbm
@@ -20,38 +19,25 @@ from recstage.models import base, rank_fusion
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
 from recstage.models.lambdarank.boosting import boost
-from recstage.models.lambdarank.candidate_features import iter_candidate_features
-from recstage.models.lambdarank.examples import Examples, Grading, examples_of
+from recstage.models.lambdarank.candidate_features import FittedStage, iter_candidate_features
+from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading
 from recstage.models.lambdarank.explanations import explanation_of
 from recstage.models.lambdarank.labels import Holdout, hold_out
 from recstage.models.lambdarank.params import LambdaRankParams
 
 FEW = 4096
-"""Fewer pairs than this are ranked faster by one thread."""
+"""Up to so many pairs are scored by one thread: starting others would cost more than they save."""
 BELOW = 1.5
-"""Lowers everything that is no candidate, votes of at most 1, below every candidate."""
-FIRST_SHARE = 0.5
-"""Of the vote for what is no candidate, the first retriever's; the next has half of what is left, and so on."""
-
-
-@dataclass(frozen=True, eq=False)
-class FittedStage:
-    """Retrievers and features that learnt from the same rows."""
-
-    retrievers: dict[str, base.Recommender]
-    table: FeatureTable
-
-    def only(self, params: LambdaRankParams) -> FittedStage:
-        """What remains with the retrievers and groups of `params`."""
-        retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
-        table = FeatureTable(params.groups, list(retrievers))
-        table.load(self.table.state())
-        return FittedStage(retrievers, table)
+"""Subtracted from the fused scores (at most 1) of items that are no candidates: they rank below every candidate."""
+FIRST_WEIGHT = 0.5
+"""Weight of the first retriever in those fused scores; the next has half of what is left, and so on."""
 
 
 class LambdaRank(base.Recommender):
-    """Candidates rank by the trees (scores from 0); everything else ranks below them (scores below 0), by the votes of
-    the retrievers. What a user has seen is never a candidate."""
+    """Candidates rank by the trees (scores from 0), all other items below them (scores below 0) by rank fusion.
+
+    The fused scores are those of the retrievers. Items that a user has seen are never candidates.
+    """
 
     name = "lambdarank"
     Params = LambdaRankParams
@@ -64,7 +50,7 @@ class LambdaRank(base.Recommender):
 
     @property
     def early_stopping(self) -> bool:
-        """No: a fit holds rows of its own out, and needs no others to choose its length."""
+        """False: a fit holds out rows of its own to choose its length."""
         return False
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
@@ -76,25 +62,15 @@ class LambdaRank(base.Recommender):
                 retriever.attach(train, fitting.catalogue)
         self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
 
-    # -- learning -----------------------------------------------------------------------------------------
+    # -- training -----------------------------------------------------------------------------------------
 
     def held_out(self, train: Interactions, seed: int) -> Holdout:
         """Labels, and the rows before them."""
-        params = self.params
-        return hold_out(
-            train,
-            method=params.holdout,
-            is_clock=Past(train, self.catalogue_).now is not None,
-            labels_per_user=params.labels_per_user,
-            share=params.holdout_share,
-            min_interactions=params.min_interactions,
-            since=self._since(train),
-            page=params.page,
-            seed=seed,
-        )
+        is_clock = Past(train, self.catalogue_).now is not None
+        return hold_out(train, self.params, is_clock=is_clock, since=self._since(train), seed=seed)
 
     def fit_stage(self, rows: Interactions, fitting: base.Fitting) -> FittedStage:
-        """Retrievers and features, learnt from `rows`."""
+        """Retrievers and features, fitted to `rows`."""
         retrievers = {one.name: one.fit(rows, fitting) for one in self.params.retrievers}
         table = FeatureTable(self.params.groups, list(retrievers))
         since = self._since(rows)
@@ -103,62 +79,35 @@ class LambdaRank(base.Recommender):
         return FittedStage(retrievers, table)
 
     def examples(self, held: Holdout, past: FittedStage, seed: int) -> tuple[Examples, Examples | None]:
-        """What the trees learn from, and what stops them (None where nothing does)."""
+        """Examples that the trees learn from, and those that stop the training (None without a validation split)."""
         params = self.params
         watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
-        made: dict[str, Any] = {
-            "retrievers": past.retrievers,
-            "table": past.table,
-            "depth": params.candidates,
-            "excluded": self._excluded,
-            "grade": Grading.of(self.train_),
-            "seed": seed,
-        }
-        learning = examples_of(held.steps, chosen=~watching, negatives=params.negatives, **made)
+        maker = ExampleMaker(past, params.candidates, self._excluded, Grading.of(self.train_))
+        learning = maker.make(held.steps, ~watching, params.negatives, seed)
         if not watching.any():
             return learning, None
-        return learning, examples_of(held.steps[-1:], chosen=watching, negatives=None, **made)
+        return learning, maker.make(held.steps[-1:], watching, None, seed)
 
     def boosted(self, examples: tuple[Examples, Examples | None], past: FittedStage, fitting: base.Fitting) -> str:
         """The trees as LightGBM writes them; sets `fitted_params_`."""
-        text, rounds = boost(
-            *examples,
-            past.table.names,
-            self._options(),
-            rounds=self.params.num_boost_round,
-            patience=self.params.patience,
-            dismissal_gain=self.params.dismissal_gain,
-            seed=fitting.seed,
-            report=fitting.report,
-        )
+        text, rounds = boost(*examples, past.table.names, self.params, seed=fitting.seed, report=fitting.report)
         self.fitted_params_ = {"num_boost_round": rounds}
         return text
 
-    def set_booster(self, known: FittedStage, text: str) -> Self:
-        """Rank by these retrievers, features and trees from now on."""
-        self.retrievers_, self.table_, self.text_ = known.retrievers, known.table, text
+    def set_booster(self, stage: FittedStage, text: str) -> Self:
+        """Rank by these retrievers, features and trees (LightGBM's text) from now on."""
+        self.retrievers_, self.table_, self.text_ = stage.retrievers, stage.table, text
         self._booster = lightgbm.Booster(model_str=text)
+        # the lowest score that the trees can give: subtracted, so that candidates score from 0
         leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
         self._least = sum(min(map(float, values)) for values in leaves)
         return self
 
     def _since(self, rows: Interactions) -> float | None:
-        """The time from which rows teach features and labels; None: all do."""
+        """The time from which rows are used for features and labels; None: all rows are."""
         now = Past(rows, self.catalogue_).now
         days = self.params.lookback_days
         return None if days is None or now is None else now - days * DAY
-
-    def _options(self) -> dict[str, Any]:
-        params = self.params
-        return {
-            "learning_rate": params.learning_rate,
-            "num_leaves": params.num_leaves,
-            "min_data_in_leaf": params.min_data_in_leaf,
-            "feature_fraction": params.feature_fraction,
-            "lambda_l2": params.lambda_l2,
-            "lambdarank_truncation_level": params.truncation,
-            "max_bin": 127,
-        }
 
     # -- ranking ----------------------------------------------------------------------------------------
 
@@ -182,24 +131,24 @@ class LambdaRank(base.Recommender):
                 values[np.asarray(excluded[rows][candidates.row, candidates.item]).ravel()] = -np.inf
             items[rows], scores[rows] = _best(candidates, values, k)
         short = np.flatnonzero((items < 0).any(axis=1))
-        if len(short):  # candidates used up: what is no candidate follows
+        if len(short):  # fewer candidates than k: the other items follow
             some = None if excluded is None else excluded[short]
             items[short], scores[short] = super().retrieve(users.take(short), k, some)
         return items, scores
 
     def _ranked(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
-        """Slates of the users, some rows at a time, with the score of each pair."""
-        for rows, candidates, values in self._featurised(users):
-            yield rows, candidates, self._judge(values)
+        """Candidates of the users, some rows at a time, with the score of each pair."""
+        for rows, candidates, values in self._candidate_features(users):
+            yield rows, candidates, self._scores_of_trees(values)
 
-    def _featurised(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
+    def _candidate_features(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
         return iter_candidate_features(self.retrievers_, self.table_, users, self.params.candidates, self._excluded)
 
     def _excluded(self, users: Users) -> sparse.csr_matrix | None:
-        """What is no candidate: what a user has seen, and what nobody can have."""
+        """Items that are no candidates: those that a user has seen, and unavailable ones."""
         return self._excluded_items(users, True, ())
 
-    def _judge(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _scores_of_trees(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(features):
             return np.empty(0, np.float32)
         threads: dict[str, Any] = {"num_threads": 1} if len(features) <= FEW else {}
@@ -207,47 +156,48 @@ class LambdaRank(base.Recommender):
         return (raw - self._least).astype(np.float32)
 
     def _below(self, candidates: Candidates) -> NDArray[np.float32]:
-        """Scores of everything as if it were no candidate, below zero: votes of the retrievers by rank in the whole
-        catalogue. float32[n, n_items]."""
+        """Scores of all items as if none were a candidate: fused ranks, below 0. float32[n, n_items]."""
         unseen = ~candidates.users.seen.toarray()
-        votes = np.full(unseen.shape, -BELOW, np.float32)
-        everything = np.arange(self.n_items, dtype=np.int32)
-        shares = rank_fusion.shares(len(self.retrievers_), FIRST_SHARE)
-        for share, retriever, whole in zip(shares, self.retrievers_.values(), candidates.whole, strict=True):
+        fused = np.full(unseen.shape, -BELOW, np.float32)
+        all_items = np.arange(self.n_items, dtype=np.int32)
+        weights = rank_fusion.weights(len(self.retrievers_), FIRST_WEIGHT)
+        for weight, retriever, whole in zip(weights, self.retrievers_.values(), candidates.whole, strict=True):
             if whole is None:
-                scores = retriever.scores_of(candidates.users, everything)
-            else:  # NaN: whom it cannot score
+                scores = retriever.scores_of(candidates.users, all_items)
+            else:  # NaN: users whom the retriever cannot score
                 scores = np.where(np.isnan(whole), retriever.popularity_, whole)
-            votes += np.float32(share) * rank_fusion.by_rank(scores, unseen)
-        return votes
+            fused += np.float32(weight) * rank_fusion.by_rank(scores, unseen)
+        return fused
 
     # -- explaining -------------------------------------------------------------------------------------
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """What each feature adds to the score; what is no candidate is explained by the first retriever."""
-        for _, candidates, values in self._featurised(users):
+        """What each feature adds to the score; items that are no candidates are explained by the first retriever."""
+        for _, candidates, values in self._candidate_features(users):
             place = np.flatnonzero(candidates.item == item)
             if len(place):
                 return explanation_of(self.table_, self.contributions(values[place])[0], self.name)
         return next(iter(self.retrievers_.values())).explain(users, item)
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What each feature adds to the score, and last what the trees give to all: float64[p, n_features + 1]. Rows
-        sum to the scores. Lundberg et al., "Consistent Individualized Feature Attribution for Tree Ensembles" (2018).
+        """What each feature adds to the score, and last what all items get: float64[p, n_features + 1].
+
+        Rows sum to the scores. Lundberg et al., "Consistent Individualized Feature Attribution for Tree Ensembles"
+        (2018).
         """
         found = np.asarray(self._booster.predict(features, pred_contrib=True))
         found[:, -1] -= self._least
         return found
 
     def feature_importance(self) -> dict[str, float]:
-        """Gain of each feature in the training, the greatest first."""
+        """Gain of each feature in training, highest first."""
         gains = self._booster.feature_importance("gain").tolist()
         return dict(sorted(zip(self.table_.names, gains, strict=True), key=lambda pair: -pair[1]))
 
     def mean_contributions(self, users: Users) -> dict[str, float]:
-        """Mean size of what each feature adds to the scores of these users' candidates, the greatest first."""
+        """Mean absolute contribution of each feature to the scores of these users' candidates, highest first."""
         total, n = np.zeros(len(self.table_.names)), 0
-        for _, candidates, values in self._featurised(users):
+        for _, candidates, values in self._candidate_features(users):
             total += np.abs(self.contributions(values)[:, :-1]).sum(axis=0)
             n += len(candidates)
         means = (total / max(1, n)).tolist()

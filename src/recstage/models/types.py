@@ -1,0 +1,78 @@
+"""Values that models and their callers exchange: hyperparameters, what a fit may use, rankings and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.config import Schema
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import Interactions
+
+POPULARITY = "popularity"
+"""The method of users whom the model cannot score."""
+
+
+class ModelParams(Schema):
+    """Base of every model's hyperparameters: the one place of their defaults."""
+
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called after each epoch or iteration with its number (from 1) and its metrics; raising in it ends the fit."""
+
+
+def silent(step: int, metrics: Mapping[str, float]) -> None:
+    """A `Report` that ignores everything."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a fit may use besides the training rows.
+
+    `checkpoint` is a folder for the fit's progress, to resume from; None: no checkpoints. `validation` is for early
+    stopping; None when the final model is refitted.
+    """
+
+    seed: int
+    validation: Interactions | None
+    catalogue: Catalogue
+    report: Report
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranked items of n users.
+
+    `items` int32[n, k] (-1: no more), `scores` float32[n, k] (-inf: no more), `methods` object[n]: the model used for
+    each user ("NAME", of a composite "NAME:PARTS"), or 'popularity' for users whom the model cannot score.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    methods: NDArray[np.object_]
+
+    @classmethod
+    def empty(cls, n: int, k: int) -> Self:
+        """Lists without items, to be filled by `put`."""
+        items, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+        return cls(items, scores, np.full(n, "", dtype=object))
+
+    def put(self, rows: NDArray[np.int64] | slice, part: Ranking) -> None:
+        """Write the lists of `part` into `rows`."""
+        self.items[rows], self.scores[rows], self.methods[rows] = part.items, part.scores, part.methods
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """One user's list in external ids, best first."""
+
+    user_id: str
+    item_ids: list[str]
+    scores: list[float]
+    method: str
