@@ -2,8 +2,7 @@
 
 import sys
 
-from recstage.cli import main
-from recstage.steps.registry import register
+from recstage.cli import main, step_of
 
 if __name__ == "__main__":
-    sys.exit(main(lambda arguments: register.run(register.settings_from(arguments))))
+    sys.exit(main(step_of("recstage.steps.registry.register")))

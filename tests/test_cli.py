@@ -1,5 +1,9 @@
 import ast
+import gc
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recstage.cli import INTERRUPTED, main, named, plain
+from recstage.cli import INTERRUPTED, main, named, plain, step_of
 from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
 
 HERE = Path(__file__).resolve().parents[1]
@@ -97,3 +101,39 @@ def test_every_progress_bar_is_silent_where_stderr_is_no_terminal():
     ]
     assert len(bars) > 10
     assert [bar for bar in bars if not set(bar[2]) & silent] == []
+
+
+IMPORT_ALL_STEPS = """
+import gc, importlib, os, pkgutil
+import recstage  # tells OpenMP how long to spin before anything loads it
+import faiss, implicit, lightgbm, optuna, torch  # these and MLflow set variables of their own
+threshold, before = gc.get_threshold(), dict(os.environ)
+import recstage.steps
+for module in pkgutil.walk_packages(recstage.steps.__path__, "recstage.steps."):
+    importlib.import_module(module.name)
+changed = {name for name in before | dict(os.environ) if before.get(name) != os.environ.get(name)}
+assert changed <= {"_RJEM_MALLOC_CONF"}, changed  # MLflow's
+assert gc.get_threshold() == threshold
+from mlflow.telemetry import get_telemetry_client
+assert get_telemetry_client() is None
+"""
+
+
+def test_importing_every_step_changes_nothing_in_the_process():
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "_MLFLOW", "GIT"))
+    }
+    subprocess.run([sys.executable, "-c", IMPORT_ALL_STEPS], env=environment, check=True)
+
+
+def test_the_program_collects_garbage_less_often_before_it_imports_the_step(monkeypatch):
+    seen: list[object] = []
+    monkeypatch.setattr(gc, "set_threshold", lambda *given: seen.append(given))
+    assert main(lambda arguments: seen.append("step"), []) == 0
+    assert seen == [(50_000, 20, 50), "step"]
+
+
+def test_a_step_is_imported_when_it_is_called():
+    step = step_of("recstage.no_such_step")
+    with pytest.raises(ModuleNotFoundError, match="no_such_step"):
+        step([])

@@ -1,6 +1,6 @@
 """Implicit ALS and item-KNN by LensKit, in LensKit's own environment.
 
-    python lenskit_als.py FOLDER FACTORS REGULARIZATION ALPHA ITERATIONS K
+    echo '{"factors": 128, "regularization": 40, "alpha": 4, "iterations": 15, "k": 10}' | python lenskit_als.py FOLDER
 
 FOLDER holds train.csv and test.csv with columns user, item, weight. Prints one JSON line: for each model the seconds of
 the fit and of the best K for all users of the test, and those lists.
@@ -21,7 +21,7 @@ from lenskit.pipeline import topn_pipeline
 from timing import timed
 
 
-def main(folder: str, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
+def main(folder: str, *, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
     train, test = (pd.read_csv(Path(folder) / f"{name}.csv") for name in ("train", "test"))
@@ -47,5 +47,4 @@ def main(folder: str, factors: int, regularization: float, alpha: float, iterati
 
 
 if __name__ == "__main__":
-    folder, factors, regularization, alpha, iterations, k = sys.argv[1:]
-    main(folder, int(factors), float(regularization), float(alpha), int(iterations), int(k))
+    main(sys.argv[1], **json.load(sys.stdin))

@@ -1,11 +1,11 @@
 """NeuMF by RecBole, in RecBole's own environment: how long an epoch takes, or how good its lists are.
 
-    python recbole_neumf.py FOLDER FACTORS BATCH NEGATIVES EPOCHS
-    python recbole_neumf.py FOLDER FACTORS BATCH NEGATIVES EPOCHS K
+    echo '{"factors": 32, "batch": 4096, "negatives": 4, "epochs": 3}' | python recbole_neumf.py FOLDER
+    echo '{"factors": 32, "batch": 4096, "negatives": 4, "epochs": 20, "k": 10}' | python recbole_neumf.py FOLDER
 
 FOLDER holds train.csv with columns user, item, and for lists test.csv too. Prints one JSON line: seconds of each epoch,
-as it ships (`epoch_seconds`) and without its dropout (`without_dropout`); or, given K, seconds of the fit, and the best
-K of everybody in the test.
+as it ships (`epoch_seconds`) and without its dropout (`without_dropout`); or, given k, seconds of the fit, and the best
+k items of each user of the test.
 """
 
 import csv
@@ -27,14 +27,14 @@ from timing import timed
 USERS_AT_ONCE = 32
 
 
-def main(given: str, factors: int, batch: int, negatives: int, epochs: int, k: int = 0) -> None:
+def main(given: str, *, factors: int, batch: int, negatives: int, epochs: int, k: int = 0) -> None:
     logging.disable(logging.CRITICAL)
     train = rows_of(given, "train")
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "bench"
-        place.mkdir()
+        bench = Path(folder) / "bench"
+        bench.mkdir()
         lines = ["user_id:token\titem_id:token", *(f"{user}\t{item}" for user, item in train)]
-        (place / "bench.inter").write_text("\n".join(lines) + "\n")
+        (bench / "bench.inter").write_text("\n".join(lines) + "\n")
         common = {
             "data_path": folder,
             "checkpoint_dir": folder,
@@ -52,9 +52,9 @@ def main(given: str, factors: int, batch: int, negatives: int, epochs: int, k: i
         }
         if k:
             seconds, model, dataset = trained(common, epochs)
-            people = sorted({user for user, _ in rows_of(given, "test")} & {user for user, _ in train})
-            lists = best(model, dataset, train, people, k)
-            found: dict = {"fit": sum(seconds), "users": people, "lists": lists}
+            users = sorted({user for user, _ in rows_of(given, "test")} & {user for user, _ in train})
+            lists = best(model, dataset, train, users, k)
+            found: dict = {"fit": sum(seconds), "users": users, "lists": lists}
         else:
             ways = (("epoch_seconds", {}), ("without_dropout", {"dropout_prob": 0.0}))
             found = {name: trained({**common, **changed}, epochs)[0] for name, changed in ways}
@@ -78,27 +78,27 @@ def trained(settings: dict, epochs: int) -> tuple[list[float], torch.nn.Module, 
     return seconds, model, dataset
 
 
-def best(model, dataset, train: list[tuple[int, int]], people: list[int], k: int) -> list[list[int]]:
-    """The best k items of each person among those he does not know."""
+def best(model, dataset, train: list[tuple[int, int]], users: list[int], k: int) -> list[list[int]]:
+    """The best k items of each user among those not in their training rows."""
     items = sorted({item for _, item in train})
-    column = {item: place for place, item in enumerate(items)}
+    column = {item: index for index, item in enumerate(items)}
     known = defaultdict(list)
     for user, item in train:
         known[user].append(column[item])
     item_ids = torch.as_tensor(dataset.token2id("item_id", [str(item) for item in items]))
-    user_ids = torch.as_tensor(dataset.token2id("user_id", [str(user) for user in people]))
+    user_ids = torch.as_tensor(dataset.token2id("user_id", [str(user) for user in users]))
     model.eval()
     lists = []
-    for start in range(0, len(people), USERS_AT_ONCE):
+    for start in range(0, len(users), USERS_AT_ONCE):
         some = user_ids[start : start + USERS_AT_ONCE]
         pairs = {"user_id": some.repeat_interleave(len(items)), "item_id": item_ids.repeat(len(some))}
         with torch.no_grad():
             scores = model.predict(Interaction(pairs)).view(len(some), -1)
-        for row, user in enumerate(people[start : start + USERS_AT_ONCE]):
+        for row, user in enumerate(users[start : start + USERS_AT_ONCE]):
             scores[row, known[user]] = -torch.inf
-        lists += [[items[place] for place in row] for row in scores.topk(k).indices.tolist()]
+        lists += [[items[index] for index in row] for row in scores.topk(k).indices.tolist()]
     return lists
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], **json.load(sys.stdin))

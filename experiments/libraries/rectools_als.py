@@ -1,6 +1,6 @@
 """ALS by RecTools, and the time of its metrics, in RecTools' own environment.
 
-    python rectools_als.py FOLDER FACTORS REGULARIZATION ALPHA ITERATIONS K
+    echo '{"factors": 128, "regularization": 40, "alpha": 4, "iterations": 15, "k": 10}' | python rectools_als.py FOLDER
 
 FOLDER holds train.csv and test.csv with columns user, item, weight. Prints one JSON line: seconds of the fit, of the
 best K for all users of the test and of all metrics on them, and those lists.
@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from timing import timed
 
 
-def main(folder: str, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
+def main(folder: str, *, factors: int, regularization: float, alpha: float, iterations: int, k: int) -> None:
     warnings.filterwarnings("ignore")
     train, test = (read(Path(folder) / f"{name}.csv") for name in ("train", "test"))
     dataset = Dataset.construct(train)
@@ -68,5 +68,4 @@ def read(path: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    folder, factors, regularization, alpha, iterations, k = sys.argv[1:]
-    main(folder, int(factors), float(regularization), float(alpha), int(iterations), int(k))
+    main(sys.argv[1], **json.load(sys.stdin))

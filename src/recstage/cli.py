@@ -1,6 +1,7 @@
 """From a command line to one step and back: exit status, one clear line for a mistake, one JSON line for the result.
 
-Exit 0 done, 1 a fault of ours (with its traceback), 2 wrong input, 3 refused by the gate, 130 interrupted.
+Exit 0 done, 1 a fault of ours (with its traceback) or of an external program (one line), 2 wrong input, 3 refused by
+the gate, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,10 @@ from recstage.errors import ConfigError, RecstageError
 
 INTERRUPTED = 130
 
-# the imports of a step make a million objects that stay: looking for garbage among them took a second at the start and
-# another one at the end of the process
-gc.set_threshold(50_000, 20, 50)
-atexit.register(gc.freeze)
-
 
 def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:
     """Run `step(arguments)`: progress to stderr, the result as stdout's last line. Returns the exit status."""
+    _collect_less_garbage()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -53,8 +51,19 @@ def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None =
     return 0
 
 
+def step_of(module: str) -> Callable[[Sequence[str]], Any]:
+    """The step `module.run(module.settings_from(arguments))`, imported when it is called: `main` prepares the process
+    for those imports first."""
+
+    def step(arguments: Sequence[str]) -> Any:
+        steps = import_module(module)
+        return steps.run(steps.settings_from(arguments))
+
+    return step
+
+
 def named(arguments: Sequence[str], **defaults: str | None) -> tuple[dict[str, str], list[str]]:
-    """Takes options such as `--data NAME` out of `arguments`: what they say (or their defaults), and the rest.
+    """Takes options such as `--data NAME` out of `arguments`: their values (or defaults), and the rest.
 
     These choose the YAML files, which decide what the other options may be. Raises `ConfigError` where one without a
     default is missing.
@@ -89,6 +98,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Path) else value
+
+
+def _collect_less_garbage() -> None:
+    """The imports of a step make a million objects that stay: looking for garbage among them took a second at the start
+    and another one at the end of the process."""
+    gc.set_threshold(50_000, 20, 50)
+    atexit.register(gc.freeze)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -9,6 +9,7 @@ RecstageError
 │   ├── RegistryError       a version, a stage, an alias
 │   │   └── NoProduction    nothing is staged Production
 │   └── StoreError          a database or disk that refuses: locked, full, out of reach
+├── ExternalToolError       exit 1: a program outside recstage failed
 └── GateRefused             exit 3: the promotion gate said no
 """
 
@@ -67,6 +68,10 @@ class NoProduction(RegistryError):
 
 class StoreError(InputError):
     """A database or a disk that refuses: locked, full, or out of reach."""
+
+
+class ExternalToolError(RecstageError):
+    """A program outside recstage that could not be installed or ended with an error."""
 
 
 class GateRefused(RecstageError):

@@ -1,4 +1,4 @@
-"""A page about a trained model for the people who decide on it, written from what the run knows.
+"""A page about a trained model for those who decide on it, written from what the run knows.
 
 After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019).
 """
@@ -6,15 +6,16 @@ After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from recstage import markdown
 from recstage.data.dataset import Dataset
+from recstage.data.segments import SEGMENTS
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
 
 HEADLINES = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "mrr_at_10", "map_at_10")
 BEYOND = ("coverage_at_10", "gini_at_10", "novelty_at_10", "diversity_at_10", "latency_p50_ms", "latency_p95_ms")
-SEGMENTS = ("cold", "warm", "hot")
 
 
 def render(
@@ -36,22 +37,24 @@ def render(
         "",
         "## Hyperparameters",
         "",
-        *_table(("name", "value", "meaning"), _hyperparameters(model)),
+        markdown.table(("name", "value", "meaning"), _hyperparameters(model)),
         "## Quality on the test rows",
         "",
-        *_table(
+        markdown.table(
             ("metric", "value", "confidence interval"),
             [_measured(result, name) for name in _present(result, HEADLINES)],
         ),
         "By training interactions of the user (cold, warm, hot):",
         "",
-        *_table(("segment", "users", "ndcg_at_10"), _segments(result)),
+        markdown.table(("segment", "users", "ndcg_at_10"), _segments(result)),
         "Beyond accuracy:",
         "",
-        *_table(("metric", "value"), [(name, f"{result.metrics[name]:.4g}") for name in _present(result, BEYOND)]),
+        markdown.table(
+            ("metric", "value"), [(name, f"{result.metrics[name]:.4g}") for name in _present(result, BEYOND)]
+        ),
         "## Cost",
         "",
-        *_table(("stage", "seconds"), [(name, f"{value:.1f}") for name, value in seconds.items()]),
+        markdown.table(("stage", "seconds"), [(name, f"{value:.1f}") for name, value in seconds.items()]),
         "## Use",
         "",
         "```python",
@@ -89,23 +92,16 @@ def _segments(result: Evaluation) -> list[tuple[str, str, str]]:
 
 
 def _limits(model: Recommender) -> str:
-    strangers = (
-        "People who arrived after training are served from their own history, and by popularity while they have none."
+    unknown_users = (
+        "Users who arrived after training are served from their own history, and by popularity while they have none."
         if model.folds_in
-        else "People who arrived after training are served by popularity until the next training."
+        else "Users who arrived after training are served by popularity until the next training."
     )
     return (
-        f"{strangers} The figures above describe past behaviour, which earlier recommendations and the popularity of "
-        "items have shaped; only an experiment with users shows what a promotion changes."
+        f"{unknown_users} The figures above describe past behaviour, which earlier recommendations and the popularity "
+        "of items have shaped; only an experiment with users shows what a promotion changes."
     )
 
 
 def _present(result: Evaluation, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if name in result.metrics]
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    return [line(header), line(("---",) * len(header)), *(line(row) for row in rows), ""]

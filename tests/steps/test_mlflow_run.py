@@ -73,7 +73,7 @@ def test_wrong_input_is_one_line_without_a_traceback_and_a_failed_run(workspace,
         ("train", ["--model", "als", "--data", "/no/such/place"], 2, "/no/such/place"),
         ("promote", ["--version", "7"], 2, "recommender"),
         ("history", [], 2, "recommender"),
-        ("benchmark", ["--against", '["chess"]'], 2, "contest 'chess': there is no such contest"),
+        ("benchmark", ["--against", '["chess"]'], 2, "comparison 'chess': there is no such comparison"),
     ],
 )
 def test_a_script_ends_with_its_status_and_one_clear_line(workspace, script, arguments, status, words):

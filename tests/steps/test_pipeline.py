@@ -1,9 +1,13 @@
+import io
+
 import mlflow
+import pandas as pd
 import pytest
 
 from recstage import registry
 from recstage.errors import ConfigError, DataError, TooLittleData
-from recstage.steps import evaluate, pipeline, prepare
+from recstage.evaluation.trade_off import LAMBDAS
+from recstage.steps import evaluate, pipeline, prepare, train
 from tests.conftest import TINY
 
 
@@ -92,3 +96,23 @@ def test_measuring_a_version_again_on_its_own_data_finds_the_same(tiny, client):
     assert again.version == trained.version
     assert again.metrics["ndcg_at_10"] == pytest.approx(trained.metrics["ndcg_at_10"])
     assert client.get_run(again.run_id).data.tags["stage-of-work"] == "evaluate"
+
+
+def test_a_version_is_measured_again_with_what_diversity_costs(tiny, client):
+    trained = train.run(train.settings_from("popularity", tiny, ["--evaluation.bootstrap", "100"], {"register": True}))
+    again = evaluate.run(
+        evaluate.settings_from(
+            ["--version", str(trained.version), "--data", tiny, "--trade_off", "true", "--evaluation.bootstrap", "100"]
+        )
+    )
+    curve = pd.read_csv(io.StringIO(mlflow.artifacts.load_text(f"runs:/{again.run_id}/trade_off.csv")))
+    assert curve["lambda"].tolist() == list(LAMBDAS)
+    assert curve["ndcg_at_10"].iloc[-1] == pytest.approx(again.metrics["ndcg_at_10"])
+    assert "plots/mmr_trade_off.png" in {file.path for file in client.list_artifacts(again.run_id, "plots")}
+
+
+def test_a_trade_off_of_users_for_an_item_is_refused(tiny, client):
+    trained = train.run(train.settings_from("reverse-als", tiny, ["--evaluation.bootstrap", "100"], {"register": True}))
+    given = ["--name", "recommender-reverse", "--version", str(trained.version), "--data", tiny, "--trade_off", "true"]
+    with pytest.raises(ConfigError, match="trade_off = true: reverse-als ranks users, not items"):
+        evaluate.run(evaluate.settings_from(given))

@@ -21,7 +21,7 @@ LAYERS = {
         ["rerank"],
         ["models"],
         ["data"],
-        ["config"],
+        ["config", "markdown"],
         ["renamed"],
         ["errors"],
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
@@ -43,6 +42,7 @@ def resolve(
     schema: type[S], defaults: Mapping[str, Any], arguments: Sequence[str] = (), *, program: str = "recstage"
 ) -> S:
     """`schema` from `defaults`, the environment and the command line. Raises `ConfigError` with one clear line."""
+    shortcuts = {"data.strict": "strict"} if "data.strict" in option_names(schema) else {}
 
     class WithCommandLine(schema):  # type: ignore[valid-type, misc]
         @classmethod
@@ -50,7 +50,8 @@ def resolve(
             rest = super().settings_customise_sources(settings_cls, **sources)
             command_line: CliSettingsSource = CliSettingsSource(
                 settings_cls,
-                cli_parse_args=_spelt_out(arguments, schema),
+                cli_parse_args=_with_values(arguments),
+                cli_shortcuts=shortcuts,
                 cli_exit_on_error=False,
                 cli_prog_name=program,
             )
@@ -69,17 +70,14 @@ def resolve(
         raise explain(error, schema) from error
 
 
-def _spelt_out(arguments: Sequence[str], schema: type[BaseModel]) -> list[str]:
-    """The command line with `--strict`, alone or with a value, as `--data.strict` where a data set is read."""
-    names = set(option_names(schema))
-    option = next((f"--{name}" for name in ("strict", "data.strict") if name in names), "--strict")
-    words = []
-    for word, following in itertools.pairwise([*arguments, "--"]):
-        if word == "--strict":
-            words += [option, "true"] if following.startswith("--") else [option]
-        else:
-            words.append(option + word.removeprefix("--strict") if word.startswith("--strict=") else word)
-    return words
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """The command line with `--strict true` where `--strict` stands alone: `CliImplicitFlag` would refuse the explicit
+    value that MLproject passes."""
+    following = [*arguments[1:], "--"]
+    return [
+        f"{word}=true" if word == "--strict" and after.startswith("--") else word
+        for word, after in zip(arguments, following, strict=False)
+    ]
 
 
 def check(schema: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:

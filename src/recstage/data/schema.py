@@ -12,7 +12,6 @@ ITEM = "item_id"
 TIME = "timestamp"
 TYPE = "interaction_type"
 VALUE = "value"
-WEIGHT = "weight"
 HELD_OUT = "held-out"
 """The interaction type of test rows that come without one: worth 1, whatever the data set's weights."""
 EVENT_COLUMNS = (USER, ITEM, TIME, TYPE, VALUE)

@@ -1,7 +1,7 @@
-"""MLflow's model registry, spoken to in this one module: plain values in, plain values out, errors of ours.
+"""The only module that calls MLflow's model registry: plain values in, plain values out, errors of ours.
 
-Stages are deprecated in MLflow and still the truth of recstage (DESIGN, "Production"): the one call that sets a stage,
-and the one warning that it utters, are here.
+Stages are deprecated in MLflow and still decide what is Production (docs/decisions/0006): the one call that sets a
+stage, and the one warning that it raises, are here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def peek(name: str) -> RegisteredModelState:
     """The registered model in one cheap call: tags, alias, and the highest version of each stage."""
     with translate_errors(name):
         model = client().get_registered_model(name)
-    return _shelf(model, model.latest_versions)
+    return _model_state(model, model.latest_versions)
 
 
 def read(name: str) -> RegisteredModelState:
@@ -103,7 +103,7 @@ def read(name: str) -> RegisteredModelState:
             found += page
             token = page.token
             if not token:
-                return _shelf(model, found)
+                return _model_state(model, found)
 
 
 def one(name: str, number: int) -> Version | None:
@@ -204,7 +204,7 @@ def lock(name: str) -> Iterator[None]:
 
 
 def _lock_file(uri: str, name: str) -> Path:
-    if uri.startswith("sqlite:///"):  # beside the database, however its path is spelt
+    if uri.startswith("sqlite:///"):  # in the folder of the database, however its path is spelt
         database = Path(uri.removeprefix("sqlite:///")).resolve()
         return database.with_name(f"{database.name}.{_short(name)}.lock")
     return Path(tempfile.gettempdir()) / f"recstage-registry-{_short(f'{uri} {name}')}.lock"
@@ -216,7 +216,7 @@ def _short(text: str) -> str:
 
 @contextmanager
 def translate_errors(name: str) -> Iterator[None]:
-    """MLflow's refusals as errors of the tree."""
+    """Turn MLflow's errors into those of recstage."""
     try:
         with translate_store_errors(store_uri()):
             yield
@@ -225,19 +225,21 @@ def translate_errors(name: str) -> Iterator[None]:
 
 
 def _translated(name: str, error: MlflowException) -> RegistryError | StoreError:
-    said = str(error.message).splitlines()[0][:300]
-    if error.error_code == "RESOURCE_DOES_NOT_EXIST" and "Registered Model" in said:
+    message = str(error.message).splitlines()[0][:300]
+    if error.error_code == "RESOURCE_DOES_NOT_EXIST" and "Registered Model" in message:
         known = names()
         fix = valid_names(name, known) if known else "Nothing is registered yet: train a model with register=true"
         return RegistryError(f"registered model '{name}'", rule="there is no such registered model", fix=fix)
     if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-        return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Name an existing version")
+        return RegistryError(f"registered model '{name}'", rule=message.rstrip("."), fix="Name an existing version")
     if error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"):
-        return StoreError(store_uri(), rule=f"the registry does not answer ({said})", fix="Try again when it is back")
-    return RegistryError(f"registered model '{name}'", rule=said.rstrip("."), fix="Correct the request")
+        return StoreError(
+            store_uri(), rule=f"the registry does not answer ({message})", fix="Try again when it is back"
+        )
+    return RegistryError(f"registered model '{name}'", rule=message.rstrip("."), fix="Correct the request")
 
 
-def _shelf(model: RegisteredModel, found: list[ModelVersion]) -> RegisteredModelState:
+def _model_state(model: RegisteredModel, found: list[ModelVersion]) -> RegisteredModelState:
     return RegisteredModelState(
         name=model.name,
         updated_at=int(model.last_updated_timestamp or 0),

@@ -11,7 +11,9 @@ from recstage import bundle, registry, tracking
 from recstage.config import DataConfig, EvaluationConfig, Settings, check, read_yaml, resolve, root
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
+from recstage.errors import ConfigError
 from recstage.evaluation.protocol import Evaluation, evaluate
+from recstage.evaluation.trade_off import trade_off
 from recstage.models.base import Recommender
 
 SAME = "same"
@@ -25,6 +27,7 @@ class EvaluateSettings(Settings):
     data: str = Field(SAME, description="a name of conf/data, or a path; same: what the version was tested on")
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(42, ge=0)
+    trade_off: bool = Field(False, description="log what diversity costs: lists re-ranked by MMR for several lambdas")
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,28 @@ def run(settings: EvaluateSettings) -> EvaluateResult:
         model = bundle.load(registry.fetch(version)).model
         result = measure(model, data, settings.evaluation, settings.seed)
         tracking.log_evaluation(active.info.run_id, result)
+        if settings.trade_off:
+            _log_trade_off(active.info.run_id, model, data, settings)
     return EvaluateResult(
         active.info.run_id, settings.name, int(version.number), data.name, data.fingerprint, result.metrics
     )
 
 
+def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: EvaluateSettings) -> None:
+    """`trade_off.csv` and its plot. Raises `ConfigError` for a model of users for an item: its lists show no items."""
+    from recstage.plots import figures  # loads matplotlib
+
+    if model.reverse:
+        raise ConfigError(
+            "trade_off = true", rule=f"{model.name} ranks users, not items", fix="Choose a model that ranks items"
+        )
+    curve = trade_off(model, data.split.test, config=settings.evaluation, catalogue=data.catalogue, seed=settings.seed)
+    tracking.log_table(run_id, "trade_off", curve)
+    tracking.log_figures(run_id, {"mmr_trade_off": figures.mmr_trade_off(curve)})
+
+
 def measure(model: Recommender, data: Dataset, config: EvaluationConfig, seed: int) -> Evaluation:
-    """Test metrics of a fitted model on a data set that need not be the one it was trained on: people and items are
+    """Test metrics of a fitted model on a data set that need not be the one it was trained on: users and items are
     matched by id, items that the model does not know count as missed."""
     split = data.split.transposed() if model.reverse else data.split
     return evaluate(model, split.test, config=config, negatives=split.negatives, seed=seed)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from recstage import tracking
-from recstage.config import Settings, resolve
+from recstage.config import Settings, model_config_of, resolve
 from recstage.errors import GateRefused, TooLittleData
-from recstage.steps import prepare, train
+from recstage.steps import prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
 
@@ -49,7 +49,7 @@ def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
 def run(settings: PipelineSettings) -> PipelineResult:
     """The whole path. A model that the data is too small for is left out; any other fault ends the job."""
     plans = [
-        train.settings_from(
+        train_settings.settings_from(
             name,
             settings.data,
             ["--strict"] if settings.strict else [],
@@ -84,4 +84,4 @@ def _promote_best() -> tuple[int | None, str | None]:
 
 
 def _tunable(name: str) -> bool:
-    return bool(train.model_config_of(name).search)
+    return bool(model_config_of(name).search)

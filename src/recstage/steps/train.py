@@ -15,20 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import Field, create_model
 from tqdm import tqdm
 
 from recstage import model_card, registry, tracking
-from recstage.config import (
-    DataConfig,
-    EvaluationConfig,
-    ModelConfig,
-    Settings,
-    model_config_of,
-    read_yaml,
-    resolve,
-    root,
-)
+from recstage.config import DataConfig, root
 from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
@@ -38,9 +28,12 @@ from recstage.errors import Diverged, TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
+from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:
     from recstage import tuning
+
+__all__ = ["TrainResult", "TrainSettings", "Training", "run", "run_all", "settings_from"]
 
 SEARCH_METRIC = "ndcg_at_10"
 REPORTED_METRIC = "validation_ndcg_at_10"
@@ -50,18 +43,6 @@ SHOWN = (
     *("coverage_at_10", "gini_at_10", "novelty_at_10", "diversity_at_10", "latency_p50_ms", "latency_p95_ms"),
 )
 """What the result of a run repeats of its metrics."""
-
-
-class TrainSettings(Settings):
-    """Everything that decides a training run."""
-
-    data: DataConfig
-    model: ModelConfig
-    evaluation: EvaluationConfig = EvaluationConfig()
-    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
-    seed: int = Field(42, ge=0)
-    register_: bool = Field(False, alias="register", description="register the model as a new version")
-    work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
 
 
 @dataclass(frozen=True)
@@ -74,31 +55,6 @@ class TrainResult:
     version: int | None
     metrics: dict[str, float]
     seconds: dict[str, float]
-
-
-def settings_from(
-    model: str, data: str, arguments: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
-) -> TrainSettings:
-    """Settings for a model and a data set by name, with command-line arguments and further values by field.
-
-    Raises `ConfigError` on an unknown name, listing the valid ones.
-    """
-    config = model_config_of(model)
-    params = params_class(config)
-    # the command line knows the hyperparameters of just this model, with their descriptions
-    typed = create_model(
-        f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params))
-    )
-    schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
-    defaults = {
-        "data": dataset.config_of(data),
-        "model": config.model_dump(exclude_unset=True),
-        "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
-        **(overrides or {}),
-    }
-    found = resolve(schema, defaults, arguments, program=f"train {model}")
-    values = {name: getattr(found, name) for name in TrainSettings.model_fields}
-    return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})
 
 
 @contextmanager
@@ -168,7 +124,7 @@ class Training:
 
     def search(self) -> dict[str, Any]:
         """The best parameters by validation, each trial a nested run."""
-        from recstage import tuning  # with Optuna, which a run without a search does without
+        from recstage import tuning  # it imports Optuna, which a run without a search does not need
 
         settings, around = self.settings, self._around()
         base = params_class(settings.model)(**around).model_dump()

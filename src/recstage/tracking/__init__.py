@@ -4,15 +4,7 @@
 run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write what every run of recstage carries.
 """
 
-import os
-import sys
-
-# read by MLflow when it is imported
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-if not sys.stderr.isatty():
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
+from recstage.tracking.environment import configure
 from recstage.tracking.logging import (
     MODEL_ARTIFACT,
     PER_USER,
@@ -43,6 +35,7 @@ __all__ = [
     "EXPERIMENT",
     "MODEL_ARTIFACT",
     "PER_USER",
+    "configure",
     "connect",
     "dataset_tags",
     "experiment",

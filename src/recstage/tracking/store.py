@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from recstage.config import root
 from recstage.errors import RecstageError, StoreError
+from recstage.tracking.environment import configure
 
 EXPERIMENT = "recstage"
 PATIENCE_SECONDS = 120.0
@@ -29,11 +30,12 @@ def store_uri() -> str:
 
 
 def connect() -> MlflowClient:
-    """Point MLflow at the store, initialise a fresh database once, and return a client.
+    """Set MLflow's environment, point it at the store, initialise a fresh database once, and return a client.
 
     Two processes that initialise one SQLite database together crash, hence the lock. Raises `StoreError` where the
     store is locked, full or out of reach.
     """
+    configure()
     uri = store_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
@@ -86,15 +88,15 @@ def translate_store_errors(where: str) -> Iterator[None]:
             raise StoreError(where, rule="the folder is not writable", fix="Change its permissions") from error
         raise
     except Exception as error:
-        # MLflow, Optuna and SQLAlchemy wrap what the database says; its words are all that is left of it
-        words = " ".join(_words(error))
-        for sign, rule, fix in _REFUSALS:
-            if sign in words:
+        # MLflow, Optuna and SQLAlchemy wrap the database's error: only its message is left of it
+        message = " ".join(_messages(error))
+        for part, (rule, fix) in KNOWN_MESSAGES.items():
+            if part in message:
                 raise StoreError(where, rule=rule, fix=fix) from error
         raise
 
 
-def _words(error: BaseException | None) -> Iterator[str]:
+def _messages(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield str(error)
         error = error.__cause__
@@ -104,14 +106,16 @@ def _no_traceback(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("SQLAlchemy database error")
 
 
-_REFUSALS = (
-    ("database is locked", "the database is locked by another process", "Wait for it to finish, or end it"),
-    ("database or disk is full", "the disk is full", "Free some space and run again"),
-    ("No space left on device", "the disk is full", "Free some space and run again"),
-    ("unable to open database file", "the database cannot be opened", "Check the path and its permissions"),
-    ("attempt to write a readonly database", "the database is read-only", "Change its permissions"),
-    ("Max retries exceeded", "the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
-)
+KNOWN_MESSAGES = {
+    "database is locked": ("the database is locked by another process", "Wait for it to finish, or end it"),
+    "database or disk is full": ("the disk is full", "Free some space and run again"),
+    "No space left on device": ("the disk is full", "Free some space and run again"),
+    "unable to open database file": ("the database cannot be opened", "Check the path and its permissions"),
+    "attempt to write a readonly database": ("the database is read-only", "Change its permissions"),
+    "Max retries exceeded": ("the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
+}
+"""Part of a message of SQLite, the operating system or the HTTP client: the rule and the fix of the `StoreError`. A
+test provokes each of them."""
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import mlflow
 import pandas as pd
 import pytest
 
-from recstage import tracking
-from recstage.errors import ConfigError, StoreError
+from recstage import markdown, tracking
+from recstage.errors import ConfigError, ExternalToolError
 from recstage.steps.benchmarks import ablate, benchmark, benchmark_tables, docs_tables, library_comparison
-from recstage.steps.benchmarks.library_comparison import LibraryComparison
+from recstage.steps.benchmarks.library_measurement import LibraryComparison
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def test_a_model_that_the_data_is_too_small_for_is_named_and_left_out(workspace,
     assert "lambdarank needs at least 100" in result.skipped["lambdarank"]
 
 
-def test_contests_are_ours_theirs_and_the_ratio():
+def test_comparisons_show_ours_theirs_and_the_ratio():
     fit = LibraryComparison("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
     alone = LibraryComparison("score-als", "ALS, one user", 0.00001, float("nan"), float("nan"))
-    text = benchmark_tables.contests_in_markdown([fit, alone])
+    text = benchmark_tables.comparisons_in_markdown([fit, alone])
     assert "| ALS fit, ours / bare implicit | 2 s | 1.9 s | 1.05 |" in text
     assert "| ALS, one user | 1e-05 s |  |  |" in text
-    assert benchmark_tables.contests_in_markdown([]) == ""
+    assert benchmark_tables.comparisons_in_markdown([]) == ""
 
 
 def users_of(segments: str, values: list[float]) -> pd.DataFrame:
@@ -64,15 +64,15 @@ def users_of(segments: str, values: list[float]) -> pd.DataFrame:
     return frame.set_index(pd.Index([f"u{n}" for n in range(len(values))], name="user_id"))
 
 
-def test_composites_stand_beside_the_best_single_model_of_each_segment():
+def test_composites_are_compared_with_the_best_single_model_of_each_segment():
     users = {
         "als": users_of("cchh", [0.0, 0.2, 0.9, 0.7]),
         "popularity": users_of("cchh", [0.5, 0.3, 0.1, 0.1]),
         "hybrid": users_of("cchh", [0.5, 0.3, 0.9, 0.9]),
     }
-    table = benchmark_tables.beside_the_best(users)
+    table = benchmark_tables.against_the_best(users)
     found = table.set_index("segment")
-    assert list(found.index) == ["all", "cold", "hot"]  # nobody is warm
+    assert list(found.index) == ["all", "cold", "hot"]  # no user is warm
     assert found["users"].to_list() == [4, 2, 2]
     assert found["ndcg_at_10_best"].to_list() == ["als", "popularity", "als"]
     assert found["ndcg_at_10_best_value"].to_list() == pytest.approx([0.45, 0.4, 0.8])
@@ -82,12 +82,12 @@ def test_composites_stand_beside_the_best_single_model_of_each_segment():
     assert "| cold | 2 | `hybrid` | 0.4000 | `popularity` 0.4000 | 1.000 |" in (
         benchmark_tables.composites_in_markdown(table)
     )
-    everybody_is_hot = {model: frame[frame["segment"] == "hot"] for model, frame in users.items()}
-    assert benchmark_tables.beside_the_best(everybody_is_hot)["segment"].to_list() == ["all"]
+    all_hot = {model: frame[frame["segment"] == "hot"] for model, frame in users.items()}
+    assert benchmark_tables.against_the_best(all_hot)["segment"].to_list() == ["all"]
 
 
-def test_without_a_composite_there_is_nothing_to_stand_beside():
-    assert benchmark_tables.beside_the_best({"als": users_of("h", [1.0])}).empty
+def test_without_a_composite_there_is_nothing_to_compare():
+    assert benchmark_tables.against_the_best({"als": users_of("h", [1.0])}).empty
     assert benchmark_tables.composites_in_markdown(pd.DataFrame()) == ""
 
 
@@ -124,28 +124,28 @@ def test_several_seeds_give_means_and_spreads(tiny, client):
     assert "±" not in next(line for line in text.splitlines() if "`popularity`" in line)
 
 
-def test_an_unknown_contest_is_refused_before_anything_is_trained(tiny):
+def test_an_unknown_comparison_is_refused_before_anything_is_trained(tiny):
     settings = benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', "--against", '["chess"]'])
-    with pytest.raises(ConfigError, match="contest 'chess': there is no such contest"):
+    with pytest.raises(ConfigError, match="comparison 'chess': there is no such comparison"):
         benchmark.run(settings)
 
 
-def test_a_contest_that_cannot_be_held_is_named_and_costs_no_other(tiny, client, monkeypatch):
-    def away(data: str, seed: int) -> list[LibraryComparison]:
-        raise StoreError("the environment of recbole", rule="no index", fix="Check the package index")
+def test_a_comparison_that_fails_is_named_and_costs_no_other(tiny, client, monkeypatch):
+    def fails(data: str, seed: int) -> list[LibraryComparison]:
+        raise ExternalToolError("the environment of recbole", rule="no index", fix="Check the package index")
 
     row = LibraryComparison("als-fit", "ALS fit, ours / bare implicit", 2.0, 1.9, 2.0 / 1.9)
-    monkeypatch.setitem(library_comparison.NAMES, "neumf-epoch", away)
+    monkeypatch.setitem(library_comparison.NAMES, "neumf-epoch", fails)
     monkeypatch.setitem(library_comparison.NAMES, "als-fit", lambda data, seed: [row])
     against = ["--against", '["neumf-epoch", "als-fit"]']
     result = benchmark.run(benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', *against]))
-    assert result.contests == [row]
+    assert result.comparisons == [row]
     assert "no index" in result.skipped["neumf-epoch"]
     assert client.get_run(result.run_id).data.metrics["ratio_als-fit"] == pytest.approx(2.0 / 1.9)
 
 
 def test_a_table_goes_between_its_own_marks_only(page):
-    docs_tables.write("benchmark tiny", docs_tables.table(["a", "b"], [["1", "2"]]))
+    docs_tables.write("benchmark tiny", markdown.table(["a", "b"], [["1", "2"]]))
     assert page.read_text() == (
         "before\n<!-- benchmark tiny -->\n| a | b |\n| --- | --- |\n| 1 | 2 |\n<!-- end -->\nafter\n<!-- end -->\n"
     )

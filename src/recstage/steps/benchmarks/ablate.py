@@ -1,8 +1,7 @@
-"""Which retriever and which group of features earns what: the second stage without each, on the same users.
+"""What each retriever and group of features contributes: the second stage without each, on the same users.
 
-Everything that can be shared is: retrievers and features learn once (from the past of the labels, and from all rows),
-and without a group of features the examples are the same, a few columns narrower.
-"""
+Everything that can be shared is: retrievers and features are fitted once (on the rows before the labels, and on all
+rows), and without a group of features the examples are the same, a few columns narrower."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 from tqdm import tqdm
 
-from recstage import tracking
+from recstage import markdown, tracking
 from recstage.cli import named
 from recstage.config import DataConfig, EvaluationConfig, Settings, model_config_of, read_yaml, resolve, root
 from recstage.data import dataset
@@ -99,7 +98,7 @@ def run(settings: AblateSettings) -> AblateResult:
 
 
 def as_markdown(table: pd.DataFrame, metric: str) -> str:
-    """The table for people: within each kind, what costs most to leave out comes first."""
+    """The table in Markdown: within each kind, what costs most to leave out comes first."""
     titles = {"everything": "everything", "alone": "`{}` alone", "retriever": "without retriever `{}`"}
     rows = []
     for kind, part in table.groupby("kind", sort=False):
@@ -110,7 +109,7 @@ def as_markdown(table: pd.DataFrame, metric: str) -> str:
                 continue
             interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
             rows.append([*cells, f"{row['difference']:+.4f}", interval, docs_tables.p_value(row["p_value"])])
-    return docs_tables.table(["second stage", metric, "difference", "95 % interval", "p"], rows)
+    return markdown.table(["second stage", metric, "difference", "95 % interval", "p"], rows)
 
 
 def ablate(
@@ -126,25 +125,22 @@ def ablate(
     """The value of `metric` on `test` with everything, of each retriever alone, and without each retriever and group.
 
     Columns: kind (everything, alone, retriever, group), name, value, and for all but the first the difference to
-    everything with its interval and p-value (paired bootstrap over users): what is lost without it is what it earns.
-    Raises `ConfigError` on a metric that the evaluation does not have, and what fits raise.
-    """
+    everything with its interval and p-value (paired bootstrap over users): what is lost without it is what it
+    contributes. Raises `ConfigError` on a metric that the evaluation does not have, and what fits raise."""
     settings = (evaluation or EvaluationConfig()).model_copy(update={"latency_requests": 0})
     bench = _Bench(train, catalogue if catalogue is not None else Catalogue.empty(train.items), params, seed)
-    iter_candidate_features = {
+    per_user = {
         (kind, name): evaluate(model, test, config=settings, catalogue=catalogue, seed=seed).per_user
         for kind, name, model in tqdm(bench.models(), total=bench.variants, desc="ablate", disable=None)
     }
-    whole = iter_candidate_features["everything", WHOLE]
+    whole = per_user["everything", WHOLE]
     if metric not in whole:
         raise ConfigError(
             f"metric '{metric}'",
             rule="a metric of one user is compared",
             fix=f"Choose one of {', '.join(whole.columns[3:])}",
         )
-    return pd.DataFrame(
-        [_row(kind, name, found, whole, metric) for (kind, name), found in iter_candidate_features.items()]
-    )
+    return pd.DataFrame([_row(kind, name, found, whole, metric) for (kind, name), found in per_user.items()])
 
 
 def _row(kind: str, name: str, found: pd.DataFrame, whole: pd.DataFrame, metric: str) -> dict[str, str | float]:

@@ -1,4 +1,4 @@
-"""Measure all models on one data set, each as a logged run, and ours against the libraries of the field beside it."""
+"""Measure all models on one data set, each as a logged run, and compare ours with other libraries in the same run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import Field
 from recstage import tracking
 from recstage.config import Settings, model_config_of, names_in, resolve
 from recstage.models.composition import is_composite
-from recstage.steps import train
+from recstage.steps import train, train_settings
 from recstage.steps.benchmarks import benchmark_tables as tables
 from recstage.steps.benchmarks import docs_tables, library_comparison
-from recstage.steps.benchmarks.library_comparison import LibraryComparison
+from recstage.steps.benchmarks.library_measurement import LibraryComparison
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ class BenchmarkSettings(Settings):
     seed: int = Field(42, ge=0)
     seeds: int = Field(1, ge=1, description="so many seeds, from `seed` on: the table then has means and spreads")
     against: tuple[str, ...] = Field(
-        (), description=f"contests to hold in the same run: {', '.join(library_comparison.NAMES)}"
+        (), description=f"comparisons with other libraries in the same run: {', '.join(library_comparison.NAMES)}"
     )
     write: bool = Field(False, description="write the tables between their marks in README.md and docs/benchmarks.md")
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """`table` has a row a model; `composites` a row a composite and segment; `contests` ours, theirs and the ratio;
-    `skipped` says why of models and contests."""
+    """`table` has a row a model; `composites` a row a composite and segment; `comparisons` ours, theirs and the
+    ratio; `skipped` the models and comparisons left out, with the reason."""
 
     run_id: str
     data: str
     table: list[dict[str, Any]]
     composites: list[dict[str, Any]]
-    contests: list[LibraryComparison]
+    comparisons: list[LibraryComparison]
     skipped: dict[str, str]
 
 
@@ -58,7 +58,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     page has a place for the table that is to be written."""
     names = settings.models or _rankers_of_items()
     plans = [
-        train.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
+        train_settings.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
         for i in range(settings.seeds)
         for name in names
     ]
@@ -70,34 +70,34 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
         results, skipped = train.run_all("benchmark", plans)
         models = tables.by_model(results)
         users = tables.of_users(models)
-        table, composites = tables.as_table(models, users, settings.data), tables.beside_the_best(users)
-        held, failed = library_comparison.run_comparisons(against, settings.data, settings.seed)
+        table, composites = tables.as_table(models, users, settings.data), tables.against_the_best(users)
+        comparisons, failed = library_comparison.run_comparisons(against, settings.data, settings.seed)
         shown = tables.models_in_markdown(table), tables.composites_in_markdown(composites)
-        text = "\n".join(part for part in (*shown, tables.contests_in_markdown(held)) if part)
+        text = "\n".join(part for part in (*shown, tables.comparisons_in_markdown(comparisons)) if part)
         tracking.log_table(active.info.run_id, "benchmark", table)
         if len(composites):
             tracking.log_table(active.info.run_id, "composites", composites)
         tracking.log_text(active.info.run_id, text, "benchmark.md")
-        tracking.log_metrics(active.info.run_id, _contest_metrics(held))
+        tracking.log_metrics(active.info.run_id, _comparison_metrics(comparisons))
         for row in table.to_dict("records"):
             tracking.log_metrics(active.info.run_id, {f"{row['model']}_{tables.PRIMARY}": row[tables.PRIMARY]})
-    for line in (*text.splitlines(), *(f"{name} was not held: {why}" for name, why in failed.items())):
+    for line in (*text.splitlines(), *(f"{name} was left out: {why}" for name, why in failed.items())):
         log.info("%s", line)
     if settings.write:
         docs_tables.write(mark, shown[0])
         if len(composites):
             docs_tables.write(f"composites {plans[0].data.name}", shown[1])
     rows, segments = _rows_of(table), _rows_of(composites)
-    return BenchmarkResult(active.info.run_id, settings.data, rows, segments, held, skipped | failed)
+    return BenchmarkResult(active.info.run_id, settings.data, rows, segments, comparisons, skipped | failed)
 
 
 def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _contest_metrics(held: Sequence[LibraryComparison]) -> dict[str, float]:
-    ratios = {f"ratio_{one.name}": one.ratio for one in held if not np.isnan(one.ratio)}
-    return ratios | {f"ours_{one.name}": one.ours for one in held}
+def _comparison_metrics(comparisons: Sequence[LibraryComparison]) -> dict[str, float]:
+    ratios = {f"ratio_{one.name}": one.ratio for one in comparisons if not np.isnan(one.ratio)}
+    return ratios | {f"ours_{one.name}": one.ours for one in comparisons}
 
 
 def _rankers_of_items() -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of a benchmark: all models, the composites beside the best single model, contests with other libraries."""
+"""The tables of a benchmark: all models, composites against the best single model, and against other libraries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recstage import tracking
+from recstage import markdown, tracking
 from recstage.config import model_config_of
 from recstage.data.segments import SEGMENTS
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models.composition import is_composite
 from recstage.steps.benchmarks import docs_tables
-from recstage.steps.benchmarks.library_comparison import LibraryComparison
+from recstage.steps.benchmarks.library_measurement import LibraryComparison
 from recstage.steps.train import TrainResult
 
 PRIMARY = "ndcg_at_10"
@@ -37,7 +37,7 @@ PUBLISHED = {
     ("ml-1m-ncf", "ncf"): ".730 / .447",
 }
 """HR@10 / NDCG@10 with 99 negatives: Rendle et al. 2020, Ferrari Dacrema et al. 2019, irspack, He et al. 2017."""
-EVERYBODY = "all"
+ALL_USERS = "all"
 
 
 def by_model(results: Sequence[TrainResult]) -> dict[str, list[TrainResult]]:
@@ -49,7 +49,7 @@ def by_model(results: Sequence[TrainResult]) -> dict[str, list[TrainResult]]:
 
 
 def of_users(models: Mapping[str, Sequence[TrainResult]]) -> dict[str, pd.DataFrame]:
-    """For each model a frame by user_id: his segment, and the metrics that are compared, each the mean of its seeds."""
+    """For each model a frame by user_id: the segment, and the metrics that are compared, each the mean of its seeds."""
     return {model: _mean_of_seeds([tracking.per_user_of(run.run_id) for run in runs]) for model, runs in models.items()}
 
 
@@ -80,19 +80,19 @@ def as_table(models: Mapping[str, Sequence[TrainResult]], users: Mapping[str, pd
     return table
 
 
-def beside_the_best(users: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Each composite beside the best single model, of everybody and of each segment that is not everybody: `segment`,
-    `users`, `model`, and for each metric that is compared its value, `best` (the model), `best_value` and `p`. No rows
-    where there are no composites, or nothing else."""
+def against_the_best(users: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Each composite against the best single model, over all users and over each segment of some: `segment`, `users`,
+    `model`, and for each metric that is compared its value, `best` (the model), `best_value` and `p`. No rows where
+    there are no composites, or nothing else."""
     composites = [model for model in users if is_composite(model_config_of(model))]
     singles = [model for model in users if model not in composites]
     if not composites or not singles:
         return pd.DataFrame()
     rows = []
-    for segment in (EVERYBODY, *SEGMENTS):
+    for segment in (ALL_USERS, *SEGMENTS):
         those = {model: _within(frame, segment) for model, frame in users.items()}
         count = len(those[singles[0]])
-        if not count or (segment != EVERYBODY and count == len(users[singles[0]])):
+        if not count or (segment != ALL_USERS and count == len(users[singles[0]])):
             continue
         for model in composites:
             row: dict[str, Any] = {"segment": segment, "users": count, "model": model}
@@ -106,7 +106,7 @@ def beside_the_best(users: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _within(users: pd.DataFrame, segment: str) -> pd.DataFrame:
-    return users if segment == EVERYBODY else users[users["segment"] == segment]
+    return users if segment == ALL_USERS else users[users["segment"] == segment]
 
 
 def _p_value(better: pd.Series, worse: pd.Series) -> float:
@@ -114,11 +114,11 @@ def _p_value(better: pd.Series, worse: pd.Series) -> float:
     return paired_bootstrap(better.to_numpy(), below.to_numpy(), resamples=5000, seed=0).p_value
 
 
-# -- for people --------------------------------------------------------------------------------------------------------
+# -- in Markdown -------------------------------------------------------------------------------------------------------
 
 
 def models_in_markdown(table: pd.DataFrame) -> str:
-    """What `as_table` made."""
+    """The table of `as_table`."""
     shown = [name for name in COLUMNS if name in table]
     compared = [name for name in COMPARED if f"{name}_p" in table]
     with_published = bool(table["published"].any())
@@ -128,18 +128,18 @@ def models_in_markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         spreads = [row.get(f"{name}_spread") for name in shown]
         values = [f"{row[name]:.4f}" for name in shown]
-        cells = [  # what has no chance in it has no spread
+        cells = [  # a deterministic model has no spread
             f"{value} ± {one:.4f}" if one is not None and one >= 5e-5 else value
             for value, one in zip(values, spreads, strict=True)
         ]
         cells += [docs_tables.p_value(row[f"{name}_p"]) for name in compared]
         cells = [f"`{row['model']}`", *cells, f"{row['fit_seconds']:.1f} s"]
         rows.append(cells + ([str(row["published"])] if with_published else []))
-    return docs_tables.table(header, rows)
+    return markdown.table(header, rows)
 
 
 def composites_in_markdown(table: pd.DataFrame) -> str:
-    """What `beside_the_best` made; nothing where it has no rows."""
+    """The table of `against_the_best`; nothing where it has no rows."""
     if table.empty:
         return ""
     compared = [name for name in COMPARED if name in table]
@@ -153,15 +153,17 @@ def composites_in_markdown(table: pd.DataFrame) -> str:
             cells += [f"{row[name]:.4f}", f"`{row[f'{name}_best']}` {row[f'{name}_best_value']:.4f}"]
             cells += [docs_tables.p_value(row[f"{name}_p"])]
         rows.append(cells)
-    return docs_tables.table(header, rows)
+    return markdown.table(header, rows)
 
 
-def contests_in_markdown(held: Sequence[LibraryComparison]) -> str:
-    """Ours, theirs and the ratio; nothing where none was held."""
-    return docs_tables.table(["contest", "ours", "theirs", "ratio"], map(_contest_cells, held)) if held else ""
+def comparisons_in_markdown(comparisons: Sequence[LibraryComparison]) -> str:
+    """Ours, theirs and the ratio; nothing where there are no comparisons."""
+    if not comparisons:
+        return ""
+    return markdown.table(["comparison", "ours", "theirs", "ratio"], map(_comparison_cells, comparisons))
 
 
-def _contest_cells(one: LibraryComparison) -> list[str]:
+def _comparison_cells(one: LibraryComparison) -> list[str]:
     ours, theirs = (f"{value:.4g} {one.unit}".rstrip() for value in (one.ours, one.theirs))
     if np.isnan(one.theirs):
         return [one.title, ours, "", ""]

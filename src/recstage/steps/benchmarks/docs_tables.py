@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from recstage.config import root
@@ -12,18 +11,13 @@ from recstage.errors import ConfigError
 WRITTEN = ("README.md", "docs/benchmarks.md", "docs/models-composite.md", "docs/service.md")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(_line(cells) for cells in (header, ["---"] * len(header), *rows)) + "\n"
-
-
 def p_value(value: object) -> str:
-    """As people write it; nothing for what was not compared."""
+    """Three digits, `< .001` below that; nothing for what was not compared."""
     return "" if not isinstance(value, float) or value != value else "< .001" if value < 0.001 else f"{value:.3f}"
 
 
 def check(mark: str) -> None:
-    """Before hours of work: raises `ConfigError` where no page has a place for the table."""
+    """Raises `ConfigError` where no page has a place for the table; called before hours of work."""
     if not _having(mark):
         raise ConfigError(
             "write = true",
@@ -45,7 +39,3 @@ def _having(mark: str) -> list[Path]:
 
 def _marks(mark: str) -> re.Pattern[str]:
     return re.compile(rf"(<!-- {re.escape(mark)} -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

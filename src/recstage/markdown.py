@@ -1,0 +1,14 @@
+"""Tables in Markdown, for model cards, logged pages and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A pipe table that ends with a line break; a pipe within a cell is escaped."""
+    return "\n".join(_line(cells) for cells in (header, ["---"] * len(header), *rows)) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,58 @@
+"""The settings of a training run: a model and a data set by name, the evaluation, and any override."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, create_model
+
+from recstage.config import (
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    Settings,
+    model_config_of,
+    read_yaml,
+    resolve,
+    root,
+)
+from recstage.data import dataset
+from recstage.models import params_class
+
+
+class TrainSettings(Settings):
+    """Everything that decides a training run."""
+
+    data: DataConfig
+    model: ModelConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
+    seed: int = Field(42, ge=0)
+    register_: bool = Field(False, alias="register", description="register the model as a new version")
+    work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
+
+
+def settings_from(
+    model: str, data: str, arguments: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> TrainSettings:
+    """Settings for a model and a data set by name, with command-line arguments and further values by field.
+
+    Raises `ConfigError` on an unknown name, listing the valid ones.
+    """
+    config = model_config_of(model)
+    params = params_class(config)
+    # the command line knows the hyperparameters of just this model, with their descriptions
+    typed = create_model(
+        f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params))
+    )
+    schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
+    defaults = {
+        "data": dataset.config_of(data),
+        "model": config.model_dump(exclude_unset=True),
+        "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
+        **(overrides or {}),
+    }
+    found = resolve(schema, defaults, arguments, program=f"train {model}")
+    values = {name: getattr(found, name) for name in TrainSettings.model_fields}
+    return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})

@@ -1,0 +1,9 @@
+from recstage import markdown
+
+
+def test_a_table_has_a_header_a_rule_and_a_line_for_each_row():
+    assert markdown.table(["a", "b"], [["1", "2"], ["3", ""]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 |  |\n"
+
+
+def test_a_pipe_in_a_cell_is_no_border():
+    assert markdown.table(["a"], [["x | y"]]).splitlines()[-1] == r"| x \| y |"
