@@ -1,1 +1,1 @@
-"""Benchmarks of the service under load and under faults: `python -m experiments.benchmarks` prints the table."""
+"""Benchmarks and fault injection for the service: `python -m experiments.benchmarks --help` lists them."""

@@ -1,6 +1,7 @@
-"""All benchmarks of the service, or some by name; the table goes to stderr, JSON to stdout.
+"""Benchmarks of the service under load and under faults, on the loopback of this machine.
 
-python -m experiments.benchmarks [--data ml-1m-ncf] [--only throughput start ...] [--quick]
+A table with the goals goes to stderr, one JSON list to stdout. Everything that is started is ended, and all files are
+in a temporary folder. Exit status 0: every goal was reached; 1: one was missed; 2: wrong input.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
-from experiments.benchmarks import fault_injection, performance
+from experiments.benchmarks import durability, fault_injection, ingest, performance
 from experiments.benchmarks.environment import BenchmarkEnvironment
-from experiments.benchmarks.report import Measurement, at_least, at_most
-from recstage.errors import RecstageError
+from experiments.benchmarks.report import Measurement
+from recstage import renamed
+from recstage.errors import ConfigError, RecstageError, valid_names
 
 ONE_EPOCH = {"epochs": 1}
 BRIEF_TOWER = {"model": "two-tower", "params": ONE_EPOCH}
@@ -31,80 +36,185 @@ SLOW: Mapping[str, Mapping[str, object]] = {
         "hot": ["two-tower", "transitions", "als"],
     },
 }
-"""Models that take longer to answer, trained briefly where that makes no difference to how long."""
+"""Models with a higher latency, trained briefly where the training makes no difference to it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the benchmarks of one command share; models are fitted by the first benchmark that needs them."""
+
+    folder: Path
+    data: str
+    share: float
+    """Of the full length of each benchmark."""
+    kills: int | None = None
+    seconds: float | None = None
+    """Of each load of `ingest`."""
+    seed: int = 0
+
+    @cached_property
+    def environment(self) -> BenchmarkEnvironment:
+        return BenchmarkEnvironment(self.folder, self.data)
+
+    @cached_property
+    def versions(self) -> tuple[int, int]:
+        """Two registered versions of ALS."""
+        _log(f"fitting models to {self.data} ...")
+        return self.environment.register("als"), self.environment.register("als", iterations=5)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What it measures, with which goals, and how it is run; `models`: whether it needs registered models."""
+
+    summary: str
+    measure: Callable[[Run], Iterator[Measurement]]
+    models: bool = True
+
+
+def _throughput(run: Run) -> Iterator[Measurement]:
+    return performance.throughput(run.environment, run.versions[0], 20 * run.share)
+
+
+def _start(run: Run) -> Iterator[Measurement]:
+    return performance.start(run.environment, run.versions[0])
+
+
+def _promotions(run: Run) -> Iterator[Measurement]:
+    moves, seconds = max(4, int(20 * run.share)), max(12.0, 60 * run.share)
+    return fault_injection.promotions(run.environment, run.versions, moves, seconds)
+
+
+def _swaps(run: Run) -> Iterator[Measurement]:
+    return fault_injection.swaps(run.environment, run.versions, max(12, int(100 * run.share)))
+
+
+def _outages(run: Run) -> Iterator[Measurement]:
+    return fault_injection.outages(run.environment, run.versions[0], 10 * run.share)
+
+
+def _overload(run: Run) -> Iterator[Measurement]:
+    return fault_injection.overload(run.environment, run.versions[0], 30 * run.share)
+
+
+def _durability(run: Run) -> Iterator[Measurement]:
+    kills = run.kills or max(3, int(50 * run.share))
+    return durability.durability(run.folder, kills, seed=run.seed)
+
+
+def _ingest(run: Run) -> Iterator[Measurement]:
+    return ingest.ingest(run.folder, run.seconds or 10 * run.share)
+
+
+def _slow_models(run: Run) -> Iterator[Measurement]:
+    return performance.slow_models(run.environment, SLOW, 10 * run.share)
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "throughput": Benchmark("requests/s >= 3 x `mlflow models serve` (5 x with the cache), p99 <= 10 ms", _throughput),
+    "start": Benchmark("start to ready <= 3 s with the bundle on disk, memory <= 350 MB", _start),
+    "promotions": Benchmark("promotions and rollbacks under load: no failure, followed within 2 s", _promotions),
+    "swaps": Benchmark("many model swaps: memory grows <= 10 %, no descriptor is lost", _swaps),
+    "outages": Benchmark("reads while the database or the registry is unavailable: no failure", _outages),
+    "overload": Benchmark("3 x saturation: only 200, 429 and 503, normal again within 5 s", _overload),
+    "durability": Benchmark("kill -9 during writes: no acknowledged event lost, none twice", _durability, models=False),
+    "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
+    "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
+}
+OLD_NAMES: Mapping[str, tuple[str, ...]] = {"away": ("outages",), "writes": ("durability", "ingest")}
+"""Names of version 0.1, taken for one version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 where every goal was reached, 1 where one was not, 2 on wrong input."""
-    parser = argparse.ArgumentParser("python -m experiments.benchmarks", description=__doc__)
-    parser.add_argument("--data", default="ml-1m-ncf", help="a data set by name or path")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="DRILL", help=", ".join(NAMES))
-    parser.add_argument("--quick", action="store_true", help="a fraction of the time, to see that it runs")
-    chosen = parser.parse_args(arguments)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="mlflow")
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    """Run the chosen benchmarks; returns the exit status."""
     try:
-        with tempfile.TemporaryDirectory(prefix="recstage-drills-") as folder:
-            rows = list(_drilled(Path(folder), chosen.data, chosen.only, quick=chosen.quick))
+        chosen = _parser().parse_args(_new_command(list(sys.argv[1:] if arguments is None else arguments)))
+        names = checked(chosen.only)
+        for option, value in (("--kills", chosen.kills), ("--seconds", chosen.seconds)):
+            if value is not None and value <= 0:
+                raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module="mlflow")
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        with tempfile.TemporaryDirectory(prefix="recstage-benchmarks-") as folder:
+            share = 0.1 if chosen.quick else 1.0
+            run = Run(Path(folder), chosen.data, share, chosen.kills, chosen.seconds, chosen.seed)
+            measurements = list(run_benchmarks(run, names))
     except RecstageError as error:
-        _say(f"recstage: {error}")
+        _log(f"recstage: {error}")
         return error.exit_code
-    print(json.dumps([_plain(row) for row in rows]))  # noqa: T201
-    return 0 if all(row.reached for row in rows) else 1
+    print(json.dumps([measurement.as_json() for measurement in measurements]))  # noqa: T201
+    return 0 if all(measurement.reached for measurement in measurements) else 1
 
 
-def _drilled(folder: Path, data: str, names: Sequence[str], *, quick: bool) -> Iterator[Measurement]:
-    share = 0.1 if quick else 1.0
-    _say(f"fitting models to {data} ...")
-    environment = BenchmarkEnvironment(folder, data)
-    als, other = environment.register("als"), environment.register("als", iterations=5)
-    database: dict[str, Callable[[], Iterator[Measurement]]] = {
-        "throughput": lambda: performance.throughput(environment, als, 20 * share),
-        "start": lambda: performance.start(environment, als),
-        "promotions": lambda: fault_injection.promotions(
-            environment, (als, other), max(4, int(20 * share)), max(12.0, 60 * share)
-        ),
-        "swaps": lambda: fault_injection.swaps(environment, (als, other), max(12, int(100 * share))),
-        "away": lambda: fault_injection.away(environment, als, 10 * share),
-        "overload": lambda: fault_injection.overload(environment, als, 30 * share),
-        "writes": lambda: _writes(folder, max(3, int(50 * share)), 10 * share),
-        "slow-models": lambda: performance.slow_models(environment, SLOW, 10 * share),
-    }
+def checked(names: Sequence[str]) -> list[str]:
+    """The names of benchmarks, old ones by their new names. Raises `ConfigError` on an unknown name."""
+    found: list[str] = []
     for name in names:
-        _say(f"\n{name}")
-        environment.promote(als)  # whatever the drill before left there
-        for row in database[name]():
-            _say(str(row))
-            yield row
+        if name in OLD_NAMES:
+            renamed.warn(f"--only {name}", f"--only {' '.join(OLD_NAMES[name])}")
+        elif name not in BENCHMARKS:
+            fix = valid_names(name, BENCHMARKS)
+            raise ConfigError(f"benchmark '{name}'", rule="there is no such benchmark", fix=fix)
+        found += OLD_NAMES.get(name, (name,))
+    return list(dict.fromkeys(found))
 
 
-def _writes(folder: Path, times: int, seconds: float) -> Iterator[Measurement]:
-    """The database's own drills: kill -9 during writes, and events a second."""
-    from experiments.benchmarks import database
-    from serving.store.admin import migrate
-    from serving.store.db.connection import parse_url
-
-    path = folder / "killed.db"
-    migrate.upgrade(parse_url(f"sqlite:///{path}"))
-    killed = database.kill_during_writes(path, times)
-    yield Measurement(f"{killed.kills} kills -9, acknowledged events missing", killed.missing, at_most(0))
-    yield Measurement("  databases that fail the integrity check", killed.unsound, at_most(0))
-    yield Measurement("  events twice after a retry", killed.twice, at_most(0))
-    with database.service(folder) as running:
-        found = database.ingest(running, batch=500, connections=4, seconds=seconds)
-    yield Measurement("events a second in batches, each on disk", found.events_a_second, at_least(5000.0))
+def run_benchmarks(run: Run, names: Sequence[str]) -> Iterator[Measurement]:
+    """The measurements of these benchmarks, one after the other, each also as a line on stderr."""
+    for name in names:
+        _log(f"\n{name}: {BENCHMARKS[name].summary}")
+        if BENCHMARKS[name].models:
+            run.environment.promote(run.versions[0])  # whatever the benchmark before left in Production
+        for measurement in BENCHMARKS[name].measure(run):
+            _log(str(measurement))
+            yield measurement
 
 
-NAMES = ("throughput", "start", "promotions", "swaps", "away", "overload", "writes", "slow-models")
+# -- the command line -------------------------------------------------------------------------------------------------
 
 
-def _plain(row: Measurement) -> dict[str, object]:
-    goal = None if row.goal is None else row.goal.words
-    return {"name": row.name.strip(), "value": row.value, "unit": row.unit, "goal": goal, "reached": row.reached}
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as one line, as every command does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message, rule=f"{self.prog} takes no such arguments", fix=f"See {self.prog} --help")
 
 
-def _say(text: str) -> None:
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, BENCHMARKS))
+    rows = "\n".join(f"  {name:<{width}}  {one.summary}" for name, one in BENCHMARKS.items())
+    parser = _Parser(
+        "python -m experiments.benchmarks",
+        description=__doc__,
+        epilog=f"benchmarks and their goals:\n{rows}\n\nexamples:\n"
+        "  python -m experiments.benchmarks                                    all of them\n"
+        "  python -m experiments.benchmarks --quick --only throughput start    do these run? a tenth of the time\n"
+        "  python -m experiments.benchmarks --only durability --kills 50       needs no models\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data", default="ml-1m-ncf", help="data set by name or path; default: ml-1m-ncf")
+    parser.add_argument("--only", nargs="+", default=list(BENCHMARKS), metavar="NAME", help="some benchmarks, by name")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time, to see whether they run")
+    parser.add_argument("--kills", type=int, metavar="N", help="of durability; default: 50")
+    parser.add_argument("--seed", type=int, default=0, help="of durability: when to kill; default: 0")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each load of ingest; default: 10")
+    return parser
+
+
+def _new_command(arguments: list[str]) -> list[str]:
+    """The arguments of version 0.1's `serving.store.drills` (`kill --times N`, `ingest`) as those of this command."""
+    if arguments[:1] == ["kill"]:
+        renamed.warn("kill --times", "--only durability --kills")
+        return ["--only", "durability", *("--kills" if word == "--times" else word for word in arguments[1:])]
+    if arguments[:1] == ["ingest"]:
+        renamed.warn("ingest", "--only ingest")
+        return ["--only", "ingest", *arguments[1:]]
+    return arguments
+
+
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 

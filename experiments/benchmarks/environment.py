@@ -1,4 +1,4 @@
-"""What the drills play on: models in a registry of their own, the service, MLflow's own server, callers."""
+"""The environment of the benchmarks: a registry with models, the service, MLflow's own server, and a load generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from recstage.config import DataConfig, check, model_config_of, root
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
 
-KEY = "a-key-for-the-drills-only"
+KEY = "a-key-for-the-benchmarks-only"
 NAME = "recommender"
 PATIENCE_SECONDS = 120.0
 
 
 class BenchmarkEnvironment:
-    """A folder with a registry (SQLite) and saved models; everything that is started from it is ended with it."""
+    """A folder with a registry (SQLite) and saved models; processes started from it are ended with their context."""
 
     def __init__(self, folder: Path, data: str) -> None:
         self.folder = folder
@@ -42,7 +42,7 @@ class BenchmarkEnvironment:
     # -- the registry -------------------------------------------------------------------------------------------------
 
     def register(self, algorithm: str, **overrides: object) -> int:
-        """Fit a model and register it, as a pyfunc around its bundle. Returns the version."""
+        """Fit a model, with `overrides` of its parameters, and register it as a pyfunc. Returns the version."""
         import mlflow
         from mlflow import MlflowClient
 
@@ -51,11 +51,11 @@ class BenchmarkEnvironment:
         model = models.build(model_config_of(algorithm), **overrides)
         model.fit(self.data.split.train, catalogue=self.data.catalogue, seed=42)
         self._versions += 1
-        place = self.folder / "models" / str(self._versions)
+        folder = self.folder / "models" / str(self._versions)
         saved = self.folder / "bundles" / str(self._versions) / "bundle"
         bundle.save(model, saved, metadata={"data": self.data.name})
         mlflow.pyfunc.save_model(
-            str(place),
+            str(folder),
             python_model=str(signature.FILE),
             artifacts={"bundle": str(saved)},
             signature=signature.signature(),
@@ -64,11 +64,11 @@ class BenchmarkEnvironment:
         client = MlflowClient(self.uri)
         if self._versions == 1:
             client.create_registered_model(NAME)
-        made = client.create_model_version(NAME, str(place), tags={"algorithm": model.name})
+        made = client.create_model_version(NAME, str(folder), tags={"algorithm": model.name})
         return int(made.version)
 
     def promote(self, version: int) -> None:
-        """What the MLflow UI does when somebody chooses a stage."""
+        """Stage a version as Production, as the MLflow UI does."""
         import warnings
 
         from mlflow import MlflowClient
@@ -82,62 +82,41 @@ class BenchmarkEnvironment:
     def model_folder(self, version: int) -> Path:
         return self.folder / "models" / str(version)
 
-    # -- who answers --------------------------------------------------------------------------------------------------
+    # -- servers ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def service(self, name: str = "service", **settings: object) -> Iterator[Running]:
-        """The service, guarded, with a database, following the registry of the scene."""
-        chosen = {
-            "port": free_port(),
-            "bundle_dir": self.folder / name,
-            "database_url": f"sqlite:///{self.folder}/{name}.db",
-            "api_keys": json.dumps([{"name": "drill", "role": "admin", "key": KEY}]),
-            **settings,
-        }
-        arguments = [part for key, value in chosen.items() for part in (f"--{key}", str(value))]
-        command = [sys.executable, "-m", "serving", *arguments]
-        with self._process(command, f"{name}.log") as process:
-            running = Running(process, int(str(chosen["port"])))
-            running.until(lambda: running.status("/health/live") == 200)
+        """The service with API keys and a database, following this registry; `settings` of the service by name."""
+        keys = json.dumps([{"name": "benchmark", "role": "admin", "key": KEY}])
+        with start_service(self.folder, name, self._variables(), **{"api_keys": keys, **settings}) as running:
             yield running
 
     @contextlib.contextmanager
     def mlflow_server(self, version: int) -> Iterator[Running]:
-        """`mlflow models serve` of the same model, one worker, as it comes."""
+        """`mlflow models serve` of a registered version, one worker, with its default settings."""
         port = free_port()
         command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
         command += ["-m", str(self.model_folder(version)), "--port", str(port)]
-        with self._process(command, "mlflow-serve.log") as process:
+        with _process(command, self.folder / "mlflow-serve.log", self._variables()) as process:
             running = Running(process, port)
             running.until(lambda: running.status("/ping") == 200)
             yield running
 
-    @contextlib.contextmanager
-    def _process(self, command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _variables(self) -> dict[str, str]:
         # `mlflow models serve` calls uvicorn by name: also where this environment is not the active one
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-        environment = {
-            **os.environ, "PATH": path, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_DISABLE_TELEMETRY": "true"
-        }  # fmt: skip
-        with (self.folder / log).open("ab") as out:
-            process = subprocess.Popen(
-                command, cwd=root(), env=environment, stdout=out, stderr=out, start_new_session=True
-            )
-        try:
-            yield process
-        finally:
-            _end(process)
+        return {"PATH": path, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
-    # -- who asks -----------------------------------------------------------------------------------------------------
+    # -- load ---------------------------------------------------------------------------------------------------------
 
     def ask(self, running: Running, **plan: object) -> Report:
-        """Have a caller process carry out a plan."""
+        """Send the load of a plan (fields of `Plan`) from a process of its own, and wait for the report."""
         with self.asking(running, **plan) as finish:
             return finish()
 
     @contextlib.contextmanager
     def asking(self, running: Running, **plan: object) -> Iterator[Callable[[], Report]]:
-        """The same beside what the caller of this does; the function that is given waits for the report."""
+        """Send the load of a plan while the body runs; the yielded function waits for the report."""
         values = {"port": running.port, "requests": self.lists(), "connections": 8, "seconds": 10.0, **plan}
         path = self.folder / f"plan-{time.monotonic_ns()}.json"
         path.write_text(json.dumps(asdict(Plan(**values))))  # type: ignore[arg-type]
@@ -145,8 +124,8 @@ class BenchmarkEnvironment:
         process = subprocess.Popen(command, cwd=root(), stdout=subprocess.PIPE)
 
         def finish() -> Report:
-            said, _ = process.communicate()
-            return Report(**{**json.loads(said), "statuses": _numbered(json.loads(said)["statuses"])})
+            out, _ = process.communicate()
+            return Report(**{**json.loads(out), "statuses": _numbered(json.loads(out)["statuses"])})
 
         try:
             yield finish
@@ -156,15 +135,50 @@ class BenchmarkEnvironment:
                 process.wait()
 
     def lists(self, *, zipf: bool = False, query: str = "limit=10", number: int = 20_000, seed: int = 0) -> list[str]:
-        """Requests for lists of random people, all alike or by Zipf's law."""
-        chance = np.random.default_rng(seed)
+        """Requests for recommendations of random users: uniform, or by Zipf's law."""
+        rng = np.random.default_rng(seed)
         n = len(self.users)
         if zipf:
             shares = 1 / np.arange(1, n + 1)
-            places = chance.choice(n, number, p=shares / shares.sum())
+            indexes = rng.choice(n, number, p=shares / shares.sum())
         else:
-            places = chance.permutation(np.resize(chance.permutation(n), max(n, number)))[:number]
-        return [get(f"/api/recommendations?user_id={self.users[i]}&{query}", {"X-API-Key": KEY}) for i in places]
+            indexes = rng.permutation(np.resize(rng.permutation(n), max(n, number)))[:number]
+        return [get(f"/api/recommendations?user_id={self.users[i]}&{query}", {"X-API-Key": KEY}) for i in indexes]
+
+
+@contextlib.contextmanager
+def start_service(
+    folder: Path, name: str, variables: Mapping[str, str] | None = None, **settings: object
+) -> Iterator[Running]:
+    """The service on a free port, once it is live.
+
+    Bundles, log and database are in `folder` under `name`; `variables` of the process's environment; `settings` of the
+    service by name.
+    """
+    chosen = {
+        "port": free_port(),
+        "bundle_dir": folder / name,
+        "database_url": f"sqlite:///{folder}/{name}.db",
+        **settings,
+    }
+    arguments = [part for key, value in chosen.items() for part in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "serving", *arguments]
+    with _process(command, folder / f"{name}.log", variables or {}) as process:
+        running = Running(process, int(str(chosen["port"])))
+        running.until(lambda: running.status("/health/live") == 200)
+        yield running
+
+
+@contextlib.contextmanager
+def _process(command: Sequence[str], log: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, cwd=root(), env={**os.environ, **variables}, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
 
 
 class Running:
@@ -174,13 +188,13 @@ class Running:
         self.process, self.port = process, port
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        """One request. Status 0: not reached."""
+        """Status and body of one request; status 0: no answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         except OSError:
             return 0, b""
         finally:
@@ -194,7 +208,7 @@ class Running:
         return json.loads(body)["version"] if status == 200 else None
 
     def until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS, pause: float = 0.01) -> float:
-        """Wait for a condition, tried every `pause` seconds; returns how long it took."""
+        """Wait for a condition, checked every `pause` seconds; returns the seconds waited."""
         began = time.monotonic()
         while not condition():
             if self.process.poll() is not None:
@@ -205,18 +219,18 @@ class Running:
         return time.monotonic() - began
 
     def serves(self, version: int) -> float:
-        """Wait until it answers with a version; returns how long it took."""
+        """Wait until the service answers with a version; returns the seconds waited."""
         return self.until(lambda: self.version() == str(version), pause=0.05)
 
     def resident_mb(self) -> float:
-        """Memory of the answering process, without the watcher."""
+        """Memory of the serving process, without that of the registry sync."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
     def descriptors(self) -> int:
         return psutil.Process(self.process.pid).num_fds()
 
     def cpu_seconds(self) -> float:
-        """Processor time that the answering process has used: what does not depend on who else uses the machine."""
+        """Processor time used so far, without the registry sync: it depends less on other work on the machine."""
         found = [psutil.Process(self.process.pid)]
         found += [
             child
@@ -244,5 +258,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # its own session: it and what it started
+        os.killpg(process.pid, signal.SIGKILL)  # its own session: the process and its children
         process.wait()

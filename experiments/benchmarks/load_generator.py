@@ -1,9 +1,15 @@
-"""The caller of the drills, a process of its own: asks over many connections and says what came back.
+"""HTTP load generator of the benchmarks, a process of its own: sends the requests of a plan, prints a report as JSON.
 
     python -m experiments.benchmarks.load_generator PLAN.json
 
-Closed loop (`rate` none): each connection asks again as soon as it is answered. Open loop: requests fall due at a
-steady rate whether or not earlier ones are answered, and time counts from when they were due: a stall is not hidden.
+Closed loop (`rate` none): each connection sends its next request when it is answered. Open loop: requests are due at a
+steady rate whether or not earlier ones are answered, and latency counts from when they were due, so that a stall of the
+service is not hidden (coordinated omission).
+
+Not an existing tool, because the benchmarks need both of this: an open loop that reports what could not be sent, and a
+look at each body, to see that one model version answers the same request the same way and to follow version changes.
+locust's users and wrk send the next request after the answer; oha and vegeta keep a rate but do not compare bodies
+while they run.
 """
 
 from __future__ import annotations
@@ -20,17 +26,21 @@ from pathlib import Path
 import numpy as np
 
 END = b"\r\n\r\n"
-MOST_CONNECTIONS = 2000
+MAX_CONNECTIONS = 2000
 PATIENCE_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 TICK_SECONDS = 0.001
-"""Between two looks at what fell due: the least that the event loop can sleep. Less is rounded to nothing, and the
-caller would take a whole core from the service it measures."""
+"""Between two checks of what is due: the least that the event loop can sleep. Less is rounded to nothing, and the load
+generator would take a whole core from the service it measures."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask. `requests`: whole HTTP requests, one after the other, round and round."""
+    """A load.
+
+    `requests`: whole HTTP requests, sent in turn, over and over; `rate`: requests a second of an open loop;
+    `follow_versions`: compare the bodies of equal requests.
+    """
 
     port: int
     seconds: float
@@ -42,9 +52,12 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came back. `statuses`: how many of each; 0: no answer. `unsent`: due while all connections waited, until the
-    end. `late_p99_ms`: from due to sent, what the caller itself adds. `versions`: the turns of model versions, in order
-    of arrival; `mixed`: lists that one version answered in two ways."""
+    """The result of a plan.
+
+    `statuses`: answers by status; 0: no answer. `unsent`: due, but not sent until the end, because all connections were
+    waiting. `late_p99_ms`: from due to sent, the delay of the load generator itself. `versions`: model versions, one
+    entry for each change, in order of arrival; `mixed`: answers of one version that differ for the same request.
+    """
 
     seconds: float = 0.0
     asked: int = 0
@@ -62,11 +75,11 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """Requests that ended in anything but 200, or were kept from being sent."""
+        """Requests that were answered by anything but 200, or not sent."""
         return self.unsent + sum(number for status, number in self.statuses.items() if status != 200)
 
 
-class Caller:
+class LoadGenerator:
     """All connections of a plan."""
 
     def __init__(self, plan: Plan) -> None:
@@ -107,8 +120,7 @@ class Caller:
         return self._report(time.perf_counter() - self.began)
 
     async def _end_of_load(self) -> None:
-        """What still waits for a connection gets a moment, then is not sent any more: what is measured after the load
-        must not meet it."""
+        """Give waiting requests a moment, then drop them, so that they cannot disturb what is measured next."""
         latest = time.perf_counter() + GRACE_SECONDS
         while self.due and time.perf_counter() < latest:
             await asyncio.sleep(0.01)
@@ -125,19 +137,19 @@ class Caller:
             self.statuses[0] += 1
 
     async def _keep_rate(self, rate: float) -> None:
-        to_come = deque(falling_due(self.began, self.plan.seconds, rate))
+        to_come = deque(due_times(self.began, self.plan.seconds, rate))
         while to_come:
             now = time.perf_counter()
             while to_come and to_come[0] <= now:
                 self.due.append(to_come.popleft())
             while self.due and self.idle:
                 self.idle.pop().ask(self.due.popleft())
-            if self.due and self.open < MOST_CONNECTIONS:
+            if self.due and self.open < MAX_CONNECTIONS:
                 await asyncio.gather(*(self.connect() for _ in range(min(len(self.due), 32))))
             await asyncio.sleep(TICK_SECONDS)
 
     def next_for(self, connection: Connection) -> None:
-        """The connection is free."""
+        """Send the next request on a free connection."""
         now = time.perf_counter()
         if self.due:
             connection.ask(self.due.popleft())
@@ -188,37 +200,37 @@ class Caller:
         )
 
 
-def falling_due(began: float, seconds: float, rate: float) -> list[float]:
-    """When each request of an open loop is due. By count: steps added up drift, and may end in one request too many."""
+def due_times(began: float, seconds: float, rate: float) -> list[float]:
+    """When each request of an open loop is due; multiplied, because added steps drift."""
     return [began + number / rate for number in range(round(seconds * rate))]
 
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection; one request at a time."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, load: LoadGenerator) -> None:
+        self._load = load
         self._got = b""
         self._asking = False
         self._due, self._place = 0.0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
-        if self._caller.due:
-            self.ask(self._caller.due.popleft())
+        if self._load.due:
+            self.ask(self._load.due.popleft())
         else:
-            self._caller.idle.append(self)
+            self._load.idle.append(self)
 
     def ask(self, due: float) -> None:
-        caller = self._caller
-        if self._transport.is_closing():  # the server ended a connection that was idle: another one asks
-            caller.due.appendleft(due)
+        load = self._load
+        if self._transport.is_closing():  # the server closed an idle connection: another one sends it
+            load.due.appendleft(due)
             return
         self._due, self._asking = due, True
-        caller.late.append(time.perf_counter() - due)
-        self._place = caller.sent % len(caller.requests)
-        caller.sent += 1
-        self._transport.write(caller.requests[self._place])
+        load.late.append(time.perf_counter() - due)
+        self._place = load.sent % len(load.requests)
+        load.sent += 1
+        self._transport.write(load.requests[self._place])
 
     def data_received(self, data: bytes) -> None:
         self._got += data
@@ -230,45 +242,45 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._got, self._asking = b"", False
-        self._caller.answered(int(head[9:12]), self._place, self._due, body)
-        self._caller.next_for(self)
+        self._load.answered(int(head[9:12]), self._place, self._due, body)
+        self._load.next_for(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        caller = self._caller
-        caller.open -= 1
-        if self in caller.idle:
-            caller.idle.remove(self)
+        load = self._load
+        load.open -= 1
+        if self in load.idle:
+            load.idle.remove(self)
         if self._asking:
-            caller.statuses[0] += 1
-        if time.perf_counter() < caller.until and caller.plan.rate is None:
+            load.statuses[0] += 1
+        if time.perf_counter() < load.until and load.plan.rate is None:
             asyncio.get_running_loop().create_task(self._again())
 
     async def _again(self) -> None:
         await asyncio.sleep(0.05)
-        await self._caller.connect()
-        while self._caller.idle and time.perf_counter() < self._caller.until:
-            self._caller.next_for(self._caller.idle.pop())
+        await self._load.connect()
+        while self._load.idle and time.perf_counter() < self._load.until:
+            self._load.next_for(self._load.idle.pop())
 
 
 def get(path: str, headers: dict[str, str] | None = None) -> str:
-    """A GET as it goes over the wire."""
+    """The text of a GET request."""
     named = [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *named]) + "\r\n\r\n"
 
 
 def post(path: str, body: object) -> str:
-    """A POST of JSON as it goes over the wire."""
+    """The text of a POST request with a JSON body."""
     content = json.dumps(body)
     lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
     return "\r\n".join([*lines, f"Content-Length: {len(content)}", "", content])
 
 
 def main(path: str) -> None:
-    """Carry out the plan of a file; the report is printed as JSON."""
+    """Run the plan of a file, and print the report as JSON."""
     import uvloop
 
     plan = Plan(**json.loads(Path(path).read_text()))
-    print(json.dumps(asdict(uvloop.run(Caller(plan).run()))))  # noqa: T201
+    print(json.dumps(asdict(uvloop.run(LoadGenerator(plan).run()))))  # noqa: T201
 
 
 if __name__ == "__main__":

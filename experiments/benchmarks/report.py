@@ -1,4 +1,4 @@
-"""What a drill found, beside what it should reach."""
+"""Measurements and their goals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound and its words."""
+    """A bound, and how it is written."""
 
     words: str
     holds: Callable[[float], bool]
@@ -24,7 +24,7 @@ def at_most(bound: float) -> Goal:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured figure; without a goal it is for information."""
+    """One measured figure; without a goal it is for information only."""
 
     name: str
     value: float
@@ -35,6 +35,17 @@ class Measurement:
     @property
     def reached(self) -> bool:
         return self.goal is None or self.goal.holds(self.value)
+
+    def as_json(self) -> dict[str, object]:
+        """The measurement as an object of the command's JSON output."""
+        goal = None if self.goal is None else self.goal.words
+        return {
+            "name": self.name.strip(),
+            "value": self.value,
+            "unit": self.unit,
+            "goal": goal,
+            "reached": self.reached,
+        }
 
     def __str__(self) -> str:
         verdict = "" if self.goal is None else ("yes" if self.reached else "NO")

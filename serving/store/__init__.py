@@ -1,1 +1,1 @@
-"""The service's own database: people, items, events, what was shown and what came of it, precomputed lists."""
+"""The service's own database: users, items, events, impressions, feedback, precomputed lists, lineage."""

@@ -1,7 +1,8 @@
-"""`python -m serving.store`: make, move, check, save and bring back the service's database.
+"""Create, upgrade, check, back up and restore the service's database: `python -m serving.store COMMAND`.
 
 The database is the one of the settings (`RECSTAGE_SERVING_DATABASE_URL`, or `database_url` in conf/serving.yaml) unless
-`--url` names another. The last line on stdout is a JSON object; exit 0 done, 2 with one clear line where it cannot be.
+`--url` names another. The last line on stdout is a JSON object. Exit status 0: done; 1: an external program such
+as pg_dump failed; 2: the input or the database cannot be used. Where it is not 0, one line on stderr says why.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy.engine import URL
 from recstage.errors import ConfigError, RecstageError
 from serving import settings
 from serving.store.admin import backup, migrate, retention
-from serving.store.db.connection import parse_url, shown
+from serving.store.db.connection import display_url, parse_url
 from serving.store.repositories.events import now_ms
 
 Result = dict[str, Any]
@@ -66,7 +67,7 @@ def _downgrade(url: URL, chosen: argparse.Namespace) -> Result:
 
 def _changed(url: URL, change: migrate.Change) -> Result:
     return {
-        "database": shown(url),
+        "database": display_url(url),
         "from": change.before,
         "to": change.after,
         "backup": None if change.backup is None else str(change.backup),
@@ -74,18 +75,18 @@ def _changed(url: URL, change: migrate.Change) -> Result:
 
 
 def _backup(url: URL, chosen: argparse.Namespace) -> Result:
-    target = chosen.file or backup.default_place(url, backup.verify(url).revision)
-    return {"database": shown(url), "backup": str(target), **_verified(backup.back_up(url, target))}
+    target = chosen.file or backup.default_path(url, backup.verify(url).revision)
+    return {"database": display_url(url), "backup": str(target), **_verified(backup.back_up(url, target))}
 
 
 def _verify(url: URL, chosen: argparse.Namespace) -> Result:
     if chosen.file is not None:
         return {"database": str(chosen.file), **_verified(backup.verify_file(chosen.file))}
-    return {"database": shown(url), **_verified(backup.verify(url))}
+    return {"database": display_url(url), **_verified(backup.verify(url))}
 
 
 def _restore(url: URL, chosen: argparse.Namespace) -> Result:
-    return {"database": shown(url), "restored": str(chosen.file), **_verified(backup.restore(url, chosen.file))}
+    return {"database": display_url(url), "restored": str(chosen.file), **_verified(backup.restore(url, chosen.file))}
 
 
 def _verified(found: backup.Verification) -> Result:
@@ -94,40 +95,44 @@ def _verified(found: backup.Verification) -> Result:
 
 def _prune(url: URL, chosen: argparse.Namespace) -> Result:
     if chosen.days <= 0:
-        raise ConfigError(f"--days {chosen.days:g}", rule="only what is older than that goes", fix="Give 1 or more")
+        raise ConfigError(f"--days {chosen.days:g}", rule="the age in days must be positive", fix="Give 1 or more")
     before = now_ms() - int(chosen.days * 86_400_000)
-    return {"database": shown(url), "removed": retention.prune(url, before)}
+    return {"database": display_url(url), "removed": retention.prune(url, before)}
 
 
 def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
-    from serving.store.training import lineage_index  # with MLflow, which the other commands do without
+    from serving.store.training import lineage_index  # imports MLflow, which the other commands do not need
 
-    return {"database": shown(url), **lineage_index.index(url, chosen.names)}
+    return {"database": display_url(url), **lineage_index.index(url, chosen.names)}
 
 
 def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
-    from serving.store.training import batch_recommendations  # with MLflow, as above
+    from serving.store.training import batch_recommendations  # imports MLflow, as above
 
     for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
         if value <= 0:
-            raise ConfigError(f"{option} {value:g}", rule="it is above 0", fix="Leave it out for the default")
+            raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
     found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours)
-    return {"database": shown(url), **found}
+    return {"database": display_url(url), **found}
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, as everywhere."""
+    """Reports a mistake as one line, as every command does."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message, rule=f"{self.prog} must be called as it says", fix=f"See {self.prog} --help")
+        raise ConfigError(message, rule=f"{self.prog} takes no such arguments", fix=f"See {self.prog} --help")
 
 
 def _with_backup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backup", type=Path, metavar="FILE", help="where the backup goes; else backups/ beside it")
-    parser.add_argument("--no-backup", action="store_true", help="the database is backed up by other means")
+    parser.add_argument(
+        "--backup", type=Path, metavar="FILE", help="file of the backup; default: in backups/ next to the database"
+    )
+    parser.add_argument(
+        "--no-backup", action="store_true", help="make no backup: the database is backed up by other means"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,30 +141,39 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[URL, argparse.Namespace], Result], text: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        one.add_argument("--url", help="database URL; else that of the settings")
+        one.add_argument("--url", help="database URL; default: that of the settings")
         one.set_defaults(command=command)
         return one
 
-    one = add("upgrade", _upgrade, "Back up, verify, then bring the schema to a revision. Makes a missing SQLite file.")
+    one = add(
+        "upgrade", _upgrade, "Back up, verify, then upgrade the schema to a revision. Creates a missing SQLite file."
+    )
     one.add_argument("revision", nargs="?", default="head", help="the newest by default")
     _with_backup(one)
-    one = add("downgrade", _downgrade, "Back up, verify, then take the schema back.")
+    one = add("downgrade", _downgrade, "Back up, verify, then downgrade the schema.")
     one.add_argument("revision", help="a revision, -1, or base")
     _with_backup(one)
-    one = add("backup", _backup, "Copy the live database to a file, verified; nobody has to stop for it.")
-    one.add_argument("file", type=Path, nargs="?", help="a new file; else one in backups/ beside the database")
-    one = add("verify", _verify, "Check integrity, foreign keys, revision and counts, of the database or of a backup.")
-    one.add_argument("file", type=Path, nargs="?", help="a SQLite backup; else the database itself")
-    add("restore", _restore, "Verify a backup, then put it in the place of the database.").add_argument(
-        "file", type=Path
+    one = add("backup", _backup, "Copy the live database to a file and verify the copy; the service keeps running.")
+    one.add_argument("file", type=Path, nargs="?", help="a new file; default: in backups/ next to the database")
+    one = add(
+        "verify", _verify, "Check integrity, foreign keys, revision and row counts of the database or of a backup."
     )
-    one = add("prune", _prune, "Remove events, impressions and feedback that are older than so many days.")
+    one.add_argument("file", type=Path, nargs="?", help="a SQLite backup; default: the database itself")
+    add("restore", _restore, "Verify a backup, then replace the database by it.").add_argument("file", type=Path)
+    one = add("prune", _prune, "Delete events, impressions and feedback older than --days.")
     one.add_argument("--days", type=float, required=True)
-    one = add("lineage", _lineage, "Index whom the registered versions were trained on, for DELETE /api/users/{id}.")
+    one = add(
+        "lineage", _lineage, "Index the users each registered version was trained on, for DELETE /api/users/{id}."
+    )
     one.add_argument("names", nargs="*", default=["recommender", "recommender-reverse"], help="registered models")
-    one = add("precompute", _precompute, "Store lists by the Production version for everybody that it knows.")
+    one = add("precompute", _precompute, "Store lists by the Production version for all users it knows.")
     one.add_argument("--name", default="recommender", help="registered model")
-    one.add_argument("--limit", type=int, default=50, help="items of a list; more than are shown, for some get hidden")
+    one.add_argument(
+        "--limit",
+        type=int,
+        default=50,
+        help="items of a list: more than are returned, because some may be hidden later",
+    )
     one.add_argument("--hours", type=float, default=24.0, help="how long the lists are valid")
     return parser
 

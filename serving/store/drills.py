@@ -1,4 +1,4 @@
-"""Old name of `python -m experiments.benchmarks.database`, for one version (recstage.renamed)."""
+"""Old name of `python -m experiments.benchmarks --only durability` and `ingest`, for one version."""
 
 from recstage.renamed import run_command
 

@@ -6,9 +6,9 @@ RecstageError
 │   ├── DataError           a data set
 │   │   └── TooLittleData   below the minimum that a model needs
 │   ├── BundleError         a saved model that is broken, or not one of ours
-│   ├── RegistryError       a version, a stage, an alias
-│   │   └── NoProduction    nothing is staged Production
-│   └── StoreError          a database or disk that refuses: locked, full, out of reach
+│   └── RegistryError       a version, a stage, an alias
+│       └── NoProduction    nothing is staged Production
+├── StoreError              exit 2: a database or disk that cannot be used: locked, full, unavailable
 ├── ExternalToolError       exit 1: a program outside recstage failed
 └── GateRefused             exit 3: the promotion gate said no
 """
@@ -66,12 +66,17 @@ class NoProduction(RegistryError):
     """Nothing is staged Production."""
 
 
-class StoreError(InputError):
-    """A database or a disk that refuses: locked, full, or out of reach."""
+class StoreError(RecstageError):
+    """A database or a disk that cannot be used: locked, full, or unavailable; the program ends with status 2.
+
+    It is not the user's input, but has the same status.
+    """
+
+    exit_code = 2
 
 
 class ExternalToolError(RecstageError):
-    """A program outside recstage that could not be installed or ended with an error."""
+    """A program outside recstage that is missing or failed; the program ends with status 1."""
 
 
 class GateRefused(RecstageError):

@@ -30,7 +30,7 @@ SETTINGS = {
 COMMANDS = {
     "serving.database": "serving.store",
     "serving.drills": "experiments.benchmarks",
-    "serving.store.drills": "experiments.benchmarks.database",
+    "serving.store.drills": "experiments.benchmarks",
     "serving.watcher": "serving.models.registry_sync",
 }
 """Of `python -m ...`."""

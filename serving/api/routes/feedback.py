@@ -11,7 +11,7 @@ from serving.errors import Problem, documented
 from serving.security.authentication import requires
 from serving.store.db.tables import InteractionType
 from serving.store.repositories.events import now_ms
-from serving.store.repositories.feedback import ItemOutcome, NotShown, RecordFeedback, SomebodyElses
+from serving.store.repositories.feedback import ItemOutcome, ListOfAnotherUser, NotShown, RecordFeedback
 
 router = APIRouter(prefix="/api/recommendations", tags=["recommendations"], dependencies=[Depends(requires("client"))])
 
@@ -69,9 +69,9 @@ async def post_feedback(
     ]
     try:
         receipt = await run_write(
-            store, RecordFeedback(body.request_id, user_id, outcomes, waiting=store.impressions.waiting)
+            store, RecordFeedback(body.request_id, user_id, outcomes, queued=store.impressions.queued)
         )
-    except (NotShown, SomebodyElses) as error:
+    except (NotShown, ListOfAnotherUser) as error:
         raise Problem(422, "not-shown", str(error)) from error
     statuses = {"stored": receipt.stored, "duplicate": receipt.duplicates, "ignored": receipt.ignored}
     for outcome, number in statuses.items():

@@ -150,11 +150,11 @@ async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
     """Counts by type, click-through rate, implementation rate, mean label."""
     if await run_read(item_state, store.reader, item_id) is None:
         raise not_found("item", item_id)
-    found = await run_read(store.item_counting.of, item_id)
+    found = await run_read(store.item_statistics.of, item_id)
     return StatisticsBody(
         item_id=item_id,
         counts=found.counts,
-        people=found.people,
+        people=found.users,
         shown=found.shown,
         clicked=found.clicked,
         click_through_rate=found.click_through_rate,

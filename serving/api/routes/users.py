@@ -19,7 +19,7 @@ from serving.api.dependencies import (
 )
 from serving.api.fields import Body, Category, Name, PathId, moment_of
 from serving.errors import documented
-from serving.store.repositories.statistics import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
+from serving.store.repositories.user_histories import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
 from serving.store.repositories.users import Erase, PutProfile, profile
 from serving.store.repositories.users import Profile as StoredProfile
 from serving.store.store import Store
@@ -131,7 +131,7 @@ async def put_profile(
 async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureBody:
     """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused and
     what models learnt of him is not used for him. The registry is asked which versions did; that takes seconds."""
-    erased = await run_write(store, Erase(user_id, forget_waiting=store.impressions.forget))
+    erased = await run_write(store, Erase(user_id, drop_queued=store.impressions.forget))
     trained = await store.lineage.trained_on(user_id)
     return ErasureBody(
         user_id=user_id,

@@ -1,9 +1,11 @@
-"""Whole databases: backing up, verifying, restoring. SQLite by its online backup (nobody has to stop), PostgreSQL by
-pg_dump and psql where they are installed.
+"""Back up, verify and restore a whole database.
+
+SQLite by its online backup, while the service runs; PostgreSQL by its own programs pg_dump, pg_restore and psql.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -17,18 +19,25 @@ from sqlalchemy import func, inspect, select, text
 from sqlalchemy.engine import URL
 
 from recstage import config
-from recstage.errors import StoreError
-from serving.store.db.connection import connect_sqlite, open_tool_engine, refusal, shown, sqlite_path, translated
-from serving.store.db.errors import StoreAway, StoreBroken, StoreOutOfStep
+from recstage.errors import ExternalToolError, StoreError
+from serving.store.db.connection import (
+    connect_sqlite,
+    display_url,
+    open_tool_engine,
+    sqlite_path,
+    to_store_error,
+    translate_errors,
+)
+from serving.store.db.errors import SchemaMismatch, StoreCorrupt, StoreFull, StoreUnavailable
 from serving.store.db.tables import Table
 
 VERSION_TABLE = "alembic_version"
-_PAGES_AT_ONCE = 4096  # 16 MB: between two steps, writers get their turn
+_PAGES_PER_STEP = 4096  # 16 MB: between two steps, writers get the lock
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a sound database holds."""
+    """Revision and rows by table of a valid database."""
 
     revision: str | None
     rows: dict[str, int]
@@ -38,13 +47,15 @@ class Verification:
 
 
 def verify(url: URL) -> Verification:
-    """Check that the database is sound: integrity, foreign keys, a revision, rows of each table. Raises `StoreBroken`
-    naming the first fault, `StoreAway` where there is nothing."""
+    """Check integrity and foreign keys, and read the revision and the number of rows of each table.
+
+    Raises `StoreCorrupt` naming the first faults, `StoreUnavailable` where there is no database.
+    """
     path = sqlite_path(url)
     if path is not None:
         return verify_file(path)
     engine = open_tool_engine(url)
-    with translated(url), engine.connect() as connection:
+    with translate_errors(url), engine.connect() as connection:
         present = set(inspect(connection).get_table_names())
         revision = (
             connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
@@ -60,11 +71,11 @@ def verify(url: URL) -> Verification:
 
 
 def verify_file(path: Path) -> Verification:
-    """`verify` for a SQLite file, the live one or a backup."""
+    """`verify` for a SQLite file: the live database or a backup."""
     url = URL.create("sqlite", database=str(path))
-    with translated(url):
+    with translate_errors(url):
         if not path.is_file():
-            raise StoreAway(str(path), rule="there is no such file", fix="Give an existing database or backup")
+            raise StoreUnavailable(str(path), rule="there is no such file", fix="Give an existing database or backup")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as connection:
             return _verified(connection, path)
 
@@ -74,7 +85,7 @@ def _verified(connection: sqlite3.Connection, path: Path) -> Verification:
     orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
     faults += [f"a row of {table} points to a missing row of {parent}" for table, _, parent, _ in orphans]
     if faults:
-        raise _broken(str(path), f"it fails its check: {'; '.join(faults)}")
+        raise _corrupt(str(path), f"it fails its integrity check: {'; '.join(faults)}")
     present = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     revision = None
     if VERSION_TABLE in present:
@@ -88,15 +99,15 @@ def _verified(connection: sqlite3.Connection, path: Path) -> Verification:
     return Verification(revision, rows)
 
 
-def _broken(where: str, rule: str) -> StoreBroken:
-    return StoreBroken(where, rule=rule, fix="Restore a backup: python -m serving.store restore BACKUP")
+def _corrupt(where: str, rule: str) -> StoreCorrupt:
+    return StoreCorrupt(where, rule=rule, fix="Restore a backup: python -m serving.store restore BACKUP")
 
 
 # -- back up ----------------------------------------------------------------------------------------------------------
 
 
-def default_place(url: URL, revision: str | None) -> Path:
-    """Where a backup goes unless told: `backups/` beside the SQLite file, in `data/` for PostgreSQL."""
+def default_path(url: URL, revision: str | None) -> Path:
+    """The default path of a backup: in `backups/` next to the SQLite file, in `data/backups/` for PostgreSQL."""
     path = sqlite_path(url)
     folder = (path.parent if path else config.root() / "data") / "backups"
     name = path.stem if path else str(url.database)
@@ -105,13 +116,13 @@ def default_place(url: URL, revision: str | None) -> Path:
 
 
 def back_up(url: URL, target: Path) -> Verification:
-    """Copy the live database to `target`, which appears whole and verified or not at all."""
+    """Copy the live database to `target`, which appears complete and verified, or not at all."""
     if target.exists():
         raise StoreError(str(target), rule="a backup never overwrites a file", fix="Name another file")
     unfinished = target.with_name(target.name + ".unfinished")
     path = sqlite_path(url)
     try:
-        with translated(URL.create("sqlite", database=str(target))):
+        with translate_errors(URL.create("sqlite", database=str(target))):
             target.parent.mkdir(parents=True, exist_ok=True)
         if path is not None:
             _copy_sqlite(path, unfinished)
@@ -120,7 +131,7 @@ def back_up(url: URL, target: Path) -> Verification:
             _pg(url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={unfinished}")
             _pg(None, "pg_restore", "--list", str(unfinished))
             verification = verify(url)
-        with translated(URL.create("sqlite", database=str(target))):
+        with translate_errors(URL.create("sqlite", database=str(target))):
             _flush(unfinished)
             os.replace(unfinished, target)
             _flush(target.parent)
@@ -130,13 +141,13 @@ def back_up(url: URL, target: Path) -> Verification:
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
-    with translated(URL.create("sqlite", database=str(source))):
+    with translate_errors(URL.create("sqlite", database=str(source))):
         reader = connect_sqlite(source, 10.0)
-    with closing(reader), translated(URL.create("sqlite", database=str(target))):
+    with closing(reader), translate_errors(URL.create("sqlite", database=str(target))):
         target.unlink(missing_ok=True)
         with closing(sqlite3.connect(target, isolation_level=None)) as writer:
-            reader.backup(writer, pages=_PAGES_AT_ONCE, sleep=0.005)
-            writer.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+            reader.backup(writer, pages=_PAGES_PER_STEP, sleep=0.005)
+            writer.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log
 
 
 def _flush(path: Path) -> None:
@@ -151,53 +162,57 @@ def _flush(path: Path) -> None:
 
 
 def restore(url: URL, backup: Path) -> Verification:
-    """Put a backup in the place of the live database. The backup is verified first; a broken SQLite file that it
-    replaces is kept beside as `NAME.broken-TIME`."""
+    """Replace the live database by a backup, which is verified first.
+
+    A corrupt SQLite file is kept as `NAME.broken-TIME` in the same folder.
+    """
     path = sqlite_path(url)
     if path is not None:
-        _refuse_strange(verify_file(backup), backup)
+        _refuse_foreign_backup(verify_file(backup), backup)
         _restore_sqlite(path, backup)
     else:
         _restore_postgres(url, backup)
     return verify(url)
 
 
-def _refuse_strange(verification: Verification, backup: Path) -> None:
+def _refuse_foreign_backup(verification: Verification, backup: Path) -> None:
     if verification.revision is None:
-        raise StoreOutOfStep(
-            str(backup), rule="it is no backup of the service's database", fix="Give a file that backup made"
+        raise SchemaMismatch(
+            str(backup),
+            rule="it is not a backup of the service's database",
+            fix="Give a file that the command backup made",
         )
 
 
 def _restore_sqlite(path: Path, backup: Path) -> None:
     url = URL.create("sqlite", database=str(path))
-    with translated(url):
+    with translate_errors(url):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not _sound(path):
-            _set_aside(path)
+        if path.exists() and not _is_valid(path):
+            _keep_broken_file(path)
         with (
             closing(sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)) as reader,
             closing(connect_sqlite(path, 10.0, create=True)) as writer,
         ):
             try:
-                # in one step: connections that are open meanwhile see the old state, then the new one
+                # in one step: open connections see the old state, then the new one
                 reader.backup(writer, pages=-1)
             except sqlite3.Error as error:
-                raise refusal(error, url) from error
+                raise to_store_error(error, url) from error
 
 
-def _sound(path: Path) -> bool:
+def _is_valid(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10.0)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
-            raise  # locked or unreadable: no reason to throw it away
+            raise  # locked or unreadable, but not corrupt
         return False
 
 
-def _set_aside(path: Path) -> None:
+def _keep_broken_file(path: Path) -> None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
@@ -207,11 +222,16 @@ def _set_aside(path: Path) -> None:
 
 def _restore_postgres(url: URL, backup: Path) -> None:
     if not backup.is_file():
-        raise StoreAway(str(backup), rule="there is no such file", fix="Give an existing backup")
+        raise StoreUnavailable(str(backup), rule="there is no such file", fix="Give an existing backup")
     engine = open_tool_engine(url)
-    with translated(url), engine.connect() as connection:
+    with translate_errors(url), engine.connect() as connection:
         present = inspect(connection).get_table_names()
-    script = _pg(None, "pg_restore", "--no-owner", "--no-privileges", "--file=-", str(backup))
+    try:
+        script = _pg(None, "pg_restore", "--no-owner", "--no-privileges", "--file=-", str(backup))
+    except ExternalToolError as error:
+        if error.given == "pg_restore":  # it is not installed
+            raise
+        raise _corrupt(str(backup), error.rule) from error
     drops = "".join(f'DROP TABLE "{name}" CASCADE;\n' for name in present)
     _pg(
         url,
@@ -226,11 +246,15 @@ def _restore_postgres(url: URL, backup: Path) -> None:
 
 
 def _pg(url: URL | None, program: str, *arguments: str, standard_input: bytes | None = None) -> bytes:
+    """Run a program of PostgreSQL on `url`, or on no database; returns its output.
+
+    Raises `ExternalToolError` where it is missing or fails, `StoreFull` where it fails for want of space.
+    """
     found = shutil.which(program)
     if found is None:
-        raise StoreError(
+        raise ExternalToolError(
             program,
-            rule="PostgreSQL is backed up and restored by its own programs",
+            rule="PostgreSQL is backed up and restored by its own programs, and this one is not installed",
             fix="Install postgresql-client, or give --no-backup and take care of backups yourself",
         )
     environment = dict(os.environ)
@@ -242,7 +266,9 @@ def _pg(url: URL | None, program: str, *arguments: str, standard_input: bytes | 
         command += ["--dbname", plain.render_as_string(hide_password=False)]
     result = subprocess.run(command, input=standard_input, capture_output=True, env=environment, check=False)
     if result.returncode:
-        where = shown(url) if url is not None else arguments[-1]
-        complaint = (result.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[0]
-        raise StoreAway(where, rule=f"{program} failed ({complaint})", fix="Mend that, then try again")
+        where = display_url(url) if url is not None else arguments[-1]
+        reason = (result.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[0]
+        if os.strerror(errno.ENOSPC) in reason:
+            raise StoreFull(where, rule="no space is left on its disk", fix="Free some space, then try again")
+        raise ExternalToolError(where, rule=f"{program} failed ({reason})", fix="Correct that, then try again")
     return result.stdout

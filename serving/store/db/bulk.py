@@ -1,9 +1,9 @@
-"""Many rows by one statement: SQLAlchemy writes the SQL once, the driver gets plain values, nobody looks at each row.
+"""Bulk INSERT and lookup: SQLAlchemy generates the SQL once, the driver gets plain values.
 
-PostgreSQL takes a list a column, unnested there, for each row sent on its own would cost it more than the row itself.
-SQLite takes all rows as one JSON text where text says them exactly, else blocks of rows: the interpreter is let go for
-a whole statement. Row by row it is let go and wanted back thousands of times a second, and every request that is being
-answered meanwhile waits for each of these turns.
+PostgreSQL gets one array for each column and unnests them: sending each row costs more than storing it. SQLite gets
+all rows as one JSON text where JSON represents the values exactly, else blocks of rows, so that the GIL is released
+once for a whole statement; released and taken back for each row, it delays every request answered meanwhile.
+`python -m experiments.benchmarks --only ingest` measures what comes of it: events a second and CPU time an event.
 """
 
 from __future__ import annotations
@@ -37,38 +37,41 @@ from serving.store.db.connection import is_sqlite
 from serving.store.db.tables import Table
 
 BLOCKS = (100, 10)
-"""Rows of a block, largest first. SQLite took no more than 999 values in a statement for long."""
+"""Rows of a block, largest first. Older versions of SQLite take at most 999 values in a statement."""
 Build = Callable[[Any], Any]
-"""From the INSERT of a table (which knows ON CONFLICT; both databases spell it alike) to the statement."""
+"""Completes the INSERT of a table, for example by ON CONFLICT, which both databases spell the same."""
 
 
 class Lookup:
-    """A question about many texts, which are one parameter (for IN, SQLAlchemy would write the statement anew each
-    time, with a place for each). `ask` makes the SELECT; the texts are the column `value` of the table that it is
-    given. Each row of an answer is a turn of its own with the interpreter: better to ask for exceptions."""
+    """A query for many texts, passed as one parameter.
 
-    def __init__(self, ask: Callable[[FromClause], Select]) -> None:
-        self._ask = ask
+    For a plain IN, SQLAlchemy would compile the statement again each time, with one parameter for each value. `build`
+    makes the SELECT from a table whose column `value` holds the texts. Fetching a row takes the GIL each time: prefer
+    queries that return few rows.
+    """
+
+    def __init__(self, build: Callable[[FromClause], Select]) -> None:
+        self._build = build
         self._sql: dict[str, str] = {}
 
     def __call__(self, connection: Connection, values: Collection[str]) -> Sequence[Any]:
-        """The rows found, as the driver gives them: booleans of SQLite are 0 and 1."""
+        """The rows as the driver returns them: booleans of SQLite are 0 and 1."""
         if not values:
             return ()
         dialect = connection.dialect
         if dialect.name not in self._sql:
-            self._sql[dialect.name] = str(self._ask(_given(dialect)).compile(dialect=dialect))
-        given = (_text(values),) if is_sqlite(dialect) else {"given": list(values)}
-        return connection.exec_driver_sql(self._sql[dialect.name], given).all()
+            self._sql[dialect.name] = str(self._build(_values_table(dialect)).compile(dialect=dialect))
+        parameters = (_text(values),) if is_sqlite(dialect) else {"given": list(values)}
+        return connection.exec_driver_sql(self._sql[dialect.name], parameters).all()
 
 
 def among(connection: Connection, column: Any, values: Collection[str]) -> ColumnElement[bool]:
-    """Whether a column of text is one of `values`, which are one parameter, however many they are."""
-    found: ColumnElement[bool] = column.in_(select(_given(connection.dialect, values).c.value))
+    """Condition that a text column is one of `values`, which are passed as one parameter."""
+    found: ColumnElement[bool] = column.in_(select(_values_table(connection.dialect, values).c.value))
     return found
 
 
-def _given(dialect: Dialect, values: Collection[str] = ()) -> FromClause:
+def _values_table(dialect: Dialect, values: Collection[str] = ()) -> FromClause:
     if is_sqlite(dialect):
         return func.json_each(bindparam("given", _text(values))).table_valued("value")
     whole = bindparam("given", list(values), type_=ARRAY(Text))
@@ -79,33 +82,36 @@ def _text(values: Collection[str]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def or_nothing(statement: Any) -> Any:
-    """Rows that are there already stay as they are."""
+def ignore_conflicts(statement: Any) -> Any:
+    """Keep existing rows as they are."""
     return statement.on_conflict_do_nothing()
 
 
 class BulkInsert:
-    """INSERT of the given columns of a table. Values go to the driver as they are: JSON as text. No two rows of a call
-    may be the same one to a statement that replaces what is there."""
+    """INSERT of the given columns of a table.
 
-    def __init__(self, table: type[Table], columns: Sequence[str], build: Build = or_nothing) -> None:
+    Values go to the driver as they are: JSON as text. Where `build` replaces existing rows, no two rows of a call may
+    have the same key.
+    """
+
+    def __init__(self, table: type[Table], columns: Sequence[str], build: Build = ignore_conflicts) -> None:
         self._table, self._columns, self._build = table, tuple(columns), build
-        self._for_sqlite: _ForSqlite | None = None
-        self._for_postgresql: str | None = None
+        self._sqlite: _SqliteInsert | None = None
+        self._postgresql_sql: str | None = None
 
     def __call__(self, connection: Connection, rows: Sequence[tuple]) -> None:
         """Insert rows, each a tuple in the order of the columns."""
         if not rows:
             return
         if is_sqlite(connection.dialect):
-            if self._for_sqlite is None:
-                self._for_sqlite = _ForSqlite(self._table, self._columns, self._build, connection.dialect)
-            self._for_sqlite.insert(connection, rows)
+            if self._sqlite is None:
+                self._sqlite = _SqliteInsert(self._table, self._columns, self._build, connection.dialect)
+            self._sqlite.insert(connection, rows)
             return
-        if self._for_postgresql is None:
-            self._for_postgresql = self._unnested(connection.dialect)
+        if self._postgresql_sql is None:
+            self._postgresql_sql = self._unnested(connection.dialect)
         values = map(list, zip(*rows, strict=True))
-        connection.exec_driver_sql(self._for_postgresql, dict(zip(self._columns, values, strict=True)))
+        connection.exec_driver_sql(self._postgresql_sql, dict(zip(self._columns, values, strict=True)))
 
     def _unnested(self, dialect: Dialect) -> str:
         types = {name: self._table.__table__.c[name].type for name in self._columns}
@@ -117,36 +123,39 @@ class BulkInsert:
         return str(statement.compile(dialect=dialect))
 
 
-class _ForSqlite:
-    """The statement for all rows as JSON, and those for blocks of rows and for one. A number with a fraction might not
-    come out of a text as it went in, bytes cannot be said by one, and its strings end at a NUL."""
+class _SqliteInsert:
+    """The statement that takes all rows as JSON, and those for a block of rows and for one row.
+
+    JSON is used only for text, integers and JSON columns: floating-point numbers may change on the way, bytes have no
+    representation, and SQLite's JSON strings end at a NUL.
+    """
 
     def __init__(self, table: type[Table], columns: Sequence[str], build: Build, dialect: Dialect) -> None:
         types = [table.__table__.c[name].type for name in columns]
         exact = all(isinstance(kind, String | Integer | JSON) for kind in types)
-        self._whole = str(_from_json(table, columns, build).compile(dialect=dialect)) if exact else None
+        self._json_sql = str(_from_json(table, columns, build).compile(dialect=dialect)) if exact else None
         compiled = build(sqlite.insert(table)).compile(dialect=dialect, column_keys=list(columns))
         order = tuple(columns.index(name) for name in compiled.positiontup)
         self._in_order = None if order == tuple(range(len(order))) else itemgetter(*order)
-        self._one = str(compiled)
+        self._row_sql = str(compiled)
         places = f"({', '.join('?' * len(order))})"
-        self._of = {size: self._one.replace(places, ", ".join([places] * size)) for size in BLOCKS}
+        self._block_sql = {size: self._row_sql.replace(places, ", ".join([places] * size)) for size in BLOCKS}
 
     def insert(self, connection: Connection, rows: Sequence[tuple]) -> None:
-        if self._whole is not None:
+        if self._json_sql is not None:
             text = orjson.dumps(rows).decode()
             if "\\u0000" not in text:
-                connection.exec_driver_sql(self._whole, (text,))
+                connection.exec_driver_sql(self._json_sql, (text,))
                 return
         if self._in_order is not None:
             rows = list(map(self._in_order, rows))
         done = 0
-        for size, sql in self._of.items():
+        for size, sql in self._block_sql.items():
             for _ in range((len(rows) - done) // size):
                 connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows[done : done + size])))
                 done += size
         if done < len(rows):
-            connection.exec_driver_sql(self._one, list(rows[done:]))
+            connection.exec_driver_sql(self._row_sql, list(rows[done:]))
 
 
 def _from_json(table: type[Table], columns: Sequence[str], build: Build) -> Any:

@@ -1,4 +1,4 @@
-"""Numbers in the database that move when something else does: how processes notice each other's changes."""
+"""Counters in the database that move with each change: how processes notice each other's changes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from serving.store.db.tables import Counter
 Name = Literal["hidden", "items", "people"]
 HIDDEN: Name = "hidden"
 ITEMS: Name = "items"
-PEOPLE: Name = "people"
+USERS: Name = "people"
 
 _VALUE = Query("counter", select(Counter.value).where(Counter.name == bindparam("name")))
 
 
 def read(reader: Reader, name: Name) -> int:
-    """Where a counter stands. Raises `StoreError`."""
+    """The value of a counter. Raises `StoreError`."""
     row = reader.row(_VALUE, {"name": name})
     return 0 if row is None else int(row[0])
 
 
 def bump(connection: Connection, name: Name, now: int) -> None:
-    """Move a counter to a number that it never had, not even before a backup was restored: the time, or one more."""
+    """Set a counter to a value it never had, also after a backup was restored: `now`, or one more than it was."""
     later = case((Counter.value >= now, Counter.value + 1), else_=now)
     connection.execute(update(Counter).where(Counter.name == name).values(value=later))

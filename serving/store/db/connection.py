@@ -1,8 +1,8 @@
-"""Opening the database, SQLite or PostgreSQL by URL, with the settings that make an acknowledged event durable.
+"""Engines for SQLite and PostgreSQL, by URL, with the settings that make an acknowledged event durable.
 
 SQLite: write-ahead log, `synchronous=FULL` (a commit returns when it is on disk), a busy timeout, foreign keys
-enforced, transactions begun by us (so that schema changes roll back too), and never a file made by accident: only an
-upgrade creates one. PostgreSQL: psycopg 3, `synchronous_commit=on`, timeouts for connecting, locks and statements.
+enforced, transactions begun explicitly (so that schema changes roll back too), and no file created by accident: only
+an upgrade creates one. PostgreSQL: psycopg 3, `synchronous_commit=on`, timeouts for connecting, locks and statements.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from recstage import config
 from recstage.errors import ConfigError, StoreError
-from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.db.errors import SchemaMismatch, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 
 WRITE = {"recstage_write": True}
-"""Execution options of a connection that is going to write: SQLite then takes the write lock at once."""
+"""Execution options of a connection that will write: SQLite then takes the write lock at once."""
 
 
 def parse_url(text: str) -> URL:
-    """A database URL. `postgresql://` means psycopg 3; a relative SQLite path starts at the repository. Raises
-    `ConfigError` on anything else than SQLite in a file and PostgreSQL."""
+    """Parse a database URL. Raises `ConfigError` on anything but SQLite in a file and PostgreSQL.
+
+    `postgresql://` means psycopg 3; a relative SQLite path starts at the repository.
+    """
     try:
         url = make_url(text)
     except exc.ArgumentError as error:
@@ -57,15 +59,18 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
-def shown(url: URL) -> str:
-    """The URL as people may see it: no password."""
+def display_url(url: URL) -> str:
+    """The URL without its password, for messages."""
     path = sqlite_path(url)
     return str(path) if path else url.render_as_string(hide_password=True)
 
 
 def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, statements: bool = True) -> Engine:
-    """An engine with all of the above; opens no connection yet. `busy_timeout` in seconds; `pooled` keeps a connection
-    open; `statements` false: none takes too long."""
+    """An engine with the settings above; it opens no connection yet.
+
+    `busy_timeout`: seconds to wait for a lock; `pooled`: keep one connection open; `statements`: on PostgreSQL, also
+    limit how long locks and statements may take.
+    """
     path = sqlite_path(url)
     pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1} if pooled else {"poolclass": NullPool}
     if path is not None:
@@ -81,33 +86,35 @@ def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, sta
         return create_engine(url, connect_args=arguments, pool_pre_ping=pooled, hide_parameters=True, **pool)
     except ImportError as error:
         raise ConfigError(
-            "a PostgreSQL URL", rule="PostgreSQL is spoken through psycopg 3", fix="pip install 'psycopg[binary]'"
+            "a PostgreSQL URL", rule="PostgreSQL needs the driver psycopg 3", fix="pip install 'psycopg[binary]'"
         ) from error
 
 
 def open_tool_engine(url: URL) -> Engine:
-    """An engine for the tools that move whole databases: each connection is closed after use, and may take its time."""
+    """An engine for backup, restore and migration: connections are closed after use, statements are not limited."""
     return open_engine(url, busy_timeout=10.0, pooled=False, statements=False)
 
 
 class SqliteConnection(sqlite3.Connection):
     """A connection that remembers which file it opened."""
 
-    place: Path
+    path: Path
     identity: tuple[int, int]
 
     def moved(self) -> bool:
-        """Whether another file, or none, is in that place by now: what is written would be written to nowhere."""
+        """Whether the path now holds another file or none, so that writes to this connection would be lost."""
         try:
-            status = os.stat(self.place)
+            status = os.stat(self.path)
         except OSError:
             return True
         return (status.st_dev, status.st_ino) != self.identity
 
 
 def connect_sqlite(path: Path, busy_timeout: float, *, create: bool = False) -> SqliteConnection:
-    """A SQLite connection with our settings. Raises `sqlite3.OperationalError` where the file is missing, unless
-    `create`."""
+    """A SQLite connection with the settings above; `busy_timeout` in seconds, `create` makes a missing file.
+
+    Raises `sqlite3.OperationalError` where the file is missing, unless `create`.
+    """
     mode = "rwc" if create else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -119,7 +126,7 @@ def connect_sqlite(path: Path, busy_timeout: float, *, create: bool = False) -> 
         cached_statements=256,
     )
     status = os.stat(path)
-    connection.place, connection.identity = path, (status.st_dev, status.st_ino)
+    connection.path, connection.identity = path, (status.st_dev, status.st_ino)
     try:
         for pragma in (
             "journal_mode=WAL",
@@ -142,46 +149,50 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _refuse_moved_file(dbapi_connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: Any) -> None:
     if dbapi_connection.moved():
-        raise exc.DisconnectionError("the database file was moved")  # the pool then opens the file anew
+        raise exc.DisconnectionError("the database file was moved")  # the pool then opens the file again
 
 
 @contextmanager
-def translated(url: URL) -> Iterator[None]:
-    """Turn what a driver or SQLAlchemy raises into one of our `StoreError`s; everything else passes."""
+def translate_errors(url: URL) -> Iterator[None]:
+    """Turn errors of the driver and SQLAlchemy into `StoreError`s; everything else passes."""
     try:
         yield
     except StoreError:
         raise
     except exc.DBAPIError as error:
-        raise refusal(error.orig if error.orig is not None else error, url) from error
+        raise to_store_error(error.orig if error.orig is not None else error, url) from error
     except exc.TimeoutError as error:
-        raise StoreBusy(shown(url), rule="all its connections are in use", fix="Try again in a moment") from error
+        raise StoreBusy(display_url(url), rule="all its connections are in use", fix="Try again in a moment") from error
     except (exc.SQLAlchemyError, sqlite3.Error) as error:
-        raise refusal(error, url) from error
+        raise to_store_error(error, url) from error
     except OSError as error:
-        raise refusal(error, url) from error
+        raise to_store_error(error, url) from error
 
 
-def refusal(error: BaseException, url: URL) -> StoreError:
-    """The `StoreError` of what a driver raised."""
-    where = shown(url)
+def to_store_error(error: BaseException, url: URL) -> StoreError:
+    """The `StoreError` for an error of a driver."""
+    where = display_url(url)
     kind = _kind(error)
     if kind is StoreBusy:
         return StoreBusy(where, rule="the database is locked by another process", fix="Try again in a moment")
     if kind is StoreFull:
         return StoreFull(where, rule="no space is left on its disk", fix="Free some space, then try again")
-    if kind is StoreOutOfStep:
-        return StoreOutOfStep(where, rule="it lacks the service's tables", fix="Run python -m serving.store upgrade")
-    if kind is StoreBroken:
-        return StoreBroken(
-            where, rule=f"it is no sound database ({error})", fix="Run python -m serving.store restore BACKUP"
+    if kind is SchemaMismatch:
+        return SchemaMismatch(where, rule="it lacks the service's tables", fix="Run python -m serving.store upgrade")
+    if kind is StoreCorrupt:
+        return StoreCorrupt(
+            where, rule=f"it is not a valid database ({error})", fix="Run python -m serving.store restore BACKUP"
         )
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return StoreAway(where, rule="it may not be written there", fix="Give a place that this user may write")
+        return StoreUnavailable(where, rule="this account may not write there", fix="Give a path that it may write")
     path = sqlite_path(url)
     if path is not None and not path.exists():
-        return StoreAway(where, rule="there is no such file", fix="Run python -m serving.store upgrade to make one")
-    return StoreAway(where, rule=f"the database cannot be reached ({_first_line(error)})", fix="Bring it back")
+        return StoreUnavailable(
+            where, rule="there is no such file", fix="Run python -m serving.store upgrade to make one"
+        )
+    return StoreUnavailable(
+        where, rule=f"the database cannot be reached ({_first_line(error)})", fix="Start it, or correct the URL"
+    )
 
 
 def _kind(error: BaseException) -> type[StoreError]:
@@ -191,7 +202,7 @@ def _kind(error: BaseException) -> type[StoreError]:
             return StoreBusy
         if state in ("53100", "53200"):
             return StoreFull
-        return StoreOutOfStep if state in ("42P01", "42703") else StoreAway
+        return SchemaMismatch if state in ("42P01", "42703") else StoreUnavailable
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StoreFull
     text = str(error)
@@ -200,8 +211,8 @@ def _kind(error: BaseException) -> type[StoreError]:
     if "is full" in text:
         return StoreFull
     if "no such table" in text or "no such column" in text or "has no column" in text:
-        return StoreOutOfStep
-    return StoreBroken if "malformed" in text or "not a database" in text else StoreAway
+        return SchemaMismatch
+    return StoreCorrupt if "malformed" in text or "not a database" in text else StoreUnavailable
 
 
 def _first_line(error: BaseException) -> str:

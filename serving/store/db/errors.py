@@ -1,4 +1,4 @@
-"""What a database can refuse, told apart: busy (try again), away, full, out of step, broken."""
+"""Errors of the database, by what to do about them: retry, wait, free space, upgrade, or restore."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from recstage.errors import StoreError
 
 
 class StoreBusy(StoreError):
-    """Locked by somebody else, or more work is waiting than fits: the same request works a moment later."""
+    """Locked by another process, or too many writes are queued: the same request works a moment later."""
 
 
-class StoreAway(StoreError):
-    """The file is gone, the server does not answer, or the place is read-only."""
+class StoreUnavailable(StoreError):
+    """The file is missing or not writable, or the server does not answer."""
 
 
 class StoreFull(StoreError):
     """No space is left to write."""
 
 
-class StoreOutOfStep(StoreError):
-    """The schema is older or newer than the code, or is not ours at all."""
+class SchemaMismatch(StoreError):
+    """The schema is older or newer than the code, or belongs to another program."""
 
 
-class StoreBroken(StoreError):
-    """The file is no database, or fails its integrity check."""
+class StoreCorrupt(StoreError):
+    """The file is not a database, or fails its integrity check."""

@@ -1,5 +1,7 @@
-"""Ids of people that must not be kept: eight-byte digests under this database's own key, which recognise an id that is
-given again and do not tell it."""
+"""Keyed digests of user ids that must not be stored.
+
+Eight bytes under this database's own key: they recognise an id that is given again, and do not reveal it.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,22 @@ DIGEST_BYTES = 8
 
 
 class Digests:
-    """Digests of ids under one key."""
+    """Computes and compares digests under one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     @classmethod
     def of(cls, connection: Connection) -> Digests:
-        """With the key that this database holds."""
+        """With the key stored in this database."""
         return cls(bytes(connection.execute(select(Secret.value).where(Secret.name == "digests")).scalar_one()))
 
     def digest(self, user_id: str) -> bytes:
-        """Eight bytes that stand for an id."""
+        """The digest of an id, eight bytes."""
         return hashlib.blake2b(user_id.encode(), key=self._key, digest_size=DIGEST_BYTES).digest()
 
     def packed(self, user_ids: Iterable[str]) -> bytes:
-        """The digests of many ids, sorted, one after the other."""
+        """The digests of many ids, sorted and concatenated."""
         numbers = np.frombuffer(b"".join(self.digest(user_id) for user_id in user_ids), dtype=">u8")
         return np.unique(numbers).astype(">u8").tobytes()
 
@@ -39,5 +41,5 @@ class Digests:
         """Whether `packed` holds this id's digest."""
         numbers: NDArray = np.frombuffer(packed, dtype=">u8")
         wanted = np.frombuffer(self.digest(user_id), dtype=">u8")[0]
-        place = int(np.searchsorted(numbers, wanted))
-        return place < len(numbers) and bool(numbers[place] == wanted)
+        index = int(np.searchsorted(numbers, wanted))
+        return index < len(numbers) and bool(numbers[index] == wanted)

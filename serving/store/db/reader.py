@@ -1,7 +1,7 @@
-"""Reads on the way of a request: statements compiled once, on a connection that each thread keeps.
+"""Reads while a request is answered: statements compiled once, on a connection that each thread keeps.
 
-SQLAlchemy writes the SQL; the driver runs it without a session, a transaction or a pool around it, which on SQLite
-leaves some ten microseconds a question. What fails is a `StoreError`, and the next read opens the database anew.
+SQLAlchemy generates the SQL; the driver runs it without a session, transaction or pool, because every request
+reads. What fails is a `StoreError`, and the next read opens the database again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import PoolProxiedConnection
 
-from serving.store.db.connection import is_sqlite, open_engine, refusal
-from serving.store.db.errors import StoreAway
+from serving.store.db.connection import is_sqlite, open_engine, to_store_error
+from serving.store.db.errors import StoreUnavailable
 
 Observe = Callable[[str, float], None]
 """Called with the name and the seconds of every query."""
-_PAUSE_AFTER_FAILURE = 1.0
+_PAUSE_AFTER_FAILURE = 1.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +37,10 @@ class Query:
     _compiled: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
 
     def sql(self, engine: Engine) -> tuple[str, dict[str, Any]]:
-        """The text for this engine's driver, with named parameters, and the values of those that are constant."""
+        """The SQL for this engine's driver, with named parameters, and the values of the constant ones."""
         found = self._compiled.get(engine.dialect.name)
         if found is None:
-            # SQLAlchemy's own SQLite dialect asks by position; by name, the call is the same as PostgreSQL's
+            # SQLAlchemy's SQLite dialect uses positional parameters; named ones are the same call as PostgreSQL's
             dialect = sqlite.dialect(paramstyle="named") if is_sqlite(engine.dialect) else engine.dialect
             compiled = self.statement.compile(dialect=dialect)
             found = self._compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
@@ -56,8 +56,8 @@ class Reader:
         self._observe = observe
         self._is_sqlite = is_sqlite(engine.dialect)
         self._local = threading.local()
-        self._opened: WeakSet[_Held] = WeakSet()
-        self._away_until = 0.0
+        self._connections: WeakSet[_ThreadConnection] = WeakSet()
+        self._unavailable_until = 0.0
 
     def rows(self, query: Query, parameters: Mapping[str, Any] | None = None) -> list[tuple]:
         """All rows of a query. Raises `StoreError`."""
@@ -67,8 +67,8 @@ class Reader:
             sql, constants = query.sql(self._engine)
             found: list[tuple] = connection.execute(sql, {**constants, **(parameters or {})}).fetchall()
         except Exception as error:
-            self._forget()
-            raise refusal(error, self._engine.url) from error
+            self._discard_connection()
+            raise to_store_error(error, self._engine.url) from error
         self._observe(query.name, time.perf_counter() - began)
         return found
 
@@ -79,45 +79,45 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections of all threads."""
-        for held in list(self._opened):
+        for held in list(self._connections):
             held.close()
 
     def _connection(self) -> Any:
-        held: _Held | None = getattr(self._local, "held", None)
+        held: _ThreadConnection | None = getattr(self._local, "held", None)
         if held is not None:
             connection = held.driver
             if not self._is_sqlite or not connection.moved():
                 return connection
-            self._forget()
+            self._discard_connection()
         return self._connect()
 
     def _connect(self) -> Any:
-        if time.monotonic() < self._away_until:  # a server that does not answer costs seconds: not every request's
-            raise StoreAway(
-                "the database", rule="it did not answer a moment ago", fix="Bring it back; it is asked every second"
+        if time.monotonic() < self._unavailable_until:  # a timeout costs seconds: not for every request
+            raise StoreUnavailable(
+                "the database", rule="it did not answer a moment ago", fix="Restart it; it is tried again every second"
             )
         try:
-            held = _Held(self._engine.raw_connection())
+            held = _ThreadConnection(self._engine.raw_connection())
             if not self._is_sqlite:
                 held.driver.rollback()
                 held.driver.autocommit = True
         except Exception as error:
             if not self._is_sqlite:
-                self._away_until = time.monotonic() + _PAUSE_AFTER_FAILURE
-            raise refusal(getattr(error, "orig", None) or error, self._engine.url) from error
+                self._unavailable_until = time.monotonic() + _PAUSE_AFTER_FAILURE
+            raise to_store_error(getattr(error, "orig", None) or error, self._engine.url) from error
         self._local.held = held
-        self._opened.add(held)
+        self._connections.add(held)
         return held.driver
 
-    def _forget(self) -> None:
-        held: _Held | None = getattr(self._local, "held", None)
+    def _discard_connection(self) -> None:
+        held: _ThreadConnection | None = getattr(self._local, "held", None)
         self._local.held = None
         if held is not None:
             held.close()
 
 
-class _Held:
-    """A thread's connection; it goes with its thread."""
+class _ThreadConnection:
+    """The connection of one thread; closed with it."""
 
     def __init__(self, pooled: PoolProxiedConnection) -> None:
         self._pooled = pooled
@@ -129,5 +129,5 @@ class _Held:
 
 
 def from_json(value: Any) -> Any:
-    """A JSON column: SQLite's driver answers its text, PostgreSQL's the object."""
+    """The value of a JSON column: SQLite's driver returns its text, PostgreSQL's the object."""
     return orjson.loads(value) if isinstance(value, str | bytes) else value

@@ -1,7 +1,7 @@
 """The tables of the service's database, one class each, with the indexes that the queries need.
 
-Ids of people and items are the caller's own (text). Times are milliseconds since 1970, UTC, so that they sort, index
-and compare alike on SQLite and PostgreSQL. `docs/database.md` draws the picture; `migrations/` makes it.
+Ids of users and items are the caller's own (text). Times are milliseconds since 1970, UTC, so that they sort, index and
+compare the same on SQLite and PostgreSQL. `docs/database.md` has a diagram; `migrations/` creates the tables.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ Milliseconds = BigInteger()
 
 
 def _only(condition: str, of_postgresql: str = "") -> dict[str, Any]:
-    """Options of an index over the rows where a condition holds: SQLite has no booleans and needs it spelt as queries
-    spell it."""
+    """Options of a partial index. SQLite has no booleans: the condition must be written as in the queries."""
     return {"sqlite_where": text(condition), "postgresql_where": text(of_postgresql or condition)}
 
 
@@ -57,7 +56,7 @@ class Table(DeclarativeBase):
 
 
 class User(Table):
-    """A person: created by the first event or profile. `history_version` never repeats, not even after an erasure."""
+    """A user: created by the first event or profile. `history_version` never repeats, even after an erasure."""
 
     __tablename__ = "users"
 
@@ -66,13 +65,13 @@ class User(Table):
     history_version: Mapped[int] = mapped_column(Milliseconds)
     opted_out: Mapped[bool] = mapped_column(server_default=false())
     forgotten_at: Mapped[int | None] = mapped_column(Milliseconds)
-    """When this person was last erased: what older models learnt must not be used."""
+    """When this user was last erased: what older models learnt must not be used."""
 
     __table_args__ = (Index("ix_users_opted_out", "user_id", **_only("opted_out = 1", "opted_out")),)
 
 
 class UserProfile(Table):
-    """What a person declared."""
+    """What a user declared: role and preferred categories."""
 
     __tablename__ = "user_profiles"
 
@@ -85,7 +84,7 @@ class UserProfile(Table):
 
 
 class Item(Table):
-    """An item: created by the first event that names it, or by the catalogue's owner."""
+    """An item: created by the first event that names it, or through the catalogue."""
 
     __tablename__ = "items"
 
@@ -111,7 +110,7 @@ class Item(Table):
 
 
 class ItemCategory(Table):
-    """A category of an item; `position` keeps the owner's order."""
+    """A category of an item; `position` keeps the order in which they were given."""
 
     __tablename__ = "item_categories"
 
@@ -121,7 +120,7 @@ class ItemCategory(Table):
 
 
 class UserInteraction(Table):
-    """One event: somebody did something with an item. The row number never repeats, so it also tells what is new."""
+    """One event of a user with an item. The row number never repeats, so a greater one is a newer event."""
 
     __tablename__ = "user_interactions"
 
@@ -132,7 +131,7 @@ class UserInteraction(Table):
     value: Mapped[float | None] = mapped_column(Double)
     context: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     request_id: Mapped[str | None] = mapped_column(String(64))
-    """The list that led to it, as `X-Request-ID` named it."""
+    """The request id (`X-Request-ID`) of the list that led to it."""
     idempotency_key: Mapped[str | None] = mapped_column(String(160))
     occurred_at: Mapped[int] = mapped_column(Milliseconds)
     received_at: Mapped[int] = mapped_column(Milliseconds)
@@ -156,8 +155,10 @@ class UserInteraction(Table):
 
 
 class RecommendationImpression(Table):
-    """A list that was shown, and by which model version. `items`, best first: [[item_id, score, propensity], ...]; the
-    view `shown_items` has a row for each."""
+    """A recommended list as it was returned, and the model version that made it.
+
+    `items`, best first: [[item_id, score, propensity], ...]; the view `shown_items` has a row for each.
+    """
 
     __tablename__ = "recommendation_impressions"
 
@@ -179,12 +180,11 @@ SHOWN_ITEMS = table(
     *(column(name) for name in ("request_id", "rank", "item_id", "score", "propensity")),
     *(column(name) for name in ("user_id", "method", "model_version", "shown_at")),
 )
-"""The view of impressions with a row an item; rank 1 is the best."""
+"""The view with one row for each item of each impression; rank 1 is the best."""
 
 
 class ItemExposure(Table):
-    """How many of the impressions hold an item: kept beside them, as counting them would mean an index entry for each
-    item of each list."""
+    """How many impressions hold an item: stored, because counting would need an index entry for each item of a list."""
 
     __tablename__ = "item_exposures"
 
@@ -193,7 +193,7 @@ class ItemExposure(Table):
 
 
 class RecommendationFeedback(Table):
-    """What came of an item of a shown list; joined to its impression by request."""
+    """Feedback on one item of a list; joined to its impression by the request id."""
 
     __tablename__ = "recommendation_feedback"
 
@@ -238,7 +238,7 @@ class UserRecommendation(Table):
 
 
 class Erasure(Table):
-    """That somebody was erased, and when; `person` is a keyed digest, the id itself is gone."""
+    """The erasure of a user, and when; `person` is a keyed digest, the id itself is not stored."""
 
     __tablename__ = "erasures"
 
@@ -247,7 +247,7 @@ class Erasure(Table):
 
 
 class TrainedUsers(Table):
-    """Whom a registered version was trained on: the sorted keyed digests of their ids, eight bytes each."""
+    """The users a registered version was trained on: sorted keyed digests of their ids, eight bytes each."""
 
     __tablename__ = "trained_users"
 
@@ -259,7 +259,7 @@ class TrainedUsers(Table):
 
 
 class Counter(Table):
-    """Numbers that change when something else does (`hidden`, `items`, `people`): how other processes notice."""
+    """Counters that move with each change of hidden items, items and users: how other processes notice."""
 
     __tablename__ = "counters"
 
@@ -268,7 +268,7 @@ class Counter(Table):
 
 
 class Secret(Table):
-    """Keys of this database, made when it was: `digests` keys the digests of ids."""
+    """Keys of this database, made when it was created: `digests` is the key of the id digests."""
 
     __tablename__ = "secrets"
 

@@ -1,8 +1,8 @@
-"""All writes of a process go through one thread, which commits whatever has come in the meantime as one transaction.
+"""The writer thread of a process: it commits everything submitted in the meantime as one transaction (group commit).
 
-A caller hands in a task and gets a future that is done when the commit has reached the disk. Waiting for the disk is
-what a write costs: a hundred single events that arrive while one commit is under way share the next. A task that fails
-is undone alone (a savepoint); a commit that fails, fails for all that were in it.
+`submit` returns a future that is done when the commit is on disk. Waiting for the disk is most of what a write costs
+(`python -m experiments.benchmarks --only ingest`), so events that arrive during one commit share the next. A task that
+fails is rolled back alone (a savepoint); a commit that fails, fails for all tasks in it.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from sqlalchemy import Connection, exc
 from sqlalchemy.engine import URL
 
 from recstage.errors import StoreError
-from serving.store.db.connection import WRITE, is_sqlite, open_engine, translated
-from serving.store.db.errors import StoreAway, StoreBusy
+from serving.store.db.connection import WRITE, is_sqlite, open_engine, translate_errors
+from serving.store.db.errors import StoreBusy, StoreUnavailable
 
 log = logging.getLogger("serving.store")
 T = TypeVar("T")
 Outcome = Any | BaseException
-_LARGEST_GROUP = 4_000  # rows of one transaction: some tens of milliseconds, so that nobody waits long for the lock
-_TICK = 0.04  # seconds between two looks at the backlog: little is written at once, so that answers wait little for it
+_MAX_GROUP_SIZE = 4_000  # rows of one transaction: bounds how long other processes wait for the lock
+_TICK = 0.04  # seconds between two writes of the backlog: small batches delay the answers less
 
 
 class Task(Generic[T]):
-    """Something to write. `size` counts towards what may wait."""
+    """Something to write; `size` is its number of rows."""
 
     name: ClassVar[str]
-    leaves_traces: ClassVar[bool] = False
-    """Whether what it deletes must leave the write-ahead log as well."""
+    purge_wal: ClassVar[bool] = False
+    """Whether the write-ahead log must be emptied after it, so that deleted data is gone from there too."""
     size: int = 1
 
     def run(self, connection: Connection) -> T:
@@ -46,15 +46,15 @@ class Task(Generic[T]):
 
     @classmethod
     def run_all(cls, connection: Connection, tasks: Sequence[Any]) -> list[Outcome] | None:
-        """Write several tasks of this class at once: the result, or the exception, of each. None: one by one."""
+        """Write several tasks of this class at once; the result or exception of each. None: run them one by one."""
         return None
 
 
 class Backlog(Protocol):
-    """Work that nobody waits for, and that may be lost."""
+    """Work that no caller waits for, and that may be dropped."""
 
     def take(self) -> Task[None] | None:
-        """What is to be written now, None where nothing is."""
+        """The next task, None where there is none."""
         ...
 
     def failed(self, task: Any) -> None:
@@ -63,7 +63,7 @@ class Backlog(Protocol):
 
 
 class Writer:
-    """The writing thread of a process. Starts with its first task."""
+    """The writer thread of a process. It starts with its first task."""
 
     def __init__(
         self,
@@ -73,6 +73,8 @@ class Writer:
         max_waiting: int = 20_000,
         observe: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
+        """`busy_timeout`: seconds to wait for a lock; `max_waiting`: rows that may be queued; `observe`: called with
+        the name and seconds of each commit."""
         self._url, self._engine = url, open_engine(url, busy_timeout=busy_timeout)
         self._max_waiting, self._observe = max_waiting, observe
         self._waiting: deque[tuple[Task, Future]] = deque()
@@ -84,20 +86,24 @@ class Writer:
         self._next_tick = 0.0
 
     def attach(self, backlog: Backlog) -> None:
-        """Write `backlog` whenever there is time."""
+        """Write tasks of `backlog` every `_TICK` seconds."""
         self._backlog = backlog
 
     def submit(self, task: Task[T]) -> Future[T]:
-        """Write `task` as soon as possible. Raises `StoreBusy` where too much is waiting already; the future raises a
-        `StoreError` where the database refuses, or what the task raised."""
+        """Write `task` as soon as possible. Raises `StoreBusy` where the queue is full.
+
+        The future raises a `StoreError` where the database fails, or what the task raised.
+        """
         future: Future[T] = Future()
         with self._changed:
             if self._closing:
-                raise StoreAway("a write", rule="the service is stopping", fix="Send it to the next one")
+                raise StoreUnavailable(
+                    "a write", rule="the service is stopping", fix="Send it again once it has restarted"
+                )
             if self._size and self._size + task.size > self._max_waiting:
                 raise StoreBusy(
                     f"{self._size} writes waiting",
-                    rule=f"at most {self._max_waiting} wait",
+                    rule=f"at most {self._max_waiting} may wait",
                     fix="Try again in a moment",
                 )
             self._waiting.append((task, future))
@@ -107,14 +113,14 @@ class Writer:
         return future
 
     def wake(self) -> None:
-        """The backlog has something."""
+        """Start the thread, because the backlog has a task."""
         if self._thread is None:
             with self._changed:
                 if not self._closing:
                     self._start()
 
     def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write what is queued, then stop."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -133,11 +139,11 @@ class Writer:
         while True:
             try:
                 group, ending = self._next_group()
-                spare = self._spare(ending)
-                if spare is not None:
-                    group.insert(0, (spare, Future()))
-                written = self._write(group, spare) if group else True
-            except Exception:  # nobody would be answered any more without this thread
+                backlog_task = self._next_backlog_task(ending)
+                if backlog_task is not None:
+                    group.insert(0, (backlog_task, Future()))
+                written = self._write(group, backlog_task) if group else True
+            except Exception:  # the thread must go on: every write depends on it
                 log.exception("writer failed", extra={"event": "writer-failed"})
                 continue
             if ending and (not group or not written):
@@ -149,7 +155,7 @@ class Writer:
                 self._changed.wait(_TICK if self._backlog is not None else None)
             group: list[tuple[Task, Future]] = []
             size = 0
-            while self._waiting and (not group or size + self._waiting[0][0].size <= _LARGEST_GROUP):
+            while self._waiting and (not group or size + self._waiting[0][0].size <= _MAX_GROUP_SIZE):
                 task, future = self._waiting.popleft()
                 size += task.size
                 if future.set_running_or_notify_cancel():
@@ -157,19 +163,19 @@ class Writer:
             self._size -= size
             return group, self._closing and not self._waiting
 
-    def _spare(self, ending: bool) -> Task[None] | None:
+    def _next_backlog_task(self, ending: bool) -> Task[None] | None:
         now = time.monotonic()
         if self._backlog is None or (now < self._next_tick and not ending):
             return None
         self._next_tick = now + _TICK
         return self._backlog.take()
 
-    def _write(self, group: list[tuple[Task, Future]], spare: Task[None] | None) -> bool:
-        """One transaction; whether it was committed."""
+    def _write(self, group: list[tuple[Task, Future]], backlog_task: Task[None] | None) -> bool:
+        """Write a group as one transaction; returns whether it was committed."""
         began = time.perf_counter()
         committed = False
         try:
-            with translated(self._url), self._engine.connect() as connection:
+            with translate_errors(self._url), self._engine.connect() as connection:
                 connection.execution_options(**WRITE)
                 with connection.begin():
                     outcomes = _run(connection, [task for task, _ in group])
@@ -180,7 +186,7 @@ class Writer:
                 log.exception("write failed", extra={"event": "write-failed"})
             outcomes = [error] * len(group)
         for (task, future), outcome in zip(group, outcomes, strict=True):
-            if task is spare and isinstance(outcome, Exception) and self._backlog is not None:
+            if task is backlog_task and isinstance(outcome, Exception) and self._backlog is not None:
                 self._backlog.failed(task)
                 if not isinstance(outcome, StoreError):
                     log.error("backlog failed", exc_info=outcome, extra={"event": "backlog-failed"})
@@ -188,11 +194,11 @@ class Writer:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        if any(task.leaves_traces for task, _ in group):
-            self._empty_log()
+        if any(task.purge_wal for task, _ in group):
+            self._truncate_wal()
         return committed
 
-    def _empty_log(self) -> None:
+    def _truncate_wal(self) -> None:
         if is_sqlite(self._engine.dialect):
             with suppress(Exception), self._engine.connect() as connection:
                 connection.connection.driver_connection.execute(  # type: ignore[union-attr]
@@ -201,10 +207,10 @@ class Writer:
 
 
 def _run(connection: Connection, tasks: Sequence[Task]) -> list[Outcome]:
-    """The result, or the exception, of each task."""
+    """The result, or the exception, of each task; consecutive tasks of one class are written together."""
     outcomes: list[Outcome] = []
-    for _, alike in groupby(tasks, key=type):
-        some = list(alike)
+    for _, same_class in groupby(tasks, key=type):
+        some = list(same_class)
         joined = _attempt(connection, partial(some[0].run_all, connection, some)) if len(some) > 1 else None
         if isinstance(joined, list):
             outcomes += joined
@@ -219,7 +225,7 @@ def _attempt(connection: Connection, write: Callable[[], Any]) -> Outcome:
         result = write()
     except exc.SQLAlchemyError as error:
         if not isinstance(error, exc.IntegrityError | exc.DataError):
-            raise  # locked, full, away: the whole transaction may be gone, and the savepoint with it
+            raise  # locked, full, unavailable: the whole transaction may be gone, and the savepoint with it
         savepoint.rollback()
         return error
     except Exception as error:

@@ -1,1 +1,1 @@
-"""Reads and writes, one kind of record each."""
+"""Data access, one module for each kind of record."""

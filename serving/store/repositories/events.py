@@ -1,4 +1,4 @@
-"""Writing what people do: events, each at most once, and the people and items that they bring along."""
+"""Recording events, each at most once, and the users and items that they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.store.db.writer import Outcome, Task
 
 EventStatus = Literal["stored", "duplicate", "ignored"]
 T = TypeVar("T")
-_AT_ONCE = 500  # values of one IN list
+_MAX_IN_VALUES = 500  # values of one IN list
 
 
 def now_ms() -> int:
@@ -27,7 +27,7 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that somebody did; times in milliseconds since 1970."""
+    """One event of a user; times in milliseconds since 1970."""
 
     user_id: str
     item_id: str
@@ -52,8 +52,11 @@ class KeyReused(ValueError):
 
 
 class RecordEvents(Task[list[EventStatus]]):
-    """Store events. The result says for each: stored; duplicate (its key is known, nothing was written); or ignored
-    (the person opted out, or was erased after it happened). Raises `KeyReused`, and then stores none of them."""
+    """Store events. Raises `KeyReused`, and then stores none of them.
+
+    Returns a status for each event: `stored`; `duplicate` (its key is known, nothing was written); or `ignored` (the
+    user opted out, or was erased after the event).
+    """
 
     name = "events"
 
@@ -70,23 +73,23 @@ class RecordEvents(Task[list[EventStatus]]):
 
     @classmethod
     def run_all(cls, connection: Connection, tasks: Sequence[RecordEvents]) -> list[Outcome]:
-        seen = _stored_under(connection, {e.idempotency_key for t in tasks for e in t.events if e.idempotency_key})
-        whom = {event.user_id for task in tasks for event in task.events}
-        refused = RefusedPeople.among(connection, whom)
+        seen = _stored_by_key(connection, {e.idempotency_key for t in tasks for e in t.events if e.idempotency_key})
+        user_ids = {event.user_id for task in tasks for event in task.events}
+        refused = RefusedUsers.among(connection, user_ids)
         outcomes: list[Outcome] = []
         fresh: list[Event] = []
         for task in tasks:
-            outcome, new = _sort_out(task.events, seen, refused)
+            outcome, new = _classify(task.events, seen, refused)
             outcomes.append(outcome)
             fresh += new
         _insert(connection, fresh, refused)
         return outcomes
 
 
-def _sort_out(
-    events: Sequence[Event], seen: dict[str, tuple], refused: RefusedPeople
+def _classify(
+    events: Sequence[Event], seen: dict[str, tuple], refused: RefusedUsers
 ) -> tuple[list[EventStatus] | KeyReused, list[Event]]:
-    """The fate of each event, and those to store; adds their keys to `seen`."""
+    """The status of each event, and those to store; adds their keys to `seen`."""
     statuses: list[EventStatus] = []
     new: list[Event] = []
     keys: dict[str, tuple] = {}
@@ -108,11 +111,11 @@ def _sort_out(
     return statuses, new
 
 
-def _stored_under(connection: Connection, keys: set[str]) -> dict[str, tuple]:
+def _stored_by_key(connection: Connection, keys: set[str]) -> dict[str, tuple]:
     return {str(key): tuple(content) for key, *content in _STORED(connection, keys)}
 
 
-def _insert(connection: Connection, events: Sequence[Event], refused: RefusedPeople) -> None:
+def _insert(connection: Connection, events: Sequence[Event], refused: RefusedUsers) -> None:
     if not events:
         return
     now = events[0].received_at
@@ -137,65 +140,68 @@ def _insert(connection: Connection, events: Sequence[Event], refused: RefusedPeo
     )
 
 
-# -- people and items that come along ----------------------------------------------------------------------------------
+# -- users and items that events name ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class RefusedPeople:
-    """Of whom nothing may be recorded: those who opted out, and the erased for all that happened before. `strangers`
-    are those of whom nothing is recorded yet."""
+class RefusedUsers:
+    """Users of whom nothing may be recorded.
 
-    strangers: frozenset[str]
+    `opted_out`: nothing at all; `erased`: nothing that happened before the erasure. `unknown` are the users without
+    any record, of whom everything may be recorded.
+    """
+
+    unknown: frozenset[str]
     opted_out: frozenset[str]
     erased: dict[str, int]
-    """When somebody was erased, milliseconds since 1970."""
+    """User and time of the erasure, milliseconds since 1970."""
 
     def refuses(self, user_id: str, moment: int) -> bool:
         return user_id in self.opted_out or moment <= self.erased.get(user_id, -1)
 
     @classmethod
-    def among(cls, connection: Connection, user_ids: Iterable[str]) -> RefusedPeople:
-        """Those of `user_ids` that are refused."""
+    def among(cls, connection: Connection, user_ids: Iterable[str]) -> RefusedUsers:
+        """What applies to each of `user_ids`."""
         wanted = set(user_ids)
-        met = _PEOPLE(connection, wanted)
-        strangers = frozenset(user_id for user_id, known, _, _ in met if known is None)
-        opted_out = frozenset(user_id for user_id, _, out, _ in met if out)
-        erased = {user_id: forgotten for user_id, _, _, forgotten in met if forgotten is not None}
-        if strangers and connection.execute(select(Erasure.erased_at).limit(1)).first() is not None:
+        found = _USERS(connection, wanted)
+        unknown = frozenset(user_id for user_id, known, _, _ in found if known is None)
+        opted_out = frozenset(user_id for user_id, _, out, _ in found if out)
+        erased = {user_id: forgotten for user_id, _, _, forgotten in found if forgotten is not None}
+        if unknown and connection.execute(select(Erasure.erased_at).limit(1)).first() is not None:
             digests = Digests.of(connection)
-            names = {digests.digest(user_id): user_id for user_id in strangers}
-            for parts in in_parts(names):
-                known_erasures = select(Erasure.person, Erasure.erased_at).where(Erasure.person.in_(parts))
+            names = {digests.digest(user_id): user_id for user_id in unknown}
+            for chunk in in_chunks(names):
+                known_erasures = select(Erasure.person, Erasure.erased_at).where(Erasure.person.in_(chunk))
                 erased.update((names[bytes(person)], moment) for person, moment in connection.execute(known_erasures))
-        return cls(strangers, opted_out, erased)
+        return cls(unknown, opted_out, erased)
 
 
 def touch_users(
     connection: Connection, user_ids: Iterable[str], now: int, erased: Mapping[str, int] | None = None
 ) -> None:
-    """Make people known, and give those who are a new history version."""
+    """Add users that are unknown, and give those that exist a new history version."""
     _TOUCH_USERS(connection, _user_rows(user_ids, now, erased or {}))
 
 
 def add_users(
     connection: Connection, user_ids: Iterable[str], now: int, erased: Mapping[str, int] | None = None
 ) -> None:
-    """Make people known; those who are stay as they are."""
+    """Add users that are unknown; existing ones stay as they are."""
     _ADD_USERS(connection, _user_rows(user_ids, now, erased or {}))
 
 
 def _user_rows(user_ids: Iterable[str], now: int, erased: Mapping[str, int]) -> list[tuple]:
-    # in one order everywhere: two writers never wait for each other
+    # sorted: two writers that lock rows in the same order cannot deadlock
     return [(user_id, now, now, erased.get(user_id)) for user_id in sorted(user_ids)]
 
 
 def add_items(connection: Connection, item_ids: Iterable[str], now: int) -> None:
-    """Make items known; those that are stay as they are."""
+    """Add items that are unknown; existing ones stay as they are."""
     _ADD_ITEMS(connection, [(item_id, now, now) for item_id in sorted(item_ids)])
 
 
 def _later_version(statement: Any) -> Any:
-    # never a number twice, not even for somebody who was erased and came back: then the clock has moved on
+    # never the same number twice, not even for a user who was erased and came back: by then the clock has moved on
     fresh = statement.excluded.history_version
     later = case((fresh > User.history_version, fresh), else_=User.history_version + literal_column("1"))
     return statement.on_conflict_do_update(index_elements=["user_id"], set_={"history_version": later})
@@ -210,7 +216,7 @@ _STORED = Lookup(
         UserInteraction.value,
     ).where(UserInteraction.idempotency_key.in_(select(given.c.value)))
 )
-_PEOPLE = Lookup(
+_USERS = Lookup(
     lambda given: (
         select(given.c.value, User.user_id, User.opted_out, User.forgotten_at)
         .select_from(given.outerjoin(User, User.user_id == given.c.value))
@@ -237,8 +243,8 @@ _INSERT_EVENTS = BulkInsert(
 )
 
 
-def in_parts(values: Iterable[T]) -> Iterator[list[T]]:
-    """Lists that are short enough for IN."""
+def in_chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Sorted lists of at most `_MAX_IN_VALUES` values."""
     whole = sorted(values)  # type: ignore[type-var]
-    for start in range(0, len(whole), _AT_ONCE):
-        yield whole[start : start + _AT_ONCE]
+    for start in range(0, len(whole), _MAX_IN_VALUES):
+        yield whole[start : start + _MAX_IN_VALUES]

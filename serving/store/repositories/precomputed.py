@@ -1,4 +1,4 @@
-"""Lists made ahead of time. Each belongs to the model version that made it: another version in Production voids it."""
+"""Precomputed lists. Each belongs to the model version that made it and is used only while that one is Production."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from serving.store.db.bulk import BulkInsert, among
 from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import UserRecommendation
 from serving.store.db.writer import Task
-from serving.store.repositories.events import RefusedPeople, add_items, add_users, now_ms
-from serving.store.repositories.items import HiddenItemsReader
+from serving.store.repositories.events import RefusedUsers, add_items, add_users, now_ms
+from serving.store.repositories.hidden_items import HiddenItemsReader
 
 _LIST = Query(
     "precomputed",
@@ -30,14 +30,14 @@ _LIST = Query(
 class PrecomputedLists:
     """`PrecomputedSource` on the store."""
 
-    def __init__(self, reader: Reader, withheld: HiddenItemsReader, *, fast: bool) -> None:
+    def __init__(self, reader: Reader, hidden_items: HiddenItemsReader, *, fast: bool) -> None:
         self.fast = fast
-        self._reader, self._withheld = reader, withheld
+        self._reader, self._hidden_items = reader, hidden_items
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
-        """The unexpired list of this person by this version, without what is hidden now. Raises `StoreError`."""
+        """The unexpired list of this user and version, without items hidden now. Raises `StoreError`."""
         rows = self._reader.rows(_LIST, {"user_id": user_id, "model_version": model_version, "now": now_ms()})
-        hidden = self._withheld.hidden().item_ids
+        hidden = self._hidden_items.hidden().item_ids
         kept = [row for row in rows if row[0] not in hidden]
         if not kept:
             return None
@@ -46,7 +46,7 @@ class PrecomputedLists:
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """One person's list, best first."""
+    """The list of one user, best first."""
 
     user_id: str
     item_ids: Sequence[str]
@@ -55,8 +55,11 @@ class UserList:
 
 
 class PutLists(Task[int]):
-    """Store lists of one model version, replacing those that the same people had from it. People who opted out or
-    were erased get none. The result: how many were stored. `expires_at` in milliseconds since 1970."""
+    """Store lists of one model version, replacing those that the same users had of it.
+
+    `expires_at` in milliseconds since 1970. Users who opted out or were erased get no list. Returns how many lists were
+    stored.
+    """
 
     name = "put_lists"
 
@@ -66,9 +69,9 @@ class PutLists(Task[int]):
 
     def run(self, connection: Connection) -> int:
         now = now_ms()
-        people = {one.user_id for one in self.lists}
-        refused = RefusedPeople.among(connection, people)
-        # a list is made of what the model learnt of the person: after an erasure that must not be used, whenever
+        user_ids = {one.user_id for one in self.lists}
+        refused = RefusedUsers.among(connection, user_ids)
+        # a list is made of what the model learnt of the user: after an erasure that must not be used at all
         kept = [
             one for one in self.lists if one.user_id not in refused.erased and not refused.refuses(one.user_id, now)
         ]
@@ -76,7 +79,7 @@ class PutLists(Task[int]):
         add_items(connection, {item_id for one in kept for item_id in one.item_ids}, now)
         connection.execute(
             delete(UserRecommendation).where(
-                among(connection, UserRecommendation.user_id, people),
+                among(connection, UserRecommendation.user_id, user_ids),
                 UserRecommendation.model_version == self.model_version,
             )
         )
@@ -91,20 +94,22 @@ class PutLists(Task[int]):
         return len(kept)
 
 
-class VoidLists(Task[int]):
-    """Remove the lists that nothing will read again: expired ones, and those of other versions than `keep`. The result:
-    how many rows went."""
+class DeleteStaleLists(Task[int]):
+    """Delete lists that are not read any more: expired ones, and those of other versions than `keep`.
 
-    name = "void_lists"
+    Returns the number of deleted rows.
+    """
+
+    name = "delete_stale_lists"
 
     def __init__(self, keep: str | None = None) -> None:
         self.keep = keep
 
     def run(self, connection: Connection) -> int:
-        dead = UserRecommendation.expires_at <= now_ms()
+        stale = UserRecommendation.expires_at <= now_ms()
         if self.keep is not None:
-            dead = or_(dead, UserRecommendation.model_version != self.keep)
-        return int(connection.execute(delete(UserRecommendation).where(dead)).rowcount)
+            stale = or_(stale, UserRecommendation.model_version != self.keep)
+        return int(connection.execute(delete(UserRecommendation).where(stale)).rowcount)
 
 
 _INSERT = BulkInsert(

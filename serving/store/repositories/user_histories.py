@@ -1,24 +1,23 @@
-"""Live histories: what a person did until a moment ago, aggregated as the training data is."""
+"""User histories: the live history of a request, the events page by page, and the preferred categories."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from recstage.config import DataConfig, ValueWeight
 from serving.interfaces import NO_HISTORY, History
-from serving.store.db.id_digests import Digests
 from serving.store.db.reader import Query, Reader, from_json
-from serving.store.db.tables import User, UserInteraction, UserProfile
-from serving.store.repositories.users import People, erased_at
+from serving.store.db.tables import ItemCategory, User, UserInteraction, UserProfile
+from serving.store.repositories.users import UserReader, erased_at
 
-_PERSON = Query(
-    "person",
+_USER = Query(
+    "user",
     select(User.history_version, User.opted_out, User.forgotten_at).where(User.user_id == bindparam("user_id")),
 )
 _EVENTS = Query(
@@ -28,15 +27,46 @@ _EVENTS = Query(
     )
     .where(UserInteraction.user_id == bindparam("user_id"))
     .order_by(UserInteraction.occurred_at.desc(), UserInteraction.id.desc())
-    .limit(bindparam("most")),
+    .limit(bindparam("limit")),
 )
 _DECLARED = Query("declared", select(UserProfile.categories).where(UserProfile.user_id == bindparam("user_id")))
-_EVENTS_AN_ITEM = 4  # events read for each item of the limit: enough for people who come back to the same items
+_KNOWN = Query("known_user", select(User.opted_out).where(User.user_id == bindparam("user_id")))
+_PAGE = Query(
+    "history_page",
+    select(
+        UserInteraction.id,
+        UserInteraction.item_id,
+        UserInteraction.interaction_type,
+        UserInteraction.value,
+        UserInteraction.context,
+        UserInteraction.request_id,
+        UserInteraction.occurred_at,
+    )
+    .where(
+        UserInteraction.user_id == bindparam("user_id"),
+        UserInteraction.occurred_at <= bindparam("before"),
+        or_(UserInteraction.occurred_at < bindparam("before"), UserInteraction.id < bindparam("before_id")),
+    )
+    .order_by(UserInteraction.occurred_at.desc(), UserInteraction.id.desc())
+    .limit(bindparam("limit")),
+)
+_CATEGORIES = Query(
+    "categories_of_history",
+    select(UserInteraction.item_id, ItemCategory.category)
+    .distinct()
+    .join(ItemCategory, ItemCategory.item_id == UserInteraction.item_id)
+    .where(UserInteraction.user_id == bindparam("user_id")),
+)
+_EVENTS_PER_ITEM = 4  # events read for each item of the limit: enough for users who return to the same items
+FAR_FUTURE = 1 << 62
+
+
+# -- what events are worth --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """What events are worth, one at a time: the rules of a data set, as `recstage.data` applies them to whole ones."""
+    """The event weights of a data set, applied to one event at a time (`recstage.data` applies them to whole sets)."""
 
     weights: Mapping[str, float | ValueWeight]
     negative_types: frozenset[str]
@@ -55,83 +85,93 @@ class Weighting:
         return rule.low + (rule.high - rule.low) * share
 
     def aggregate(self, events: Iterable[tuple[str, str, float | None, int]]) -> dict[str, tuple[float, int]]:
-        """Weight and time (of the last event) of each item, from (item, type, value, time) oldest first. The last word
-        counts: see `recstage.data.event_log.EventLog.aggregate`."""
+        """Weight and time of the last event of each item.
+
+        `events` are (item, type, value, time), oldest first. A negative event discards what came before it, as
+        `recstage.data.event_log.EventLog.aggregate` does.
+        """
         pairs: dict[str, tuple[float, int]] = {}
-        since_no: dict[str, float] = {}
+        since_negative: dict[str, float] = {}
         for item_id, interaction_type, value, moment in events:
             weight = self.weight(interaction_type, value)
             if interaction_type in self.negative_types:
-                since_no.pop(item_id, None)
+                since_negative.pop(item_id, None)
                 pairs[item_id] = (min(weight, 0.0), moment)
                 continue
-            before = since_no.get(item_id)
+            before = since_negative.get(item_id)
             if before is not None and self.rule == "sum":
                 weight += before
             elif before is not None and self.rule == "max":
                 weight = max(weight, before)
-            since_no[item_id] = weight
+            since_negative[item_id] = weight
             pairs[item_id] = (weight, moment)
         return pairs
 
 
-class Histories:
-    """`HistorySource` on the store. Asks the database each time whether the person's version moved (one row by key) and
-    reads the events only when it did."""
+# -- the live history of a request ------------------------------------------------------------------------------------
+
+
+class UserHistoryReader:
+    """`HistorySource` on the store.
+
+    Each call reads the user's history version (one row by its key) and reads the events only when the version moved.
+    """
 
     def __init__(
         self,
         reader: Reader,
-        people: People,
+        users: UserReader,
         weighting: Weighting,
         *,
         limit: int,
         fast: bool,
-        remembered: int = 5_000,
+        cache_size: int = 5_000,
     ) -> None:
+        """`limit`: items of a history, the newest; `fast`: as in `HistorySource`; `cache_size`: histories kept."""
         self.fast = fast
-        self._reader, self._people, self._weighting, self._limit = reader, people, weighting, limit
-        self._remembered = remembered
-        self._known: OrderedDict[str, History] = OrderedDict()
+        self._reader, self._users, self._weighting, self._limit = reader, users, weighting, limit
+        self._cache_size = cache_size
+        self._cache: OrderedDict[str, History] = OrderedDict()
         self._lock = Lock()
-        self._digests: Digests | None = None
 
     def history(self, user_id: str) -> History:
-        """What was collected of this person. Raises `StoreError`."""
-        person = self._reader.row(_PERSON, {"user_id": user_id})
-        if person is None:
-            return self._stranger(user_id)
-        version, opted_out, forgotten_at = person
+        """What was collected of this user. Raises `StoreError`."""
+        row = self._reader.row(_USER, {"user_id": user_id})
+        if row is None:
+            return self._unknown_user(user_id)
+        version, opted_out, forgotten_at = row
         with self._lock:
-            known = self._known.get(user_id)
-            if known is not None and known.version == version:
-                self._known.move_to_end(user_id)
-                return known
+            cached = self._cache.get(user_id)
+            if cached is not None and cached.version == version:
+                self._cache.move_to_end(user_id)
+                return cached
         if opted_out:
             history = History(version=version, personal=False)
         else:
             history = self._read(user_id, version, forgotten_at is not None)
         with self._lock:
-            self._known[user_id] = history
-            while len(self._known) > self._remembered:
-                self._known.popitem(last=False)
+            self._cache[user_id] = history
+            while len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
         return history
 
     def last_known(self, user_id: str) -> History:
-        """The last answer, for while the database is away; nothing personal for those known to have opted out."""
-        with self._lock:
-            known = self._known.get(user_id)
-        if known is not None:
-            return known
-        return History(personal=False) if user_id in self._people.last_opted_out else NO_HISTORY
+        """The last history read, for use while the database is unavailable; never raises.
 
-    def _stranger(self, user_id: str) -> History:
+        A user last known to have opted out gets a history that is not personal.
+        """
+        with self._lock:
+            cached = self._cache.get(user_id)
+        if cached is not None:
+            return cached
+        return History(personal=False) if user_id in self._users.last_opted_out else NO_HISTORY
+
+    def _unknown_user(self, user_id: str) -> History:
         moment = erased_at(self._reader, user_id)
         return NO_HISTORY if moment is None else History(version=moment, forgotten=True)
 
     def _read(self, user_id: str, version: int, forgotten: bool) -> History:
-        most = self._limit * _EVENTS_AN_ITEM
-        events = self._reader.rows(_EVENTS, {"user_id": user_id, "most": most})
+        events = self._reader.rows(_EVENTS, {"user_id": user_id, "limit": self._limit * _EVENTS_PER_ITEM})
         pairs = self._weighting.aggregate(reversed(events))
         newest = sorted(pairs.items(), key=lambda pair: pair[1][1])[-self._limit :]
         declared = self._reader.row(_DECLARED, {"user_id": user_id})
@@ -143,3 +183,49 @@ class Histories:
             categories=() if declared is None else tuple(from_json(declared[0])),
             forgotten=forgotten,
         )
+
+
+# -- what GET /api/users/{id}/history returns -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event as it was stored; the time in milliseconds since 1970."""
+
+    number: int
+    item_id: str
+    interaction_type: str
+    value: float | None
+    context: dict[str, Any] | None
+    request_id: str | None
+    occurred_at: int
+
+
+def is_known(reader: Reader, user_id: str) -> bool:
+    """Whether anything is stored of this user. Raises `StoreError`."""
+    return reader.row(_KNOWN, {"user_id": user_id}) is not None
+
+
+def events_of(
+    reader: Reader, user_id: str, limit: int, before: tuple[int, int] = (FAR_FUTURE, FAR_FUTURE)
+) -> list[PastEvent]:
+    """The newest `limit` events before `before` (time, event number). Raises `StoreError`."""
+    parameters = {"user_id": user_id, "limit": limit, "before": before[0], "before_id": before[1]}
+    return [
+        PastEvent(number, item_id, kind, value, from_json(context), request_id, occurred_at)
+        for number, item_id, kind, value, context, request_id, occurred_at in reader.rows(_PAGE, parameters)
+    ]
+
+
+def preferences_of(reader: Reader, user_id: str, liked: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Share of each category in what a user liked, greatest first; `liked` is (item, weight). Raises `StoreError`."""
+    categories: dict[str, list[str]] = {}
+    for item_id, category in reader.rows(_CATEGORIES, {"user_id": user_id}):
+        categories.setdefault(item_id, []).append(category)
+    totals: dict[str, float] = {}
+    for item_id, weight in liked:
+        names = categories.get(item_id, ()) if weight > 0 else ()
+        for name in names:
+            totals[name] = totals.get(name, 0.0) + weight / len(names)
+    whole = sum(totals.values())
+    return {name: total / whole for name, total in sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))}

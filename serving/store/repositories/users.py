@@ -1,4 +1,4 @@
-"""People: what they declared, whether they want to be known, and forgetting them."""
+"""Users: their profiles, opting out, and erasure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Task
-from serving.store.repositories.events import RefusedPeople, now_ms, touch_users
-from serving.store.repositories.impressions import drop_lists
+from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
+from serving.store.repositories.impressions import delete_impressions
 
 _PROFILE = Query(
     "profile",
@@ -36,8 +36,8 @@ _PROFILE = Query(
     .outerjoin(UserProfile, UserProfile.user_id == User.user_id)
     .where(User.user_id == bindparam("user_id")),
 )
-_WITH_ROLE = Query("people_with_role", select(UserProfile.user_id).where(UserProfile.role == bindparam("role")))
-_OPTED_OUT = Query("people_opted_out", select(User.user_id).where(User.opted_out))
+_WITH_ROLE = Query("users_with_role", select(UserProfile.user_id).where(UserProfile.role == bindparam("role")))
+_OPTED_OUT = Query("users_opted_out", select(User.user_id).where(User.opted_out))
 _ERASURE = Query("erasure", select(Erasure.erased_at).where(Erasure.person == bindparam("person")))
 _KEY = Query("digest_key", select(Secret.value).where(Secret.name == "digests"))
 _KEY_IF_NEEDED = Query(
@@ -51,7 +51,7 @@ _KEY_IF_NEEDED = Query(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is declared of a person; times in milliseconds since 1970."""
+    """The profile of a user; times in milliseconds since 1970."""
 
     user_id: str
     role: str | None = None
@@ -62,7 +62,7 @@ class Profile:
 
 
 def profile(reader: Reader, user_id: str) -> Profile | None:
-    """The profile of a person, None where nothing is known of him. Raises `StoreError`."""
+    """The profile of a user, None for an unknown user. Raises `StoreError`."""
     row = reader.row(_PROFILE, {"user_id": user_id})
     if row is None:
         return None
@@ -71,7 +71,7 @@ def profile(reader: Reader, user_id: str) -> Profile | None:
 
 
 def erased_at(reader: Reader, user_id: str) -> int | None:
-    """When a person was last erased, milliseconds since 1970; None for a mere stranger. Raises `StoreError`."""
+    """When a user was last erased, milliseconds since 1970; None if never. Raises `StoreError`."""
     key = reader.row(_KEY_IF_NEEDED)
     if key is None:
         return None
@@ -80,12 +80,12 @@ def erased_at(reader: Reader, user_id: str) -> int | None:
 
 
 def erased_among(reader: Reader, user_ids: Collection[str]) -> frozenset[str]:
-    """Those of these people who were ever erased. Raises `StoreError`."""
+    """Those of these users who were ever erased. Raises `StoreError`."""
     key = reader.row(_KEY_IF_NEEDED)
     if key is None:
         return frozenset()
-    found = Digests(bytes(key[0]))
-    return frozenset(one for one in user_ids if reader.row(_ERASURE, {"person": found.digest(one)}) is not None)
+    keyed = Digests(bytes(key[0]))
+    return frozenset(one for one in user_ids if reader.row(_ERASURE, {"person": keyed.digest(one)}) is not None)
 
 
 def digests(reader: Reader) -> Digests:
@@ -94,32 +94,32 @@ def digests(reader: Reader) -> Digests:
     return Digests(b"" if row is None else bytes(row[0]))
 
 
-class People:
+class UserReader:
     """`UserSource` on the store."""
 
     def __init__(self, reader: Reader, *, fast: bool) -> None:
         self.fast = fast
         self._reader = reader
         self._lock = threading.Lock()
-        self._state: int | None = None
+        self._counter: int | None = None
         self.last_opted_out: frozenset[str] = frozenset()
-        """The last answer, for while the database is away."""
+        """The result of the last call, for use while the database is unavailable."""
 
     def with_role(self, role: str) -> frozenset[str]:
-        """Who declared this role. Raises `StoreError`."""
+        """Users whose profile declares this role. Raises `StoreError`."""
         return frozenset(user_id for (user_id,) in self._reader.rows(_WITH_ROLE, {"role": role}))
 
     def opted_out(self) -> frozenset[str]:
-        """Who opted out. Raises `StoreError`."""
-        state = change_counters.read(self._reader, change_counters.PEOPLE)
-        if state != self._state:
+        """Users who opted out. Raises `StoreError`."""
+        counter = change_counters.read(self._reader, change_counters.USERS)
+        if counter != self._counter:
             with self._lock:
                 self.last_opted_out = frozenset(user_id for (user_id,) in self._reader.rows(_OPTED_OUT))
-                self._state = state
+                self._counter = counter
         return self.last_opted_out
 
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
-        """Those of these people who were erased, also where they came back since. Raises `StoreError`."""
+        """Those of these users who were erased, returned since or not. Raises `StoreError`."""
         return erased_among(self._reader, user_ids)
 
 
@@ -127,7 +127,7 @@ class People:
 
 
 class PutProfile(Task[Profile]):
-    """Replace what is declared of a person, who becomes known by it. Opting out voids the lists made for him."""
+    """Replace the profile of a user, who is added if unknown. Opting out deletes the user's precomputed lists."""
 
     name = "put_profile"
 
@@ -136,47 +136,51 @@ class PutProfile(Task[Profile]):
 
     def run(self, connection: Connection) -> Profile:
         now = now_ms()
-        erased = RefusedPeople.among(connection, [self.user_id]).erased
+        erased = RefusedUsers.among(connection, [self.user_id]).erased
         touch_users(connection, [self.user_id], now, erased)
         connection.execute(update(User).where(User.user_id == self.user_id).values(opted_out=self.opted_out))
         declared = orjson.dumps(self.categories).decode()
         _PUT_PROFILE(connection, [(self.user_id, self.role, declared, now)])
         if self.opted_out:
             connection.execute(delete(UserRecommendation).where(UserRecommendation.user_id == self.user_id))
-        change_counters.bump(connection, change_counters.PEOPLE, now)
+        change_counters.bump(connection, change_counters.USERS, now)
         created_at = connection.execute(select(User.created_at).where(User.user_id == self.user_id)).scalar_one()
         return Profile(self.user_id, self.role, self.categories, self.opted_out, created_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure removed: rows by table."""
+    """What an erasure removed, as rows by table, and when (milliseconds since 1970)."""
 
     rows: dict[str, int]
     erased_at: int
 
 
 class Erase(Task[Erased]):
-    """Remove everything of a person, and remember by a digest that nothing from before may come back: neither late
-    events nor what older models learnt. Erasing a stranger does the latter."""
+    """Remove everything of a user, and record a digest of the id.
+
+    The digest keeps out late events from before the erasure, and what older models learnt of the user. An unknown user
+    gets the digest as well.
+    """
 
     name = "erase"
-    leaves_traces = True
+    purge_wal = True
 
-    def __init__(self, user_id: str, *, forget_waiting: Callable[[str], int]) -> None:
-        self.user_id, self._forget_waiting = user_id, forget_waiting
+    def __init__(self, user_id: str, *, drop_queued: Callable[[str], int]) -> None:
+        """`drop_queued` removes the user's impressions that are not written yet."""
+        self.user_id, self._drop_queued = user_id, drop_queued
 
     def run(self, connection: Connection) -> Erased:
         now = now_ms()
-        self._forget_waiting(self.user_id)
-        lists = drop_lists(connection, RecommendationImpression.user_id == self.user_id)
-        rows = {RecommendationImpression.__tablename__: lists}
+        self._drop_queued(self.user_id)
+        impressions = delete_impressions(connection, RecommendationImpression.user_id == self.user_id)
+        rows = {RecommendationImpression.__tablename__: impressions}
         for table in _PERSONAL:
             column: Any = table.user_id  # type: ignore[attr-defined]
             rows[table.__tablename__] = int(connection.execute(delete(table).where(column == self.user_id)).rowcount)
-        person = Digests.of(connection).digest(self.user_id)
-        _PUT_ERASURE(connection, [(person, now)])
-        change_counters.bump(connection, change_counters.PEOPLE, now)
+        digest = Digests.of(connection).digest(self.user_id)
+        _PUT_ERASURE(connection, [(digest, now)])
+        change_counters.bump(connection, change_counters.USERS, now)
         return Erased(rows, now)
 
 

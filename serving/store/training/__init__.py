@@ -1,1 +1,1 @@
-"""What training and batch jobs take from the database, and put into it."""
+"""What training and batch jobs read from the database and write to it."""

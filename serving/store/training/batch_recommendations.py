@@ -1,4 +1,4 @@
-"""Making lists ahead of time: the Production version's best items for everybody it was trained on."""
+"""Batch job: store the Production version's best items for all users it was trained on."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from recstage import bundle, registry
 from recstage.models.base import Recommender
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import now_ms
-from serving.store.repositories.precomputed import PutLists, UserList, VoidLists
+from serving.store.repositories.precomputed import DeleteStaleLists, PutLists, UserList
 
-PEOPLE_AT_ONCE = 200
+USERS_PER_BATCH = 200
 
 
 def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, Any]:
-    """Store a list of `limit` items, valid for `hours`, for each person that the Production version of `name` knows,
-    and remove the lists of other versions and those that expired. People who opted out get none. Raises
-    `NoProduction`, `BundleError`, `StoreError`."""
+    """Store a list of `limit` items, valid for `hours`, for each user the Production version of `name` knows.
+
+    Lists of other versions and expired ones are deleted; users who opted out get none. Raises `NoProduction`,
+    `BundleError`, `StoreError`.
+    """
     version = registry.production(name)
     model = bundle.load(registry.fetch(version)).model
     expires_at = now_ms() + int(hours * 3_600_000)
-    people = model.train_.users.ids
+    user_ids = model.train_.users.ids
     writer = Writer(url, busy_timeout=10.0)
     stored = 0
     try:
-        for start in tqdm(range(0, len(people), PEOPLE_AT_ONCE), desc="precompute", disable=None, delay=2):
-            some = lists_of(model, people[start : start + PEOPLE_AT_ONCE], limit)
+        for start in tqdm(range(0, len(user_ids), USERS_PER_BATCH), desc="precompute", disable=None, delay=2):
+            some = precompute_lists(model, user_ids[start : start + USERS_PER_BATCH], limit)
             stored += writer.submit(PutLists(str(version.number), some, expires_at)).result()
-        removed = writer.submit(VoidLists(keep=str(version.number))).result()
+        removed = writer.submit(DeleteStaleLists(keep=str(version.number))).result()
     finally:
         writer.close()
     return {"name": name, "model_version": str(version.number), "lists": stored, "removed_rows": removed}
 
 
-def lists_of(model: Recommender, user_ids: np.ndarray, limit: int) -> list[UserList]:
-    """The lists of some people, from what training knew of them."""
+def precompute_lists(model: Recommender, user_ids: np.ndarray, limit: int) -> list[UserList]:
+    """The lists of some users, from what the model learnt of them in training."""
     ranking = model.rank(model.known(user_ids), limit)
     lists = []
     for user_id, items, scores, method in zip(user_ids, ranking.items, ranking.scores, ranking.methods, strict=True):

@@ -1,7 +1,7 @@
-"""Which registered versions were trained on a person: kept as digests of the ids that each version's bundle holds.
+"""Lineage: which registered versions were trained on a user, from digests of the ids in each version's bundle.
 
-The registry is read by another process (`python -m serving.store lineage`), since MLflow is more than the answering
-processes may carry; it indexes each registered version once, for a bundle never changes.
+The registry is read by another process (`python -m serving.store lineage`), so that the serving processes do not
+import MLflow. It indexes each registered version once, because a bundle never changes.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ _DIGESTS = Query(
 
 @dataclass(frozen=True, slots=True)
 class TrainedOn:
-    """The registered versions that were trained on somebody. `complete`: every registered version was looked at; if
-    not, `why` says so."""
+    """The registered versions that were trained on a user.
+
+    `complete`: every registered version was searched; if not, `why` is the reason.
+    """
 
     versions: tuple[Registered, ...]
     complete: bool
@@ -49,13 +51,13 @@ class TrainedOn:
 
 
 class Lineage(Protocol):
-    """Answers for whom a version was trained."""
+    """Finds the versions that were trained on a user."""
 
     async def trained_on(self, user_id: str) -> TrainedOn: ...
 
 
 class Index(Protocol):
-    """Brings the index up to date; returns every version that is registered now. Raises `StoreError`."""
+    """Updates the index; returns every version that is registered now. Raises `StoreError`."""
 
     def __call__(self) -> Awaitable[Sequence[Registered]]: ...
 
@@ -68,7 +70,7 @@ class IndexedLineage:
         self._lock = asyncio.Lock()
 
     async def trained_on(self, user_id: str) -> TrainedOn:
-        """Looks through every registered version; through those that are indexed where the registry is away."""
+        """Search every registered version; only the indexed ones while the registry is unavailable."""
         if self._index is None:
             return await asyncio.to_thread(self._search, user_id, None, "the registry is not followed")
         try:
@@ -99,7 +101,7 @@ def _in_order(registered: Registered) -> tuple[str, int, str]:
 
 
 class RecordTraining(Task[None]):
-    """Keep whom a version was trained on."""
+    """Record the users a version was trained on."""
 
     name = "record_training"
 
@@ -123,7 +125,7 @@ def recorded(reader: Reader) -> set[Registered]:
     return {(name, version) for name, version in reader.rows(_RECORDED)}
 
 
-def by_process(database_url: str, names: Sequence[str], *, seconds: float = INDEX_SECONDS) -> Index:
+def index_in_subprocess(database_url: str, names: Sequence[str], *, seconds: float = INDEX_SECONDS) -> Index:
     """An `Index` that runs `python -m serving.store lineage`."""
 
     async def index() -> Sequence[Registered]:
@@ -136,24 +138,22 @@ def by_process(database_url: str, names: Sequence[str], *, seconds: float = INDE
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                "RECSTAGE_SERVING_DATABASE_URL": database_url,
-            },  # it may hold a password: not an argument
+            # not as an argument, which other accounts can read: it may hold a password
+            env={**os.environ, "RECSTAGE_SERVING_DATABASE_URL": database_url},
         )
         try:
-            out, complaint = await asyncio.wait_for(process.communicate(), seconds)
+            out, err = await asyncio.wait_for(process.communicate(), seconds)
         except TimeoutError as error:
             process.kill()
             await process.wait()
-            raise _unread(f"it took more than {seconds:.0f} seconds") from error
+            raise _unreadable(f"it took more than {seconds:.0f} seconds") from error
         if process.returncode != 0:
-            raise _unread((complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1])
+            raise _unreadable((err.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1])
         answer = json.loads(out.decode().strip().splitlines()[-1])
         return [(str(name), str(version)) for name, version in answer["registered"]]
 
     return index
 
 
-def _unread(why: str) -> StoreError:
-    return StoreError("the registered versions", rule=f"they could not all be read: {why}", fix="Ask again later")
+def _unreadable(why: str) -> StoreError:
+    return StoreError("the registered versions", rule=f"they could not all be read: {why}", fix="Try again later")

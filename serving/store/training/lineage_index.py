@@ -1,4 +1,4 @@
-"""Reading the registry for `serving.store.training.lineage`: whom each registered version was trained on."""
+"""Fills the index of `serving.store.training.lineage` from the MLflow registry."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from serving.store.training.lineage import RecordTraining, Registered, recorded
 
 
 def index(url: URL, names: Sequence[str]) -> dict[str, Any]:
-    """Record the versions of these registered models that are not recorded yet. Answers `registered` (all of them),
-    `added` and `unread` (those whose bundle cannot be read, and why). Raises `StoreError` where the registry or the
-    database is away."""
+    """Record the versions of these registered models that are not recorded yet.
+
+    Returns `registered` (all versions), `added`, and `unread` (those whose bundle cannot be read, with the reason).
+    Raises `StoreError` where the registry or the database is unavailable.
+    """
     reader, writer = Reader(url), Writer(url, busy_timeout=10.0)
     registered: list[Registered] = []
     added: list[Registered] = []

@@ -1,4 +1,4 @@
-"""All that was collected, for the models that the service makes from its own data."""
+"""All collected data, for the fallback models that the service fits on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from recstage.config import DataConfig
 from serving.interfaces import Snapshot
-from serving.store.db.connection import open_engine, translated
+from serving.store.db.connection import open_engine, translate_errors
 from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import Counter, UserInteraction
 
@@ -19,26 +19,26 @@ _COUNTERS = Query("counters", select(Counter.value).order_by(Counter.name))
 
 
 class TrainingSnapshot:
-    """`TrainingDataSource` on the store: what retraining would read, aggregated by the same code."""
+    """`TrainingDataSource` on the store: the data that retraining reads, aggregated by the same code."""
 
     def __init__(self, reader: Reader, data: DataConfig, observe: Callable[[str, float], None]) -> None:
         self._reader, self._data, self._observe = reader, data, observe
 
     def version(self) -> int:
-        """Changes with the newest event, the catalogue and who may be used. Raises `StoreError`."""
+        """A number that changes with every new event, item and user setting. Raises `StoreError`."""
         newest = self._reader.rows(_NEWEST)[0][0] or 0
         return hash((newest, *(value for (value,) in self._reader.rows(_COUNTERS))))
 
     def snapshot(self) -> Snapshot:
-        """Everything that may be used, one row a (user, item) pair. Raises `StoreError`."""
-        # the sources of training data are much to import: only a service without Production needs them
+        """All data that may be used, one row for each (user, item) pair. Raises `StoreError`."""
+        # imported here, because only a service without a Production version needs them
         from recstage.data import event_weights
         from recstage.data.sources import service
 
         began = time.perf_counter()
-        version = self.version()  # asked first: what comes meanwhile is read now and, harmlessly, once more
+        version = self.version()  # read first: an event that comes meanwhile is then read twice, which is harmless
         engine = open_engine(self._reader.url, pooled=False, statements=False)
-        with translated(engine.url), engine.connect() as connection:
+        with translate_errors(engine.url), engine.connect() as connection:
             raw = service.read_from(connection)
         if len(raw.events):
             pairs = event_weights.to_log(raw, self._data).aggregate(self._data.aggregate).to_frame()

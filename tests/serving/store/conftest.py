@@ -21,7 +21,8 @@ from serving.store.admin import migrate
 from serving.store.db.connection import open_tool_engine, parse_url
 from serving.store.db.tables import Table
 from serving.store.store import Store
-from tests.serving.store.records import empty_postgres, own_postgres, settings_for
+from tests.serving.store.databases import empty_postgres, worker_postgres
+from tests.serving.store.factories import settings_for
 
 POSTGRES_VARIABLE = "RECSTAGE_TEST_POSTGRES_URL"
 
@@ -48,7 +49,7 @@ def upgraded_postgres() -> URL:
     named = os.environ.get(POSTGRES_VARIABLE)
     if not named:
         pytest.skip(f"{POSTGRES_VARIABLE} is not set: there is no PostgreSQL to try this on")
-    url = own_postgres(parse_url(named), os.environ.get("PYTEST_XDIST_WORKER", ""))
+    url = worker_postgres(parse_url(named), os.environ.get("PYTEST_XDIST_WORKER", ""))
     empty_postgres(url)
     migrate.upgrade(url)
     return url

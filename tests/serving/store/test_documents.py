@@ -1,4 +1,4 @@
-"""What docs/database.md and docs/events.md must not forget."""
+"""docs/database.md and docs/events.md name every table, command, type, field and route."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_every_type_is_listed_with_its_weight(name, data):
     assert f"`{name}`" in EVENTS
     head, row = EVENTS.split("| implement |")[1].split("\n")[0], EVENTS.split("|---|---|---|---|---|---|---|---|\n")[1]
     place = ["implement", *(part.strip() for part in head.strip(" |").split("|"))].index(name)
-    said = row.split("\n")[0].strip(" |").split("|")[place]
+    cell = row.split("\n")[0].strip(" |").split("|")[place]
     weight = data.weights[name]
     if isinstance(weight, float):
-        assert float(re.match(r"[\d.]+", said.strip())[0]) == weight
+        assert float(re.match(r"[\d.]+", cell.strip())[0]) == weight
 
 
 @pytest.mark.parametrize("name", list(EventBody.model_fields))

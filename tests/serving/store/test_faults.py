@@ -1,12 +1,8 @@
-"""A database that is locked, full, moved or away; and writers that are killed."""
+"""A database that is locked, full, moved, unavailable or corrupt; and processes that write at the same time."""
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,22 +13,22 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from experiments.benchmarks import database
 from recstage.errors import ConfigError
 from serving.app import create_app
 from serving.interfaces import NO_HISTORY, Impression
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
 from serving.store.admin import backup, migrate
-from serving.store.db.connection import open_tool_engine, parse_url, refusal, sqlite_path
-from serving.store.db.errors import StoreAway, StoreBroken, StoreBusy, StoreFull, StoreOutOfStep
+from serving.store.db.connection import open_tool_engine, parse_url, sqlite_path, to_store_error
+from serving.store.db.errors import SchemaMismatch, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 from serving.store.db.tables import Table, UserInteraction
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import RecordEvents
 from serving.store.repositories.items import ChangeItem, IngestItems, NewItem
 from serving.store.repositories.users import PutProfile
 from serving.store.store import Store
-from tests.serving.store.records import count, event, locked, settings_for, wait_until
+from tests.serving.store.databases import count, locked
+from tests.serving.store.factories import event, settings_for, wait_until
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 OUTCOME = {"item_id": "film", "outcome": "click"}
@@ -49,16 +45,16 @@ def do(store, task):
     return store.writer.submit(task).result(timeout=20)
 
 
-def move_away(url) -> None:
+def rename_database(url) -> None:
     path = sqlite_path(url)
     for file in path.parent.glob("service.db*"):
-        file.rename(file.with_name("away-" + file.name))
+        file.rename(file.with_name("renamed-" + file.name))
 
 
-def bring_back(url) -> None:
+def restore_name(url) -> None:
     path = sqlite_path(url)
-    for file in path.parent.glob("away-service.db*"):
-        file.rename(file.with_name(file.name.removeprefix("away-")))
+    for file in path.parent.glob("renamed-service.db*"):
+        file.rename(file.with_name(file.name.removeprefix("renamed-")))
 
 
 # -- locked, full -----------------------------------------------------------------------------------------------------
@@ -80,14 +76,14 @@ def test_a_short_lock_is_waited_for(sqlite_url):
     writer.close()
 
 
-def test_reads_go_on_while_somebody_else_writes(sqlite_url, sqlite_store):
+def test_reads_go_on_while_another_process_writes(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event("ann")]))
     with locked(sqlite_url):
         assert sqlite_store.histories.history("ann").item_ids == ("i1",)
-        assert sqlite_store.withheld.hidden().item_ids == frozenset()
+        assert sqlite_store.hidden_items.hidden().item_ids == frozenset()
 
 
-def test_a_full_disk_is_said_and_nothing_of_the_commit_is_kept(sqlite_url, sqlite_store):
+def test_a_full_disk_is_reported_and_nothing_of_the_commit_is_kept(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event("ann")]))
     with sqlite_store.writer._engine.connect() as connection:  # the writer's one pooled connection
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -110,14 +106,14 @@ def test_a_full_disk_is_said_and_nothing_of_the_commit_is_kept(sqlite_url, sqlit
         ("40P01", StoreBusy),
         ("53300", StoreBusy),
         ("53100", StoreFull),
-        ("42P01", StoreOutOfStep),
-        ("08006", StoreAway),
+        ("42P01", SchemaMismatch),
+        ("08006", StoreUnavailable),
     ],
 )
 def test_what_postgresql_says_is_understood_by_its_code(postgres_like_url, state, kind):
     error = RuntimeError("something\nwith more lines")
     error.sqlstate = state
-    assert isinstance(refusal(error, postgres_like_url), kind)
+    assert isinstance(to_store_error(error, postgres_like_url), kind)
 
 
 @pytest.fixture
@@ -125,63 +121,63 @@ def postgres_like_url():
     return parse_url("postgresql://me:secret@127.0.0.1:1/none")
 
 
-def test_a_server_that_does_not_answer_is_away_and_not_asked_by_every_request(postgres_like_url, data, tmp_path):
+def test_a_server_that_does_not_answer_is_unavailable_and_not_asked_by_every_request(postgres_like_url, data, tmp_path):
     store = Store(postgres_like_url, data, settings_for(postgres_like_url, tmp_path), Metrics())
-    with pytest.raises(StoreAway, match="the database cannot be reached") as caught:
+    with pytest.raises(StoreUnavailable, match="the database cannot be reached") as caught:
         store.histories.history("ann")
     assert "secret" not in str(caught.value)
     began = time.perf_counter()
     for _ in range(100):
-        with pytest.raises(StoreAway, match="it did not answer a moment ago"):
+        with pytest.raises(StoreUnavailable, match="it did not answer a moment ago"):
             store.histories.history("ann")
     assert time.perf_counter() - began < 0.5
-    wait_until(lambda: store.health() == "away")  # asked in the background
+    wait_until(lambda: store.health() == "away")  # checked in the background
     store.close()
 
 
-# -- away -------------------------------------------------------------------------------------------------------------
+# -- unavailable ------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_was_moved_is_away_and_found_again_when_it_is_back(sqlite_url, sqlite_store):
+def test_a_file_that_was_moved_is_unavailable_and_found_again_when_it_is_back(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event("ann")]))
     assert sqlite_store.health() == "ready"
-    move_away(sqlite_url)
-    for read in (lambda: sqlite_store.histories.history("ann"), sqlite_store.withheld.hidden):
-        with pytest.raises(StoreAway, match="there is no such file"):
+    rename_database(sqlite_url)
+    for read in (lambda: sqlite_store.histories.history("ann"), sqlite_store.hidden_items.hidden):
+        with pytest.raises(StoreUnavailable, match="there is no such file"):
             read()
-    with pytest.raises(StoreAway, match="there is no such file"):
+    with pytest.raises(StoreUnavailable, match="there is no such file"):
         do(sqlite_store, RecordEvents([event("ann")]))
     assert sqlite_store.health() == "away"
     assert not sqlite_path(sqlite_url).exists()  # and none was made by accident
-    bring_back(sqlite_url)
+    restore_name(sqlite_url)
     assert sqlite_store.histories.history("ann").item_ids == ("i1",)
     assert do(sqlite_store, RecordEvents([event("ann")])) == ["stored"]
     assert sqlite_store.health() == "ready"
     assert count(sqlite_url, UserInteraction) == 2
 
 
-def test_what_was_last_known_is_there_while_the_database_is_away(sqlite_url, sqlite_store):
+def test_what_was_last_known_is_there_while_the_database_is_unavailable(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event("ann")]))
     do(sqlite_store, PutProfile("bob", role=None, categories=(), opted_out=True))
     do(sqlite_store, IngestItems([NewItem("film")]))
     do(sqlite_store, ChangeItem("film", {"hidden": True}))
     known = sqlite_store.histories.history("ann")
     assert sqlite_store.health() == "ready"  # reads what is hidden and who opted out
-    move_away(sqlite_url)
+    rename_database(sqlite_url)
     assert sqlite_store.histories.last_known("ann") == known
     assert not sqlite_store.histories.last_known("bob").personal
-    assert sqlite_store.histories.last_known("nobody") == NO_HISTORY
-    assert sqlite_store.withheld.last.item_ids == {"film"}
-    bring_back(sqlite_url)
+    assert sqlite_store.histories.last_known("unknown") == NO_HISTORY
+    assert sqlite_store.hidden_items.last.item_ids == {"film"}
+    restore_name(sqlite_url)
 
 
-def test_a_file_that_is_no_database_is_broken(sqlite_url, sqlite_store):
+def test_a_file_that_is_no_database_is_corrupt(sqlite_url, sqlite_store):
     sqlite_path(sqlite_url).write_bytes(b"nonsense" * 4096)
-    with pytest.raises(StoreBroken, match="it is no sound database"):
+    with pytest.raises(StoreCorrupt, match="it is not a valid database"):
         do(sqlite_store, RecordEvents([event()]))
 
 
-def test_the_service_starts_and_answers_while_its_database_is_away(tmp_path):
+def test_the_service_starts_and_answers_while_its_database_is_unavailable(tmp_path):
     settings = settings_for_url("postgresql://me@127.0.0.1:1/none", tmp_path)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         assert client.get("/health/live").status_code == 200
@@ -198,11 +194,11 @@ def settings_for_url(url, folder):
 def test_a_schema_of_another_revision_stops_the_start(sqlite_url, tmp_path):
     with open_tool_engine(sqlite_url).begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreOutOfStep, match="it is newer than this code"):
+    with pytest.raises(SchemaMismatch, match="it is newer than this code"):
         Store.open(settings_for(sqlite_url, tmp_path), Metrics())
 
 
-def test_a_sqlite_file_of_an_older_revision_is_backed_up_and_brought_up_to_date_at_the_start(sqlite_url, tmp_path):
+def test_a_sqlite_file_of_an_older_revision_is_backed_up_and_upgraded_at_the_start(sqlite_url, tmp_path):
     migrate.downgrade(sqlite_url, "0001", with_backup=False)
     store = Store.open(settings_for(sqlite_url, tmp_path), Metrics())
     assert do(store, RecordEvents([event("ann")])) == ["stored"]
@@ -211,7 +207,7 @@ def test_a_sqlite_file_of_an_older_revision_is_backed_up_and_brought_up_to_date_
     assert backup.verify_file(kept).revision == "0001"
 
 
-def test_workers_that_start_at_once_bring_an_older_file_up_to_date_once(sqlite_url, tmp_path):
+def test_workers_that_start_at_once_upgrade_an_older_file_once(sqlite_url, tmp_path):
     migrate.downgrade(sqlite_url, "0001", with_backup=False)
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(lambda _: Store.open(settings_for(sqlite_url, tmp_path), Metrics()), range(4)))
@@ -224,23 +220,23 @@ def test_workers_that_start_at_once_bring_an_older_file_up_to_date_once(sqlite_u
 def test_a_postgresql_database_of_an_older_revision_stops_the_start(postgres_url, tmp_path):
     migrate.downgrade(postgres_url, "0001", with_backup=False)
     try:
-        with pytest.raises(StoreOutOfStep, match="Run python -m serving.store upgrade"):
+        with pytest.raises(SchemaMismatch, match="Run python -m serving.store upgrade"):
             Store.open(settings_for(postgres_url, tmp_path), Metrics())
     finally:
         migrate.upgrade(postgres_url, with_backup=False)
 
 
-def test_an_older_file_that_cannot_be_brought_up_to_date_stops_the_start_and_stays_as_it_was(sqlite_url, tmp_path):
+def test_an_older_file_that_cannot_be_upgraded_stops_the_start_and_stays_as_it_was(sqlite_url, tmp_path):
     migrate.downgrade(sqlite_url, "0001", with_backup=False)
     path = sqlite_path(sqlite_url)
     with closing(sqlite3.connect(path)) as strange:  # in the way of the table that the migration makes
         strange.execute("CREATE TABLE item_exposures (mine INTEGER)")
-    with pytest.raises(StoreOutOfStep, match="table item_exposures already exists"):
+    with pytest.raises(SchemaMismatch, match="table item_exposures already exists"):
         Store.open(settings_for(sqlite_url, tmp_path), Metrics())
     assert backup.verify(sqlite_url).revision == "0001"
 
 
-def test_a_url_that_is_none_stops_the_start(tmp_path):
+def test_an_invalid_url_stops_the_start(tmp_path):
     with pytest.raises(ConfigError, match="the service keeps its data in a SQLite file or in PostgreSQL"):
         Store.open(ServingSettings(database_url="oracle://x", bundle_dir=tmp_path), Metrics())
 
@@ -263,15 +259,15 @@ def test_workers_that_start_at_once_make_one_database(tmp_path):
     assert count(stores[0].url, UserInteraction) == 4
 
 
-def test_stopping_while_the_database_is_away_takes_no_time_and_counts_what_is_lost(sqlite_url, sqlite_store):
+def test_stopping_while_the_database_is_unavailable_takes_no_time_and_counts_what_is_lost(sqlite_url, sqlite_store):
     do(sqlite_store, RecordEvents([event()]))
-    move_away(sqlite_url)
+    rename_database(sqlite_url)
     sqlite_store.impressions.record(Impression("r", "ann", ("film",), (1.0,), (1.0,), "als", "7", 1))
     began = time.monotonic()
     sqlite_store.close()
     assert time.monotonic() - began < 5
     assert sqlite_store.metrics.impressions.labels("dropped")._value.get() == 1
-    bring_back(sqlite_url)
+    restore_name(sqlite_url)
 
 
 # -- over HTTP --------------------------------------------------------------------------------------------------------
@@ -293,7 +289,7 @@ def test_a_write_to_a_locked_database_is_a_503_with_retry_after_and_works_later(
 
 def test_reads_and_writes_of_the_service_find_the_database_again(sqlite_url, client):
     assert client.post("/api/interactions", json=CLICK).status_code == 201
-    move_away(sqlite_url)
+    rename_database(sqlite_url)
     for method, path, body in (
         ("POST", "/api/interactions", CLICK),
         ("GET", "/api/users/ann/history", None),
@@ -304,38 +300,9 @@ def test_reads_and_writes_of_the_service_find_the_database_again(sqlite_url, cli
         assert (path, response.status_code) == (path, 503)
         assert response.headers["content-type"] == "application/problem+json"
         assert "retry-after" in response.headers
-    bring_back(sqlite_url)
+    restore_name(sqlite_url)
     assert client.post("/api/interactions", json=CLICK).status_code == 201
     assert client.get("/api/items/film/stats").json()["counts"] == {"click": 2}
-
-
-# -- kill -9 ----------------------------------------------------------------------------------------------------------
-
-
-def test_after_kill_9_every_acknowledged_event_is_there_once():
-    """Three of the fifty kills of `experiments.benchmarks.database kill`; in a process of its own, because it forks."""
-    run = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.database", "kill", "--times", "3"],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout.splitlines()[-1])
-    assert found["acknowledged"] > 0
-    assert (found["kills"], found["missing"], found["unsound"], found["twice"]) == (3, 0, 0, 0)
-
-
-def test_the_drill_notices_lost_and_doubled_events(sqlite_url):
-    path = sqlite_path(sqlite_url)
-    database._send_again(sqlite_url, range(3))
-    assert [database._stored(path, batch) for batch in range(4)] == [20, 20, 20, 0]
-    assert database._twice(path) == 0
-    writer = Writer(sqlite_url)
-    writer.submit(RecordEvents([event()])).result()  # without a key: one row more than keys
-    writer.close()
-    assert database._twice(path) == 1
 
 
 def test_two_processes_write_to_one_file_without_losing_anything(sqlite_url):
@@ -355,16 +322,16 @@ def test_two_processes_write_to_one_file_without_losing_anything(sqlite_url):
     assert count(sqlite_url, UserInteraction) == 80
 
 
-def test_slow_queries_are_counted_and_logged_without_anybodys_id(sqlite_url, data, tmp_path, caplog):
+def test_slow_queries_are_counted_and_logged_without_user_ids(sqlite_url, data, tmp_path, caplog):
     settings = settings_for(sqlite_url, tmp_path, slow_query_ms=0.000001)
     store = Store(sqlite_url, data, settings, Metrics())
     with caplog.at_level("WARNING", logger="serving.store"):
-        store.histories.history("secret-person")
+        store.histories.history("secret-user")
         store.writer.submit(RecordEvents([event()])).result()
         wait_until(lambda: any(record.query == "commit" for record in caplog.records))
-    assert store.metrics.slow_queries.labels("person")._value.get() == 1
-    assert any(record.query == "person" for record in caplog.records)
-    assert "secret-person" not in caplog.text
+    assert store.metrics.slow_queries.labels("user")._value.get() == 1
+    assert any(record.query == "user" for record in caplog.records)
+    assert "secret-user" not in caplog.text
     assert store.metrics.slow_queries.labels("commit")._value.get() == 1
     store.close()
 
@@ -379,7 +346,7 @@ def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_proble
         client.app.state.service.own.step()
         with closing(sqlite3.connect(sqlite_path(sqlite_url))) as connection:
             connection.execute(f"DROP TABLE {table}")
-        for user_id in ("ann", "bob", "newcomer"):
+        for user_id in ("ann", "bob", "cold"):
             answer = client.get("/api/recommendations", params={"user_id": user_id, "exclude_seen": False})
             assert answer.status_code == 200, answer.text
             assert [one["item_id"] for one in answer.json()["items"]] == ["film"]
@@ -405,6 +372,6 @@ def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_proble
 
 def test_an_error_of_the_database_does_not_repeat_what_was_asked(url):
     with open_tool_engine(url).connect() as connection, pytest.raises(DBAPIError) as caught:
-        connection.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a-private-person"})
+        connection.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a-private-user"})
     assert "nowhere" in str(caught.value)
-    assert "a-private-person" not in str(caught.value)
+    assert "a-private-user" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What Alembic runs around the revisions, in the transaction that `serving.store.admin.migrate` opened."""
+"""The Alembic environment: runs the revisions in the transaction that `serving.store.admin.migrate` opened."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from serving.store.db.tables import Table
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Table.metadata,
-    render_as_batch=True,  # SQLite changes a column by rebuilding its table
+    render_as_batch=True,  # SQLite alters a column by rebuilding its table
 )
 context.run_migrations()

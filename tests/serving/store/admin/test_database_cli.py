@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.benchmarks import database as database_benchmarks
 from serving.interfaces import Impression
 from serving.store import __main__ as database
 from serving.store.admin import backup, migrate, retention
@@ -22,9 +21,10 @@ from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.errors import StoreFull
 from serving.store.db.tables import RecommendationImpression, User, UserInteraction
 from serving.store.db.writer import Writer
-from serving.store.repositories.events import RecordEvents, now_ms
+from serving.store.repositories.events import now_ms
 from serving.store.repositories.impressions import WriteImpressions
-from tests.serving.store.records import count, event, exposures, locked
+from tests.serving.store.databases import count, exposures, locked
+from tests.serving.store.factories import event, record
 
 DAY = 86_400_000
 
@@ -41,20 +41,14 @@ def run(sqlite_url, capsys):
     return call
 
 
-def put(url, *events) -> None:
-    writer = Writer(url)
-    writer.submit(RecordEvents(events or [event()])).result()
-    writer.close()
-
-
 def test_the_life_of_a_database(run, tmp_path):
     url = parse_url(f"sqlite:///{tmp_path}/new/service.db")
     status, made, _ = run("upgrade", url=url)
     assert (status, made["from"], made["to"], made["backup"]) == (0, None, newest(), None)
-    put(url)
+    record(url)
     _, kept, _ = run("backup", url=url)
     assert kept["rows"]["user_interactions"] == 1
-    put(url)
+    record(url)
     assert run("verify", url=url)[1]["rows"]["user_interactions"] == 2
     assert run("verify", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
     assert run("restore", kept["backup"], url=url)[1]["rows"]["user_interactions"] == 1
@@ -63,7 +57,7 @@ def test_the_life_of_a_database(run, tmp_path):
     assert backup.verify_file(Path(down["backup"])).rows["user_interactions"] == 1
 
 
-def test_a_backup_goes_where_it_is_told(run, tmp_path):
+def test_a_backup_goes_to_the_given_file(run, tmp_path):
     assert run("backup", str(tmp_path / "mine.db"))[1]["backup"] == str(tmp_path / "mine.db")
     status, _, complaint = run("backup", str(tmp_path / "mine.db"))
     assert status == 2
@@ -77,8 +71,8 @@ def test_a_backup_goes_where_it_is_told(run, tmp_path):
         (["restore", "none.db"], "there is no such file"),
         (["upgrade", "0007"], "it is not above 0002, where the database is. Revisions: base, 0001, 0002, head"),
         (["downgrade", "-3"], "it is not below 0002, where the database is"),
-        (["prune", "--days", "0"], "--days 0: only what is older than that goes"),
-        (["precompute", "--limit", "0"], "--limit 0: it is above 0"),
+        (["prune", "--days", "0"], "--days 0: the age in days must be positive"),
+        (["precompute", "--limit", "0"], "--limit 0: it must be above 0"),
         (["prune"], "the following arguments are required: --days"),
         (["downgrade"], "the following arguments are required: revision"),
         (["verify", "--fast"], "unrecognized arguments: --fast"),
@@ -152,9 +146,9 @@ def test_settings_without_a_database_are_one_line(monkeypatch, capsys):
 
 
 def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)  # several rounds
+    monkeypatch.setattr(retention, "ROWS_PER_TRANSACTION", 2)  # several rounds
     now = now_ms()
-    put(url, *(event("ann", f"i{i}", occurred_at=now - i * DAY) for i in range(8)))
+    record(url, *(event("ann", f"i{i}", occurred_at=now - i * DAY) for i in range(8)))
     writer = Writer(url)
     pair, seconds = (1.0, 0.5), now // 1000
     lists = [Impression(f"r{i}", "ann", ("i1", "i2"), pair, pair, "als", "7", seconds - i * 86_400) for i in range(4)]
@@ -167,18 +161,5 @@ def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
 
 
 def test_the_command_prunes_by_days(run, sqlite_url):
-    put(sqlite_url, event(occurred_at=now_ms() - 40 * DAY), event())
+    record(sqlite_url, event(occurred_at=now_ms() - 40 * DAY), event())
     assert run("prune", "--days", "30")[1]["removed"]["user_interactions"] == 1
-
-
-# -- the drills -------------------------------------------------------------------------------------------------------
-
-
-def test_the_ingest_drill_counts_what_a_real_service_acknowledged(tmp_path):
-    with database_benchmarks.service(tmp_path) as running:
-        found = database_benchmarks.ingest(running, batch=50, connections=2, seconds=0.5)
-        single = database_benchmarks.ingest(running, batch=1, connections=4, seconds=0.3)
-    url = parse_url(f"sqlite:///{tmp_path}/service.db")
-    assert found.events > 0
-    assert single.events > 0
-    assert backup.verify(url).rows["user_interactions"] == found.events + single.events

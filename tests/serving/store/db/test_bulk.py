@@ -66,7 +66,7 @@ def test_what_json_would_change_is_stored_as_it_is(url):
     stored = [(2**62 + i, name, None) for i, name in enumerate(names)]
     insert = BulkInsert(Item, ("created_at", "item_id", "expires_at", "updated_at"))
     with open_tool_engine(url).begin() as connection:
-        for number, name, nothing in stored:  # each alone: one that JSON cannot say takes the others along
+        for number, name, nothing in stored:  # each alone: one that JSON cannot represent changes how all are sent
             insert(connection, [(number, name, nothing, 0)])
         found = connection.execute(select(Item.created_at, Item.item_id, Item.expires_at).order_by(Item.created_at))
         assert [tuple(row) for row in found] == stored

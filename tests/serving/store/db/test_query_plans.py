@@ -1,4 +1,4 @@
-"""Every query of the service finds its rows by an index, as the databases' own planners say."""
+"""Every query of the service finds its rows by an index, according to the query plans of both databases."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Writer
-from serving.store.repositories import items, precomputed, statistics, user_histories, users
-from serving.store.repositories.statistics import ItemCounting
+from serving.store.repositories import hidden_items, items, precomputed, user_histories, users
+from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import Weighting
 from serving.store.training import lineage, snapshot
 
-PERSON = {"user_id": "ann"}
-PAGE = PERSON | {"before": 9, "before_id": 9, "most": 5}
-LIST = PERSON | {"model_version": "7", "now": 1}
+USER = {"user_id": "ann"}
+PAGE = USER | {"before": 9, "before_id": 9, "limit": 5}
+LIST = USER | {"model_version": "7", "now": 1}
 ITEM = {"item_id": "film"}
 BY_KEY = "pk_"
 """The primary key: SQLite calls its index sqlite_autoindex or, for whole numbers, the table itself."""
 
 READ = [
-    ("history", user_histories._EVENTS, PERSON | {"most": 10}, "ix_user_interactions_user_time"),
-    ("person", user_histories._PERSON, PERSON, BY_KEY),
-    ("declared", user_histories._DECLARED, PERSON, BY_KEY),
+    ("history", user_histories._EVENTS, USER | {"limit": 10}, "ix_user_interactions_user_time"),
+    ("user", user_histories._USER, USER, BY_KEY),
+    ("declared", user_histories._DECLARED, USER, BY_KEY),
     (
         "history page",
-        statistics._PAGE,
-        PERSON | {"before": 9, "before_id": 9, "most": 5},
+        user_histories._PAGE,
+        USER | {"before": 9, "before_id": 9, "limit": 5},
         "ix_user_interactions_user_time",
     ),
-    ("categories of a history", statistics._CATEGORIES, PERSON, "ix_user_interactions_user_time"),
-    ("known person", statistics._KNOWN, PERSON, BY_KEY),
-    ("profile", users._PROFILE, PERSON, BY_KEY),
+    ("categories of a history", user_histories._CATEGORIES, USER, "ix_user_interactions_user_time"),
+    ("known user", user_histories._KNOWN, USER, BY_KEY),
+    ("profile", users._PROFILE, USER, BY_KEY),
     ("by role", users._WITH_ROLE, {"role": "editor"}, "ix_user_profiles_role"),
     ("opted out", users._OPTED_OUT, {}, "ix_users_opted_out"),
     ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
-    ("withheld items", items._WITHHELD, {}, "ix_items_withheld"),
+    ("hidden items", hidden_items._HIDDEN_ITEMS, {}, "ix_items_withheld"),
     ("item", items._ITEM, ITEM, BY_KEY),
     ("categories of an item", items._CATEGORIES, ITEM, BY_KEY),
     (
         "precomputed list",
         precomputed._LIST,
-        PERSON | {"model_version": "7", "now": 1},
+        USER | {"model_version": "7", "now": 1},
         "ix_user_recommendations_user_score",
     ),
     ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),
@@ -61,7 +61,7 @@ READ = [
 ]
 COUNTED = [
     ("_by_type", "ix_user_interactions_item_user"),
-    ("_people", "ix_user_interactions_item_user"),
+    ("_users", "ix_user_interactions_item_user"),
     ("_shown", BY_KEY),
     ("_clicked", "ix_recommendation_feedback_item"),
 ]
@@ -80,11 +80,11 @@ WRITTEN = [
     ("known keys", select(Event.id).where(Event.idempotency_key == "k"), "ix_user_interactions_idempotency_key"),
     ("events of a list", select(Event.id).where(Event.request_id == "r"), "ix_user_interactions_request"),
     (
-        "his impressions",
+        "impressions of a user",
         delete(Impression).where(Impression.user_id == "ann"),
         "ix_recommendation_impressions_user_time",
     ),
-    ("his feedback", delete(Feedback).where(Feedback.user_id == "ann"), "ix_recommendation_feedback_user"),
+    ("feedback of a user", delete(Feedback).where(Feedback.user_id == "ann"), "ix_recommendation_feedback_user"),
     ("feedback of a list", select(Feedback.id).where(Feedback.request_id == "r"), "ix_recommendation_feedback_request"),
     ("a list", select(SHOWN_ITEMS.c.item_id).where(SHOWN_ITEMS.c.request_id == "r"), BY_KEY),
 ]
@@ -121,7 +121,7 @@ def test_reads_are_searches(url, query, parameters, index):
 @pytest.mark.parametrize(("attribute", "index"), COUNTED)
 def test_statistics_of_an_item_are_searches(url, data, attribute, index):
     reader = Reader(url)
-    query = getattr(ItemCounting(reader, Weighting.of(data)), attribute)
+    query = getattr(ItemStatisticsReader(reader, Weighting.of(data)), attribute)
     assert_uses(plan(url, query, ITEM), index)
     reader.close()
 
@@ -133,17 +133,17 @@ def test_writes_find_their_rows_by_index(url, statement, index):
 
 def test_the_live_history_is_read_from_its_index_alone(sqlite_url, postgres_url):
     assert "COVERING INDEX ix_user_interactions_user_time" in plan(
-        sqlite_url, user_histories._EVENTS, PERSON | {"most": 10}
+        sqlite_url, user_histories._EVENTS, USER | {"limit": 10}
     )
     with open_engine(postgres_url, pooled=False).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM user_interactions"))
     assert "Index Only Scan Backward using ix_user_interactions_user_time" in plan(
-        postgres_url, user_histories._EVENTS, PERSON | {"most": 10}
+        postgres_url, user_histories._EVENTS, USER | {"limit": 10}
     )
 
 
 def test_the_live_history_of_sqlite_needs_no_sorting(sqlite_url):
-    assert "TEMP B-TREE" not in plan(sqlite_url, user_histories._EVENTS, PERSON | {"most": 10})
+    assert "TEMP B-TREE" not in plan(sqlite_url, user_histories._EVENTS, USER | {"limit": 10})
 
 
 def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
@@ -155,7 +155,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
-    modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, statistics)
+    modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

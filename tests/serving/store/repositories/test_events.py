@@ -1,4 +1,4 @@
-"""Events: each at most once, never half, never of people who do not want it."""
+"""Events: each stored at most once, a request as a whole or not at all, none of users who opted out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from concurrent.futures import wait
 
 import pytest
 
-from serving.store.db.errors import StoreAway, StoreBusy
+from serving.store.db.errors import StoreBusy, StoreUnavailable
 from serving.store.db.tables import Item, User, UserInteraction
 from serving.store.db.writer import Task, Writer
-from serving.store.repositories import statistics
+from serving.store.repositories import user_histories
 from serving.store.repositories.events import KeyReused, RecordEvents, now_ms
 from serving.store.repositories.users import Erase, PutProfile
-from tests.serving.store.records import count, event, locked
+from tests.serving.store.databases import count, locked
+from tests.serving.store.factories import event
 
 
-def test_events_are_stored_and_bring_their_people_and_items(store, do, url):
+def test_events_are_stored_and_bring_their_users_and_items(store, do, url):
     statuses = do(RecordEvents([event("ann", "film"), event("bob", "film", "rate", value=4.5), event("ann", "book")]))
     assert statuses == ["stored"] * 3
     assert (count(url, UserInteraction), count(url, User), count(url, Item)) == (3, 2, 2)
@@ -27,7 +28,7 @@ def test_what_is_read_back_is_what_was_sent(store, do):
     context = {"page": "home", "n": 3}
     sent = event("ann", "film", "view", value=31.5, context=context, request_id="r1", occurred_at=moment)
     do(RecordEvents([sent]))
-    (read,) = statistics.events_of(store.reader, "ann", 10)
+    (read,) = user_histories.events_of(store.reader, "ann", 10)
     assert (read.item_id, read.interaction_type, read.value) == ("film", "view", 31.5)
     assert (read.context, read.request_id, read.occurred_at) == (context, "r1", moment)
 
@@ -94,7 +95,7 @@ def test_every_task_that_was_accepted_is_written_before_the_writer_stops(url):
     writer.close()
     assert all(future.result() == ["stored"] for future in futures)
     assert count(url, UserInteraction) == 200
-    with pytest.raises(StoreAway, match="the service is stopping"):
+    with pytest.raises(StoreUnavailable, match="the service is stopping"):
         writer.submit(RecordEvents([event()]))
 
 
@@ -104,22 +105,22 @@ def test_more_than_may_wait_is_refused_as_busy(sqlite_url):
         accepted = [writer.submit(RecordEvents([event()]))]
         time.sleep(0.1)  # the writer has it and waits for the lock
         accepted += [writer.submit(RecordEvents([event()])) for _ in range(10)]
-        with pytest.raises(StoreBusy, match="10 writes waiting: at most 10 wait"):
+        with pytest.raises(StoreBusy, match="10 writes waiting: at most 10 may wait"):
             writer.submit(RecordEvents([event()]))
     assert all(future.result(timeout=10) == ["stored"] for future in accepted)
     writer.close()
 
 
-def test_nothing_is_kept_of_people_who_opted_out(do, url):
+def test_nothing_is_kept_of_users_who_opted_out(do, url):
     do(PutProfile("ann", role=None, categories=(), opted_out=True))
     assert do(RecordEvents([event("ann"), event("bob")])) == ["ignored", "stored"]
     assert count(url, UserInteraction) == 1
 
 
-def test_an_event_from_before_an_erasure_does_not_bring_the_person_back(do, url):
+def test_an_event_from_before_an_erasure_does_not_bring_the_user_back(do, url):
     early = event("ann", occurred_at=now_ms() - 1000, idempotency_key="k")
     do(RecordEvents([early]))
-    do(Erase("ann", forget_waiting=lambda user_id: 0))
+    do(Erase("ann", drop_queued=lambda user_id: 0))
     assert do(RecordEvents([early])) == ["ignored"]
     assert count(url, User) == 0
     assert do(RecordEvents([event("ann", occurred_at=now_ms() + 1)])) == ["stored"]
@@ -128,14 +129,14 @@ def test_an_event_from_before_an_erasure_does_not_bring_the_person_back(do, url)
 
 def test_row_numbers_never_repeat_even_after_the_newest_was_erased(store, do):
     do(RecordEvents([event("ann"), event("bob")]))
-    newest = statistics.events_of(store.reader, "bob", 1)[0].number
-    do(Erase("bob", forget_waiting=lambda user_id: 0))
+    newest = user_histories.events_of(store.reader, "bob", 1)[0].number
+    do(Erase("bob", drop_queued=lambda user_id: 0))
     do(RecordEvents([event("eve")]))
-    assert statistics.events_of(store.reader, "eve", 1)[0].number > newest
+    assert user_histories.events_of(store.reader, "eve", 1)[0].number > newest
 
 
 def test_ids_may_be_any_text(store, do):
     odd = "Zoë/…'\"; DROP TABLE users --%s ?:x"
     do(RecordEvents([event(odd, odd + "2", context={odd[:60]: odd}, idempotency_key=odd)]))
-    assert statistics.events_of(store.reader, odd, 5)[0].item_id == odd + "2"
+    assert user_histories.events_of(store.reader, odd, 5)[0].item_id == odd + "2"
     assert store.histories.history(odd).item_ids == (odd + "2",)

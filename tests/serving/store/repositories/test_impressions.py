@@ -18,14 +18,15 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.repositories.events import RecordEvents, now_ms
-from serving.store.repositories.feedback import ItemOutcome, NotShown, RecordFeedback, SomebodyElses
-from serving.store.repositories.impressions import Impressions, WriteImpressions
+from serving.store.repositories.feedback import ItemOutcome, ListOfAnotherUser, NotShown, RecordFeedback
+from serving.store.repositories.impressions import ImpressionQueue, WriteImpressions
 from serving.store.repositories.items import IngestItems, NewItem
-from serving.store.repositories.precomputed import PutLists, UserList, VoidLists
-from serving.store.repositories.statistics import events_of, preferences_of
+from serving.store.repositories.precomputed import DeleteStaleLists, PutLists, UserList
+from serving.store.repositories.user_histories import events_of, preferences_of
 from serving.store.repositories.users import PutProfile
 from serving.store.store import Store
-from tests.serving.store.records import count, event, locked, settings_for, wait_until
+from tests.serving.store.databases import count, locked
+from tests.serving.store.factories import event, settings_for, wait_until
 
 
 def shown(request_id="r1", user_id="ann", item_ids=("film", "book"), **values) -> Impression:
@@ -65,16 +66,16 @@ def test_lists_beyond_the_bound_are_dropped_and_counted():
     def note(name, number):
         counted[name] += number
 
-    queue = Impressions(lambda: None, note, most=3)
+    queue = ImpressionQueue(lambda: None, note, max_size=3)
     for i in range(5):
         queue.record(shown(f"r{i}"))
     assert (len(queue), counted["dropped"]) == (3, 2)
     task = queue.take()
-    assert [one.request_id for one in task.lists] == ["r0", "r1", "r2"]
+    assert [one.request_id for one in task.impressions] == ["r0", "r1", "r2"]
     assert queue.take() is None
     queue.record(shown("r9"))
     queue.failed(task)  # the database refused: what still fits waits again, in order, newest kept
-    assert [one.request_id for one in queue.take().lists] == ["r1", "r2", "r9"]
+    assert [one.request_id for one in queue.take().impressions] == ["r1", "r2", "r9"]
     assert counted["dropped"] == 3
 
 
@@ -87,7 +88,7 @@ def test_lists_survive_a_database_that_is_locked_for_a_while(sqlite_url, data, t
     store.close()
 
 
-def test_nothing_is_kept_of_lists_for_people_who_opted_out(do, url):
+def test_nothing_is_kept_of_lists_for_users_who_opted_out(do, url):
     do(PutProfile("ann", role=None, categories=(), opted_out=True))
     store_shown(do, shown("r1", "ann"), shown("r2", "bob"))
     assert count(url, RecommendationImpression) == 1
@@ -108,8 +109,8 @@ def test_an_outcome_is_joined_to_its_list(do, url):
     receipt = do(RecordFeedback("r1", None, [outcome("film"), outcome("book", "dismiss")]))
     assert (receipt.matched, receipt.stored, receipt.model_version) == (True, 2, "7")
     with open_tool_engine(url).connect() as connection:
-        people = connection.execute(select(RecommendationFeedback.user_id)).scalars().all()
-    assert people == ["ann", "ann"]
+        user_ids = connection.execute(select(RecommendationFeedback.user_id)).scalars().all()
+    assert user_ids == ["ann", "ann"]
 
 
 def test_an_outcome_counts_once(do, url):
@@ -122,9 +123,9 @@ def test_an_outcome_counts_once(do, url):
 
 def test_a_list_that_still_waits_to_be_stored_is_matched(store, do, url):
     store.impressions._wake = lambda: None
-    store.writer._backlog = None  # nobody stores it in the background
+    store.writer._backlog = None  # it is not stored in the background
     store.impressions.record(shown())
-    assert do(RecordFeedback("r1", "ann", [outcome()], waiting=store.impressions.waiting)).matched
+    assert do(RecordFeedback("r1", "ann", [outcome()], queued=store.impressions.queued)).matched
     do(store.impressions.take())
     assert count(url, RecommendationImpression) == 1
 
@@ -142,13 +143,13 @@ def test_an_item_that_was_not_shown_is_refused(do, url):
     assert count(url, RecommendationFeedback) == 0
 
 
-def test_somebody_elses_list_is_refused(do):
+def test_the_list_of_another_user_is_refused(do):
     store_shown(do, shown())
-    with pytest.raises(SomebodyElses, match="The list of request 'r1' was shown to somebody else"):
+    with pytest.raises(ListOfAnotherUser, match="The list of request 'r1' was shown to another user"):
         do(RecordFeedback("r1", "bob", [outcome()]))
 
 
-def test_feedback_of_people_who_opted_out_is_not_kept(do, url):
+def test_feedback_of_users_who_opted_out_is_not_kept(do, url):
     do(PutProfile("ann", role=None, categories=(), opted_out=True))
     receipt = do(RecordFeedback("r1", "ann", [outcome()]))
     assert (receipt.stored, receipt.ignored) == (0, 1)
@@ -188,8 +189,8 @@ def test_an_expired_list_is_not_read_and_can_be_cleared(store, do, url):
     put(do, "8")
     put(do, "9")
     assert store.precomputed.precomputed("ann", "7") is None
-    assert do(VoidLists()) == 2
-    assert do(VoidLists(keep="9")) == 2
+    assert do(DeleteStaleLists()) == 2
+    assert do(DeleteStaleLists(keep="9")) == 2
     assert count(url, UserRecommendation) == 2
     assert store.precomputed.precomputed("ann", "9") is not None
 
@@ -214,18 +215,18 @@ def test_what_became_of_an_item_by_hand(store, do):
             ]
         )
     )
-    found = store.item_counting.of("film")
+    found = store.item_statistics.of("film")
     assert found.counts == {"click": 3, "implement": 1, "rate": 1, "view": 2}
-    assert (found.people, found.shown, found.clicked) == (4, 4, 2)
+    assert (found.users, found.shown, found.clicked) == (4, 4, 2)
     assert found.click_through_rate == pytest.approx(2 / 4)
     assert found.implementation_rate == pytest.approx(1 / 4)
     assert found.mean_label == pytest.approx((3 * 0.4 + 1.0 + 1.0 + 0.25 + 0.4) / 7)
 
 
-def test_nothing_is_known_of_an_item_that_nobody_touched(store, do):
+def test_an_item_without_events_has_empty_statistics(store, do):
     do(IngestItems([NewItem("film")]))
-    found = store.item_counting.of("film")
-    assert (found.counts, found.people, found.shown, found.clicked) == ({}, 0, 0, 0)
+    found = store.item_statistics.of("film")
+    assert (found.counts, found.users, found.shown, found.clicked) == ({}, 0, 0, 0)
     assert (found.click_through_rate, found.implementation_rate, found.mean_label) == (None, None, None)
 
 
@@ -255,20 +256,20 @@ def test_a_snapshot_is_what_retraining_would_read(store, do):
     do(RecordEvents([event("ann", "film"), event("ann", "film", "like"), event("bob", "film", "dismiss")]))
     do(RecordEvents([event("eve", "film")]))
     do(PutProfile("eve", role=None, categories=(), opted_out=True))
-    before = store.everything.version()
-    snapshot = store.everything.snapshot()
+    before = store.training_snapshot.version()
+    snapshot = store.training_snapshot.snapshot()
     rows = {(row.user_id, row.item_id): row.weight for row in snapshot.interactions.itertuples()}
     assert rows == pytest.approx({("ann", "film"): 1.1, ("bob", "film"): 0.0})
     items = snapshot.items.set_index("item_id")
     assert items.loc["film", ["title", "categories", "available"]].tolist() == ["A film", ["drama"], True]
     assert not items.loc["gone", "available"]
-    assert snapshot.version == before == store.everything.version()
+    assert snapshot.version == before == store.training_snapshot.version()
     do(RecordEvents([event("ann", "book")]))
-    assert store.everything.version() != before
+    assert store.training_snapshot.version() != before
 
 
 def test_a_snapshot_of_nothing_is_empty(store):
-    snapshot = store.everything.snapshot()
+    snapshot = store.training_snapshot.snapshot()
     assert list(snapshot.interactions.columns) == ["user_id", "item_id", "weight", "timestamp"]
     assert len(snapshot.interactions) == len(snapshot.items) == 0
     assert "available" in snapshot.items

@@ -10,7 +10,8 @@ from serving.store.db.tables import ItemCategory, UserRecommendation
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, NewItem, item_state
 from serving.store.repositories.precomputed import PutLists, UserList
-from tests.serving.store.records import count, event
+from tests.serving.store.databases import count
+from tests.serving.store.factories import event
 
 
 @pytest.fixture
@@ -50,21 +51,21 @@ def test_an_item_that_an_event_named_first_counts_as_known(do):
 def test_the_next_read_of_every_worker_lacks_an_item_that_was_withdrawn(open_store, hide):
     one, other = open_store(), open_store()
     one.writer.submit(IngestItems([NewItem("film"), NewItem("book")])).result()
-    before = other.withheld.hidden()
+    before = other.hidden_items.hidden()
     assert before.item_ids == frozenset()
     one.writer.submit(hide).result()
-    after = other.withheld.hidden()
+    after = other.hidden_items.hidden()
     assert after.item_ids == {"film"}
     assert after.version != before.version
-    assert one.withheld.hidden() == after
+    assert one.hidden_items.hidden() == after
 
 
 def test_an_item_expires_by_itself(store, do):
     do(IngestItems([NewItem("film", expires_at=now_ms() + 300), NewItem("book")]))
-    before = store.withheld.hidden()
+    before = store.hidden_items.hidden()
     assert before.item_ids == frozenset()
     time.sleep(0.35)
-    after = store.withheld.hidden()
+    after = store.hidden_items.hidden()
     assert after.item_ids == {"film"}
     assert after.version != before.version
 
@@ -72,18 +73,18 @@ def test_an_item_expires_by_itself(store, do):
 def test_an_item_can_be_shown_again(store, do, film):
     do(ChangeItem("film", {"hidden": True}))
     do(ChangeItem("film", {"hidden": False}))
-    assert store.withheld.hidden().item_ids == frozenset()
+    assert store.hidden_items.hidden().item_ids == frozenset()
     do(DeleteItem("film"))
     do(IngestItems([NewItem("film")]))
-    assert store.withheld.hidden().item_ids == frozenset()
+    assert store.hidden_items.hidden().item_ids == frozenset()
 
 
 def test_nothing_is_read_again_while_nothing_changed(store, do, film):
     do(ChangeItem("film", {"hidden": True}))
-    first = store.withheld.hidden()
+    first = store.hidden_items.hidden()
     do(RecordEvents([event(item_id="book")]))
     do(ChangeItem("film", {"title": "Other"}))
-    assert store.withheld.hidden() is first
+    assert store.hidden_items.hidden() is first
 
 
 def test_changing_keeps_what_is_not_named(store, do, film):

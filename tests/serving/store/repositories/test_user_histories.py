@@ -12,13 +12,13 @@ from serving.interfaces import NO_HISTORY
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.user_histories import Weighting
 from serving.store.repositories.users import Erase, PutProfile
-from tests.serving.store.records import event
+from tests.serving.store.factories import event
 
 TYPES = ("view", "click", "like", "save", "share", "rate", "implement", "dismiss")
 
 
-def test_a_stranger_has_no_history(store):
-    assert store.histories.history("nobody") == NO_HISTORY
+def test_an_unknown_user_has_no_history(store):
+    assert store.histories.history("unknown") == NO_HISTORY
 
 
 def test_the_next_read_reflects_the_last_event_from_any_process(open_store):
@@ -42,14 +42,14 @@ def test_the_version_changes_with_events_profile_and_erasure_and_never_comes_bac
     note()
     do(PutProfile("ann", role=None, categories=("drama",), opted_out=False))
     note()
-    do(Erase("ann", forget_waiting=lambda user_id: 0))
+    do(Erase("ann", drop_queued=lambda user_id: 0))
     note()
     do(RecordEvents([event("ann", occurred_at=now_ms() + 1)]))
     note()
     assert len(set(seen)) == len(seen)
 
 
-def test_somebody_elses_events_leave_the_version_alone(store, do):
+def test_events_of_other_users_leave_the_version_alone(store, do):
     do(RecordEvents([event("ann")]))
     before = store.histories.history("ann")
     do(RecordEvents([event("bob")]))
@@ -85,7 +85,7 @@ def test_declared_categories_come_along_strongest_first(store, do):
     assert store.histories.history("ann").categories == ("drama", "comedy")
 
 
-def test_people_who_opted_out_have_no_personal_history(store, do):
+def test_users_who_opted_out_have_no_personal_history(store, do):
     do(RecordEvents([event("ann")]))
     do(PutProfile("ann", role=None, categories=("drama",), opted_out=True))
     history = store.histories.history("ann")
@@ -94,10 +94,10 @@ def test_people_who_opted_out_have_no_personal_history(store, do):
     assert store.histories.history("ann").item_ids == ("i1",)
 
 
-def test_what_models_learnt_of_an_erased_person_is_not_to_be_used_even_when_he_is_back(store, do):
+def test_what_models_learnt_of_an_erased_user_is_not_used_even_after_the_user_is_back(store, do):
     do(RecordEvents([event("ann")]))
     assert not store.histories.history("ann").forgotten
-    do(Erase("ann", forget_waiting=lambda user_id: 0))
+    do(Erase("ann", drop_queued=lambda user_id: 0))
     assert store.histories.history("ann").forgotten
     do(RecordEvents([event("ann", "book", occurred_at=now_ms() + 1)]))
     history = store.histories.history("ann")
@@ -105,8 +105,8 @@ def test_what_models_learnt_of_an_erased_person_is_not_to_be_used_even_when_he_i
 
 
 @pytest.mark.parametrize("rule", ["sum", "max", "last"])
-def test_one_person_is_aggregated_as_the_training_data_is(data, rule):
-    """Random events: the service's aggregation of each person against the data set's of all."""
+def test_one_user_is_aggregated_as_the_training_data_is(data, rule):
+    """Random events: the service's aggregation of each user against the data set's of all."""
     config = data.model_copy(update={"aggregate": rule})
     chance = np.random.default_rng(3)
     n = 600

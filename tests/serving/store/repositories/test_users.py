@@ -19,7 +19,8 @@ from serving.store.repositories.items import IngestItems, NewItem
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import _PERSONAL, Erase, PutProfile, profile
 from serving.store.store import Store
-from tests.serving.store.records import count, event, exposures, settings_for
+from tests.serving.store.databases import count, exposures
+from tests.serving.store.factories import event, settings_for
 
 
 def put(user_id: str, *, role=None, categories=(), opted_out=False) -> PutProfile:
@@ -27,7 +28,7 @@ def put(user_id: str, *, role=None, categories=(), opted_out=False) -> PutProfil
 
 
 def erase(user_id: str, store=None) -> Erase:
-    return Erase(user_id, forget_waiting=store.impressions.forget if store else lambda user_id: 0)
+    return Erase(user_id, drop_queued=store.impressions.forget if store else lambda user_id: 0)
 
 
 def test_a_profile_is_read_as_it_was_put_and_replaced_whole(store, do):
@@ -40,30 +41,30 @@ def test_a_profile_is_read_as_it_was_put_and_replaced_whole(store, do):
     assert (found.role, found.categories) == (None, ())
 
 
-def test_somebody_known_by_events_alone_has_an_empty_profile(store, do):
+def test_a_user_known_by_events_alone_has_an_empty_profile(store, do):
     do(RecordEvents([event("ann")]))
     found = profile(store.reader, "ann")
     assert (found.role, found.categories, found.opted_out, found.updated_at) == (None, (), False, None)
 
 
-def test_people_are_found_by_role(store, do):
+def test_users_are_found_by_role(store, do):
     do(put("ann", role="editor"))
     do(put("bob", role="author"))
     do(put("eve", role="editor"))
-    assert store.people.with_role("editor") == {"ann", "eve"}
-    assert store.people.with_role("pilot") == frozenset()
+    assert store.users.with_role("editor") == {"ann", "eve"}
+    assert store.users.with_role("pilot") == frozenset()
 
 
 def test_every_worker_knows_who_opted_out(open_store):
     one, other = open_store(), open_store()
-    assert other.people.opted_out() == frozenset()
+    assert other.users.opted_out() == frozenset()
     one.writer.submit(put("ann", opted_out=True)).result()
-    assert other.people.opted_out() == {"ann"}
+    assert other.users.opted_out() == {"ann"}
     one.writer.submit(put("ann")).result()
-    assert other.people.opted_out() == frozenset()
+    assert other.users.opted_out() == frozenset()
 
 
-def test_opting_out_voids_the_lists_made_for_the_person(store, do, url):
+def test_opting_out_voids_the_lists_made_for_the_user(store, do, url):
     do(PutLists("7", [UserList("ann", ["film"], [0.9], "als")], now_ms() + 60_000))
     do(put("ann", opted_out=True))
     assert store.precomputed.precomputed("ann", "7") is None
@@ -79,11 +80,11 @@ def fill(store, do) -> None:
         do(put(name, role="editor", categories=["drama"]))
         do(RecordEvents([event(name, "film"), event(name, "book")]))
         store.impressions.record(Impression(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
-        do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], waiting=store.impressions.waiting))
+        do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], queued=store.impressions.queued))
         do(PutLists("7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
 
 
-def test_erasure_removes_every_row_of_the_person_and_no_other(store, do, url):
+def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):
     fill(store, do)
     erased = do(erase("ann", store))
     assert erased.rows == {
@@ -111,7 +112,7 @@ def test_no_table_with_personal_rows_is_forgotten_by_the_erasure():
 
 def test_the_id_is_nowhere_in_the_file_after_an_erasure(sqlite_url, data, tmp_path):
     store = Store(sqlite_url, data, settings_for(sqlite_url, tmp_path), Metrics())
-    name = "unmistakable-person-4711"
+    name = "unmistakable-user-4711"
     store.writer.submit(RecordEvents([event(name, context={"who": name}), event("bob")])).result()
     path = sqlite_path(sqlite_url)
     files = [path, path.with_name(path.name + "-wal")]
@@ -133,17 +134,17 @@ def test_lists_that_wait_to_be_stored_are_forgotten_too(store, do, url):
     assert count(url, User) == 0
 
 
-def test_who_was_erased_is_told_also_after_coming_back(store, do):
-    assert store.people.erased(["ann", "bob", "cid"]) == frozenset()
+def test_erased_users_are_reported_even_after_they_came_back(store, do):
+    assert store.users.erased(["ann", "bob", "cid"]) == frozenset()
     do(RecordEvents([event("ann"), event("bob")]))
     do(erase("ann", store))
     do(erase("cid", store))
-    assert store.people.erased(["ann", "bob", "cid"]) == {"ann", "cid"}
+    assert store.users.erased(["ann", "bob", "cid"]) == {"ann", "cid"}
     do(RecordEvents([event("ann", occurred_at=now_ms() + 60_000)]))
-    assert store.people.erased(["ann", "bob"]) == {"ann"}
+    assert store.users.erased(["ann", "bob"]) == {"ann"}
 
 
-def test_erasing_twice_and_erasing_a_stranger_are_fine(store, do, url):
+def test_erasing_twice_and_erasing_an_unknown_user_succeed(store, do, url):
     do(RecordEvents([event("ann")]))
     first = do(erase("ann"))
     second = do(erase("ann"))

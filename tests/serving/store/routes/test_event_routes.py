@@ -12,7 +12,8 @@ from serving.app import create_app
 from serving.interfaces import Impression
 from serving.settings import ApiKey
 from serving.store.db.tables import RecommendationFeedback, UserInteraction
-from tests.serving.store.records import count, settings_for
+from tests.serving.store.databases import count
+from tests.serving.store.factories import settings_for
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 FEEDBACK = {"request_id": "r", "outcomes": [{"item_id": "film", "outcome": "click"}]}
@@ -152,7 +153,7 @@ def test_an_event_that_breaks_a_rule_is_refused_with_a_sentence(client, sqlite_u
     ],
     ids=lambda value: value[:40].decode(errors="replace") if isinstance(value, bytes) else "",
 )
-def test_a_body_that_is_none_is_refused_with_a_sentence(client, body, status, sentence):
+def test_an_invalid_body_is_refused_with_a_sentence(client, body, status, sentence):
     response = client.post("/api/interactions", content=body, headers={"content-type": "application/json"})
     refused(response, status, sentence)
 
@@ -173,7 +174,7 @@ def test_a_key_that_was_used_for_something_else_is_refused(client):
 
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 129])
-def test_a_key_that_is_none_is_refused(client, key):
+def test_an_invalid_key_is_refused(client, key):
     response = client.post("/api/interactions", json=CLICK, headers={"Idempotency-Key": key})
     refused(response, 422, "Idempotency-Key")
 
@@ -234,7 +235,7 @@ def token(user_id: str, secret: str = "s" * 32) -> dict[str, str]:
     return {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256')}"}
 
 
-def test_a_persons_token_speaks_for_that_person_only(sqlite_url, tmp_path):
+def test_the_token_of_a_user_is_valid_for_that_user_only(sqlite_url, tmp_path):
     settings = settings_for(sqlite_url, tmp_path, jwt_secret="s" * 32)
     with TestClient(create_app(settings)) as client:
         assert client.post("/api/interactions", json=CLICK, headers=token("ann")).status_code == 201
@@ -283,7 +284,7 @@ def test_feedback_on_an_unknown_list_is_kept_unmatched(client):
     ("body", "sentence"),
     [
         (outcomes("song"), "Item 'song' was not in the list of request 'r1'"),
-        (outcomes("film", user_id="bob"), "The list of request 'r1' was shown to somebody else"),
+        (outcomes("film", user_id="bob"), "The list of request 'r1' was shown to another user"),
         (outcomes(), "List should have at least 1 item"),
         ({"request_id": "r1", "outcomes": [{"item_id": "film", "outcome": "maybe"}]}, "Input should be 'view'"),
         ({"request_id": "a b", "outcomes": [{"item_id": "film", "outcome": "click"}]}, "should match pattern"),

@@ -1,4 +1,4 @@
-"""The catalogue and people over HTTP."""
+"""The catalogue and users over HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from serving.store.db.tables import UserInteraction
 from serving.store.training.lineage import RecordTraining
-from tests.serving.store.records import count
+from tests.serving.store.databases import count
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 FILM = {"item_id": "film", "title": "A film", "text": "about it", "categories": ["drama", "comedy"]}
@@ -48,7 +48,7 @@ def test_an_id_may_hold_slashes_and_spaces(client):
     assert client.get("/api/items/a%2Fb%20c%2F%C3%BC/stats").json()["counts"] == {"click": 1}
 
 
-def test_a_hidden_item_is_hidden_for_the_answering_side_when_the_answer_comes(client):
+def test_a_hidden_item_is_hidden_for_the_service_when_the_answer_comes(client):
     client.post("/api/items", json=FILM)
     dependencies = client.app.state.store.dependencies()
     client.patch("/api/items/film", json={"hidden": True})
@@ -143,14 +143,14 @@ def test_a_history_is_paged_newest_first_with_preferences(client):
     "query",
     [{"limit": 0}, {"limit": 1001}, {"limit": "many"}, {"cursor": "1"}, {"cursor": "a-b"}, {"cursor": "9" * 40 + "-1"}],
 )
-def test_a_page_that_is_none_is_refused(client, query):
+def test_an_invalid_page_is_refused(client, query):
     client.post("/api/interactions", json=CLICK)
     detail(client.get("/api/users/ann/history", params=query), 422)
 
 
-def test_an_unknown_person_is_a_404(client):
-    assert detail(client.get("/api/users/nobody/history"), 404) == "There is no user 'nobody' here."
-    assert detail(client.get("/api/users/nobody/profile"), 404) == "There is no user 'nobody' here."
+def test_an_unknown_user_is_a_404(client):
+    assert detail(client.get("/api/users/unknown/history"), 404) == "There is no user 'unknown' here."
+    assert detail(client.get("/api/users/unknown/profile"), 404) == "There is no user 'unknown' here."
 
 
 # -- profile ----------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_a_profile_is_put_and_read(client):
     assert client.get("/api/users/ann/profile").json() == put
 
 
-def test_after_opting_out_nothing_is_kept_and_the_answering_side_knows(client, sqlite_url):
+def test_after_opting_out_nothing_is_kept_and_the_service_knows(client, sqlite_url):
     client.post("/api/interactions", json=CLICK)
     assert client.put("/api/users/ann/profile", json={"opted_out": True}).json()["opted_out"]
     assert client.post("/api/interactions", json=CLICK).json() == {"stored": 0, "duplicates": 0, "ignored": 1}
@@ -191,10 +191,10 @@ def test_a_profile_that_breaks_a_rule_is_refused_with_a_sentence(client, body, s
 # -- erasure ----------------------------------------------------------------------------------------------------------
 
 
-def test_erasure_says_what_went_and_which_versions_learnt_from_the_person(client, sqlite_url):
+def test_erasure_reports_removed_rows_and_versions_trained_on_the_user(client, sqlite_url):
     store = client.app.state.store
-    for version, people in (("1", ["ann", "bob"]), ("2", ["bob"]), ("3", ["ann"])):
-        store.writer.submit(RecordTraining(("recommender", version), people)).result()
+    for version, user_ids in (("1", ["ann", "bob"]), ("2", ["bob"]), ("3", ["ann"])):
+        store.writer.submit(RecordTraining(("recommender", version), user_ids)).result()
     client.post("/api/interactions", json={"events": [CLICK, {**CLICK, "user_id": "bob"}]})
     answer = client.delete("/api/users/ann").json()
     assert answer["removed"]["user_interactions"] == 1
@@ -208,7 +208,7 @@ def test_erasure_says_what_went_and_which_versions_learnt_from_the_person(client
     assert detail(client.get("/api/users/ann/history"), 404) == "There is no user 'ann' here."
 
 
-def test_erasing_a_stranger_answers_too(client):
-    answer = client.delete("/api/users/nobody").json()
+def test_erasing_an_unknown_user_succeeds(client):
+    answer = client.delete("/api/users/unknown").json()
     assert set(answer["removed"].values()) == {0}
     assert answer["trained_versions"] == []

@@ -23,14 +23,15 @@ from serving.store.db.connection import sqlite_path
 from serving.store.db.tables import RecommendationImpression, User
 from serving.store.repositories.events import now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
-from tests.serving.store.records import Fixed, count, settings_for, wait_until
+from tests.serving.store.databases import count
+from tests.serving.store.factories import FixedPointer, settings_for, wait_until
 
 GROUPS, ITEMS = 3, 36
 
 
 @pytest.fixture(scope="session")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> ProductionVersion:
-    """Item-KNN over 60 people of three groups, each of which likes its own third of 36 items; ann is of group 0."""
+    """Item-KNN over 60 users of three groups, each of which likes its own third of 36 items; ann is of group 0."""
     chance = np.random.default_rng(5)
     rows = []
     for user in range(60):
@@ -47,7 +48,9 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> ProductionVersion:
 @pytest.fixture
 def answering(sqlite_url: URL, tmp_path: Path, staged: ProductionVersion) -> Iterator[TestClient]:
     app = create_app(
-        settings_for(sqlite_url, tmp_path, precomputed="always"), pointer=Fixed(staged), reverse_pointer=Fixed()
+        settings_for(sqlite_url, tmp_path, precomputed="always"),
+        pointer=FixedPointer(staged),
+        reverse_pointer=FixedPointer(),
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -72,7 +75,7 @@ def group_of(item_id: str) -> int:
     return int(item_id[1:]) % GROUPS
 
 
-def test_the_next_list_of_a_newcomer_reflects_his_clicks(answering):
+def test_the_next_list_of_a_cold_start_user_reflects_the_clicks(answering):
     assert lists(answering, "new")["method_used"] == "popularity"
     post(answering, "new", "i1")
     post(answering, "new", "i4")
@@ -112,15 +115,15 @@ def test_a_hidden_item_leaves_precomputed_lists_from_that_moment(answering):
     assert best[0] not in items(answering, "ann")
 
 
-def test_opting_out_gives_what_everybody_gets_and_leaves_no_trace(answering, sqlite_url):
+def test_a_user_who_opted_out_gets_what_unknown_users_get_and_nothing_is_recorded(answering, sqlite_url):
     assert lists(answering, "ann")["method_used"] == "knn"
     wait_until(lambda: count(sqlite_url, RecommendationImpression) > 0)
     answering.put("/api/users/ann/profile", json={"opted_out": True})
     before = count(sqlite_url, RecommendationImpression)
     answer = lists(answering, "ann")
     assert answer["method_used"] == "popularity"
-    assert [one["item_id"] for one in answer["items"]] == items(answering, "nobody")
-    wait_until(lambda: count(sqlite_url, RecommendationImpression) > before)  # nobody's, which came after ann's
+    assert [one["item_id"] for one in answer["items"]] == items(answering, "unknown")
+    wait_until(lambda: count(sqlite_url, RecommendationImpression) > before)  # of the unknown user, after ann's
     with answering.app.state.store.writer._engine.connect() as connection:
         shown = connection.exec_driver_sql(
             "SELECT user_id, count(*) FROM recommendation_impressions GROUP BY user_id"
@@ -128,13 +131,13 @@ def test_opting_out_gives_what_everybody_gets_and_leaves_no_trace(answering, sql
     assert dict(shown)["ann"] == before
 
 
-def test_an_erased_person_is_a_stranger_although_the_model_knew_him(answering):
+def test_an_erased_user_is_an_unknown_user_although_the_model_was_trained_on_them(answering):
     assert lists(answering, "ann")["method_used"] == "knn"
     erased = answering.delete("/api/users/ann")
     assert erased.status_code == 200, erased.text
     answer = lists(answering, "ann")
     assert answer["method_used"] == "popularity"
-    assert [one["item_id"] for one in answer["items"]] == items(answering, "nobody")
+    assert [one["item_id"] for one in answer["items"]] == items(answering, "unknown")
 
 
 def test_a_shown_list_is_kept_and_its_outcome_joined(answering, sqlite_url):
@@ -148,42 +151,44 @@ def test_a_shown_list_is_kept_and_its_outcome_joined(answering, sqlite_url):
     wait_until(lambda: count(sqlite_url, RecommendationImpression) == 1)
 
 
-def test_while_the_database_is_away_lists_come_degraded_and_afterwards_as_before(answering, sqlite_url):
+def test_while_the_database_is_unavailable_lists_come_degraded_and_afterwards_as_before(answering, sqlite_url):
     post(answering, "new", "i1")
     before = items(answering, "new")
     answering.post("/api/items", json={"item_id": before[0], "hidden": True})
     without = items(answering, "new")
     path = sqlite_path(sqlite_url)
-    moved = [(file, file.with_name("away-" + file.name)) for file in path.parent.glob("service.db*")]
-    for file, away in moved:
-        file.rename(away)
-    for user_id in ("ann", "new", "nobody"):
+    moved = [(file, file.with_name("renamed-" + file.name)) for file in path.parent.glob("service.db*")]
+    for file, renamed in moved:
+        file.rename(renamed)
+    for user_id in ("ann", "new", "unknown"):
         answer = lists(answering, user_id)
         assert answer["degraded"]
         assert before[0] not in [one["item_id"] for one in answer["items"]]  # still hidden
-    assert items(answering, "new") == without  # what was last known of him
+    assert items(answering, "new") == without  # what was last read of this user
     assert answering.get("/health/ready").status_code == 200
     assert "the database is away" in " ".join(answering.get("/health/ready").json()["degraded"])
-    for file, away in moved:
-        away.rename(file)
+    for file, renamed in moved:
+        renamed.rename(file)
     assert not lists(answering, "ann")["degraded"]
 
 
 def test_without_any_model_the_service_answers_from_what_it_collected(sqlite_url, tmp_path):
     app = create_app(
-        settings_for(sqlite_url, tmp_path, fallback_refresh_seconds=0.1), pointer=Fixed(), reverse_pointer=Fixed()
+        settings_for(sqlite_url, tmp_path, fallback_refresh_seconds=0.1),
+        pointer=FixedPointer(),
+        reverse_pointer=FixedPointer(),
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post("/api/items", json={"items": [{"item_id": f"i{i}", "categories": [f"c{i % 3}"]} for i in range(9)]})
         for user in range(6):
             for item in range(user % 3, 9, 3):
                 post(client, f"u{user}", f"i{item}")
-        wait_until(lambda: client.get("/api/recommendations", params={"user_id": "nobody"}).status_code == 200)
-        assert lists(client, "nobody")["items"]
+        wait_until(lambda: client.get("/api/recommendations", params={"user_id": "unknown"}).status_code == 200)
+        assert lists(client, "unknown")["items"]
 
 
 def test_what_was_shown_before_the_service_stopped_is_kept(sqlite_url, tmp_path, staged):
-    app = create_app(settings_for(sqlite_url, tmp_path), pointer=Fixed(staged), reverse_pointer=Fixed())
+    app = create_app(settings_for(sqlite_url, tmp_path), pointer=FixedPointer(staged), reverse_pointer=FixedPointer())
     with TestClient(app) as client:
         for i in range(20):
             lists(client, f"n{i}", limit=3)
@@ -192,7 +197,7 @@ def test_what_was_shown_before_the_service_stopped_is_kept(sqlite_url, tmp_path,
 
 
 def test_recording_a_list_takes_the_request_no_time(sqlite_url, tmp_path, staged):
-    app = create_app(settings_for(sqlite_url, tmp_path), pointer=Fixed(staged), reverse_pointer=Fixed())
+    app = create_app(settings_for(sqlite_url, tmp_path), pointer=FixedPointer(staged), reverse_pointer=FixedPointer())
     with TestClient(app) as client:
         impressions = client.app.state.store.impressions
         one = Impression(
@@ -204,7 +209,7 @@ def test_recording_a_list_takes_the_request_no_time(sqlite_url, tmp_path, staged
         assert time.thread_time() - began < 0.1
 
 
-def test_an_erased_person_is_named_to_nobody_although_the_model_knew_him(answering):
+def test_an_erased_user_is_not_recommended_although_the_model_was_trained_on_them(answering):
     def named() -> list[str]:
         answer = answering.get("/api/items/i12/recommended-users", params={"limit": 200, "exclude_known": False})
         assert answer.status_code == 200, answer.text

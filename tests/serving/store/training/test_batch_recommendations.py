@@ -1,4 +1,4 @@
-"""Lists made ahead of time, by the Production version, for everybody it knows."""
+"""Precomputed lists of the Production version for all users it knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import Erase, PutProfile, profile
 from serving.store.training import batch_recommendations
-from tests.serving.store.records import count, event
+from tests.serving.store.databases import count
+from tests.serving.store.factories import event
 
 
 @pytest.fixture
@@ -27,11 +28,11 @@ def production(small_dataset, tmp_path, monkeypatch):
     return model
 
 
-def test_everybody_has_the_list_that_the_model_gives(url, store, production):
+def test_every_user_has_the_list_that_the_model_gives(url, store, production):
     found = batch_recommendations.precompute(url, "recommender", limit=5, hours=1)
-    people = production.train_.users.ids.tolist()
-    assert (found["model_version"], found["lists"]) == ("7", len(people))
-    for user_id in people[:5]:
+    user_ids = production.train_.users.ids.tolist()
+    assert (found["model_version"], found["lists"]) == ("7", len(user_ids))
+    for user_id in user_ids[:5]:
         stored = store.precomputed.precomputed(user_id, "7")
         expected = production.recommend(user_id, 5)
         assert stored.item_ids == tuple(expected.item_ids)
@@ -39,20 +40,20 @@ def test_everybody_has_the_list_that_the_model_gives(url, store, production):
         assert stored.method == "popularity"
 
 
-def test_lists_of_other_versions_go_and_people_who_opted_out_get_none(url, store, do, production):
+def test_lists_of_other_versions_go_and_users_who_opted_out_get_none(url, store, do, production):
     user_id = production.train_.users.ids[0]
     do(PutProfile(user_id, role=None, categories=(), opted_out=True))
-    do(PutLists("6", [UserList("somebody", ["x"], [1.0], "als")], now_ms() + 60_000))
+    do(PutLists("6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
     found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert (found["lists"], found["removed_rows"]) == (len(production.train_.users) - 1, 1)
     assert store.precomputed.precomputed(user_id, "7") is None
     assert count(url, UserRecommendation) == 3 * found["lists"]
 
 
-def test_erased_people_get_no_list_and_do_not_come_back_by_one(url, store, do, production):
+def test_erased_users_get_no_list_and_do_not_come_back_by_one(url, store, do, production):
     user_id = production.train_.users.ids[0]
     do(RecordEvents([event(user_id)]))
-    do(Erase(user_id, forget_waiting=store.impressions.forget))
+    do(Erase(user_id, drop_queued=store.impressions.forget))
     found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert found["lists"] == len(production.train_.users) - 1
     assert store.precomputed.precomputed(user_id, "7") is None

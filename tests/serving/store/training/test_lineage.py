@@ -1,4 +1,4 @@
-"""Which registered versions were trained on a person."""
+"""Which registered versions were trained on a user."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trained(do):
     do(RecordTraining(("recommender-reverse", "1"), ["ann"]))
 
 
-def test_every_registered_version_that_knew_the_person_is_named(store, trained):
+def test_every_registered_version_that_knew_the_user_is_named(store, trained):
     index = index_of(("recommender", "1"), ("recommender", "2"), ("recommender-reverse", "1"))
     found = asked(IndexedLineage(store.reader, index), "ann")
     assert found == TrainedOn((("recommender", "1"), ("recommender-reverse", "1")), complete=True)
@@ -54,14 +54,14 @@ def test_a_version_whose_bundle_could_not_be_read_makes_the_answer_incomplete(st
     assert (found.complete, found.why) == (False, "the bundle cannot be read of recommender version 3")
 
 
-def test_with_the_registry_away_the_index_answers_and_says_so(store, trained):
-    async def away():
-        raise StoreError("the registered versions", rule="they could not all be read: away", fix="Ask again later")
+def test_with_the_registry_unavailable_the_index_answers_and_says_so(store, trained):
+    async def unavailable():
+        raise StoreError("the registered versions", rule="they could not be read: unavailable", fix="Try again later")
 
-    found = asked(IndexedLineage(store.reader, away), "bob")
+    found = asked(IndexedLineage(store.reader, unavailable), "bob")
     assert found.versions == (("recommender", "1"), ("recommender", "2"))
     assert not found.complete
-    assert "they could not all be read: away" in found.why
+    assert "they could not be read: unavailable" in found.why
 
 
 def test_the_index_holds_no_ids(sqlite_url):
@@ -87,10 +87,10 @@ def test_recording_a_version_again_replaces_it(store, do):
 @pytest.fixture
 def registered(monkeypatch, tmp_path):
     """A registry of two versions; the bundle of the third is broken."""
-    for number, people in ((1, ["ann", "bob"]), (2, ["bob"])):
+    for number, user_ids in ((1, ["ann", "bob"]), (2, ["bob"])):
         folder = tmp_path / str(number)
         folder.mkdir()
-        pd.DataFrame({"user_id": people}).to_parquet(folder / "users.parquet")
+        pd.DataFrame({"user_id": user_ids}).to_parquet(folder / "users.parquet")
     fetched = []
 
     def fetch(version):
@@ -126,13 +126,13 @@ def test_a_name_under_which_nothing_was_registered_is_passed_over(url, monkeypat
 
 
 class Process:
-    """A process that says something and ends."""
+    """A process that writes its output and ends."""
 
     def __init__(self, out: str, error: str, code: int) -> None:
-        self.said, self.returncode = (out.encode(), error.encode()), code
+        self.output, self.returncode = (out.encode(), error.encode()), code
 
     async def communicate(self):
-        return self.said
+        return self.output
 
 
 @pytest.mark.parametrize("code", [0, 2])
@@ -142,12 +142,12 @@ def test_the_service_asks_another_process_and_keeps_the_password_off_its_command
     async def spawn(*command, **options):
         calls.append((command, options["env"]["RECSTAGE_SERVING_DATABASE_URL"]))
         answer = json.dumps({"registered": [["recommender", "7"]]})
-        return Process("progress\n" + answer, "noise\nrecstage: the registry is away", code)
+        return Process("progress\n" + answer, "noise\nrecstage: the registry is unavailable", code)
 
     monkeypatch.setattr(lineage.asyncio, "create_subprocess_exec", spawn)
-    index = lineage.by_process("postgresql://me:secret@host/name", ["recommender"])
+    index = lineage.index_in_subprocess("postgresql://me:secret@host/name", ["recommender"])
     if code:
-        with pytest.raises(StoreError, match="could not all be read: recstage: the registry is away"):
+        with pytest.raises(StoreError, match="could not all be read: recstage: the registry is unavailable"):
             asyncio.run(index())
     else:
         assert asyncio.run(index()) == [("recommender", "7")]

@@ -12,7 +12,7 @@ from recstage.errors import DataError, StoreError, TooLittleData
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.items import IngestItems, NewItem
 from serving.store.repositories.users import Erase, PutProfile
-from tests.serving.store.records import event
+from tests.serving.store.factories import event
 
 
 def text_of(url: URL) -> str:
@@ -45,10 +45,10 @@ def test_more_events_than_are_read_at_once_come_in_order(source, do, monkeypatch
     assert service.read(source).events["user_id"].tolist() == [f"u{i}" for i in range(23)]
 
 
-def test_people_who_opted_out_or_were_erased_are_not_trained_on(source, do):
+def test_users_who_opted_out_or_were_erased_are_not_trained_on(source, do):
     do(RecordEvents([event("ann"), event("bob"), event("eve")]))
     do(PutProfile("ann", role=None, categories=(), opted_out=True))
-    do(Erase("bob", forget_waiting=lambda user_id: 0))
+    do(Erase("bob", drop_queued=lambda user_id: 0))
     assert service.read(source).events["user_id"].tolist() == ["eve"]
 
 
@@ -60,7 +60,7 @@ def test_a_pinned_source_reads_the_same_later(source, do):
     assert service.read(sources.located(pinned, None)).events["user_id"].tolist() == ["ann", "bob"]
 
 
-def test_the_fingerprint_changes_with_events_items_and_people(source, do, data):
+def test_the_fingerprint_changes_with_events_items_and_users(source, do, data):
     def fingerprint():
         return dataset.fingerprint_of(data.model_copy(update={"source": sources.located(source, None)}))
 
@@ -107,7 +107,7 @@ def test_a_database_of_something_else_is_one_line(tmp_path):
         service.read(ServiceSource(url=f"sqlite:///{tmp_path}/other.db"))
 
 
-def test_a_url_that_is_none_or_holds_a_password_is_refused():
+def test_a_url_that_is_invalid_or_holds_a_password_is_refused():
     with pytest.raises(DataError, match="source.url: it is no database URL"):
         service.read(ServiceSource(url="nonsense"))
     with pytest.raises(DataError, match="a run's configuration is logged, and the password with it") as caught:

@@ -1,4 +1,4 @@
-"""The first tables: people, items, events, what was shown and what came of it, precomputed lists, lineage."""
+"""The first tables: users, items, events, impressions, feedback, precomputed lists, lineage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = "'view', 'click', 'like', 'save', 'share', 'rate', 'implement', 'dismiss
 
 
 def upgrade() -> None:
-    _people()
+    _users()
     _items()
     _events()
     _recommendations()
@@ -54,7 +54,7 @@ def _partial(
     )
 
 
-def _people() -> None:
+def _users() -> None:
     op.create_table(
         "users",
         sa.Column("user_id", ID, nullable=False),

@@ -1,6 +1,6 @@
-"""A shown list is one row with its items as JSON, and each item has a count of the lists that hold it.
+"""An impression is one row for the list, with its items as JSON, and each item has a count of its impressions.
 
-Before, an impression was a row an item: the most written rows of all, in three indexes.
+Before, an impression was one row for each item: the most frequently written rows of all, in three indexes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ revision = "0002"
 down_revision = "0001"
 
 ID = sa.String(256)
-LISTS_AT_ONCE = 1_000
+LISTS_PER_STEP = 1_000
 OF_A_LIST = ("request_id", "user_id", "method", "model_version", "shown_at")
 SQLITE_VIEW = """
 CREATE VIEW shown_items AS
@@ -36,7 +36,7 @@ FROM recommendation_impressions, json_array_elements(items) WITH ORDINALITY AS s
 
 
 def upgrade() -> None:
-    _set_aside()
+    _rename_old()
     lists = op.create_table(
         "recommendation_impressions",
         sa.Column("request_id", sa.String(64), nullable=False),
@@ -67,7 +67,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP VIEW shown_items")
     op.drop_table("item_exposures")
-    _set_aside()
+    _rename_old()
     items = op.create_table(
         "recommendation_impressions",
         sa.Column("request_id", sa.String(64), nullable=False),
@@ -102,7 +102,7 @@ def _items(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**{name: row[name] for name in OF_A_LIST}, **own}
 
 
-def _set_aside() -> None:
+def _rename_old() -> None:
     """The rows go to a table `before`; names of keys and indexes become free."""
     op.execute("CREATE TABLE before AS SELECT * FROM recommendation_impressions")
     op.drop_table("recommendation_impressions")
@@ -110,13 +110,13 @@ def _set_aside() -> None:
 
 def _aside(order: str) -> Iterator[dict[str, Any]]:
     statement = sa.text(f"SELECT * FROM before ORDER BY {order}")
-    found = op.get_bind().execute(statement, execution_options={"yield_per": LISTS_AT_ONCE})
+    found = op.get_bind().execute(statement, execution_options={"yield_per": LISTS_PER_STEP})
     return (dict(row) for row in found.mappings())
 
 
 def _put(table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
     rows = iter(rows)
-    while some := list(islice(rows, LISTS_AT_ONCE)):
+    while some := list(islice(rows, LISTS_PER_STEP)):
         op.bulk_insert(table, some)
 
 
