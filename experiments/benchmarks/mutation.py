@@ -19,11 +19,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from recstage.cli import plain
 from recstage.config import root
 from recstage.errors import ConfigError, RecstageError
+
+if TYPE_CHECKING:
+    from experiments.benchmarks.mutants import Mutant
 
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "promotion": ("src/recstage/promotion",),
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws the mutants")
     parser.add_argument("--sample", type=int, default=40, help="how many are drawn, as many of each group")
     parser.add_argument("--only", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="GROUP")
-    parser.add_argument("--minutes", type=float, default=30.0, help="after which no other mutant is begun")
+    parser.add_argument("--minutes", type=float, default=30.0, help="for all of it; what is left then is not tried")
     chosen = parser.parse_args(arguments)
     try:
         results = list(run(chosen.only, chosen.sample, chosen.seed, chosen.minutes))
@@ -88,22 +91,17 @@ def run(groups: Sequence[str], sample: int, seed: int, minutes: float) -> Iterat
     nearest = {one.path: nearest_tests(root(), one.path) for one in drawn}
     with tempfile.TemporaryDirectory(prefix="recstage-mutation-") as folder:
         copy = copied(root(), Path(folder) / "repository")
-        _say(f"{len(drawn)} mutants; their tests without any mutant first ...")
-        seconds = baseline(copy, {test for tests in nearest.values() for test in tests})
+        seconds: dict[Path, float] = {}
         for mutant in drawn:
-            tests = sorted(nearest[mutant.path], key=lambda test: seconds[test])
-            result = Result(
-                mutant.group,
-                f"{mutant.path}:{mutant.line}",
-                mutant.fault,
-                mutant.before,
-                mutant.after,
-                "no test nearby",
-            )
-            if tests and time.monotonic() > end:
-                result = replace(result, outcome="out of time")
-            elif tests:
-                result = tried(copy, mutant.path, mutant.source, tests, sum(seconds[test] for test in tests), result)
+            tests = nearest[mutant.path]
+            place = f"{mutant.path}:{mutant.line}"
+            result = Result(mutant.group, place, mutant.fault, mutant.before, mutant.after, "no test nearby")
+            if tests:
+                try:
+                    seconds |= baseline(copy, set(tests) - set(seconds), end - time.monotonic())
+                    result = tried(copy, mutant, sorted(tests, key=seconds.__getitem__), seconds, result, end)
+                except subprocess.TimeoutExpired:
+                    result = replace(result, outcome="out of time")
             _say(f"{result.outcome:<14} {result.seconds:5.1f} s  {result.place}  {result.after}")
             yield result
 
@@ -160,13 +158,14 @@ def copied(repository: Path, place: Path) -> Path:
     return place
 
 
-def baseline(copy: Path, tests: Iterable[Path]) -> dict[Path, float]:
-    """Seconds of each test file without a mutant. Raises `ConfigError` where one fails: it would notice everything."""
+def baseline(copy: Path, tests: Iterable[Path], limit: float) -> dict[Path, float]:
+    """Seconds of each test file without a mutant. Raises `ConfigError` where one fails, for it would notice everything,
+    and `TimeoutExpired` where they take longer than `limit` seconds."""
     wanted = sorted(tests)
     if not wanted:
         return {}
     report = copy / "baseline.xml"
-    done = _pytest(copy, wanted, None, f"--junitxml={report}", "-o", "junit_family=xunit1")
+    done = _pytest(copy, wanted, limit, f"--junitxml={report}", "-o", "junit_family=xunit1")
     if done.returncode:
         raise ConfigError(
             f"pytest {' '.join(map(str, wanted))}",
@@ -181,22 +180,27 @@ def baseline(copy: Path, tests: Iterable[Path]) -> dict[Path, float]:
     return seconds
 
 
-def tried(copy: Path, path: Path, source: str, tests: Sequence[Path], seconds: float, result: Result) -> Result:
-    """Run the tests with `source` in the file's place, until one fails."""
-    original = (copy / path).read_text()
+def tried(
+    copy: Path, mutant: Mutant, tests: Sequence[Path], seconds: Mapping[Path, float], result: Result, end: float
+) -> Result:
+    """Run the tests with the mutant in its file's place, until one fails. Raises `TimeoutExpired` at `end`."""
+    limit, left = 3 * sum(seconds[test] for test in tests) + SLACK_SECONDS, end - time.monotonic()
+    original = (copy / mutant.path).read_text()
     began = time.monotonic()
-    (copy / path).write_text(source)
+    (copy / mutant.path).write_text(mutant.source)
     try:
-        done = _pytest(copy, tests, 3 * seconds + SLACK_SECONDS, "-x")
+        done = _pytest(copy, tests, min(limit, left), "-x")
     except subprocess.TimeoutExpired:
+        if left < limit:  # this run's time is up, which says nothing of the mutant
+            raise
         return replace(result, outcome="timed out", seconds=time.monotonic() - began)
     finally:
-        (copy / path).write_text(original)
+        (copy / mutant.path).write_text(original)
     outcome: Outcome = "killed" if done.returncode else "survived"
     return replace(result, outcome=outcome, noticed_by=_first_failure(done.stdout), seconds=time.monotonic() - began)
 
 
-def _pytest(copy: Path, tests: Sequence[Path], limit: float | None, *options: str) -> subprocess.CompletedProcess[str]:
+def _pytest(copy: Path, tests: Sequence[Path], limit: float, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RECSTAGE_"))},
         "PYTHONPATH": f"{copy / 'src'}{os.pathsep}{copy}",
@@ -205,7 +209,7 @@ def _pytest(copy: Path, tests: Sequence[Path], limit: float | None, *options: st
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *map(str, tests)]
     return subprocess.run(
-        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=limit, check=False
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=max(0.0, limit), check=False
     )
 
 

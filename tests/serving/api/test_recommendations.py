@@ -102,7 +102,7 @@ def test_a_request_id_is_given_back_and_a_strange_one_replaced(client):
     assert re.fullmatch("[0-9a-f]{19}", replaced.headers["x-request-id"])
 
 
-def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatch):
+def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatch, caplog):
     def broken(*_):
         raise ZeroDivisionError("a secret inside")
 
@@ -111,6 +111,8 @@ def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatc
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"
     assert "secret" not in answer.text
+    (logged,) = [record for record in caplog.records if getattr(record, "event", "") == "unforeseen"]
+    assert "a secret inside" in str(logged.exc_info[1])
 
 
 def test_metrics_count_requests_by_route_and_never_name_people(client):
