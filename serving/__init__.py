@@ -1,1 +1,1 @@
-"""The service: answers with whichever version is staged Production, and collects what users do."""
+"""The service: recommends with whichever version is staged Production, and collects what users do."""

@@ -17,17 +17,17 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recstage.errors import ConfigError, RecstageError
-from serving.settings import OLD_VARIABLES, PREFIX, ServingSettings, load
+from serving.settings import PREFIX, ServingSettings, load, load_evaluation
 
 log = logging.getLogger("serving")
 BACKLOG = 2048
-ACCEPTED_A_TURN = 16
-"""New connections that a turn of the event loop takes in. uvloop's loop takes one for each listening socket (libuv
-1.45: https://github.com/libuv/libuv/pull/3696); where turns are long, the others would wait for seconds, unseen."""
+ACCEPTS_PER_ITERATION = 16
+"""New connections accepted in one iteration of the event loop. uvloop accepts one for each listening socket (libuv
+1.45: https://github.com/libuv/libuv/pull/3696); where iterations are long, the others would wait for seconds."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until told to stop; returns the exit status: 2 with one clear line where a setting is wrong."""
+    """Serve until stopped; returns the exit status: 2 with one clear line where a setting is wrong."""
     try:
         settings = load(arguments)
         settings.check_binding()
@@ -41,27 +41,28 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(settings: ServingSettings) -> None:
-    # one list is a small product of matrices: threads inside it cost more than they bring, and hold up other requests
+    # one list is a small matrix product: threads inside it cost more than they gain, and delay other requests
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    _look_ahead(settings)
+    _check_start(settings)
     if settings.workers == 1:
         _run(settings)
         return
-    _pass_on(settings)
+    _export(settings)
     with tempfile.TemporaryDirectory(prefix="recstage-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         _run(settings)
 
 
-def _look_ahead(settings: ServingSettings) -> None:
-    """Find out what would keep the application from starting, while there is a terminal to say it on in one line."""
+def _check_start(settings: ServingSettings) -> None:
+    """Raise what would keep the application from starting, while it can still be reported in one line."""
     from serving.models.repository import BundleRepository
     from serving.monitoring.metrics import Metrics
     from serving.store.store import Store
 
     for name in (settings.model_name, settings.reverse_model_name):
         BundleRepository(settings.bundle_root, name).prepare()
+    load_evaluation()
     if settings.database_url:
         Store.open(settings, Metrics()).close()
 
@@ -101,7 +102,7 @@ def _run(settings: ServingSettings) -> None:
             rule="the address cannot be bound",
             fix="Choose another --port or --host",
         ) from error
-    bound.listen(BACKLOG)  # whoever comes while the service still starts waits instead of being turned away
+    bound.listen(BACKLOG)  # connections made while the service starts wait instead of being refused
     host, port = bound.getsockname()[:2]
     log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
     if several:
@@ -111,14 +112,12 @@ def _run(settings: ServingSettings) -> None:
 
 
 def listening(first: socket.socket) -> list[socket.socket]:
-    """The listening socket so many times that all callers who come at once are soon let in."""
-    return [first, *(first.dup() for _ in range(ACCEPTED_A_TURN - 1))]
+    """The listening socket, repeated so that many simultaneous connections are accepted soon."""
+    return [first, *(first.dup() for _ in range(ACCEPTS_PER_ITERATION - 1))]
 
 
-def _pass_on(settings: ServingSettings) -> None:
-    """Settings as environment variables, for workers that read theirs anew."""
-    for name in [name for name in os.environ if name.lower() in OLD_VARIABLES]:
-        del os.environ[name]  # it comes by its new name
+def _export(settings: ServingSettings) -> None:
+    """Set the settings as environment variables, for workers that read their own."""
     for name, value in settings.model_dump(mode="python", exclude_unset=True).items():
         if value is not None:
             plain = _plain(value)

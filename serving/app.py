@@ -1,4 +1,4 @@
-"""The application: routes, guard and engine put together. Importing this starts nothing."""
+"""The application factory: routes, middleware and service put together. Importing this starts nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from serving import errors
 from serving.api.openapi import describe
 from serving.api.routes import ROUTERS
-from serving.api.routes.recommendations import recommendations
+from serving.api.routes.recommendations import DIRECT_ROUTES
 from serving.interfaces import Dependencies
 from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs
@@ -34,10 +34,15 @@ def create_app(
     reverse_pointer: ProductionPointer | None = None,
     tune_gc: bool = False,
 ) -> FastAPI:
-    """The service as an ASGI application. `dependencies` and pointers replace the database and the registry in tests.
-    `tune_gc`: the process does nothing else, so its garbage collector may be tuned to it.
+    """The service as an ASGI application; nothing is opened before it starts.
 
-    Nothing is opened before the application starts."""
+    Args:
+        settings: every setting.
+        dependencies: in place of the database, for tests.
+        pointer: in place of the registry, for tests.
+        reverse_pointer: the same for the reverse model.
+        tune_gc: the process does nothing else, so its garbage collector may be tuned.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +55,7 @@ def create_app(
         app.state.service = service
         await service.start()
         if tune_gc:
-            _settle()
+            _freeze_loaded_objects()
         try:
             yield
         finally:
@@ -72,8 +77,13 @@ def create_app(
         service: Service | None = getattr(app.state, "service", None)
         return service is not None and service.swapping
 
-    express = {("GET", "/api/recommendations"): recommendations}
-    app.add_middleware(GuardMiddleware, settings=settings, metrics=app.state.metrics, express=express, excused=swapping)
+    app.add_middleware(
+        GuardMiddleware,
+        settings=settings,
+        metrics=app.state.metrics,
+        direct_routes=DIRECT_ROUTES,
+        tolerate_queue=swapping,
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -86,14 +96,13 @@ def create_app(
 
 
 def from_environment() -> FastAPI:
-    """`create_app` for servers that start workers of their own: settings from conf/serving.yaml and the environment."""
+    """`create_app` for servers that start their own workers: settings from conf/serving.yaml and the environment."""
     settings = load()
     logs.configure(settings.log_level)
     return create_app(settings, tune_gc=True)
 
 
-def _settle() -> None:
-    """What is loaded by now stays: the garbage collector need not look at it again, which would stop all requests for
-    tens of milliseconds."""
+def _freeze_loaded_objects() -> None:
+    """Exempt what is loaded by now from garbage collection, which would stop all requests for tens of milliseconds."""
     gc.collect()
     gc.freeze()

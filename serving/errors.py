@@ -17,15 +17,12 @@ from starlette.responses import Response
 from recstage.errors import InputError, NoProduction, RecstageError, StoreError
 
 MEDIA_TYPE = "application/problem+json"
-LONGEST_NAME, LONGEST_RULE = 64, 500
+MAX_NAME_LENGTH, MAX_RULE_LENGTH = 64, 500
 log = logging.getLogger("serving")
 
 
 class Problem(Exception):  # noqa: N818  the name RFC 9457 gives it
-    """An error to answer with: raise it from anywhere below a route.
-
-    `kind` is a stable, lower-case word a program can switch on ('unknown-item'); `detail` is the sentence for people.
-    """
+    """An error as the caller sees it: raise it from anywhere below a route."""
 
     def __init__(
         self,
@@ -36,6 +33,15 @@ class Problem(Exception):  # noqa: N818  the name RFC 9457 gives it
         headers: Mapping[str, str] | None = None,
         errors: list[dict[str, Any]] | None = None,
     ) -> None:
+        """Describe the problem.
+
+        Args:
+            status: the HTTP status.
+            kind: a stable lower-case word that a program can switch on ('unknown-item').
+            detail: one sentence for people: what was given, the rule, the fix.
+            headers: further headers of the response.
+            errors: one entry for each field that broke a rule, as `FieldError`.
+        """
         super().__init__(detail)
         self.status, self.kind, self.detail = status, kind, " ".join(detail.split())
         self.headers, self.errors = dict(headers or {}), errors
@@ -49,19 +55,19 @@ class FieldError(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """What every error answers (RFC 9457)."""
+    """The body of every error response (RFC 9457)."""
 
     type: str = Field(examples=["/problems/invalid-request"], description="stable name of the kind of problem")
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["query.limit: Input should be less than or equal to 200"])
-    instance: str = Field(examples=["/api/recommendations"], description="the path that was asked")
+    instance: str = Field(examples=["/api/recommendations"], description="the path of the request")
     request_id: str | None = Field(None, examples=["b8d1c0c4a6f34a57"])
     errors: list[FieldError] | None = Field(None, description="each field that broke a rule")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route: these statuses answer a problem."""
+    """`responses=` of a route: these statuses come with a problem."""
     return {
         status: {
             "model": ProblemBody,
@@ -73,7 +79,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def response(problem: Problem, path: str, request_id: str | None) -> Response:
-    """The answer to a problem."""
+    """The response to a problem."""
     return Response(body(problem, path, request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
@@ -89,7 +95,7 @@ def body(problem: Problem, path: str, request_id: str | None) -> bytes:
     }
     if problem.errors:
         content["errors"] = problem.errors
-    # a path may hold lone surrogates, which JSON cannot: they are replaced
+    # a path may hold lone surrogates, which JSON cannot
     return orjson.dumps(content, default=str) if _encodable(path) else orjson.dumps({**content, "instance": "/"})
 
 
@@ -113,9 +119,9 @@ def of_error(error: RecstageError) -> Problem:
 
 
 def of_validation(error: RequestValidationError) -> Problem:
-    """What the framework refused, one entry a field, without repeating what was sent."""
+    """A request that failed validation, one entry a field; values that were sent are not repeated."""
     errors = [
-        {"where": _where(found["loc"]), "rule": found["msg"].removeprefix("Value error, ")[:LONGEST_RULE]}
+        {"where": _where(found["loc"]), "rule": found["msg"].removeprefix("Value error, ")[:MAX_RULE_LENGTH]}
         for found in error.errors()[:20]
     ]
     malformed = any(found["type"] == "json_invalid" for found in error.errors())
@@ -124,15 +130,15 @@ def of_validation(error: RequestValidationError) -> Problem:
 
 
 def _where(place: Sequence[Any]) -> str:
-    """The way to a field; a name of the caller's own making is cut."""
-    return ".".join(str(part)[:LONGEST_NAME] for part in place)
+    """The path to a field; names chosen by the caller are cut to a bounded length."""
+    return ".".join(str(part)[:MAX_NAME_LENGTH] for part in place)
 
 
 _KINDS = {404: "not-found", 405: "method-not-allowed", 401: "unauthenticated", 403: "forbidden", 413: "too-large"}
 
 
 def of_http(error: HTTPException, request: Request) -> Problem:
-    """What the router refused."""
+    """A request that the router refused."""
     detail = str(error.detail)
     if error.status_code == 404 and detail == "Not Found":
         detail = f"There is nothing at {request.url.path}; /docs lists what there is."
@@ -143,7 +149,7 @@ def of_http(error: HTTPException, request: Request) -> Problem:
     return Problem(error.status_code, kind, detail, headers=error.headers)
 
 
-def answer_to(error: Exception, request: Request) -> Response:
+def response_to(error: Exception, request: Request) -> Response:
     """The response to an error of any of the kinds that `install` handles."""
     match error:
         case Problem():
@@ -162,10 +168,10 @@ def answer_to(error: Exception, request: Request) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem."""
+    """Respond to every error of `app` with a problem."""
 
     async def handle(request: Request, error: Exception) -> Response:
-        return answer_to(error, request)
+        return response_to(error, request)
 
     for kind in (Problem, RecstageError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)

@@ -1,9 +1,9 @@
-"""What the answering side asks of the service's database, as narrow protocols; `serving.store` implements them.
+"""What recommending needs from the service's database, as narrow protocols; `serving.store` implements them.
 
-Every method is called on the way of a request, from the event loop where `fast` is true and from a worker thread where
-it is not (a database behind a network): a fast implementation answers in far less than a millisecond and is safe to
-call from several threads. A method raises `recstage.errors.StoreError` when the database is away; the request is then
-answered without it and says `degraded`. Ids are external ids (`str`), times are seconds since 1970.
+Every method is called while a request waits: from the event loop where `fast` is true, from a worker thread where it is
+not (a database behind a network). A fast implementation returns in far less than a millisecond and may be called from
+several threads. A method raises `recstage.errors.StoreError` while the database is unavailable; the response is then
+made without it and marked `degraded`. Ids are external ids (`str`), times are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
+ID_LENGTH = 256
+"""Most characters of a user id or an item id."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What one person did, as far as this service collected it: one entry an item, oldest first, aligned lists.
+    """The interactions of one user that this service collected: aligned lists, one entry an item, oldest first.
 
-    `weights` follow the data set's rule (dismissed: 0 or less, the item is seen and never liked). `version` changes
-    with everything that may change this person's answers: events, profile, erasure. `personal` is false for people who
-    opted out: they get what everybody gets and nothing about them is recorded.
+    `weights` follow the data set's rule (dismissed: 0 or less, the item is seen and not liked). `version` changes with
+    everything that may change this user's lists: events, profile, erasure. `personal` is false for users who opted
+    out: they get the list of an unknown user and nothing about them is recorded.
     """
 
     item_ids: tuple[str, ...] = ()
@@ -32,7 +35,7 @@ class History:
     categories: tuple[str, ...] = ()
     """Declared preferences: names of categories, strongest first."""
     forgotten: bool = False
-    """This person was erased: what the model learnt of him must not be used, only what came since."""
+    """This user was erased: what the model learned from them must not be used, only what came since."""
 
 
 NO_HISTORY = History()
@@ -44,12 +47,14 @@ class HistorySource(Protocol):
     fast: bool
 
     def history(self, user_id: str) -> History:
-        """What was collected of this person, the newest `settings.history_limit` items; a stranger: `NO_HISTORY`."""
+        """The newest `settings.history_limit` items of this user; `NO_HISTORY` for an unknown one."""
         ...
 
     def last_known(self, user_id: str) -> History:
-        """What was last read of this person, for while the database is away; never raises. Who was known to have opted
-        out still gets nothing personal."""
+        """What was last read of this user, for while the database is unavailable; never raises.
+
+        A user who was known to have opted out still gets nothing personal.
+        """
         ...
 
 
@@ -77,20 +82,20 @@ class ItemSource(Protocol):
     fast: bool
 
     def hidden(self) -> HiddenItems:
-        """What is hidden now. An item hidden by any worker must be in the set of the next call in every worker."""
+        """The items hidden now; one hidden by any worker must be in the set of the next call in every worker."""
         ...
 
     def item(self, item_id: str) -> Item | None:
-        """One item, None where the service's catalogue lacks it (the bundle may still know it)."""
+        """One item; None where the service's catalogue lacks it (the model may still know it)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the service collected, for its own models while nothing is staged Production.
+    """Everything the service collected, for its fallback models.
 
-    `interactions`: columns user_id, item_id, weight, timestamp, one row a pair, people who opted out left out.
-    `items`: columns item_id, title, text, categories (lists of names), available. Equal `version`: nothing changed.
+    `interactions`: columns user_id, item_id, weight, timestamp, one row a pair, users who opted out left out.
+    `items`: columns item_id, title, text, categories (lists of names), available. Equal `version`: nothing has changed.
     """
 
     interactions: pd.DataFrame
@@ -99,10 +104,10 @@ class Snapshot:
 
 
 class TrainingDataSource(Protocol):
-    """The collected data as a whole; called from a background thread only, so it may take its time."""
+    """The collected data as a whole; called from a background thread only, so it may be slow."""
 
     def version(self) -> int:
-        """Changes (cheaply asked) when a new snapshot is worth taking."""
+        """A number that changes when a new snapshot is worth taking; cheap."""
         ...
 
     def snapshot(self) -> Snapshot: ...
@@ -110,7 +115,7 @@ class TrainingDataSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Impression:
-    """One list that was shown, to be kept as impressions: position 1 is `item_ids[0]`."""
+    """One list that was shown, to be stored as impressions: position 1 is `item_ids[0]`."""
 
     request_id: str
     user_id: str
@@ -124,10 +129,12 @@ class Impression:
 
 
 class ImpressionSink(Protocol):
-    """Keeps impressions. Never blocks and never raises: it queues, and a background writer stores batches; when the
-    queue is full it drops and counts."""
+    """Stores impressions; never blocks and never raises.
 
-    def record(self, shown: Impression) -> None: ...
+    It queues, and a background writer stores batches; when the queue is full it drops and counts.
+    """
+
+    def record(self, impression: Impression) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,34 +147,34 @@ class Precomputed:
 
 
 class PrecomputedSource(Protocol):
-    """Lists made ahead of time (`user_recommendations`), bound to the model version that made them."""
+    """Precomputed lists (`user_recommendations`), bound to the model version that made them."""
 
     fast: bool
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
-        """The unexpired list of this person made by exactly this version; None where there is none."""
+        """The unexpired list of this user made by exactly this version; None where there is none."""
         ...
 
 
 class UserSource(Protocol):
-    """Who belongs to a role, for `GET /api/items/{id}/recommended-users`; may take milliseconds."""
+    """Roles, opt-outs and erasures, for `GET /api/items/{id}/recommended-users`; may take milliseconds."""
 
     fast: bool
 
     def with_role(self, role: str) -> frozenset[str]:
-        """Ids of people whose profile declares this role."""
+        """Ids of users whose profile declares this role."""
         ...
 
     def opted_out(self) -> frozenset[str]:
-        """Ids of people who must not be recommended to anybody, nor be served personally."""
+        """Ids of users who must neither be listed for an item nor be served personally."""
         ...
 
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
-        """Those of these people who were erased: a model may still know them, and must not name them."""
+        """Those of these users who were erased: a model may still know them, but they must not be listed."""
         ...
 
 
-Health = Literal["ready", "away"]
+Health = Literal["ready", "unavailable"]
 
 
 @runtime_checkable
@@ -176,7 +183,7 @@ class Closing(Protocol):
 
 
 class NullStore:
-    """What the service uses where no database is configured: knows nobody and hides nothing."""
+    """Stands for the database where none is configured: knows no user and hides nothing."""
 
     fast = True
 
@@ -202,7 +209,7 @@ class NullStore:
             0,
         )
 
-    def record(self, shown: Impression) -> None:
+    def record(self, impression: Impression) -> None:
         pass
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
@@ -233,14 +240,16 @@ class HealthCheck(Protocol):
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Everything the answering side asks of the database. The defaults know nothing, so that the service runs without
-    one. `closing` are closed when the service ends."""
+    """Everything that recommending needs from the database; by default there is none.
+
+    `closing` are closed when the service ends.
+    """
 
     histories: HistorySource = NULL_STORE
     items: ItemSource = NULL_STORE
     training_data: TrainingDataSource = NULL_STORE
-    shown: ImpressionSink = NULL_STORE
+    impressions: ImpressionSink = NULL_STORE
     precomputed: PrecomputedSource = NULL_STORE
-    people: UserSource = NULL_STORE
+    users: UserSource = NULL_STORE
     health_check: HealthCheck = NULL_STORE
     closing: Sequence[Closing] = field(default=())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,20 @@ OLD_VARIABLES = {f"{PREFIX}{old}".lower(): f"{PREFIX}{new}".lower() for old, new
 SECRETS = frozenset({"api_keys", "jwt_secret", "webhook_secret", "redis_url"})
 
 
+OLD_NAMES: Mapping[str, str] = {
+    "reverse_name": "reverse_model_name",
+    "bundles": "bundle_dir",
+    "own_models_seconds": "fallback_refresh_seconds",
+    "standing_lag_ms": "queue_lag_ms",
+    "body_seconds": "body_timeout_seconds",
+}
+"""Names of settings before version 0.2, and what they are called now."""
+_OLD_VARIABLES = {f"{PREFIX}{old}".upper(): old for old in OLD_NAMES}
+log = logging.getLogger("serving.settings")
+
+
 class ApiKey(config.Schema):
-    """One API key: who holds it, what he may do, and the key itself or its SHA-256 in hexadecimal."""
+    """One API key: who holds it, their role, and the key itself or its SHA-256 in hexadecimal."""
 
     name: str = Field(min_length=1, description="shown in metrics and logs in place of the key")
     role: Role = "client"
@@ -43,74 +56,76 @@ class ServingSettings(config.Settings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    @classmethod
-    def settings_customise_sources(cls, *arguments: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        found = super().settings_customise_sources(*arguments, **sources)
-        for source in found:
-            if isinstance(source, EnvSettingsSource):
-                source.env_vars = renamed.new_names(source.env_vars, OLD_VARIABLES, written=str.upper)
-        return found
-
-    # -- where it listens
+    # -- listening
     host: str = Field("127.0.0.1", description="address to bind; other than loopback only with a key or token set")
     port: int = Field(8000, ge=0, le=65535, description="0: any free one, printed at the start")
-    workers: int = Field(1, ge=1, le=64, description="processes that answer")
+    workers: int = Field(1, ge=1, le=64, description="processes that serve requests")
     threads: int = Field(2, ge=1, le=64, description="threads a worker uses for models slower than slow_model_ms")
 
-    # -- what it serves
+    # -- models
     model_name: str = Field("recommender", description="registered model whose Production version is served")
     reverse_model_name: str = Field("recommender-reverse", description="registered model for item -> users")
     bundle_dir: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
-    follow_registry: bool = Field(True, description="false: serve what is in the folder and never ask the registry")
-    poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two looks at the registry")
-    retry_seconds: float = Field(60.0, gt=0, description="longest pause between two tries of a broken version")
-    slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) answer in threads")
+    follow_registry: bool = Field(True, description="false: serve what is in the folder and never poll the registry")
+    poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two polls of the registry")
+    retry_seconds: float = Field(60.0, gt=0, description="longest pause between two attempts to load a broken version")
+    slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) run in threads")
 
     precomputed: Literal["slow", "always", "never"] = Field(
-        "slow", description="use lists made ahead of time: for slow models, whenever there is one, or never"
+        "slow", description="use precomputed lists: for slow models, whenever there is one, or never"
     )
 
-    # -- its own data
+    # -- database
     database_url: str = Field(  # may hold a password
         "sqlite:///data/service.db", repr=False, description="SQLAlchemy URL; empty: no database"
     )
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
-    fallback_refresh_seconds: float = Field(
-        30.0, gt=0, description="pause between rebuilds of the models from own data"
-    )
+    fallback_refresh_seconds: float = Field(30.0, gt=0, description="pause between two fits of the fallback models")
 
-    # -- the cache
+    # -- cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")
     redis_url: SecretStr | None = Field(None, description="shared cache, redis://...; none: in process")
 
-    # -- the guard
+    # -- authentication and limits
     api_keys: tuple[ApiKey, ...] = Field((), description="JSON list of {name, role, key or sha256}")
     jwt_secret: SecretStr | None = Field(None, min_length=32, description="HS256 secret for bearer tokens")
     jwt_public_key: Path | None = Field(None, description="PEM file with the RS256 public key for bearer tokens")
     jwt_audience: str | None = Field(None, description="the aud a token must carry; none: not checked")
     jwt_issuer: str | None = Field(None, description="the iss a token must carry; none: not checked")
     rate_limit: float = Field(0.0, ge=0, description="requests a second for each key and worker; 0: no limit")
-    rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit bites")
-    max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more are answered 503")
+    rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit applies")
+    max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more get 503")
     max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
     queue_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
-    body_timeout_seconds: float = Field(10.0, gt=0, description="longest that a request body may take to arrive")
+    body_timeout_seconds: float = Field(10.0, gt=0, description="longest time that a request body may take to arrive")
     keep_alive_seconds: int = Field(
         75, ge=1, description="how long an idle connection is kept; longer than a proxy in front keeps its own"
     )
     max_depth: int = Field(16, ge=2, description="deepest nesting of a JSON body")
-    max_limit: int = Field(200, ge=1, le=1000, description="longest list one request may ask for")
+    max_limit: int = Field(200, ge=1, le=1000, description="longest list of one request")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of a list in a request")
     webhook_secret: SecretStr | None = Field(None, min_length=16, description="secret of the MLflow webhook; none: off")
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that browsers may call from")
 
-    # -- the watch
+    # -- monitoring
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_requests: bool = Field(False, description="log each request, not only slow and failed ones")
     slow_request_ms: float = Field(100.0, gt=0, description="recommendations slower than this are counted and logged")
     slow_query_ms: float = Field(50.0, gt=0, description="database queries slower than this are counted and logged")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        """Take a setting by its old name, where it is not given by its new one."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for old in [name for name in values if name in OLD_NAMES]:
+            _warn_of_old_name(old, OLD_NAMES[old])
+            values.setdefault(OLD_NAMES[old], values.pop(old))
+        return values
 
     @field_validator("jwt_public_key")
     @classmethod
@@ -128,7 +143,7 @@ class ServingSettings(config.Settings):
 
     @property
     def guarded(self) -> bool:
-        """Whether callers must show a key or token."""
+        """Whether callers need a key or token."""
         return bool(self.api_keys) or self.jwt_secret is not None or self.jwt_public_key is not None
 
     @property
@@ -137,7 +152,7 @@ class ServingSettings(config.Settings):
         return config.root() / self.bundle_dir
 
     def check_binding(self) -> None:
-        """Raise `ConfigError` where the service would be open to others without a key."""
+        """Raise `ConfigError` where the service would be open to other machines without a key."""
         if not self.guarded and not _loopback(self.host):
             raise ConfigError(
                 f"host {self.host} without a key",
@@ -147,21 +162,48 @@ class ServingSettings(config.Settings):
 
 
 def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> ServingSettings:
-    """Settings from `conf/serving.yaml` (where there is one), the environment and the command line. Raises
-    `ConfigError`, also on a misspelt RECSTAGE_SERVING_ variable."""
+    """Settings from `conf/serving.yaml` (where there is one), the environment and the command line.
+
+    Raises `ConfigError`, also on a misspelt RECSTAGE_SERVING_ variable. Old names of settings are taken with a warning.
+    """
+    given = os.environ if environment is None else environment
     known = {f"{PREFIX}{name}".upper() for name in ServingSettings.model_fields}
-    taken = known | {name.upper() for name in OLD_VARIABLES}
-    for name in os.environ if environment is None else environment:
-        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in taken:
+    for name in given:
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known | _OLD_VARIABLES.keys():
             raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
     path = config.root() / "conf" / "serving.yaml"
     defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
-    defaults = renamed.new_names(defaults, renamed.SETTINGS, where="conf/serving.yaml: ")
-    arguments = renamed.new_options(arguments, renamed.SETTINGS)
+    # an old variable wins over the file, and a new one or the command line over it
+    defaults |= {_OLD_VARIABLES[name.upper()]: value for name, value in given.items() if name.upper() in _OLD_VARIABLES}
     try:
-        return config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
+        return config.resolve(ServingSettings, defaults, _with_new_names(arguments), program="python -m serving")
     except ConfigError as error:
         raise _without_secret(error) from None
+
+
+def load_evaluation() -> config.EvaluationConfig:
+    """`conf/evaluation.yaml`: from how many interactions on users are warm or hot. Raises `ConfigError`."""
+    path = config.root() / "conf" / "evaluation.yaml"
+    values = config.read_yaml(path) if path.is_file() else {}
+    found: config.EvaluationConfig = config.check(config.EvaluationConfig, values, "conf/evaluation.yaml")
+    return found
+
+
+def _with_new_names(arguments: Sequence[str]) -> list[str]:
+    """The command line with old names of settings replaced."""
+    replaced = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        new = OLD_NAMES.get(option.removeprefix("--")) if option.startswith("--") else None
+        if new is not None:
+            _warn_of_old_name(option, f"--{new}")
+            option = f"--{new}"
+        replaced.append(option + equals + value)
+    return replaced
+
+
+def _warn_of_old_name(old: str, new: str) -> None:
+    log.warning("%s is deprecated and will be removed in version 0.3: use %s", old, new)
 
 
 def _without_secret(error: ConfigError) -> ConfigError:

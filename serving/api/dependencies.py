@@ -49,11 +49,11 @@ async def run_read(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
 
 
 def require_self_or_service(caller: Principal, user_id: str) -> None:
-    """Raise a 403 problem unless the caller's token speaks for this person, or his role is service or above."""
+    """Raise a 403 problem unless the caller's token is of this user, or their role is service or above."""
     if caller.user_id != user_id:
         caller.require("service")
 
 
 def not_found(what: str, name: str) -> Problem:
-    """Nothing is known by this id."""
+    """The problem of an id that is unknown."""
     return Problem(404, f"unknown-{what}", f"There is no {what} '{name[:80]}' here.")

@@ -1,4 +1,4 @@
-"""What the fields of requests may hold: ids, times, numbers and context, each refused with a sentence that says why."""
+"""Types of request fields: ids, names, times, numbers and context; each is refused with one sentence that says why."""
 
 from __future__ import annotations
 
@@ -8,28 +8,41 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from serving.store.db.tables import ID_LENGTH
+from serving.interfaces import ID_LENGTH
 
 BELOW_AN_ID = ("history", "profile", "stats", "recommended-users")
 """What may follow an id in a path."""
-MOST_EVENTS = 100_000
-MOST_FIELDS = 50
-FEWEST_STARS, MOST_STARS = 0.5, 5.0
-CLOCKS_DIFFER = timedelta(minutes=5)
-FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(2200, 1, 1, tzinfo=UTC)
-MOST_CONTEXT, LONGEST_KEY, LONGEST_TEXT = 20, 64, 500
-LARGEST_WHOLE = 2**53
+MAX_BATCH_ENTRIES = 100_000
+MAX_BODY_FIELDS = 50
+MAX_QUERY_PARAMETERS = 2000
+NAME_LENGTH = 64
+MIN_STARS, MAX_STARS = 0.5, 5.0
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+MAX_CONTEXT_KEYS, MAX_KEY_LENGTH, MAX_TEXT_LENGTH = 20, 64, 500
+MAX_INTEGER = 2**53
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
 
 
 class IdInPath(StringConvertor):
-    """`{item_id:id}` in a route: an id may hold slashes and whatever else a caller's ids hold, but not end like the
-    routes below it: `DELETE /api/users/42/history` is refused, and does not erase a person called '42/history'."""
+    """`{item_id:id}` in a route: an id that may hold slashes, but not end like the routes below it.
+
+    `DELETE /api/users/42/history` is refused, and does not erase a user called '42/history'.
+    """
 
     regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})/?$)[\s\S])+"
 
@@ -45,14 +58,14 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, value: Any) -> Any:
-        # each field that is none costs an error of its own: a body full of them would hold up everybody
-        if isinstance(value, dict) and len(value) > MOST_FIELDS:
-            raise ValueError(f"An object has at most {MOST_FIELDS} fields here; this one has {len(value)}")
+        # each unknown field costs an error of its own: a body full of them would delay all other requests
+        if isinstance(value, dict) and len(value) > MAX_BODY_FIELDS:
+            raise ValueError(f"An object has at most {MAX_BODY_FIELDS} fields here; this one has {len(value)}")
         return value
 
 
 def well_formed(text: str) -> str:
-    """The text. Raises `ValueError` where it is no Unicode: JSON can spell half a surrogate pair."""
+    """The text. Raises `ValueError` where it holds half a surrogate pair, which JSON can spell."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -96,15 +109,15 @@ def _has_offset(moment: datetime) -> datetime:
 
 
 def _is_past(moment: datetime) -> datetime:
-    if moment < FIRST_MOMENT:
+    if moment < EARLIEST:
         raise ValueError("This time is before 1970")
-    if moment > datetime.now(UTC) + CLOCKS_DIFFER:
+    if moment > datetime.now(UTC) + MAX_CLOCK_SKEW:
         raise ValueError("This time is in the future")
     return moment
 
 
 def _is_possible(moment: datetime) -> datetime:
-    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
+    if not EARLIEST <= moment <= LATEST:
         raise ValueError("This time must be between the years 1970 and 2200")
     return moment
 
@@ -114,7 +127,7 @@ _TIME_SCHEMA = WithJsonSchema(
 )
 _Time = Annotated[datetime, BeforeValidator(_is_text), AfterValidator(_has_offset), _TIME_SCHEMA]
 PastTime = Annotated[_Time, AfterValidator(_is_past)]
-"""When something happened: not in the future, but for clocks that differ by up to five minutes."""
+"""When something happened: not in the future, except for clocks that differ by up to five minutes."""
 AnyTime = Annotated[_Time, AfterValidator(_is_possible)]
 
 
@@ -124,18 +137,24 @@ def _plain(most: int) -> Any:
 
 _Checked = AfterValidator(without_control_characters)
 Id = Annotated[str, _plain(ID_LENGTH), _Checked]
+"""An id that is stored."""
+LookupId = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern="^[^\\x00]*$")]
+"""An id that is only looked up: whatever the ids of a data set may hold. Checked by pydantic's core alone, which keeps
+`GET /api/recommendations` fast."""
 PathId = Annotated[
     str,
     Path(
         min_length=1,
         max_length=ID_LENGTH,
         json_schema_extra=_NO_CONTROL,
-        description="the caller's own id; slashes and all else that is no control character may be in it",
+        description="the caller's own id; any characters but control characters, slashes included",
         examples=["42"],
     ),
     _Checked,
 ]
-Name = Annotated[str, _plain(64), _Checked]
+Name = Annotated[str, _plain(NAME_LENGTH), _Checked]
+LookupName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH)]
+"""A name that is only looked up, as of a strategy."""
 Category = Annotated[str, _plain(128), _Checked]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["b8d1c0c4a6f34a57"])]
 Key = Annotated[str, _plain(128), _Checked]
@@ -144,12 +163,12 @@ Amount = Annotated[float, Field(ge=0, le=1e9, strict=True)]
 
 def _is_scalar(value: Any) -> Any:
     if isinstance(value, str):
-        if len(value) > LONGEST_TEXT:
-            raise ValueError(f"A text in the context has at most {LONGEST_TEXT} characters")
+        if len(value) > MAX_TEXT_LENGTH:
+            raise ValueError(f"A text in the context has at most {MAX_TEXT_LENGTH} characters")
         without_nul(value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("A number in the context must be finite")
-    elif isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ValueError("A whole number in the context is at most 2^53")
     elif value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError("The context holds texts, numbers, true, false and null, and nothing nested")
@@ -162,8 +181,8 @@ Scalar = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "maxLength": LONGEST_TEXT},
-                {"type": "number", "minimum": -LARGEST_WHOLE, "maximum": LARGEST_WHOLE},
+                {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+                {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
                 {"type": "boolean"},
                 {"type": "null"},
             ]
@@ -171,22 +190,22 @@ Scalar = Annotated[
     ),
 ]
 Context = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=LONGEST_KEY), AfterValidator(without_nul)], Scalar],
-    Field(max_length=MOST_CONTEXT, examples=[{"page": "home", "position": 3}]),
+    dict[Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH), AfterValidator(without_nul)], Scalar],
+    Field(max_length=MAX_CONTEXT_KEYS, examples=[{"page": "home", "position": 3}]),
 ]
 
 
 def check_stars(kind: str, value: float | None) -> None:
     """Raise `ValueError` where this is a rating without its stars."""
-    if kind == "rate" and (value is None or not FEWEST_STARS <= value <= MOST_STARS):
-        raise ValueError(f"A rating has a value from {FEWEST_STARS:g} to {MOST_STARS:g} stars")
+    if kind == "rate" and (value is None or not MIN_STARS <= value <= MAX_STARS):
+        raise ValueError(f"A rating has a value from {MIN_STARS:g} to {MAX_STARS:g} stars")
 
 
 def milliseconds(moment: datetime) -> int:
-    """Since 1970."""
+    """Milliseconds since 1970 (UTC)."""
     return int(moment.timestamp() * 1000)
 
 
 def moment_of(milliseconds_since_1970: int) -> datetime:
-    """The time as people write it, in UTC."""
+    """The time of so many milliseconds since 1970, in UTC."""
     return datetime.fromtimestamp(milliseconds_since_1970 / 1000, UTC)

@@ -1,4 +1,4 @@
-"""The OpenAPI description: what the routes say of themselves, with the limits and the guard of the settings."""
+"""The OpenAPI document: what the routes declare, with the limits and the authentication of the settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users")
 
 
 def describe(app: FastAPI, settings: ServingSettings) -> None:
-    """Give `app` its description, made when it is first asked for."""
+    """Give `app` its OpenAPI document, made when it is first requested."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -37,7 +37,7 @@ def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
                 parameter["schema"]["enum"] = known
     for operations in description["paths"].values():
         for operation in operations.values():
-            _as_they_are(operation["responses"])
+            _only_problems(operation["responses"])
     predicted = description["components"]["schemas"]["PredictBody"]["properties"]
     predicted["item_ids"]["maxItems"] = settings.max_batch
     predicted["strategy"]["enum"] = known
@@ -46,16 +46,15 @@ def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
     return description
 
 
-def _as_they_are(responses: dict[str, Any]) -> None:
-    """Refusals are problems and nothing else, which the framework cannot know; and the headers that the middleware adds
-    to every answer, or to refusals that pass."""
+def _only_problems(responses: dict[str, Any]) -> None:
+    """Describe every error as a problem, and the headers that the middleware adds; the framework knows neither."""
     for status, response in responses.items():
         content = response.get("content", {})
         if MEDIA_TYPE in content:
             response["content"] = {MEDIA_TYPE: content[MEDIA_TYPE]}
         headers = response.setdefault("headers", {})
         headers["X-Request-Id"] = {
-            "description": "names the request in answers and logs: the caller's own, where it sent one that is"
+            "description": "identifies the request in responses and logs: the caller's own, where it sent one that is"
             " 1 to 64 letters, digits, dots, underscores and hyphens",
             "schema": {"type": "string"},
             "example": "b8d1c0c4a6f34a57",

@@ -1,23 +1,19 @@
-"""The wishes of a request for a list: their schema, read from a query string without a framework's detours.
+"""The query parameters of `GET /api/recommendations`: their schema, and a parser without the framework's overhead.
 
 The schema is the one source: requests are checked against it, and the OpenAPI parameters are generated from it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serving.api.fields import MAX_QUERY_PARAMETERS, LookupId, LookupName
 from serving.errors import Problem
 from serving.recommend.request import AUTO, RecommendationRequest
-
-LONGEST_ID = 256
-MOST_FIELDS = 2000
-Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern="^[^\\x00]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class RecommendationQuery(BaseModel):
@@ -25,12 +21,12 @@ class RecommendationQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
-    user_id: Id = Field(description="for whom", examples=["42"])
+    user_id: LookupId = Field(description="for whom", examples=["42"])
     limit: int = Field(10, ge=1, le=1000, description="items wanted; at most `max_limit` of the settings")
-    strategy: Name = Field(
+    strategy: LookupName = Field(
         AUTO,
         description="auto: as the served version says; or a model by name (als, hybrid, content, popularity, ...)."
-        " A model that the version lacks is answered as auto; `method_used` says what spoke",
+        " A model that the version lacks is answered as auto; `method_used` names the model used",
         examples=["auto", "popularity"],
     )
     lambda_: float = Field(
@@ -39,16 +35,17 @@ class RecommendationQuery(BaseModel):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="maximal marginal relevance: 1 the model's order, 0 as varied as can be",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied list",
     )
-    exclude: tuple[Id, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
-    category: tuple[Id, ...] = Field(
+    exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
+    category: tuple[LookupId, ...] = Field(
         (), max_length=20, description="only items of these categories; repeat for several"
     )
-    exclude_seen: bool = Field(True, description="leave out what the person knows")
+    exclude_seen: bool = Field(True, description="leave out items the user has seen")
     explain: bool = Field(False, description="a reason for each item")
 
-    def ask(self) -> RecommendationRequest:
+    def to_request(self) -> RecommendationRequest:
+        """The parameters as the ranking takes them."""
         return RecommendationRequest(
             self.user_id,
             self.limit,
@@ -62,12 +59,15 @@ class RecommendationQuery(BaseModel):
 
 
 def read_query(schema: type[BaseModel], query_string: bytes, *, lists: frozenset[str] = frozenset()) -> Any:
-    """The query as `schema`. Raises what the framework would: `RequestValidationError` naming the parameters."""
+    """A query string as `schema`; `lists` are the parameters that may be repeated.
+
+    Raises what the framework would: `RequestValidationError` that names the parameters.
+    """
     values: dict[str, Any] = {}
     try:
-        pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_PARAMETERS)
     except ValueError as error:
-        raise Problem(422, "invalid-request", f"A query has at most {MOST_FIELDS} parameters.") from error
+        raise Problem(422, "invalid-request", f"A query has at most {MAX_QUERY_PARAMETERS} parameters.") from error
     for name, value in pairs:
         if name in lists:
             values.setdefault(name, []).append(value)

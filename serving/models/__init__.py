@@ -1,1 +1,1 @@
-"""The models the service answers from: downloaded, verified, loaded and replaced as the registry says."""
+"""The models that serve: fetched, verified, loaded and replaced as the registry says."""

@@ -1,7 +1,7 @@
-"""Models from the service's own data: what answers while nothing is staged Production.
+"""Fallback models, fitted on the service's own data: served while no version is Production.
 
-A background thread takes a snapshot of the database when it changed, and fits what is quickly fitted: graph, content,
-popularity. The first promotion replaces them; they also answer requests that choose a strategy the version lacks.
+A background thread takes a snapshot of the database when it has changed, and fits the models that are fitted quickly:
+graph, content, popularity. They also serve requests for a strategy that the Production version lacks.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from serving.models.loaded_model import LoadedModel
 
 log = logging.getLogger("serving.models.fallback")
 CHAIN = ("graph", "content")
-"""Who is asked, in this order; popularity follows."""
-LOOK_SECONDS = 1.0
+"""Fallback order; popularity follows."""
+POLL_SECONDS = 1.0
 
 
 class FallbackModels:
-    """Keeps `served` (None: there is no data yet) at the state of the database, while `needed` says so."""
+    """Keeps `served` (None: there is no data yet) up to date with the database while `needed()` is true."""
 
     def __init__(self, data: TrainingDataSource, seconds: float, needed: Callable[[], bool]) -> None:
+        """Fit on snapshots of `data`, at most once in `seconds`."""
         self.served: LoadedModel | None = None
         self._data, self._seconds, self._needed = data, seconds, needed
         self._version: int | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="own-models", daemon=True)
-        self._wanted = False
+        self._thread = threading.Thread(target=self._follow, name="fallback-models", daemon=True)
+        self._requested = False
 
     def start(self) -> None:
         self.step()
@@ -46,37 +47,36 @@ class FallbackModels:
         self._stop.set()
         self._thread.join(timeout=10)
 
-    def want(self) -> None:
-        """Somebody asked for one of these models although a version is served: make them, from now on."""
-        self._wanted = True
+    def request(self) -> None:
+        """Fit the models from now on, although a version is served: a request named one of them."""
+        self._requested = True
 
     def step(self) -> None:
-        """Make the models anew where they are needed and the data changed. Never raises."""
-        if self._needed() or self._wanted:
-            self.make()
+        """Fit the models again where they are needed and the data has changed. Never raises."""
+        if self._needed() or self._requested:
+            self.fit()
 
-    def make(self) -> None:
-        """Make the models anew where the data changed. Never raises."""
+    def fit(self) -> None:
+        """Fit the models again where the data has changed. Never raises."""
         try:
             version = self._data.version()
             if version != self._version:
-                snapshot = self._data.snapshot()
-                self.served = serve_snapshot(snapshot)
+                self.served = fit_snapshot(self._data.snapshot())
                 self._version = version
-        except Exception as error:  # the database is away, or holds something odd: what was made before goes on
-            log.warning("own models were not made", extra={"event": "own-models-failed", "error": str(error)})
+        except Exception as error:  # the database is unavailable or holds bad data: the earlier models stay
+            log.warning("fallback models were not fitted", extra={"event": "own-models-failed", "error": str(error)})
 
     def _follow(self) -> None:
-        pause = LOOK_SECONDS
+        pause = POLL_SECONDS
         while not self._stop.wait(pause):
-            made = self.served
+            before = self.served
             self.step()
-            # while there is nothing to answer with, look often; a rebuild costs, so not after every event
-            pause = self._seconds if self.served is not made else LOOK_SECONDS
+            # without a model, poll often; fitting is expensive, so not after each event
+            pause = self._seconds if self.served is not before else POLL_SECONDS
 
 
-def serve_snapshot(snapshot: Snapshot) -> LoadedModel | None:
-    """Models fitted to a snapshot; None where it holds no item."""
+def fit_snapshot(snapshot: Snapshot) -> LoadedModel | None:
+    """Models fitted on a snapshot; None where it holds no item."""
     items = _ids(snapshot.items["item_id"], snapshot.interactions["item_id"])
     if not len(items):
         return None
@@ -84,7 +84,7 @@ def serve_snapshot(snapshot: Snapshot) -> LoadedModel | None:
     train = Interactions.from_frame(snapshot.interactions, users=users, items=items)
     catalogue = Catalogue.from_frame(snapshot.items, items)
     fitted = [model for name in CHAIN if (model := _fitted(name, train, catalogue)) is not None]
-    return LoadedModel.own(f"own/{snapshot.version}", fitted, train, catalogue)
+    return LoadedModel.fallback(f"fallback/{snapshot.version}", fitted, train, catalogue)
 
 
 def _fitted(name: str, train: Interactions, catalogue: Catalogue) -> Recommender | None:

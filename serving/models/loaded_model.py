@@ -1,4 +1,4 @@
-"""One version, loaded and ready to answer; every request takes one reference to it and answers from nothing else."""
+"""One model version, loaded and ready; a request takes one reference to it and uses nothing else."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from recstage.data.interactions import Interactions, Users
 from recstage.models.base import Recommender
 from recstage.models.content.model import Content
 from serving.interfaces import HiddenItems, History
+from serving.models.exclusion import excluded_mask
 from serving.models.repository import ProductionVersion
 from serving.models.user import UserContext
 
 
 @dataclass(frozen=True, eq=False)
 class ModelSource:
-    """Where a served version comes from."""
+    """The registry version and the manifest that a loaded model was read from."""
 
     staged: ProductionVersion
     manifest: Manifest
@@ -32,14 +33,14 @@ class ModelSource:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """Verified models over one set of ids, and what answering needs beside them, prepared once.
+    """Verified models over one set of ids, with what ranking needs besides them, computed once.
 
-    `chain`: who is asked, in this order, until one can score the person; popularity follows the last. `methods`: every
-    model by its name, for requests that choose. `source` is None for models made from the service's own data.
+    `chain`: the fallback order; the first model that can score the user is used, popularity follows the last.
+    `methods`: every model by name, for requests that choose one. `source`: None for models from the service's own data.
     """
 
     key: str
-    """Names the version among all that this service may ever serve: answers are cached by it."""
+    """Identifies the version among all that this service may ever serve; part of each cache key."""
     algorithm: str
     chain: tuple[Recommender, ...]
     methods: Mapping[str, Recommender]
@@ -49,16 +50,16 @@ class LoadedModel:
     item_ids: Sequence[str]
     titles: Sequence[str]
     item_similarity: rerank.ItemVectors
-    """Vectors of length one whose cosine says how alike two items are: float32[n_items, d]."""
+    """Unit vectors whose cosine is the similarity of two items: float32[n_items, d]."""
     swapped_at: datetime
     source: ModelSource | None = None
     slow: bool = False
-    """Whether one list takes so long that it is made in a thread, for the event loop's sake."""
+    """Whether a list takes so long that it is computed in a thread, off the event loop."""
     _excluded: dict[int, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, staged: ProductionVersion, now: datetime) -> LoadedModel:
-        """Read a bundle, check every digest and the golden answers. Raises `BundleError`."""
+        """Load a bundle, check every digest and the golden answers. Raises `BundleError`."""
         loaded = bundle.load(staged.folder)
         bundle.verify_answers(loaded)
         model = loaded.model
@@ -78,8 +79,10 @@ class LoadedModel:
         )
 
     @classmethod
-    def own(cls, key: str, models: Sequence[Recommender], train: Interactions, catalogue: Catalogue) -> LoadedModel:
-        """Models fitted to the service's own data, asked in the order given."""
+    def fallback(
+        cls, key: str, models: Sequence[Recommender], train: Interactions, catalogue: Catalogue
+    ) -> LoadedModel:
+        """Models fitted on the service's own data, in their fallback order."""
         if models:
             item_similarity = rerank.vectors_of(models[0], catalogue)
         else:
@@ -104,18 +107,18 @@ class LoadedModel:
         return None if self.source is None else self.source.staged.version
 
     def restaged(self, staged: ProductionVersion) -> LoadedModel:
-        """The same version, promoted anew."""
+        """The same version, promoted again: the promotion's details change, the models do not."""
         assert self.source is not None
         return replace(self, source=replace(self.source, staged=staged))
 
     @property
     def content(self) -> Content | None:
-        """The model of it that knows items by their text and categories."""
+        """The model that knows items by their text and categories, where the version has one."""
         found = self.methods.get(Content.name)
         return found if isinstance(found, Content) else None
 
     def popularity_alone(self) -> LoadedModel:
-        """What is left when no model of it may speak."""
+        """The popularity of this version, without its models."""
         return replace(
             self, key=f"{self.key}/popularity", algorithm="popularity", chain=(), methods={}, source=None, slow=False
         )
@@ -131,7 +134,7 @@ class LoadedModel:
         return self.catalogue.category_names
 
     def in_categories(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which items have any of the categories: bool[n_items]. Names that are none are skipped."""
+        """Items with any of the categories: bool[n_items]. Unknown names are skipped."""
         columns, matrix = self._in_category
         chosen = np.zeros(len(self.train.items), bool)
         for name in names:
@@ -141,21 +144,21 @@ class LoadedModel:
         return chosen
 
     def excluded(self, hidden: HiddenItems) -> NDArray[np.bool_]:
-        """What nobody may be shown now: unavailable in the bundle's catalogue, or hidden since: bool[n_items], not to
-        be written to."""
-        known = self._excluded.get(hidden.version)
-        if known is None:
-            known = ~self.catalogue.available
-            index = self.train.items.index_of(list(hidden.item_ids))
-            known[index[index >= 0]] = True
+        """Items that no user may be shown: bool[n_items], read-only.
+
+        They are unavailable in the bundle's catalogue, or hidden since.
+        """
+        mask = self._excluded.get(hidden.version)
+        if mask is None:
+            mask = ~self.catalogue.available | excluded_mask(hidden.item_ids, self.train.items)
             self._excluded.clear()
-            self._excluded[hidden.version] = known
-        return known
+            self._excluded[hidden.version] = mask
+        return mask
 
-    # -- people -------------------------------------------------------------------------------------------------------
+    # -- users --------------------------------------------------------------------------------------------------------
 
-    def trained(self, user_id: str) -> Users:
-        """One person as training saw him; a stranger has index -1 and no history."""
+    def trained_user(self, user_id: str) -> Users:
+        """One user with the history of training; an unknown user has index -1 and no history."""
         train = self.train
         index = train.users.find(user_id)
         if index < 0:
@@ -170,33 +173,33 @@ class LoadedModel:
             train.n_items,
         )
 
-    def nobody(self) -> UserContext:
-        """Somebody of whom nothing is known, or may be used."""
+    def unknown_user(self) -> UserContext:
+        """A user of whom nothing is known, or nothing may be used."""
         unknown = Users.unknown(self.train.n_items)
         return UserContext(unknown, unknown)
 
-    def person(self, user_id: str, history: History) -> UserContext:
-        """One person: what training saw and, over it, the live history. For people who opted out, nobody."""
+    def user_context(self, user_id: str, history: History) -> UserContext:
+        """One user: the history of training updated by the live one; an unknown user where they opted out."""
         if not history.personal:
-            return self.nobody()
-        trained = Users.unknown(self.train.n_items) if history.forgotten else self.trained(user_id)
+            return self.unknown_user()
+        trained = Users.unknown(self.train.n_items) if history.forgotten else self.trained_user(user_id)
         users = self._merged(trained, history) if history.item_ids else trained
         return UserContext(users, trained, history.categories)
 
     def _merged(self, trained: Users, history: History) -> Users:
-        """The training rows with the live ones over them, oldest first; `trained` itself where they say nothing new."""
+        """The training rows updated by the live ones, oldest first; `trained` itself where nothing is new."""
         found = self.train.items.index_of(history.item_ids)
-        met = found >= 0
-        items = found[met]
-        weights = np.asarray(history.weights, np.float32)[met]
-        opinion = np.zeros(self.train.n_items, np.int8)  # 0: never met, 1: dismissed, 2: liked
+        known = found >= 0
+        items = found[known]
+        weights = np.asarray(history.weights, np.float32)[known]
+        opinion = np.zeros(self.train.n_items, np.int8)  # 0: not seen, 1: dismissed, 2: liked
         opinion[trained.items] = 1 + (trained.weights > 0)
         live = 1 + (weights > 0)
         if (opinion[items] == live).all():
             return trained
-        opinion[items] = -1
+        opinion[items] = -1  # a live row replaces the training row of the same item
         kept = opinion[trained.items] >= 0
-        timestamps = np.concatenate([trained.timestamps[kept], np.asarray(history.timestamps, np.int64)[met]])
+        timestamps = np.concatenate([trained.timestamps[kept], np.asarray(history.timestamps, np.int64)[known]])
         order = np.argsort(timestamps, kind="stable")
         return Users.unknown(
             self.train.n_items,
@@ -207,7 +210,7 @@ class LoadedModel:
 
 
 def _family(model: Recommender) -> Iterator[Recommender]:
-    """The model and all its parts; where two have one name, the outermost comes last and so is the one found by it."""
+    """The model and all its parts; of two with one name the outermost comes last, and is the one found by name."""
     for part in model.parts().values():
         yield from _family(part)
     yield model

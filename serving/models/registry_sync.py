@@ -1,9 +1,9 @@
-"""The watcher: the one process that speaks with the MLflow registry; what it puts down the answering processes pick up.
+"""The sync process: the only one that talks to the MLflow registry; it fetches bundles for the workers.
 
     python -m serving.models.registry_sync BUNDLES POLL_SECONDS NAME...
 
 Each poll reconciles stage and alias, fetches the Production version where it is not here yet, verifies every digest,
-and announces it. It ends when its standard input closes, that is, when the process that started it ends.
+and announces it. It ends when its standard input closes, that is, with the process that started it.
 """
 
 from __future__ import annotations
@@ -14,62 +14,51 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from recstage import registry
 from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
 from recstage.registry import Version, mlflow_client
+from serving.models.backoff import Backoff, Failure
 from serving.models.repository import BundleRepository, PollResult, ProductionVersion
 from serving.monitoring import logging as logs
 
 log = logging.getLogger("serving.models.registry_sync")
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 60.0
+BACKOFF = Backoff(first=1.0, longest=60.0)
 STEP_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
-class _Refused:
-    """A version that could not be fetched."""
-
-    version: str
-    reason: str
-    tries: int
-    again_at: float
-
-
 class RegistrySync:
-    """Follows one registered model into one depot."""
+    """Follows one registered model into one repository of bundles."""
 
     def __init__(self, repository: BundleRepository) -> None:
         self._repository = repository
-        self._asked_at = repository.poll_requested_at()
-        self._refused: _Refused | None = None
+        self._poll_requested_at = repository.poll_requested_at()
+        self._failure: Failure | None = None
         self._problem: str | None = None
         repository.prepare()
         repository.prune()
 
     @property
-    def asked(self) -> bool:
-        """Whether somebody asked for a look since the last one."""
-        return self._repository.poll_requested_at() != self._asked_at
+    def requested(self) -> bool:
+        """Whether a poll was requested since the last one."""
+        return self._repository.poll_requested_at() != self._poll_requested_at
 
     def poll(self) -> None:
-        """One poll of the registry. Never raises: what went wrong is told in the depot and the log."""
-        if self.asked:
-            self._asked_at, self._refused = self._repository.poll_requested_at(), None
+        """Poll the registry once. Never raises: problems go to the repository and the log."""
+        if self.requested:
+            self._poll_requested_at, self._failure = self._repository.poll_requested_at(), None
         version: Version | None = None
         problem: str | None = None
         try:
             version = registry.reconcile(self._repository.name).version
             if version is None:
-                self._repository.withdraw()
+                self._repository.unset()
             else:
                 self._fetch(version)
-            if self._refused is not None:
-                problem = self._refused.reason
+            if self._failure is not None:
+                problem = self._failure.reason
         except RegistryError as error:
             problem = None if self._absent() else str(error)
         except RecstageError as error:
@@ -79,27 +68,27 @@ class RegistrySync:
         self._report(PollResult(time.time(), None if version is None else str(version.number), problem))
 
     def _absent(self) -> bool:
-        """Whether nothing was ever registered under the name, which is no fault; nor is it a withdrawal, for this may
-        be another registry than yesterday's."""
+        """Whether nothing was ever registered under the name.
+
+        That is neither a problem nor an unset Production: this may be another registry than yesterday's.
+        """
         try:
             return not mlflow_client.exists(self._repository.name)
         except RecstageError:
             return False
 
     def _fetch(self, version: Version) -> None:
-        number, refused = str(version.number), self._refused
-        if refused is not None and refused.version == number and time.monotonic() < refused.again_at:
+        number, failure = str(version.number), self._failure
+        if failure is not None and failure.blocks(number):
             return
         try:
             if not self._repository.holds(number):
                 self._repository.put(number, lambda folder: registry.fetch(version, folder), verify)
         except (RecstageError, OSError) as error:
-            tries = refused.tries + 1 if refused is not None and refused.version == number else 1
-            pause = min(FIRST_RETRY_SECONDS * 2 ** (tries - 1), LONGEST_RETRY_SECONDS)
-            self._refused = _Refused(number, str(error), tries, time.monotonic() + pause)
+            self._failure = BACKOFF.after(failure, number, str(error))
             return
-        self._refused = None
-        staged = staged_of(version, self._repository.versions / number)
+        self._failure = None
+        staged = production_version_of(version, self._repository.versions / number)
         if self._repository.production() != staged:
             self._repository.stage(staged)
             self._repository.prune()
@@ -115,8 +104,8 @@ class RegistrySync:
             log.warning("the last poll cannot be recorded", extra={"event": "disk", "error": str(error)})
 
 
-def staged_of(version: Version, folder: Path) -> ProductionVersion:
-    """What the registry says of a version, as the answering side keeps it."""
+def production_version_of(version: Version, folder: Path) -> ProductionVersion:
+    """What the registry records of a version, as the workers read it."""
     tags = version.tags
     previous = tags.get("previous_version", "none")
     return ProductionVersion(
@@ -132,8 +121,10 @@ def staged_of(version: Version, folder: Path) -> ProductionVersion:
 
 
 def verify(folder: Path) -> None:
-    """Check every file of a downloaded bundle against its manifest, loading nothing. Raises `BundleError` also on a
-    link and on a file that the manifest does not list."""
+    """Check every file of a downloaded bundle against its manifest, loading nothing.
+
+    Raises `BundleError` where a file is missing, changed, a link, or not listed in the manifest.
+    """
     listed = read_manifest(folder).files
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
@@ -156,17 +147,17 @@ def _broken(folder: Path, what: str) -> BundleError:
 
 
 def main(arguments: list[str]) -> None:
-    """Look until standard input closes."""
+    """Poll until standard input closes."""
     root, poll_seconds, *names = arguments
     logs.configure("info")
     ended = threading.Event()
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-    watchers = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
+    syncs = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
     while not ended.is_set():
-        for watcher in watchers:
-            watcher.poll()
+        for sync in syncs:
+            sync.poll()
         until = time.monotonic() + float(poll_seconds)
-        while time.monotonic() < until and not ended.is_set() and not any(watcher.asked for watcher in watchers):
+        while time.monotonic() < until and not ended.is_set() and not any(sync.requested for sync in syncs):
             ended.wait(STEP_SECONDS)
 
 
@@ -179,4 +170,4 @@ def _end_with_parent(ended: threading.Event) -> None:
 if __name__ == "__main__":
     main(sys.argv[1:])
     sys.stderr.flush()
-    os._exit(0)  # taking MLflow's modules apart would keep the service's end waiting, for nothing
+    os._exit(0)  # tearing MLflow's modules down would delay the end of the service

@@ -1,14 +1,14 @@
-"""The private folder of downloaded bundles: what the watcher puts down and the answering processes pick up.
+"""The private folder of downloaded bundles: the sync process writes it, the workers read it.
 
     <bundles>/<registered name>/         mode 0700
         versions/<version>/              a bundle, complete and verified: it appears by one rename
-        production.json                  what is staged Production and is here, replaced by one rename
-        good.json                        what last answered well: where a restart with the registry away begins
+        production.json                  what is staged Production and on disk, replaced by one rename
+        good.json                        what last served: a restart without the registry begins with it
         poll.json                        the last poll of the registry
-        poll.requested                        touched to ask the watcher for a look at once
+        poll.requested                   touched to request a poll at once
 
-The registry is read by one watcher process; any number of answering processes read this folder. Nothing here is a
-pickle, and nothing is loaded from a folder that others may write to.
+One sync process a machine reads the registry; any number of workers read this folder. Nothing here is a pickle, and
+nothing is loaded from a folder that other accounts may write to.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from recstage.errors import BundleError, StoreError
 
 @dataclass(frozen=True)
 class ProductionVersion:
-    """A version staged Production whose bundle is on disk. `since`: when it was promoted, ISO 8601 in UTC; `reason`,
-    `promoted_by` and `previous` as the registry recorded them."""
+    """A version staged Production whose bundle is on disk.
+
+    `since`: when it was promoted, ISO 8601 in UTC. `reason`, `promoted_by`, `previous`: as the registry records them.
+    """
 
     name: str
     version: str
@@ -42,7 +44,7 @@ class ProductionVersion:
 
 @dataclass(frozen=True)
 class PollResult:
-    """What the watcher saw when it last looked at the registry. `version`: staged there, None where nothing is."""
+    """What a poll of the registry found. `at`: Unix time; `version`: the one staged Production, None where none is."""
 
     at: float
     version: str | None
@@ -50,7 +52,7 @@ class PollResult:
 
 
 class BundleRepository:
-    """One registered model's place on disk."""
+    """The bundles of one registered model on disk, and which of them is Production."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
@@ -58,8 +60,12 @@ class BundleRepository:
         self.versions = self.folder / "versions"
 
     def prepare(self) -> None:
-        """Make the folders. Raises `StoreError` where they cannot be made, and `BundleError` where another account
-        could change what is in them."""
+        """Make the folders.
+
+        Raises:
+            StoreError: they cannot be made.
+            BundleError: another account could change what is in them.
+        """
         try:
             for folder in (self.folder.parent, self.folder, self.versions):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,14 +85,20 @@ class BundleRepository:
                 fix="Remove it, or set RECSTAGE_SERVING_BUNDLE_DIR to another folder",
             )
 
-    # -- the watcher's side -------------------------------------------------------------------------------------------
+    # -- for the sync process -----------------------------------------------------------------------------------------
 
     def holds(self, version: str) -> bool:
+        """Whether the bundle of a version is on disk."""
         return (self.versions / version / "manifest.json").is_file()
 
     def put(self, version: str, fetch: Callable[[Path], Path], verify: Callable[[Path], object]) -> Path:
-        """Fetch a bundle (`fetch(empty folder)` returns where in it the bundle lies), verify it, and only then let it
-        appear as `versions/<version>`. Nothing is left behind when either raises."""
+        """Fetch a bundle, verify it, and only then let it appear as `versions/<version>`, whose path is returned.
+
+        Args:
+            version: its number.
+            fetch: called with an empty folder; returns where in it the bundle lies.
+            verify: raises where the bundle is broken. Nothing is left behind when this or `fetch` raises.
+        """
         incoming = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self.folder))
         try:
             bundle = fetch(incoming)
@@ -107,11 +119,11 @@ class BundleRepository:
             shutil.rmtree(doomed, ignore_errors=True)
 
     def stage(self, staged: ProductionVersion) -> None:
-        """Announce what is in Production."""
+        """Announce the version in Production."""
         self._write("production.json", {**asdict(staged), "folder": staged.folder.name})
 
-    def withdraw(self) -> None:
-        """Nothing is Production any more, and somebody wanted it so."""
+    def unset(self) -> None:
+        """Announce that no version is Production any more."""
         for file in ("production.json", "good.json"):
             (self.folder / file).unlink(missing_ok=True)
 
@@ -119,8 +131,10 @@ class BundleRepository:
         self._write("poll.json", asdict(result))
 
     def prune(self, keep: int = 3) -> None:
-        """Remove all but the newest `keep` bundles; what is staged and what last answered well always stay. Also what a
-        killed fetch left behind."""
+        """Remove all but the newest `keep` bundles, and what a killed fetch left behind.
+
+        The version that is staged and the one that last served always stay.
+        """
         held = {staged.version for staged in (self.production(), self.good()) if staged is not None}
         folders = sorted(self.versions.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in [path for path in folders if path.name not in held][max(0, keep - len(held)) :]:
@@ -128,31 +142,31 @@ class BundleRepository:
         for path in self.folder.glob(".incoming-*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    # -- the answering side -------------------------------------------------------------------------------------------
+    # -- for the workers ----------------------------------------------------------------------------------------------
 
     def production(self) -> ProductionVersion | None:
-        """What the watcher announced last."""
+        """The version announced last."""
         return self._staged("production.json")
 
     def good(self) -> ProductionVersion | None:
-        """What last answered well."""
+        """The version that last served."""
         return self._staged("good.json")
 
     def mark_good(self, staged: ProductionVersion) -> None:
         self._write("good.json", {**asdict(staged), "folder": staged.folder.name})
 
     def last_poll(self) -> PollResult | None:
-        """What the watcher saw last; None before its first look."""
+        """What the last poll found; None before the first."""
         values = self._read("poll.json")
         return None if values is None else PollResult(**values)
 
-    # -- asking for a poll --------------------------------------------------------------------------------------------
+    # -- requesting a poll --------------------------------------------------------------------------------------------
 
     def request_poll(self) -> None:
         self.folder.joinpath("poll.requested").touch()
 
     def poll_requested_at(self) -> int:
-        """When a look was last asked for: a number that grows."""
+        """When a poll was last requested: a number that grows."""
         try:
             return self.folder.joinpath("poll.requested").stat().st_mtime_ns
         except FileNotFoundError:
@@ -167,7 +181,7 @@ class BundleRepository:
     def _read(self, file: str) -> dict | None:
         try:
             values = json.loads((self.folder / file).read_text())
-        except (FileNotFoundError, ValueError):  # not written yet, or cut off by a full disk: as good as not written
+        except (FileNotFoundError, ValueError):  # not written yet, or cut off by a full disk: treated as not written
             return None
         return values if isinstance(values, dict) else None
 

@@ -1,9 +1,8 @@
-"""Keeps one watcher process alive for all workers on this machine.
+"""Keeps one sync process alive for all workers on this machine.
 
-Reading the registry imports MLflow: seconds of processor time and some 170 MB that the answering processes never pay.
-Each worker runs this thread; the one that holds the lock starts `python -m serving.models.registry_sync`, restarts it
-when it dies, and ends it with itself (the process's standard input closes). When that worker ends, another takes the
-lock.
+Reading the registry imports MLflow: seconds of processor time and some 170 MB that the workers do not spend. Each
+worker runs this thread; the one that holds the lock starts `python -m serving.models.registry_sync`, restarts it when
+it dies, and ends it with itself (its standard input closes). When that worker ends, another takes the lock.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import threading
 from filelock import FileLock, Timeout
 
 from recstage.config import root
+from serving.models.backoff import Backoff
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.models.sync_process")
@@ -25,14 +25,14 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 class SyncSupervisor:
-    """The thread of one worker."""
+    """The thread in one worker that may run the sync process."""
 
     def __init__(self, settings: ServingSettings) -> None:
         self._settings = settings
         self._stop = threading.Event()
         self._lock = FileLock(settings.bundle_root / "watcher.lock", timeout=0)
         self._child: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name="watching", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sync-supervisor", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -50,7 +50,7 @@ class SyncSupervisor:
                 self._stop.wait(PAUSE_SECONDS)
 
     def _lead(self) -> None:
-        pause = PAUSE_SECONDS
+        backoff, restarts = Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), 0
         while not self._stop.is_set():
             child = self._child = self._spawn()
             while child.poll() is None and not self._stop.wait(0.2):
@@ -59,10 +59,10 @@ class SyncSupervisor:
                 _end(child)
                 return
             log.error(
-                "the watcher ended; it is started again", extra={"event": "watcher-ended", "status": child.poll()}
+                "the sync process ended; it is started again", extra={"event": "watcher-ended", "status": child.poll()}
             )
-            self._stop.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            restarts += 1
+            self._stop.wait(backoff.pause(restarts))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = self._settings
@@ -74,7 +74,7 @@ class SyncSupervisor:
             str(settings.poll_seconds),
         ]
         names = [settings.model_name, settings.reverse_model_name]
-        # one thread for numbers: it verifies and downloads, it computes nothing
+        # one thread for numerical libraries: this process computes nothing
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",

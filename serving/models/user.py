@@ -10,14 +10,16 @@ from recstage.models.base import Recommender
 
 @dataclass(frozen=True, eq=False)
 class UserContext:
-    """One person, twice: `users` with all that he did until now, a stranger (index -1) to the model where that says
-    more than training knew; and `trained`, as training saw him. Models that fold histories in are asked with the first.
-    `categories` are his declared preferences, strongest first."""
+    """One user with the current history (`users`) and with the history of training (`trained`).
+
+    Where the current history differs from that of training, `users` is an unknown user (index -1) with a history, for
+    models that fold histories in. `categories`: declared preferences, strongest first.
+    """
 
     users: Users
     trained: Users
     categories: tuple[str, ...] = ()
 
     def users_for(self, model: Recommender) -> Users:
-        """The person as a model can use him."""
+        """The user in the form that the model can use."""
         return self.users if model.folds_in else self.trained

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, with the request's id and never a person's."""
+"""Structured logs: one JSON object a line on stderr, with the request id and never a user id."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        asked = request_id.get()
-        if asked is not None:
-            entry["request_id"] = asked
+        current = request_id.get()
+        if current is not None:
+            entry["request_id"] = current
         entry.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
@@ -41,5 +41,5 @@ def configure(level: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
-    access = logging.getLogger("uvicorn.access")  # its lines hold query strings, and with them people's ids
+    access = logging.getLogger("uvicorn.access")  # its lines hold query strings, and with them user ids
     access.handlers, access.propagate = [], False

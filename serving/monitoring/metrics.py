@@ -1,22 +1,31 @@
-"""What the service counts, for Prometheus. No label ever holds a person's id, an item's id or a key.
+"""The metrics of the service, for Prometheus. No label ever holds a user id, an item id or a key.
 
-With several workers, `PROMETHEUS_MULTIPROC_DIR` (set by `python -m serving`) makes any worker's `/metrics` the sum of
-all.
+With several workers, `PROMETHEUS_MULTIPROC_DIR` (set by `python -m serving`) makes the `/metrics` of any worker the sum
+of all. Metrics that were renamed are exposed under their old names as well, until version 0.3.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, multiprocess
 from prometheus_client.metrics import MetricWrapperBase
 
 from serving.monitoring.renamed_metrics import WithOldNames
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SCORES = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2, 5)
+OLD_METRICS: Mapping[str, str] = {
+    "recstage_recommendations": "recstage_answers",
+    "recstage_model_swaps": "recstage_swaps",
+    "recstage_registry_poll_age_seconds": "recstage_registry_look_age_seconds",
+}
+OLD_LABELS: Mapping[str, Mapping[str, str]] = {
+    "recstage_requests_refused": {"reason": "why"},
+    "recstage_fallbacks": {"reason": "why"},
+}
 
 
 class Metrics:
@@ -29,20 +38,22 @@ class Metrics:
             "recstage_request_seconds", "Time to answer a request", ["route", "method", "status"], buckets=SECONDS
         )
         self.refused = counter("recstage_requests_refused_total", "Requests refused before a route", ["reason"])
-        self.answers = counter("recstage_recommendations_total", "Lists answered, by what spoke", ["method_used"])
-        self.fallbacks = counter("recstage_fallbacks_total", "Lists answered by less than was asked for", ["reason"])
+        self.recommendations = counter(
+            "recstage_recommendations_total", "Lists served, by the model used", ["method_used"]
+        )
+        self.fallbacks = counter("recstage_fallbacks_total", "Lists made without a model or data", ["reason"])
         self.scores = histogram("recstage_best_score", "Score of the first item of a list", buckets=SCORES)
         self.slow = counter("recstage_slow_recommendations_total", "Lists slower than slow_request_ms")
-        cache = counter("recstage_cache_total", "Look-ups of finished lists", ["outcome"])
+        cache = counter("recstage_cache_total", "Look-ups of cached lists", ["outcome"])
         self.cache_hits, self.cache_misses = cache.labels("hit"), cache.labels("miss")
         self.model = gauge(
             "recstage_model_info",
-            "1 for the version that answers",
+            "1 for the version that serves",
             ["name", "version", "algorithm"],
             multiprocess_mode="max",
         )
         self.model_age = gauge(
-            "recstage_model_age_seconds", "Time since the version was made", ["name"], multiprocess_mode="max"
+            "recstage_model_age_seconds", "Time since the version was trained", ["name"], multiprocess_mode="max"
         )
         self.trained_until = gauge(
             "recstage_model_trained_until_seconds",
@@ -50,50 +61,84 @@ class Metrics:
             ["name"],
             multiprocess_mode="max",
         )
-        self.swaps = counter("recstage_model_swaps_total", "Tries to put a version in place", ["name", "outcome"])
+        self.model_swaps = counter("recstage_model_swaps_total", "Attempts to swap a version in", ["name", "outcome"])
         self.swap_seconds = histogram(
-            "recstage_model_swap_seconds", "Time to load, check and warm a version", buckets=SECONDS
+            "recstage_swap_seconds", "Time to load, verify and warm a version", buckets=SECONDS
         )
         self.swapped_at = gauge(
             "recstage_model_swapped_timestamp_seconds", "When the last swap was", ["name"], multiprocess_mode="max"
         )
         self.registry_age = gauge(
             "recstage_registry_poll_age_seconds",
-            "Time since the registry last answered",
+            "Time since the registry was last polled",
             ["name"],
             multiprocess_mode="max",
         )
         self.events = counter("recstage_events_total", "Events received", ["type", "outcome"])
-        self.impressions = counter("recstage_impressions_total", "Shown lists, kept or dropped", ["outcome"])
+        self.impressions = counter("recstage_impressions_total", "Shown lists, stored or dropped", ["outcome"])
         self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)
         self.slow_queries = counter("recstage_slow_queries_total", "Queries slower than slow_query_ms", ["query"])
         self._children: dict[object, Any] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One answered request."""
+        """Count one request.
+
+        Args:
+            route: the path with parameters, as the route declares it.
+            method: of HTTP.
+            status: of the response.
+            seconds: until the response was sent.
+        """
         key = (route, method, status)
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = self.requests.labels(route, method, str(status))
         child.observe(seconds)
 
-    def count_answer(self, method: str) -> None:
-        """One list, by what spoke."""
+    def count_recommendation(self, method: str) -> None:
+        """Count one list, by the model used."""
         child = self._children.get(method)
         if child is None:
-            child = self._children[method] = self.answers.labels(method)
+            child = self._children[method] = self.recommendations.labels(method)
         child.inc()
 
     def render(self) -> bytes:
         """The exposition text: of all workers where there are several."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(WithOldNames(self.registry))
-        together = CollectorRegistry()
-        multiprocess.MultiProcessCollector(together)
-        return generate_latest(WithOldNames(together))
+            return generate_latest(_WithOldNames(self.registry))
+        all_workers = CollectorRegistry()
+        multiprocess.MultiProcessCollector(all_workers)
+        return generate_latest(_WithOldNames(all_workers))
 
     def _maker(self, kind: type[MetricWrapperBase]) -> Callable[..., Any]:
         def make(name: str, text: str, labels: list[str] | None = None, **options: Any) -> Any:
             return kind(name, text, labels or [], registry=self.registry, **options)
 
         return make
+
+
+class _WithOldNames(CollectorRegistry):
+    """A registry whose renamed metrics and labels are exposed under both names."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric; a renamed label is in the same sample twice, so that sums stay right."""
+        for metric in self._registry.collect():
+            if metric.name in OLD_LABELS:
+                labels = OLD_LABELS[metric.name]
+                for i, sample in enumerate(metric.samples):
+                    old = {labels[name]: value for name, value in sample.labels.items() if name in labels}
+                    metric.samples[i] = sample._replace(labels={**sample.labels, **old})
+            yield metric
+            if metric.name in OLD_METRICS:
+                yield _under_name(OLD_METRICS[metric.name], metric)
+
+
+def _under_name(name: str, metric: Metric) -> Metric:
+    """A copy under its old name."""
+    copy = Metric(name, f"Deprecated, now {metric.name}: {metric.documentation}", metric.type)
+    copy.samples = [sample._replace(name=name + sample.name.removeprefix(metric.name)) for sample in metric.samples]
+    return copy

@@ -1,4 +1,4 @@
-"""One list from beginning to end: who answers, what the person did, the cache, the answer, and what is noted of it."""
+"""One list end to end: live history, hidden items, cache, ranking, serialization, metrics and impressions."""
 
 from __future__ import annotations
 
@@ -11,75 +11,96 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-import orjson
 
 from recstage.errors import StoreError
 from serving.errors import Problem
 from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
-from serving.recommend.cache import Cache, CachedResponse
+from serving.recommend.cache import Cache
 from serving.recommend.explanations import name_of
-from serving.recommend.ranking import answer, diversity_of, scores_of
+from serving.recommend.ranking import diversity_of, recommend, scores_of
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
+from serving.recommend.response import SerializedList
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
 T = TypeVar("T")
+DEFAULT_REQUEST = RecommendationRequest("")
 
 
 class RecommendationService:
-    """Makes lists from whichever version it is given."""
+    """Makes lists with whichever loaded model it is given."""
 
     def __init__(
         self, settings: ServingSettings, dependencies: Dependencies, metrics: Metrics, cache: Cache, threads: Executor
     ) -> None:
-        self._settings, self._ports, self._metrics = settings, dependencies, metrics
+        """Keep the collaborators.
+
+        Args:
+            settings: limits and what to cache.
+            dependencies: the database, behind protocols.
+            metrics: counts lists, fallbacks and cache hits.
+            cache: serialized lists.
+            threads: where slow models and slow reads run.
+        """
+        self._settings, self._dependencies, self._metrics = settings, dependencies, metrics
         self._cache, self._threads = cache, threads
         self._hidden = HiddenItems()
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
 
     async def make(
-        self, served: LoadedModel, ask: RecommendationRequest, request_id: str
-    ) -> tuple[CachedResponse, bool]:
-        """The list, and whether it was made without something that was out of reach (a degraded answer)."""
-        began = time.perf_counter()
-        history, degraded = await self.history(ask.user_id)
-        hidden, blind = await self.hidden()
-        degraded = degraded or blind
-        key = (served.key, history.version, hidden.version, ask)
-        listed = await self._cache.get(key) if self._caching else None
-        if listed is None:
-            listed = await self._listed(served, ask, history, hidden)
+        self, served: LoadedModel, request: RecommendationRequest, request_id: str
+    ) -> tuple[SerializedList, bool]:
+        """The list, and whether it is degraded: made without data that was unavailable."""
+        started = time.perf_counter()
+        history, history_unavailable = await self.history(request.user_id)
+        hidden, hidden_unavailable = await self.hidden()
+        degraded = history_unavailable or hidden_unavailable
+        key = (served.key, history.version, hidden.version, request)
+        found = await self._cache.get(key) if self._caching else None
+        if found is None:
+            found = await self._compute(served, request, history, hidden)
             if self._caching:
                 self._metrics.cache_misses.inc()
                 if not degraded:
-                    await self._cache.put(key, listed)
+                    await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
-        self._note(listed, ask, history, request_id, time.perf_counter() - began)
-        return listed, degraded
+        self._record(found, request, history, request_id, time.perf_counter() - started)
+        return found, degraded
 
     async def scores(
         self, served: LoadedModel, user_id: str, item_ids: Sequence[str], history: History, strategy: str
     ) -> tuple[list[float], str]:
-        """Scores of the given items, and what spoke. Raises a problem that names the items that are unknown."""
+        """Scores of the given items for one user, and the model used.
+
+        Args:
+            served: the loaded model that scores.
+            user_id: for whom.
+            item_ids: what is scored.
+            history: the user's current history.
+            strategy: a model by name, or `auto`.
+
+        Raises:
+            Problem: 404 that names the items that are unknown.
+        """
         index = served.train.items.index_of(list(item_ids))
         unknown = [item for item, place in zip(item_ids, index.tolist(), strict=True) if place < 0]
         if unknown:
             few = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
             raise Problem(404, "unknown-item", f"body.item_ids: the served version does not know {few}.")
-        person = served.person(user_id, history)
-        arguments = (served, strategy, person, index, self._model_failed)
+        user = served.user_context(user_id, history)
+        arguments = (served, strategy, user, index, self._model_failed)
         found, method = await self.in_thread(scores_of, *arguments) if served.slow else scores_of(*arguments)
         return found.tolist(), method
 
-    # -- what the database knows --------------------------------------------------------------------------------------
+    # -- reads from the database --------------------------------------------------------------------------------------
 
     async def history(self, user_id: str) -> tuple[History, bool]:
-        """What the person did until now, and whether that could not be read."""
-        source = self._ports.histories
+        """The user's current history, and whether it could not be read."""
+        source = self._dependencies.histories
         try:
             if source.fast:
                 return source.history(user_id), False
@@ -89,8 +110,8 @@ class RecommendationService:
             return source.last_known(user_id), True
 
     async def hidden(self) -> tuple[HiddenItems, bool]:
-        """What must not be served now; while the database is away, what was last known."""
-        source = self._ports.items
+        """The hidden items, and whether they could not be read; then they are those last read."""
+        source = self._dependencies.items
         try:
             self._hidden = source.hidden() if source.fast else await self.in_thread(source.hidden)
             return self._hidden, False
@@ -104,49 +125,50 @@ class RecommendationService:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _listed(
-        self, served: LoadedModel, ask: RecommendationRequest, history: History, hidden: HiddenItems
-    ) -> CachedResponse:
+    async def _compute(
+        self, served: LoadedModel, request: RecommendationRequest, history: History, hidden: HiddenItems
+    ) -> SerializedList:
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
-            stored = await self._stored(served, ask, history, hidden)
+            stored = await self._stored(served, request, history, hidden)
             if stored is not None:
                 return stored
         if served.slow:
-            found = await self.in_thread(answer, served, ask, history, hidden, self._model_failed)
+            ranked = await self.in_thread(recommend, served, request, history, hidden, self._model_failed)
         else:
-            found = answer(served, ask, history, hidden, self._model_failed)
-        return serialize(found)
+            ranked = recommend(served, request, history, hidden, self._model_failed)
+        return SerializedList.of(ranked)
 
     async def _stored(
-        self, served: LoadedModel, ask: RecommendationRequest, history: History, hidden: HiddenItems
-    ) -> CachedResponse | None:
-        """The list made ahead of time, where it still says what would be answered now."""
-        plain = replace(ask, limit=10, user_id="") == RecommendationRequest("")
-        if served.version is None or not plain or not history.personal or history.forgotten:
+        self, served: LoadedModel, request: RecommendationRequest, history: History, hidden: HiddenItems
+    ) -> SerializedList | None:
+        """The precomputed list, where it equals what would be computed now."""
+        default = replace(request, limit=DEFAULT_REQUEST.limit, user_id="") == DEFAULT_REQUEST
+        if served.version is None or not default or not history.personal or history.forgotten:
             return None
-        person = served.person(ask.user_id, history)
-        if person.users is not person.trained:  # something happened since
+        user = served.user_context(request.user_id, history)
+        if user.users is not user.trained:  # the user has interacted since training
             return None
-        source = self._ports.precomputed
+        source = self._dependencies.precomputed
         try:
-            arguments = (ask.user_id, served.version)
+            arguments = (request.user_id, served.version)
             stored = (
                 source.precomputed(*arguments) if source.fast else await self.in_thread(source.precomputed, *arguments)
             )
         except StoreError as error:
             self._degraded("precomputed", error)
             return None
-        return None if stored is None else _kept(served, ask, hidden, stored)
+        return None if stored is None else _without_hidden(served, request, hidden, stored)
 
-    def _note(
-        self, listed: CachedResponse, ask: RecommendationRequest, history: History, request_id: str, seconds: float
+    def _record(
+        self, found: SerializedList, request: RecommendationRequest, history: History, request_id: str, seconds: float
     ) -> None:
+        """Count a list, log it where it was slow, and store its impressions."""
         metrics = self._metrics
-        metrics.count_answer(listed.method)
-        if ask.strategy not in (AUTO, name_of(listed.method)):
+        metrics.count_recommendation(found.method)
+        if request.strategy not in (AUTO, name_of(found.method)):
             metrics.fallbacks.labels("strategy").inc()
-        if listed.scores:
-            metrics.scores.observe(listed.scores[0])
+        if found.scores:
+            metrics.scores.observe(found.scores[0])
         if seconds * 1000 > self._settings.slow_request_ms:
             metrics.slow.inc()
             log.warning(
@@ -154,21 +176,21 @@ class RecommendationService:
                 extra={
                     "event": "slow-recommendation",
                     "milliseconds": round(seconds * 1000, 1),
-                    "method_used": listed.method,
-                    "model_version": listed.version,
-                    "limit": ask.limit,
+                    "method_used": found.method,
+                    "model_version": found.version,
+                    "limit": request.limit,
                 },
             )
-        if history.personal and listed.item_ids:
-            self._ports.shown.record(
+        if history.personal and found.item_ids:
+            self._dependencies.impressions.record(
                 Impression(
                     request_id=request_id,
-                    user_id=ask.user_id,
-                    item_ids=listed.item_ids,
-                    scores=listed.scores,
-                    propensities=(1.0,) * len(listed.item_ids),
-                    method=listed.method,
-                    model_version=listed.version,
+                    user_id=request.user_id,
+                    item_ids=found.item_ids,
+                    scores=found.scores,
+                    propensities=(1.0,) * len(found.item_ids),
+                    method=found.method,
+                    model_version=found.version,
                     timestamp=int(time.time()),
                 )
             )
@@ -181,38 +203,16 @@ class RecommendationService:
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
-def serialize(found: RankedItems) -> CachedResponse:
-    """An answer as the JSON of its response, but for its end: whom it was for, and what changes with each request."""
-    served = found.served
-    ids, titles = served.item_ids, served.titles
-    indices, scores = found.items.tolist(), found.scores.tolist()
-    items = [
-        {"item_id": ids[item], "score": score, "title": titles[item] or None}
-        for item, score in zip(indices, scores, strict=True)
-    ]
-    if found.reasons is not None:
-        for one, reason in zip(items, found.reasons, strict=True):
-            one["reason"] = reason
-    body = {
-        "items": items,
-        "method_used": found.method,
-        "model_version": served.version,
-        "diversity_score": found.diversity,
-    }
-    shown = tuple(ids[item] for item in indices)
-    return CachedResponse(orjson.dumps(body)[:-1], shown, tuple(scores), found.method, served.version)
-
-
-def _kept(
-    served: LoadedModel, ask: RecommendationRequest, hidden: HiddenItems, stored: Precomputed
-) -> CachedResponse | None:
-    """A stored list without what was hidden since; None where too little of it is left."""
+def _without_hidden(
+    served: LoadedModel, request: RecommendationRequest, hidden: HiddenItems, stored: Precomputed
+) -> SerializedList | None:
+    """A precomputed list without the items hidden since; None where too few are left."""
     index = served.train.items.index_of(list(stored.item_ids))
     scores = np.asarray(stored.scores, np.float32)
     kept = index >= 0
     kept[kept] = ~served.excluded(hidden)[index[kept]]
-    index, scores = index[kept][: ask.limit], scores[kept][: ask.limit]
-    if len(index) < ask.limit:
+    index, scores = index[kept][: request.limit], scores[kept][: request.limit]
+    if len(index) < request.limit:
         return None
     diversity = diversity_of(served.item_similarity.vectors, index)
-    return serialize(RankedItems(served, index, scores, stored.method, diversity))
+    return SerializedList.of(RankedItems(served, index, scores, stored.method, diversity))

@@ -1,4 +1,4 @@
-"""What is asked of a ranking, and what it gives."""
+"""The input and the output of a ranking, as values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class RecommendationRequest:
-    """What is wanted. `diversify` is MMR's lambda: 1 leaves the model's order."""
+    """The parameters of a list. `diversify` is the lambda of MMR: 1 keeps the model's order."""
 
     user_id: str
     limit: int = 10
@@ -29,8 +29,11 @@ class RecommendationRequest:
 
 @dataclass(frozen=True, slots=True)
 class RankedItems:
-    """Item indices of `served`, best first, their scores, what spoke, how varied the list is (0: all alike, 1: nothing
-    in common; None for fewer than two items), and a reason an item where it was asked for."""
+    """A ranking by one model: item indices of `served`, best first, with their scores.
+
+    `method`: the model used. `diversity`: 0 (all items alike) to 1 (nothing in common); None for fewer than two items.
+    `reasons`: one sentence an item, where they were requested.
+    """
 
     served: LoadedModel
     items: NDArray[np.int32]

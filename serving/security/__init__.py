@@ -1,1 +1,1 @@
-"""What stands between the network and the routes: limits, authentication, load shedding."""
+"""Between the network and the routes: authentication, rate limits, load shedding, limits of request bodies."""

@@ -1,33 +1,36 @@
-"""Who asks, and what he may do: API keys and JWT bearer tokens, each with one role.
+"""Authentication and roles: API keys and JWT bearer tokens, each with one role.
 
 Roles contain each other: admin > service > client. `client`: read recommendations and post events. `service`: the
 catalogue, profiles, metrics. `admin`: erasure, reload. Without any key or token set, the service binds to loopback only
-(`ServingSettings.check_binding`) and everybody there is admin.
+(`ServingSettings.check_binding`) and all callers there are admin.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from cachetools import LRUCache
 from fastapi import Request
 
 from serving.errors import Problem
 from serving.settings import Role, ServingSettings
 
 _RANK: dict[Role, int] = {"client": 1, "service": 2, "admin": 3}
-_REMEMBERED_TOKENS = 1024
+MAX_TOKENS = 1024
+"""Verified tokens that are cached; the one used least recently is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: `name` is the key's name or 'token', never a person's id. `user_id` is set where a token speaks for one
-    person only. `bucket` is whose rate limit counts."""
+    """The caller. `name`: the key's name or 'token', never a user's id; `bucket`: identifies their rate limit.
+
+    `user_id` is set where a token is valid for one user only.
+    """
 
     name: str
     role: Role
@@ -40,16 +43,16 @@ class Principal:
             raise Problem(403, "forbidden", f"This needs the role {role}; the caller has the role {self.role}.")
 
     def require_user(self, user_id: str) -> None:
-        """Raise a 403 problem where the token speaks for somebody else."""
+        """Raise a 403 problem where the token is of another user."""
         if self.user_id is not None and self.user_id != user_id and self.role == "client":
-            raise Problem(403, "forbidden", "This token speaks for another user_id.")
+            raise Problem(403, "forbidden", "This token is for another user_id.")
 
 
 OPEN = Principal("open", "admin")
 
 
 class Authenticator:
-    """Recognises principals from request headers."""
+    """Identifies principals by request headers."""
 
     def __init__(self, settings: ServingSettings) -> None:
         self._guarded = settings.guarded
@@ -65,11 +68,13 @@ class Authenticator:
         if settings.jwt_public_key is not None:
             self._verifiers["RS256"] = settings.jwt_public_key.read_text()
         self._audience, self._issuer = settings.jwt_audience, settings.jwt_issuer
-        self._tokens: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._tokens: LRUCache[bytes, tuple[Principal, float]] = LRUCache(MAX_TOKENS)
 
     def __call__(self, api_key: bytes | None, authorization: bytes | None) -> Principal | None:
-        """The principal of the headers `X-API-Key` and `Authorization`; None where the service is guarded and both are
-        missing. Raises a 401 problem on a wrong key or token."""
+        """The principal of the headers `X-API-Key` and `Authorization`; None where both are missing but required.
+
+        Raises a 401 problem on a wrong key or token.
+        """
         if not self._guarded:
             return OPEN
         if api_key is not None:
@@ -85,7 +90,7 @@ class Authenticator:
         return self._by_key(credentials)
 
     def _by_key(self, key: bytes) -> Principal:
-        # looked up by digest: the time it takes says nothing about the key
+        # looked up by digest, so that timing reveals nothing about the key
         principal = self._keys.get(hashlib.sha256(key).hexdigest())
         if principal is None:
             raise _refused("The API key is unknown.")
@@ -93,13 +98,11 @@ class Authenticator:
 
     def _by_token(self, token: bytes) -> Principal:
         digest = hashlib.sha256(token).digest()
-        remembered = self._tokens.get(digest)
-        if remembered is not None and remembered[1] > time.time():
-            return remembered[0]
-        principal, expires = self._verified(token)
-        self._tokens[digest] = (principal, expires)
-        while len(self._tokens) > _REMEMBERED_TOKENS:
-            self._tokens.popitem(last=False)
+        cached = self._tokens.get(digest)
+        if cached is not None and cached[1] > time.time():
+            return cached[0]
+        principal, expires_at = self._verified(token)
+        self._tokens[digest] = (principal, expires_at)
         return principal
 
     def _verified(self, token: bytes) -> tuple[Principal, float]:
@@ -134,12 +137,12 @@ def _refused(detail: str) -> Problem:
 
 
 def missing() -> Problem:
-    """The problem of a request that shows neither key nor token."""
+    """The problem of a request with neither key nor token."""
     return _refused("Show an API key in X-API-Key, or a token as 'Authorization: Bearer <token>'.")
 
 
 def principal_of(request: Request) -> Principal:
-    """The principal that the middleware recognised; a dependency of routes. Raises a 401 problem where none."""
+    """The principal that the middleware identified, as a dependency of routes. Raises a 401 problem without one."""
     principal: Principal | None = request.scope.get("principal")
     if principal is None:
         raise missing()
@@ -147,7 +150,7 @@ def principal_of(request: Request) -> Principal:
 
 
 def requires(role: Role) -> Callable[[Request], Principal]:
-    """A dependency: the caller has at least this role. Raises a 401 or 403 problem."""
+    """A dependency that raises a 401 or 403 problem unless the caller has at least this role."""
 
     async def check(request: Request) -> Principal:
         principal = principal_of(request)

@@ -1,4 +1,4 @@
-"""Load shedding: how many requests are worked on at once, and when a queue is an overload."""
+"""Load shedding: refuses requests when too many are under way, or when they would wait too long."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from contextlib import contextmanager
 from serving.errors import Problem
 
 CATCHING_UP_SECONDS = 0.25
-"""A queue that lasts longer than this is no stall's."""
-Excuse = Callable[[], bool]
+"""A queue that lasts longer than this is standing, not the result of a stall."""
+Condition = Callable[[], bool]
 
 
 def never() -> bool:
-    """Nothing excuses a queue."""
+    """A `Condition` that is never met."""
     return False
 
 
 class LoadShedder:
-    """Sheds load: requests under way are counted, and so is how long the event loop has been at the requests that were
-    ready together. Those that would wait longer than `max_lag_ms` are told to come back, which costs a
-    fraction of an answer.
+    """Counts requests under way, and measures how long the event loop is busy with requests that were ready together.
 
-    A stall is no overload: what piled up meanwhile is answered. But where the loop has not caught up within
-    `CATCHING_UP_SECONDS`, a queue stands, and would only make everybody wait: then `queue_lag_ms` is the bound,
-    unless what holds up the loop is `excused` and will pass.
-    Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay)."""
+    A request that would wait longer than `max_lag_ms` is refused, which costs a fraction of a list. A stall is no
+    overload: the requests that piled up meanwhile are served. But where the loop has not caught up within
+    `CATCHING_UP_SECONDS`, there is a standing queue that makes all callers wait: then the bound is `queue_lag_ms`,
+    unless `tolerate_queue()` says that its cause will pass.
+    Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay).
+    """
 
-    def __init__(self, max_concurrency: int, max_lag_ms: float, queue_lag_ms: float, excused: Excuse = never) -> None:
-        self._most, self._excused = max_concurrency, excused
-        self._longest, self._longest_standing = max_lag_ms / 1000, queue_lag_ms / 1000
+    def __init__(
+        self, max_concurrency: int, max_lag_ms: float, queue_lag_ms: float, tolerate_queue: Condition = never
+    ) -> None:
+        self._max_concurrency, self._tolerate_queue = max_concurrency, tolerate_queue
+        self._max_lag, self._max_standing_lag = max_lag_ms / 1000, queue_lag_ms / 1000
         self._under_way = 0
-        self._turn_began: float | None = None
+        self._turn_started: float | None = None
         self._turn_ended = self._caught_up = -math.inf
 
     def enter(self) -> None:
-        """One more request. Raises a 503 problem when there are too many; then `leave` must not be called."""
+        """Admit one request. Raises a 503 problem where there are too many; then `leave` must not be called."""
         now = time.perf_counter()
-        began = self._begin_turn(now) if self._turn_began is None else self._turn_began
-        if self._under_way >= self._most or now - began > self._bound(now):
+        started = self._begin_turn(now) if self._turn_started is None else self._turn_started
+        if self._under_way >= self._max_concurrency or now - started > self._bound(now):
             raise Problem(
                 503,
                 "overloaded",
@@ -51,10 +53,11 @@ class LoadShedder:
         self._under_way += 1
 
     def leave(self) -> None:
+        """A request that was admitted has ended."""
         self._under_way -= 1
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """`enter` and `leave` around some work."""
         self.enter()
         try:
@@ -64,24 +67,25 @@ class LoadShedder:
 
     @property
     def under_way(self) -> int:
+        """Requests that were admitted and have not ended."""
         return self._under_way
 
     def _begin_turn(self, now: float) -> float:
-        self._turn_began = now
-        if now - self._turn_ended > CATCHING_UP_SECONDS:  # nobody asked for so long
+        self._turn_started = now
+        if now - self._turn_ended > CATCHING_UP_SECONDS:  # no request for so long: nothing is queued
             self._caught_up = now
-        # runs after all requests that are ready now, and before those that come in meanwhile
+        # runs after all requests that are ready now, and before those that arrive meanwhile
         asyncio.get_running_loop().call_soon(self._end_turn)
         return now
 
     def _bound(self, now: float) -> float:
-        """How long a turn may have lasted for one more request to be taken, in seconds."""
-        standing = now - self._caught_up > CATCHING_UP_SECONDS and not self._excused()
-        return self._longest_standing if standing else self._longest
+        """How long a turn may have lasted for one more request to be admitted, in seconds."""
+        standing = now - self._caught_up > CATCHING_UP_SECONDS and not self._tolerate_queue()
+        return self._max_standing_lag if standing else self._max_lag
 
     def _end_turn(self) -> None:
-        assert self._turn_began is not None
+        assert self._turn_started is not None
         self._turn_ended = time.perf_counter()
-        if self._turn_ended - self._turn_began <= self._longest_standing or self._excused():
+        if self._turn_ended - self._turn_started <= self._max_standing_lag or self._tolerate_queue():
             self._caught_up = self._turn_ended
-        self._turn_began = None
+        self._turn_started = None

@@ -1,4 +1,4 @@
-"""The outermost layer, plain ASGI: request ids, guard, security headers, metrics and the log of each request."""
+"""The outermost layer, plain ASGI: request ids, authentication, limits, security headers, metrics and request logs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.security import authentication
 from serving.security.authentication import Authenticator, Principal
-from serving.security.load_shedding import Excuse, LoadShedder, never
+from serving.security.load_shedding import Condition, LoadShedder, never
 from serving.security.rate_limit import RateLimiter
-from serving.security.request_body import _read, _replay, _too_large, _too_slow, deeper_than
+from serving.security.request_body import deeper_than, read_body, replay_body, too_large, too_slow
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.request")
@@ -43,33 +43,40 @@ API_HEADERS = [*SECURITY_HEADERS, (b"content-security-policy", b"default-src 'no
 
 
 class GuardMiddleware:
-    """Wraps the application. Sets `request_id` and `principal` in the scope.
-
-    `express`: routes that are asked so often that the framework's way to them is worth leaving out, by method and path:
-    the very functions that are its routes, called with the request. `excused`: whether a queue is no overload now.
-    """
+    """Wraps the application; sets `request_id` and `principal` in the scope."""
 
     def __init__(
         self,
         app: ASGIApp,
         settings: ServingSettings,
         metrics: Metrics,
-        express: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]],
-        excused: Excuse = never,
+        direct_routes: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]],
+        tolerate_queue: Condition = never,
     ) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: the application.
+            settings: authentication and every limit.
+            metrics: counts requests and refusals.
+            direct_routes: `serving.api.routes.recommendations.DIRECT_ROUTES`, called without the framework's routing.
+            tolerate_queue: whether waiting requests are no overload now.
+        """
         self._app, self._settings, self._metrics = app, settings, metrics
-        self._express = express
+        self._direct_routes = direct_routes
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
-        self._admission = LoadShedder(settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, excused)
+        self._load_shedder = LoadShedder(
+            settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, tolerate_queue
+        )
         self._local_names_only = not settings.guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        headers = _chosen(scope)
+        started_at = time.perf_counter()
+        headers = _relevant_headers(scope)
         request_id = _request_id(headers.get(b"x-request-id"))
         scope["request_id"] = request_id
         token = logs.request_id.set(request_id)
@@ -88,23 +95,23 @@ class GuardMiddleware:
 
         try:
             if is_api or path == METRICS:
-                await self._guarded(scope, receive, sending, headers, began)
+                await self._guarded(scope, receive, sending, headers, started_at)
             else:
                 await self._app(scope, receive, sending)
         except Problem as problem:
             self._metrics.refused.labels(problem.kind).inc()
             await errors.response(problem, path, request_id)(scope, receive, sending)
         except asyncio.CancelledError:
-            status = 499  # the caller went away
+            status = 499  # the caller disconnected
             raise
         except Exception:
-            log.exception("unforeseen", extra={"event": "unforeseen"})
+            log.exception("unexpected error", extra={"event": "unforeseen"})
             if started:
                 raise
-            await errors.response(_unforeseen(), path, request_id)(scope, receive, sending)
+            await errors.response(_internal_error(), path, request_id)(scope, receive, sending)
         finally:
-            seconds = time.perf_counter() - began
-            route = path if "express" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
+            seconds = time.perf_counter() - started_at
+            route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
             self._metrics.observe_request(route, scope["method"], status, seconds)
             if self._settings.log_requests or status == 500:
                 self._log(scope["method"], route, status, seconds)
@@ -113,36 +120,36 @@ class GuardMiddleware:
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
     ) -> None:
-        """The application, for callers that may ask, as often as they may, and as much as it can bear."""
-        with self._admission.place():
-            if scope["path"] == WEBHOOK:  # carries a signature of its own
+        """The application behind authentication, rate limit, load shedding and the limits of bodies."""
+        with self._load_shedder.slot():
+            if scope["path"] == WEBHOOK:  # has a signature instead
                 principal = None
             else:
-                principal = self._recognise(scope, headers)
+                principal = self._identify(scope, headers)
                 self._limiter.take(principal.bucket, now)
             scope["principal"] = principal
-            direct = self._express.get((scope["method"], scope["path"]))
+            direct = self._direct_routes.get((scope["method"], scope["path"]))
             if direct is not None:
                 await self._directly(direct, scope, receive, send)
                 return
-        receive = await self._body(receive, headers)  # who sends slowly holds no place
-        with self._admission.place():
+        receive = await self._body(receive, headers)  # a slow sender holds no slot
+        with self._load_shedder.slot():
             await self._app(scope, receive, send)
 
     async def _directly(
         self, route: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        scope["express"] = True
+        scope["direct"] = True
         request = Request(scope, receive)
         try:
             response = await route(request)
         except (RecstageError, RequestValidationError) as error:
-            response = errors.answer_to(error, request)
+            response = errors.response_to(error, request)
         await response(scope, receive, send)
 
-    def _recognise(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+    def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         if self._local_names_only and not _is_local(headers.get(b"host", b"")):
-            # a page that had its own name point at this machine could otherwise ask in its visitor's browser
+            # DNS rebinding: a web page whose name resolves to this machine could use its visitor's browser
             raise Problem(403, "forbidden", "An unguarded service answers to localhost and 127.0.0.1 only.")
         principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
         if principal is None:
@@ -152,23 +159,23 @@ class GuardMiddleware:
         return principal
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
-        """The body, read within its limits, to be received again; a request without one is left alone."""
+        """The body, read within its limits, to be received again; nothing is done where there is none."""
         declared = headers.get(b"content-length", b"0")
         if declared == b"0" and b"transfer-encoding" not in headers:
             return receive
         limit = self._settings.max_body_bytes
         if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         try:
             async with asyncio.timeout(self._settings.body_timeout_seconds):
-                body = await _read(receive, limit)
+                body = await read_body(receive, limit)
         except TimeoutError as error:
-            raise _too_slow(self._settings.body_timeout_seconds) from error
+            raise too_slow(self._settings.body_timeout_seconds) from error
         if deeper_than(body, self._settings.max_depth):
             raise Problem(
                 413, "too-deep", f"A JSON body has at most {self._settings.max_depth} levels of lists and objects."
             )
-        return _replay(body, receive)
+        return replay_body(body, receive)
 
     def _log(self, method: str, route: str, status: int, seconds: float) -> None:
         level = logging.ERROR if status >= 500 else logging.INFO
@@ -176,7 +183,7 @@ class GuardMiddleware:
         log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
 
 
-def _unforeseen() -> Problem:
+def _internal_error() -> Problem:
     return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
 
 
@@ -185,7 +192,7 @@ _HEADERS = frozenset(
 )
 
 
-def _chosen(scope: Scope) -> dict[bytes, bytes]:
+def _relevant_headers(scope: Scope) -> dict[bytes, bytes]:
     return {name: value for name, value in scope["headers"] if name in _HEADERS}
 
 
@@ -199,5 +206,5 @@ def _is_local(host: bytes) -> bool:
 def _request_id(given: bytes | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
-    # in the order of time, so that impressions are appended to their index instead of scattered over it
+    # ordered by time, so that impressions are appended to their index instead of scattered over it
     return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"

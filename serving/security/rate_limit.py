@@ -1,30 +1,33 @@
-"""Refusing what is too much: so many requests a second for each caller, and no more than can be answered soon."""
+"""Rate limits: so many requests a second for each caller, by token buckets (in each worker)."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+
+from cachetools import LRUCache
 
 from serving.errors import Problem
 
-REMEMBERED_CALLERS = 10_000
+MAX_CALLERS = 10_000
+"""Buckets that are kept. The one used least recently is dropped first; its caller then starts with a full one."""
 
 
 class RateLimiter:
-    """A bucket of tokens for each caller: `rate` flow in a second, at most `burst` are kept. 0: no limit."""
+    """A token bucket for each caller: `rate` tokens flow in a second, at most `burst` are kept. 0: no limit."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate, self._burst = rate, float(burst)
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CALLERS)
 
     def take(self, caller: str, now: float) -> None:
-        """One request of this caller. Raises a 429 problem, with the seconds to wait, where his bucket is empty."""
+        """Count one request. Raises a 429 problem with the seconds to wait where the caller's bucket is empty."""
         if self._rate <= 0:
             return
-        tokens, then = self._buckets.pop(caller, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - then) * self._rate)
-        if tokens < 1:
-            self._keep(caller, tokens, now)
+        tokens, updated_at = self._buckets.get(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - updated_at) * self._rate)
+        allowed = tokens >= 1
+        self._buckets[caller] = (tokens - 1 if allowed else tokens, now)
+        if not allowed:
             wait = math.ceil((1 - tokens) / self._rate)
             raise Problem(
                 429,
@@ -32,9 +35,3 @@ class RateLimiter:
                 f"This key may ask {self._rate:g} times a second; wait {wait} s.",
                 headers={"retry-after": str(wait)},
             )
-        self._keep(caller, tokens - 1, now)
-
-    def _keep(self, caller: str, tokens: float, now: float) -> None:
-        self._buckets[caller] = (tokens, now)
-        if len(self._buckets) > REMEMBERED_CALLERS:
-            self._buckets.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Request bodies: read within their limits of size, depth and time, and received again."""
+"""Request bodies: read within the limits of size and depth, and received again by the application."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import Message, Receive
 
 from serving.errors import Problem
 
-# never backtracks, and takes a string without an end whole: else a body of quotes alone would cost minutes
+# possessive, and matches a string without an end: with backtracking a body of quotes would take minutes
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """Opening brackets to 1, closing ones to -1."""
@@ -18,15 +18,18 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def deeper_than(body: bytes, levels: int) -> bool:
-    """Whether JSON nests deeper than `levels`, without parsing it: strings are cut out, and the brackets that are open
-    are counted at each of them."""
+    """Whether JSON nests deeper than `levels`, without parsing it.
+
+    Strings are removed, and the sum of opening (1) and closing (-1) brackets so far is the depth at each bracket.
+    """
     if body.count(b"[") + body.count(b"{") <= levels:
         return False
     brackets = np.frombuffer(_STRING.sub(b"", body).translate(_STEPS, _NO_BRACKETS), np.int8)
     return bool(brackets.cumsum(dtype=np.int64).max(initial=0) > levels)
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises a 413 problem beyond `limit` bytes."""
     chunks, size, more = [], 0, True
     while more:
         message = await receive()
@@ -35,11 +38,12 @@ async def _read(receive: Receive, limit: int) -> bytes:
         chunks.append(message.get("body", b""))
         size, more = size + len(chunks[-1]), message.get("more_body", False)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     return b"".join(chunks)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body that was read, then goes on with `receive`."""
     sent = False
 
     async def replaying() -> Message:
@@ -52,11 +56,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replaying
 
 
-def _too_slow(seconds: float) -> Problem:
+def too_slow(seconds: float) -> Problem:
+    """The problem of a body that takes too long to arrive."""
     return Problem(
         408, "too-slow", f"A request body arrives within {seconds:g} seconds.", headers={"connection": "close"}
     )
 
 
-def _too_large(limit: int) -> Problem:
+def too_large(limit: int) -> Problem:
+    """The problem of a body that is too large."""
     return Problem(413, "too-large", f"A request body has at most {limit} bytes.", headers={"connection": "close"})

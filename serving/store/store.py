@@ -100,9 +100,9 @@ class Store:
             histories=self.histories,
             items=_Items(self),
             training_data=self.training_snapshot,
-            shown=self.impressions,
+            impressions=self.impressions,
             precomputed=self.precomputed,
-            people=self.users,
+            users=self.users,
             health_check=self,
             closing=(self,),
         )
@@ -126,7 +126,7 @@ class Store:
             self.hidden_items.hidden()
             self.users.opted_out()
         except StoreError:
-            return "away"
+            return "unavailable"
         return "ready"
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A tiny catalogue, fitted models as bundles on disk, a pointer moved by hand, and an application around them."""
+"""A tiny catalogue, fitted models as bundles on disk, a pointer set by the test, and an application around them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from serving.app import create_app
 from serving.interfaces import Dependencies
 from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 N_USERS, N_ITEMS = 60, 40
 
 
 @pytest.fixture(scope="session")
 def interactions() -> Interactions:
-    """60 people in three groups that each like their own third of 40 items, and item i0 that all like."""
+    """60 users in three groups that each like a third of 40 items, and item i0 that all like."""
     rng = np.random.default_rng(7)
     rows = []
     for user in range(N_USERS):
@@ -103,7 +103,7 @@ def serve(tmp_path: Path) -> Callable[..., Any]:
     """Runs an application for the length of a `with` block: `with serve(pointer, setting=...) as client`."""
 
     @contextmanager
-    def run(pointer: HandPointer, *, dependencies: Dependencies | None = None, **values: Any) -> Iterator[TestClient]:
+    def run(pointer: FakePointer, *, dependencies: Dependencies | None = None, **values: Any) -> Iterator[TestClient]:
         app = create_app(settings_with(tmp_path, **values), dependencies=dependencies, pointer=pointer)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield client

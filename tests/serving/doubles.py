@@ -1,4 +1,4 @@
-"""Stand-ins for what the service talks to."""
+"""Fakes of what the service depends on."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from serving.interfaces import NO_HISTORY, Dependencies, HiddenItems, History, I
 from serving.models.repository import PollResult, ProductionVersion
 
 
-class HandPointer:
-    """A `ProductionPointer` that a test moves."""
+class FakePointer:
+    """A `ProductionPointer` that a test sets."""
 
     def __init__(self, staged: ProductionVersion | None = None) -> None:
-        self.staged, self.best, self.dropped, self.asked = staged, None, [], 0
-        self.last_look: PollResult | None = None
+        self.staged, self.last_good, self.dropped, self.polls_requested = staged, None, [], 0
+        self.poll_result: PollResult | None = None
 
     def production(self) -> ProductionVersion | None:
         return self.staged
 
     def good(self) -> ProductionVersion | None:
-        return self.best
+        return self.last_good
 
     def mark_good(self, staged: ProductionVersion) -> None:
-        self.best = staged
+        self.last_good = staged
 
     def drop(self, version: str) -> None:
         self.dropped.append(version)
 
     def last_poll(self) -> PollResult | None:
-        return self.last_look
+        return self.poll_result
 
     def request_poll(self) -> None:
-        self.asked += 1
+        self.polls_requested += 1
 
     def poll_requested_at(self) -> int:
-        return self.asked
+        return self.polls_requested
 
 
 NOTHING_HIDDEN = HiddenItems()
@@ -46,34 +46,34 @@ NOTHING_HIDDEN = HiddenItems()
 
 @dataclass
 class MemoryStore:
-    """All ports, in memory; `away` makes each of them refuse."""
+    """Every dependency, in memory; `unavailable` makes each of them raise."""
 
     fast: bool = True
-    away: bool = False
+    unavailable: bool = False
     histories: dict[str, History] = field(default_factory=dict)
     hidden_now: HiddenItems = NOTHING_HIDDEN
     items: dict[str, Item] = field(default_factory=dict)
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
-    out: frozenset[str] = frozenset()
-    gone: frozenset[str] = frozenset()
+    opted_out_users: frozenset[str] = frozenset()
+    erased_users: frozenset[str] = frozenset()
     stored: dict[tuple[str, str], Precomputed] = field(default_factory=dict)
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
-    shown: list[Impression] = field(default_factory=list)
+    impressions: list[Impression] = field(default_factory=list)
     reads: int = 0
 
     def dependencies(self) -> Dependencies:
         return Dependencies(self, self, self, self, self, self, self)
 
     def history(self, user_id: str) -> History:
-        self._ask()
+        self._check()
         self.reads += 1
         return self.histories.get(user_id, NO_HISTORY)
 
     def last_known(self, user_id: str) -> History:
         return NO_HISTORY
 
-    def did(self, user_id: str, *item_ids: str, weight: float = 1.0) -> None:
-        """The person liked these items just now."""
+    def interacted(self, user_id: str, *item_ids: str, weight: float = 1.0) -> None:
+        """The user likes these items now."""
         before = self.histories.get(user_id, NO_HISTORY)
         count = len(before.item_ids)
         self.histories[user_id] = History(
@@ -84,22 +84,22 @@ class MemoryStore:
         )
 
     def hidden(self) -> HiddenItems:
-        self._ask()
+        self._check()
         return self.hidden_now
 
     def hide(self, *item_ids: str) -> None:
         self.hidden_now = HiddenItems(self.hidden_now.item_ids | set(item_ids), self.hidden_now.version + 1)
 
     def item(self, item_id: str) -> Item | None:
-        self._ask()
+        self._check()
         return self.items.get(item_id)
 
     def version(self) -> int:
-        self._ask()
+        self._check()
         return len(self.rows) + len(self.items)
 
     def snapshot(self) -> Snapshot:
-        self._ask()
+        self._check()
         interactions = pd.DataFrame(self.rows, columns=["user_id", "item_id", "weight", "timestamp"])
         items = pd.DataFrame(
             [(one.item_id, one.title, one.text, list(one.categories), True) for one in self.items.values()],
@@ -107,28 +107,28 @@ class MemoryStore:
         )
         return Snapshot(interactions, items, self.version())
 
-    def record(self, shown: Impression) -> None:
-        self.shown.append(shown)
+    def record(self, impression: Impression) -> None:
+        self.impressions.append(impression)
 
     def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
-        self._ask()
+        self._check()
         return self.stored.get((user_id, model_version))
 
     def with_role(self, role: str) -> frozenset[str]:
-        self._ask()
+        self._check()
         return self.roles.get(role, frozenset())
 
     def opted_out(self) -> frozenset[str]:
-        self._ask()
-        return self.out
+        self._check()
+        return self.opted_out_users
 
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
-        self._ask()
-        return self.gone & frozenset(user_ids)
+        self._check()
+        return self.erased_users & frozenset(user_ids)
 
     def health(self) -> str:
-        return "away" if self.away else "ready"
+        return "unavailable" if self.unavailable else "ready"
 
-    def _ask(self) -> None:
-        if self.away:
+    def _check(self) -> None:
+        if self.unavailable:
             raise StoreError("the database", rule="does not answer", fix="Start it")

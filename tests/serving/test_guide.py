@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from recstage.config import root
 from serving.app import create_app
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 HERE = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -53,7 +53,7 @@ def send(client: TestClient, words: list[str]) -> Any:
 
 def test_the_first_steps_of_the_guide_answer_what_it_says(als, popularity, stage, settings_in, tmp_path):
     collecting, listing, telling, promoting, leaving = steps()
-    pointer = HandPointer()
+    pointer = FakePointer()
     settings = settings_in(database_url=f"sqlite:///{tmp_path}/service.db")
     with TestClient(create_app(settings, pointer=pointer)) as client:
         service = client.app.state.service
@@ -68,7 +68,7 @@ def test_the_first_steps_of_the_guide_answer_what_it_says(als, popularity, stage
             return answers
 
         follow(collecting)
-        service.own.step()
+        service.fallback.step()
         (listed,) = follow(listing)
         assert listed["items"][0]["item_id"] == "dune"
         assert all(item["reason"] for item in listed["items"])

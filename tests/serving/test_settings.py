@@ -13,7 +13,7 @@ from recstage.errors import ConfigError
 from serving import __main__ as serving_main
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings, load
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 TABLE_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 
@@ -138,7 +138,7 @@ def test_mlflows_own_webhook_makes_it_look_at_once(als, stage, serve):
     import time
 
     secret, body = "webhook-secret-of-some-length", b'{"entity": "model_version_tag", "action": "set"}'
-    pointer, now = HandPointer(stage(als, "1")), str(int(time.time()))
+    pointer, now = FakePointer(stage(als, "1")), str(int(time.time()))
     keys = [{"name": "web", "role": "client", "key": "k" * 20}]
     with serve(pointer, webhook_secret=secret, api_keys=keys) as client:
         statuses = [
@@ -157,12 +157,12 @@ def test_mlflows_own_webhook_makes_it_look_at_once(als, stage, serve):
 
 
 def test_without_its_secret_the_webhook_is_off(als, stage, serve):
-    with serve(HandPointer(stage(als, "1"))) as client:
+    with serve(FakePointer(stage(als, "1"))) as client:
         assert client.post("/api/model/webhook", content=b"{}").status_code == 404
 
 
 def test_reload_asks_for_a_look_and_names_the_version(als, stage, serve):
-    pointer = HandPointer(stage(als, "1"))
+    pointer = FakePointer(stage(als, "1"))
     with serve(pointer) as client:
         answered = client.post("/api/model/reload")
     assert (answered.status_code, answered.json()) == (202, {"status": "looking", "version": "1"})

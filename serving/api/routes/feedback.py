@@ -1,4 +1,4 @@
-"""What came of a list that was shown."""
+"""Feedback: the outcomes of a list that was shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OutcomeBody(Body):
     item_id: Id = Field(examples=["2858"])
     outcome: InteractionType = Field(examples=["click"])
     value: Amount | None = Field(None, description="seconds of a view, stars of a rating", examples=[None])
-    occurred_at: PastTime | None = Field(None, description="when it happened; now where it is not said")
+    occurred_at: PastTime | None = Field(None, description="when it happened; now, where it is missing")
 
     @model_validator(mode="after")
     def _stars(self) -> OutcomeBody:
@@ -31,10 +31,10 @@ class OutcomeBody(Body):
 
 
 class FeedbackBody(Body):
-    """Outcomes of one list. An item of it that is not named had none."""
+    """Outcomes of one list; items without an entry had none."""
 
     request_id: RequestId = Field(description="the request_id that the list came with")
-    user_id: Id | None = Field(None, description="the person; needed only where the list may be unknown")
+    user_id: Id | None = Field(None, description="the user; needed only where the list may be unknown")
     outcomes: list[OutcomeBody] = Field(min_length=1, max_length=1000, description="each (item, outcome) counts once")
 
 
@@ -45,16 +45,17 @@ class FeedbackReceiptBody(BaseModel):
     model_version: str | None = Field(description="the version that made the list", examples=["7"])
     stored: int = Field(examples=[1])
     duplicates: int = Field(description="outcomes that were known already", examples=[0])
-    ignored: int = Field(description="outcomes of people of whom nothing is kept", examples=[0])
+    ignored: int = Field(description="outcomes of users about whom nothing is stored", examples=[0])
 
 
 @router.post("/feedback", status_code=201, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def post_feedback(
     body: FeedbackBody, store: StoreDep, service: ServiceDep, caller: CurrentPrincipal
 ) -> FeedbackReceiptBody:
-    """Store what came of a shown list, joined to its impressions by the request's id. Each (item, outcome) counts once.
+    """Store the outcomes of a shown list, joined to its impressions by the request id.
 
-    It feeds the comparison of versions, not the person's history: post an interaction (with `request_id`) for that.
+    Each (item, outcome) counts once. Outcomes serve to compare versions and do not enter the user's history: post an
+    interaction (with `request_id`) for that.
     """
     user_id = body.user_id
     if caller.user_id is not None:

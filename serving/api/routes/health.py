@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can answer, and its metrics."""
+"""Liveness, readiness, and the metrics."""
 
 from __future__ import annotations
 
@@ -11,42 +11,61 @@ from starlette.responses import Response
 
 from serving.api.dependencies import ServiceDep
 from serving.errors import documented
+from serving.service import Service
 
 router = APIRouter(tags=["health"])
-EXPOSITION = """# HELP recstage_recommendations_total Lists answered, by what spoke
-# TYPE recstage_recommendations_total counter
-recstage_recommendations_total{method_used="als"} 1.0
+EXPOSITION = """# HELP recstage_answers_total Lists served, by the model used
+# TYPE recstage_answers_total counter
+recstage_answers_total{method_used="als"} 1.0
 """
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     status: Literal["live"] = Field("live", examples=["live"])
 
 
 class Ready(BaseModel):
-    """The service can answer. `degraded`: by less than it should, and why."""
+    """The service can make lists. `degraded`: what is unavailable, and what it does without."""
 
     status: Literal["ready"] = Field("ready", examples=["ready"])
-    model_version: str | None = Field(examples=["7"], description="null: the service's own data answers")
+    model_version: str | None = Field(examples=["7"], description="null: fallback models serve")
     degraded: list[str] = Field(
-        examples=[["the database is away; lists are made without live histories"]],
-        description="what the service has to do without, in words",
+        examples=[["the database is unavailable; lists are made without live histories"]],
+        description="what is unavailable, one sentence each",
     )
+
+
+async def degradations(service: Service) -> list[str]:
+    """What is unavailable, one sentence each; empty when everything works."""
+    found = []
+    failure, poll = service.versions.failure, service.versions.last_poll()
+    if failure is not None:
+        found.append(f"version {failure.version} cannot be served: {failure.reason}")
+    if poll is not None and poll.problem is not None:
+        found.append(poll.problem)
+    if service.versions.served is None:
+        source = "its own data" if service.fallback.served is not None else "popularity alone"
+        found.append(f"nothing is staged Production; the service answers from {source}")
+    health = service.dependencies.health_check.health
+    fast = service.dependencies.histories.fast
+    if (health() if fast else await service.recommender.in_thread(health)) == "unavailable":
+        found.append("the database is unavailable; lists are made without live histories")
+    return found
 
 
 @router.get("/health/live")
 async def live() -> Live:
-    """Whether the process lives; touches nothing else."""
+    """Whether the process responds; touches nothing else."""
     return Live()
 
 
 @router.get("/health/ready", responses=documented(503))
 async def ready(service: ServiceDep) -> Ready:
-    """Whether recommendations can be answered."""
-    served = service.chosen()
-    return Ready(model_version=served.version, degraded=await service.degraded())
+    """Whether recommendations can be made."""
+    served = service.select_model()
+    return Ready(model_version=served.version, degraded=await degradations(service))
 
 
 @router.get(

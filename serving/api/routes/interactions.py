@@ -1,4 +1,4 @@
-"""What people do, as it happens."""
+"""Interactions: events of users with items, as they happen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from serving.api.dependencies import CurrentPrincipal, ServiceDep, StoreDep, run_write
 from serving.api.fields import (
-    MOST_EVENTS,
+    MAX_BATCH_ENTRIES,
     Amount,
     Body,
     Context,
@@ -34,14 +34,14 @@ router = APIRouter(prefix="/api/interactions", tags=["interactions"], dependenci
 
 
 class EventBody(Body):
-    """One thing that somebody did with an item. People and items that are not known yet become known by it."""
+    """One event of a user with an item; users and items that are unknown yet are created."""
 
     user_id: Id = Field(examples=["42"])
     item_id: Id = Field(examples=["2858"])
     interaction_type: InteractionType = Field(examples=["view"])
     value: Amount | None = Field(None, description="seconds of a view, stars of a rating (0.5 to 5)", examples=[31.5])
-    occurred_at: PastTime | None = Field(None, description="when it happened; now where it is not said")
-    context: Context | None = Field(None, description="anything flat that is worth keeping")
+    occurred_at: PastTime | None = Field(None, description="when it happened; now, where it is missing")
+    context: Context | None = Field(None, description="any flat object")
     request_id: RequestId | None = Field(None, description="the request_id of the list that led to it")
     idempotency_key: Key | None = Field(None, description="an event with a key that is known is not stored again")
 
@@ -54,7 +54,7 @@ class EventBody(Body):
 class BatchBody(Body):
     """Several events, stored together or not at all."""
 
-    events: Annotated[list[EventBody], FailFast()] = Field(min_length=1, max_length=MOST_EVENTS)
+    events: Annotated[list[EventBody], FailFast()] = Field(min_length=1, max_length=MAX_BATCH_ENTRIES)
 
 
 class ReceiptBody(BaseModel):
@@ -63,7 +63,7 @@ class ReceiptBody(BaseModel):
     stored: int = Field(description="events that are new", examples=[1])
     duplicates: int = Field(description="events whose idempotency key was known", examples=[0])
     ignored: int = Field(
-        description="events of people who opted out, or from before they were erased: nothing was kept", examples=[0]
+        description="events of users who opted out, or from before they were erased: nothing was kept", examples=[0]
     )
 
 
@@ -119,8 +119,10 @@ async def post_interactions(
     caller: CurrentPrincipal,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store one event or a batch. The answer comes when they are on disk; without one, send them again with the same
-    idempotency key."""
+    """Store one event or a batch; the response is sent once they are on disk.
+
+    Where no response arrives, send them again with the same idempotency key.
+    """
     bodies = body.events if isinstance(body, BatchBody) else [body]
     most = service.settings.max_batch
     if len(bodies) > most:
@@ -157,6 +159,6 @@ def _events(bodies: list[EventBody], key: str | None) -> list[Event]:
 
 
 def _count(service: ServiceDep, bodies: list[EventBody], statuses: list[EventStatus]) -> None:
-    pairs = Counter((body.interaction_type, fate) for body, fate in zip(bodies, statuses, strict=True))
-    for (kind, fate), number in pairs.items():
-        service.metrics.events.labels(kind, fate).inc(number)
+    pairs = Counter((body.interaction_type, status) for body, status in zip(bodies, statuses, strict=True))
+    for (kind, status), number in pairs.items():
+        service.metrics.events.labels(kind, status).inc(number)

@@ -1,4 +1,4 @@
-"""The catalogue: ingest, change, hide, expire, delete; and what became of an item."""
+"""The catalogue: ingest, change, hide, expire and delete items; statistics of an item."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from serving.api.dependencies import ServiceDep, StoreDep, not_found, run_read, run_write
 from serving.api.fields import (
-    MOST_EVENTS,
+    MAX_BATCH_ENTRIES,
     AnyTime,
     Body,
     Category,
@@ -48,31 +48,31 @@ Categories = Annotated[list[Category], Field(max_length=100, examples=[["Drama",
 
 
 class ItemBody(Body):
-    """An item, whole: what is not given is empty."""
+    """A complete item; fields that are not given are empty."""
 
     item_id: Id = Field(examples=["2858"])
     title: Title = Field("", examples=["American Beauty (1999)"])
     text: Text = Field("", examples=["A sexually frustrated suburban father has a mid-life crisis."])
     categories: Categories = Field(default_factory=list)
     hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
-    expires_at: AnyTime | None = Field(None, description="from then on it is not served")
+    expires_at: AnyTime | None = Field(None, description="it is not served from this time on")
 
 
 class ItemsBody(Body):
     """Several items, stored together or not at all."""
 
-    items: Annotated[list[ItemBody], FailFast()] = Field(min_length=1, max_length=MOST_EVENTS)
+    items: Annotated[list[ItemBody], FailFast()] = Field(min_length=1, max_length=MAX_BATCH_ENTRIES)
 
 
 class IngestedBody(BaseModel):
-    """The items are on disk, and visible or hidden in every worker."""
+    """The items are on disk; every worker lists or hides them accordingly."""
 
     created: int = Field(examples=[1])
-    replaced: int = Field(examples=[0], description="items that were known, also by events alone")
+    replaced: int = Field(examples=[0], description="items that were known, even if only by events")
 
 
 class ChangeBody(Body):
-    """What is to be changed; what is not given stays."""
+    """The fields to change; the others stay."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -102,15 +102,15 @@ class KnownItemBody(BaseModel):
 
 
 class StatisticsBody(BaseModel):
-    """What was done with an item."""
+    """Statistics of an item."""
 
     item_id: str = Field(examples=["2858"])
     counts: dict[str, int] = Field(description="events by type", examples=[{"view": 12, "click": 3}])
-    people: int = Field(description="distinct people with an event", examples=[9])
+    people: int = Field(description="distinct users with an event", examples=[9])
     shown: int = Field(description="times it was in a list", examples=[40])
     clicked: int = Field(description="lists that led to a click on it", examples=[3])
     click_through_rate: float | None = Field(description="clicked / shown; null before it was shown", examples=[0.075])
-    implementation_rate: float | None = Field(description="share of its people who implemented it", examples=[0.0])
+    implementation_rate: float | None = Field(description="share of its users who implemented it", examples=[0.0])
     mean_label: float | None = Field(description="mean weight of its events", examples=[0.21])
 
 
@@ -136,7 +136,7 @@ def _several(value: Any) -> bool:
 
 @router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> IngestedBody:
-    """Store one item or several, replacing what was known of them. A deleted item is back."""
+    """Store one item or several, replacing their earlier versions; a deleted item is restored."""
     bodies = body.items if isinstance(body, ItemsBody) else [body]
     most = service.settings.max_batch
     if len(bodies) > most:
@@ -173,7 +173,7 @@ async def get_item(item_id: PathId, store: StoreDep) -> KnownItemBody:
     "/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
 )
 async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep) -> KnownItemBody:
-    """Change an item. A hidden one is in no list from the moment this answers, in no worker."""
+    """Change an item. Once this responds, a hidden item is in no list of any worker."""
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     if changes.get("expires_at") is not None:
         changes["expires_at"] = milliseconds(changes["expires_at"])
@@ -190,7 +190,7 @@ async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep) -> Kno
     responses=documented(401, 403, 404, 422, 429, 503),
 )
 async def delete_item(item_id: PathId, store: StoreDep) -> Response:
-    """Withdraw an item for good: it is never served again, and what was known of it is forgotten. Its events stay."""
+    """Delete an item: it is never served again and its data are removed; its events stay."""
     if not await run_write(store, DeleteItem(item_id)):
         raise not_found("item", item_id)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What is served, since when, and by which promotion; and how to have it looked at anew."""
+"""The model served: which version, since when, by which promotion; and requests to poll the registry."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from serving.api.dependencies import ServiceDep
+from serving.api.routes.health import degradations
 from serving.errors import Problem, documented
 from serving.models.loaded_model import LoadedModel
 from serving.models.version_manager import VersionManager
@@ -21,7 +22,7 @@ from serving.security.authentication import Principal, requires
 from serving.service import Service
 
 router = APIRouter(prefix="/api/model", tags=["model"])
-WEBHOOK_LIVES_SECONDS = 300
+MAX_WEBHOOK_AGE_SECONDS = 300
 _SECONDS = re.compile("[0-9]{1,15}")
 CLIENT, ADMIN = Depends(requires("client")), Depends(requires("admin"))
 
@@ -44,36 +45,36 @@ class Failing(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """What answers. Without a version: the service's own data."""
+    """The model that serves; without a version it is made from the service's own data."""
 
     name: str = Field(examples=["recommender"])
     version: str | None = Field(examples=["7"], description="null: models made from the service's own data")
     algorithm: str = Field(examples=["als"])
-    methods: list[str] = Field(description="strategies that this version can answer by itself", examples=[["als"]])
+    methods: list[str] = Field(description="strategies that this version has models for", examples=[["als"]])
     served_since: datetime = Field(description="when this process swapped it in")
-    promotion: Promotion | None = Field(description="null: the service's own data answers")
-    staged_version: str | None = Field(description="Production in the registry at the last look; null: nothing")
-    registry_looked_at: datetime | None = Field(description="when the registry was last looked at")
+    promotion: Promotion | None = Field(description="null: fallback models serve")
+    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
     trained_until: int | None = Field(description="time of the newest interaction it was trained on")
     created_at: datetime | None = Field(examples=["2026-11-20T18:15:00Z"], description="when it was trained")
-    data: dict[str, Any] = Field(description="what the bundle says of its training: data, split, metrics, run")
-    n_users: int = Field(examples=[6040], description="people it was trained on")
+    data: dict[str, Any] = Field(description="the training, as recorded in the bundle: data, split, metrics, run")
+    n_users: int = Field(examples=[6040], description="users it was trained on")
     n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
-    degraded: list[str] = Field(description="what the service has to do without, in words")
+    degraded: list[str] = Field(description="what is unavailable, one sentence each")
 
 
 class Reloading(BaseModel):
-    """A look at the registry was asked for."""
+    """A poll of the registry was requested."""
 
     status: str = Field("looking", examples=["looking"])
-    version: str | None = Field(examples=["7"], description="the version that answers now")
+    version: str | None = Field(examples=["7"], description="the version that serves now")
 
 
 @router.get("", responses=documented(401, 403, 429, 503), dependencies=[CLIENT])
 async def model(service: ServiceDep) -> ModelBody:
-    """What answers now."""
-    served, versions = service.chosen(), service.versions
+    """The model that serves now."""
+    served, versions = service.select_model(), service.versions
     poll, manifest = versions.last_poll(), None if served.source is None else served.source.manifest
     return ModelBody(
         name=versions.name,
@@ -90,19 +91,19 @@ async def model(service: ServiceDep) -> ModelBody:
         n_users=served.train.n_users,
         n_items=served.train.n_items,
         failing=_failing(versions),
-        degraded=await service.degraded(),
+        degraded=await degradations(service),
     )
 
 
 @router.post("/reload", status_code=202, responses=documented(401, 403, 429, 503))
 async def reload(service: ServiceDep, _: Annotated[Principal, ADMIN]) -> Reloading:
-    """Look at the registry now, and try again versions that failed, in every worker."""
+    """Poll the registry now, and try again versions that failed, in every worker."""
     return _reload(service)
 
 
 @router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 408, 413, 503))
 async def webhook(request: Request, service: ServiceDep) -> Reloading:
-    """What MLflow calls when the registry changes: a reason to look at once. Signed with `webhook_secret`."""
+    """Called by MLflow when the registry changes: poll at once. Signed with `webhook_secret`."""
     secret = service.settings.webhook_secret
     if secret is None:
         raise Problem(404, "not-found", "The webhook is off; RECSTAGE_SERVING_WEBHOOK_SECRET turns it on.")
@@ -118,15 +119,18 @@ def _reload(service: Service) -> Reloading:
 
 
 def _check_signature(request: Request, body: bytes, secret: str) -> None:
-    """As MLflow signs: HMAC-SHA256 of "delivery.timestamp.body", and not older than five minutes."""
+    """Raise a 401 problem unless MLflow signed this, less than five minutes ago.
+
+    The signature is the HMAC-SHA256 of "delivery.timestamp.body".
+    """
     delivery, sent = request.headers.get("x-mlflow-delivery-id", ""), request.headers.get("x-mlflow-timestamp", "")
     signed = hmac.new(secret.encode(), f"{delivery}.{sent}.".encode() + body, hashlib.sha256).digest()
     expected = f"v1,{base64.b64encode(signed).decode()}"
     given = request.headers.get("x-mlflow-signature", "")
     if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
         raise Problem(401, "unauthenticated", "The webhook's signature is wrong.")
-    if not _SECONDS.fullmatch(sent) or abs(time.time() - int(sent)) > WEBHOOK_LIVES_SECONDS:
-        raise Problem(401, "unauthenticated", f"The webhook was sent more than {WEBHOOK_LIVES_SECONDS} seconds ago.")
+    if not _SECONDS.fullmatch(sent) or abs(time.time() - int(sent)) > MAX_WEBHOOK_AGE_SECONDS:
+        raise Problem(401, "unauthenticated", f"The webhook was sent more than {MAX_WEBHOOK_AGE_SECONDS} seconds ago.")
 
 
 def _promotion(served: LoadedModel) -> Promotion | None:

@@ -1,4 +1,4 @@
-"""Scores of given items for one person."""
+"""Scores of given items for one user."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, FailFast, Field
 
 from serving.api.dependencies import ServiceDep
-from serving.api.fields import Body
-from serving.api.query import Id, Name
+from serving.api.fields import Body, LookupId, LookupName
 from serving.errors import Problem, documented
 from serving.recommend.request import AUTO
 from serving.security.authentication import Principal, requires
@@ -18,45 +17,45 @@ router = APIRouter(prefix="/api", tags=["recommendations"])
 
 
 class PredictBody(Body):
-    """For whom, and which items."""
+    """The user, and the items to score."""
 
-    user_id: Id = Field(examples=["42"])
-    item_ids: Annotated[list[Id], FailFast()] = Field(min_length=1, examples=[["2858", "260"]])
-    strategy: Name = Field(AUTO, description="as for recommendations")
+    user_id: LookupId = Field(examples=["42"])
+    item_ids: Annotated[list[LookupId], FailFast()] = Field(min_length=1, examples=[["2858", "260"]])
+    strategy: LookupName = Field(AUTO, description="as for recommendations")
 
 
 class ScoredItem(BaseModel):
     """An item and its score."""
 
     item_id: str = Field(examples=["2858"])
-    score: float = Field(examples=[0.93], description="comparable within one answer only")
+    score: float = Field(examples=[0.93], description="comparable within one response only")
 
 
 class PredictionBody(BaseModel):
-    """Scores in the order asked, by exactly one version."""
+    """Scores in the order of the request, by exactly one model version."""
 
     user_id: str = Field(examples=["42"])
     items: list[ScoredItem]
-    method_used: str = Field(examples=["als"], description="what spoke: a model, popularity, or declared preferences")
+    method_used: str = Field(examples=["als"], description="a model, `popularity`, or `preferences` (declared ones)")
     model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
-    degraded: bool = Field(examples=[False], description="made without the live history: the database was out of reach")
+    degraded: bool = Field(examples=[False], description="made without the live history: the database was unavailable")
 
 
 @router.post("/predict", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
 async def predict(
-    wanted: PredictBody, service: ServiceDep, principal: Annotated[Principal, Depends(requires("client"))]
+    body: PredictBody, service: ServiceDep, principal: Annotated[Principal, Depends(requires("client"))]
 ) -> PredictionBody:
-    """Scores of given items for one person, comparable among each other. An unknown item is refused by name."""
-    principal.require_user(wanted.user_id)
+    """Scores of the given items for one user, comparable with each other. Unknown items are refused by name."""
+    principal.require_user(body.user_id)
     most = service.settings.max_batch
-    if len(wanted.item_ids) > most:
+    if len(body.item_ids) > most:
         raise Problem(422, "invalid-request", f"body.item_ids: at most {most} items are scored at once.")
-    served = service.chosen(wanted.strategy)
-    history, degraded = await service.lists.history(wanted.user_id)
-    scores, method = await service.lists.scores(served, wanted.user_id, wanted.item_ids, history, wanted.strategy)
-    items = [ScoredItem(item_id=item, score=score) for item, score in zip(wanted.item_ids, scores, strict=True)]
+    served = service.select_model(body.strategy)
+    history, degraded = await service.recommender.history(body.user_id)
+    scores, method = await service.recommender.scores(served, body.user_id, body.item_ids, history, body.strategy)
+    items = [ScoredItem(item_id=item, score=score) for item, score in zip(body.item_ids, scores, strict=True)]
     return PredictionBody(
-        user_id=wanted.user_id,
+        user_id=body.user_id,
         items=items,
         method_used=method,
         model_version=served.version,

@@ -1,4 +1,4 @@
-"""Item -> people."""
+"""Users to whom an item should be recommended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.api.fields import PathId
 from serving.errors import Problem, documented
 from serving.interfaces import Item
 from serving.models.loaded_model import LoadedModel
-from serving.recommend.users_for_item import Audience, Segment, Wanted, audience
+from serving.recommend.users_for_item import RankedUsers, Segment, UsersRequest, users_for_item
 from serving.security.authentication import requires
 from serving.service import Service
 
@@ -23,19 +23,19 @@ router = APIRouter(prefix="/api", tags=["recommendations"])
 
 
 class RecommendedUser(BaseModel):
-    """One person."""
+    """One user."""
 
     user_id: str = Field(examples=["42"])
     score: float = Field(examples=[0.93], description="comparable within one list only")
 
 
-class AudienceBody(BaseModel):
-    """People who should be told of the item, best first, by exactly one version."""
+class RecommendedUsersBody(BaseModel):
+    """Users to whom the item should be recommended, best first, by exactly one model version."""
 
     item_id: str = Field(examples=["2858"])
     users: list[RecommendedUser]
     method_used: str = Field(
-        examples=["als"], description="the reverse model; content or activity where too few people liked the item"
+        examples=["als"], description="the reverse model; content or activity where too few users liked the item"
     )
     model_name: str = Field(examples=["recommender-reverse"])
     model_version: str | None = Field(examples=["2"])
@@ -49,25 +49,25 @@ class AudienceBody(BaseModel):
 async def recommended_users(
     service: ServiceDep,
     item_id: PathId,
-    limit: Annotated[int, Query(ge=1, le=1000, description="people wanted; at most `max_limit` of the settings")] = 10,
+    limit: Annotated[int, Query(ge=1, le=1000, description="users wanted; at most `max_limit` of the settings")] = 10,
     role: Annotated[
         str | None,
-        Query(min_length=1, max_length=64, pattern="^[^\\x00]*$", description="only people of this declared role"),
+        Query(min_length=1, max_length=64, pattern="^[^\\x00]*$", description="only users of this declared role"),
     ] = None,
-    segment: Annotated[Segment | None, Query(description="cold, warm or hot, by what people liked so far")] = None,
-    exclude_known: Annotated[bool, Query(description="leave out people who know the item")] = True,
-) -> AudienceBody:
-    """Who should be told of an item. People who opted out or were erased are never named."""
+    segment: Annotated[Segment | None, Query(description="cold, warm or hot, by training interactions")] = None,
+    exclude_known: Annotated[bool, Query(description="leave out users who have seen the item")] = True,
+) -> RecommendedUsersBody:
+    """Users to whom an item should be recommended. Users who opted out or were erased are never listed."""
     if limit > service.settings.max_limit:
-        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} people.")
-    forward, reverse = service.chosen(), service.reverse_versions.served
-    among, never, item = await service.lists.in_thread(_from_database, service, role, item_id)
-    wanted = Wanted(item_id, limit, among, never | service.erased, segment, exclude_known)
-    found = await service.lists.in_thread(_without_the_erased, service, forward, reverse, wanted, item)
+        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} users.")
+    forward, reverse = service.select_model(), service.reverse_versions.served
+    among, opted_out, item = await service.recommender.in_thread(_from_database, service, role, item_id)
+    request = UsersRequest(item_id, limit, among, opted_out | service.erased, segment, exclude_known)
+    found = await service.recommender.in_thread(_without_erased, service, forward, reverse, request, item)
     if found is None:
         raise Problem(404, "unknown-item", f"Neither the served version nor the catalogue knows the item '{item_id}'.")
     name = service.settings.reverse_model_name if found.name == "reverse" else service.settings.model_name
-    return AudienceBody(
+    return RecommendedUsersBody(
         item_id=item_id,
         users=[
             RecommendedUser(user_id=user, score=score) for user, score in zip(found.user_ids, found.scores, strict=True)
@@ -82,38 +82,43 @@ async def recommended_users(
     "/items/{item_id:id}/recommended-users", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
 )
 async def only_get(item_id: str) -> None:
-    """An item's id may hold slashes: without this, a PATCH here would be one of an item of that name."""
+    """An item id may hold slashes: without this route, a PATCH here would change an item of that name."""
     raise HTTPException(405, headers={"Allow": "GET"})
 
 
-def _without_the_erased(
-    service: Service, forward: LoadedModel, reverse: LoadedModel | None, wanted: Wanted, item: Item | None
-) -> Audience | None:
-    """The audience, asked again without those who were erased after the version learnt of them. While the database is
-    away, those are known that were met before."""
+def _without_erased(
+    service: Service, forward: LoadedModel, reverse: LoadedModel | None, request: UsersRequest, item: Item | None
+) -> RankedUsers | None:
+    """The users for an item, without those erased after the version was trained on them.
+
+    While the database is unavailable, erased users are those found earlier.
+    """
     while True:
-        found = audience(forward, reverse, wanted, item)
+        found = users_for_item(forward, reverse, request, item, service.evaluation)
         if found is None:
             return None
         try:
-            gone = service.dependencies.people.erased(found.user_ids)
+            erased = service.dependencies.users.erased(found.user_ids)
         except StoreError:
             return found
-        if not gone:
+        if not erased:
             return found
-        service.erased |= gone
-        wanted = replace(wanted, never=gone.union(wanted.never))
+        service.erased |= erased
+        request = replace(request, excluded=erased.union(request.excluded))
 
 
 def _from_database(
     service: Service, role: str | None, item_id: str
 ) -> tuple[frozenset[str] | None, frozenset[str], Item | None]:
-    """Who has the role (None: any), who opted out, and the item. While the database is away, who opted out is what was
-    last known. Raises `StoreError` where it never was, or where a role is asked for."""
-    people = service.dependencies.people
+    """Users with the role (None: any), users who opted out, and the item.
+
+    While the database is unavailable, users who opted out are those last read. Raises `StoreError` where they never
+    were, or where a role is requested.
+    """
+    source = service.dependencies.users
     try:
-        among = None if role is None else people.with_role(role)
-        service.opted_out = people.opted_out()
+        among = None if role is None else source.with_role(role)
+        service.opted_out = source.opted_out()
         return among, service.opted_out, service.dependencies.items.item(item_id)
     except StoreError:
         if role is not None or service.opted_out is None:

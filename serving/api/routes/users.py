@@ -1,4 +1,4 @@
-"""People: what they did, what they declared, and forgetting them."""
+"""Users: their events, their declared profile, and their erasure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/users", tags=["users"])
 
 
 class PastEventBody(BaseModel):
-    """Something this person did."""
+    """An event of this user."""
 
     item_id: str = Field(examples=["2858"])
     interaction_type: str = Field(examples=["view"])
@@ -39,18 +39,18 @@ class PastEventBody(BaseModel):
 
 
 class HistoryBody(BaseModel):
-    """A page of events, newest first, and what they say about the person's taste."""
+    """A page of events, newest first, and the preferences they show."""
 
     user_id: str = Field(examples=["42"])
     events: list[PastEventBody]
-    next: str | None = Field(description="give it as `cursor` for the page after this one; null: no more")
+    next: str | None = Field(description="the `cursor` of the next page; null: no more")
     preferences: dict[str, float] = Field(
-        description="share of each category in what this person liked, greatest first", examples=[{"Drama": 0.6}]
+        description="share of each category in what this user liked, greatest first", examples=[{"Drama": 0.6}]
     )
 
 
 class ProfileBody(Body):
-    """What a person declares."""
+    """The profile a user declares."""
 
     role: Name | None = Field(None, examples=["editor"])
     categories: list[Category] = Field(
@@ -62,7 +62,7 @@ class ProfileBody(Body):
 
 
 class KnownProfileBody(BaseModel):
-    """What is declared of a person, and since when."""
+    """The declared profile of a user, and since when."""
 
     user_id: str = Field(examples=["42"])
     role: str | None = Field(examples=["editor"])
@@ -73,22 +73,22 @@ class KnownProfileBody(BaseModel):
 
 
 class TrainedVersion(BaseModel):
-    """A registered version that learnt from this person."""
+    """A registered version that was trained on this user."""
 
     name: str = Field(examples=["recommender"])
     version: str = Field(examples=["7"])
 
 
 class ErasureBody(BaseModel):
-    """What was removed, and which registered versions still hold what they learnt."""
+    """What was removed, and which registered versions were trained on it."""
 
     user_id: str = Field(examples=["42"])
     erased_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
     removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
     trained_versions: list[TrainedVersion] = Field(
-        description="registered versions trained on this person; retrain and prune them to forget fully"
+        description="registered versions trained on this user; retrain and prune them to erase fully"
     )
-    complete: bool = Field(description="whether every registered version was looked at")
+    complete: bool = Field(description="whether every registered version was checked")
     incomplete_because: str | None = Field(examples=["The registry does not answer."])
 
 
@@ -100,14 +100,14 @@ async def user_history(
     limit: Annotated[int, Query(ge=1, le=1000, description="events of a page")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[0-9]{1,15}-[0-9]{1,18}$", description="`next` of a page")] = None,
 ) -> HistoryBody:
-    """What a person did, newest first, and the preferences by category that it shows."""
+    """The events of a user, newest first, and the preferences by category that they show."""
     require_self_or_service(caller, user_id)
     return await run_read(_history, store, user_id, limit, cursor)
 
 
 @router.get("/{user_id:id}/profile", responses=documented(401, 403, 404, 422, 429, 503))
 async def get_profile(user_id: PathId, store: StoreDep, caller: CurrentPrincipal) -> KnownProfileBody:
-    """What a person declared."""
+    """The declared profile of a user."""
     require_self_or_service(caller, user_id)
     found = await run_read(profile, store.reader, user_id)
     if found is None:
@@ -119,7 +119,7 @@ async def get_profile(user_id: PathId, store: StoreDep, caller: CurrentPrincipal
 async def put_profile(
     user_id: PathId, body: ProfileBody, store: StoreDep, caller: CurrentPrincipal
 ) -> KnownProfileBody:
-    """Replace what a person declared. It counts from the next request on."""
+    """Replace the declared profile of a user; it takes effect with the next request."""
     require_self_or_service(caller, user_id)
     categories = tuple(dict.fromkeys(body.categories))
     return _profile(
@@ -129,8 +129,11 @@ async def put_profile(
 
 @router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))
 async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureBody:
-    """Erase a person: events, impressions, feedback, lists, profile. Afterwards late events from before are refused and
-    what models learnt of him is not used for him. The registry is asked which versions did; that takes seconds."""
+    """Erase a user: events, impressions, feedback, lists, profile.
+
+    Afterwards, late events from before are ignored, and what models learned from the user is not used for them. The
+    registry is asked which versions were trained on the user; that takes seconds.
+    """
     erased = await run_write(store, Erase(user_id, drop_queued=store.impressions.forget))
     trained = await store.lineage.trained_on(user_id)
     return ErasureBody(

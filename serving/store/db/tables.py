@@ -27,7 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ID_LENGTH = 256
+from serving.interfaces import ID_LENGTH
+
 InteractionType = Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"]
 INTERACTION_TYPES: tuple[str, ...] = get_args(InteractionType)
 

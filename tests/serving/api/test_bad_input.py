@@ -18,7 +18,7 @@ from recstage import bundle
 from serving.app import create_app
 from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 SECRET, HOOK = "s" * 40, "w" * 20
 LIMIT_SECONDS = 0.2
@@ -66,7 +66,7 @@ LEAST = {
 
 @pytest.fixture(scope="module")
 def client(als, tmp_path_factory) -> Iterator[TestClient]:
-    """A guarded service with a version, a database, a person 'ann' and an item 'i1' in it."""
+    """A guarded service with a version, a database, a user 'ann' and an item 'i1' in it."""
     folder = tmp_path_factory.mktemp("bad-input")
     bundle.save(als, folder / "bundle")
     settings = ServingSettings(
@@ -77,7 +77,7 @@ def client(als, tmp_path_factory) -> Iterator[TestClient]:
         jwt_secret=SECRET,
         webhook_secret=HOOK,
     )
-    app = create_app(settings, pointer=HandPointer(ProductionVersion("recommender", "1", folder / "bundle")))
+    app = create_app(settings, pointer=FakePointer(ProductionVersion("recommender", "1", folder / "bundle")))
     with TestClient(app, raise_server_exceptions=False) as found:
         assert found.post(EVENTS, json=EVENT, headers=key("client")).status_code == 201
         yield found

@@ -16,7 +16,7 @@ from recstage import bundle
 from serving.app import create_app
 from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 SEED = "20261120"
 EXAMPLES = os.environ.get("RECSTAGE_FUZZ_EXAMPLES", "3")
@@ -36,7 +36,7 @@ def url(als, tmp_path_factory) -> Iterator[str]:
     """The service with a database of its own, listening."""
     folder = tmp_path_factory.mktemp("fuzzed")
     bundle.save(als, folder / "bundle")
-    pointer = HandPointer(ProductionVersion("recommender", "1", folder / "bundle"))
+    pointer = FakePointer(ProductionVersion("recommender", "1", folder / "bundle"))
     chosen = ServingSettings(
         bundle_dir=folder / "serving",
         follow_registry=False,

@@ -1,4 +1,4 @@
-"""Scores of given items for one person."""
+"""Scores of given items for one user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from recstage.data.interactions import Users
 from serving.interfaces import History
-from tests.serving.doubles import HandPointer, MemoryStore
+from tests.serving.doubles import FakePointer, MemoryStore
 
 ITEMS = ["i7", "i0", "i5"]
 
@@ -19,7 +19,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def client(als, stage, store, serve):
-    with serve(HandPointer(stage(als, "7")), dependencies=store.dependencies()) as client:
+    with serve(FakePointer(stage(als, "7")), dependencies=store.dependencies()) as client:
         yield client
 
 
@@ -48,7 +48,7 @@ def test_scores_are_those_of_the_list(client):
 
 
 def test_the_live_history_counts(client, store, als, interactions):
-    store.did("newcomer", "i1", "i4")
+    store.interacted("newcomer", "i1", "i4")
     users = Users.unknown(interactions.n_items, interactions.items.index_of(["i1", "i4"]))
     wanted = als.score(users, als.items.index_of(ITEMS))[0]
     assert scores(predict(client, "newcomer")) == pytest.approx(wanted.tolist())
@@ -73,6 +73,6 @@ def test_a_model_that_raises_is_followed_by_popularity(client, als, monkeypatch)
 
 
 def test_while_the_database_is_away_scores_come_degraded(client, store):
-    store.away = True
+    store.unavailable = True
     body = predict(client, "u5")
     assert (body["method_used"], body["degraded"]) == ("als", True)

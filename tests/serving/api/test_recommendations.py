@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from serving.models.repository import PollResult
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 
 @pytest.fixture
 def client(als, stage, serve):
     staged = stage(als, "7", since="2026-11-20T18:18:01.123Z", promoted_by="alex", reason="better", previous="6")
-    with serve(HandPointer(staged)) as client:
+    with serve(FakePointer(staged)) as client:
         yield client
 
 
@@ -125,8 +125,8 @@ def test_metrics_count_requests_by_route_and_never_name_people(client):
 
 
 def test_without_production_the_service_lives_but_is_not_ready_and_says_why(serve):
-    pointer = HandPointer()
-    pointer.last_look = PollResult(1.0, None)
+    pointer = FakePointer()
+    pointer.poll_result = PollResult(1.0, None)
     with serve(pointer) as client:
         assert client.get("/health/live").status_code == 200
         for path in ("/health/ready", "/api/model", "/api/recommendations?user_id=u1"):

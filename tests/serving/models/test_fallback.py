@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from serving.interfaces import History, Item
-from serving.models.fallback import FallbackModels, serve_snapshot
-from tests.serving.doubles import HandPointer, MemoryStore
+from serving.models.fallback import FallbackModels, fit_snapshot
+from tests.serving.doubles import FakePointer, MemoryStore
 
 
 @pytest.fixture
 def store() -> MemoryStore:
-    """Six people: three cooks, three gardeners; and an item that nobody touched."""
+    """Six users: three cooks, three gardeners; and an item that nobody touched."""
     store = MemoryStore()
     for name in ("pan", "pot", "knife", "spade", "rake", "seed", "untouched"):
         kitchen = name in ("pan", "pot", "knife")
         store.items[name] = Item(name, f"The {name}", "kitchen things" if kitchen else "garden things")
-    for person, things in {
+    for user, things in {
         "ann": ("pan", "pot", "knife"),
         "ben": ("pan", "pot"),
         "cid": ("pan", "knife"),
@@ -24,12 +24,12 @@ def store() -> MemoryStore:
         "eve": ("spade", "rake"),
         "fay": ("spade",),
     }.items():
-        store.rows += [(person, thing, 1.0, 1_000 + turn) for turn, thing in enumerate(things)]
+        store.rows += [(user, thing, 1.0, 1_000 + turn) for turn, thing in enumerate(things)]
     return store
 
 
 def test_without_production_lists_come_from_own_data(store, serve):
-    with serve(HandPointer(), dependencies=store.dependencies()) as client:
+    with serve(FakePointer(), dependencies=store.dependencies()) as client:
         body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
         assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
         assert (body["model_version"], body["method_used"]) == (None, "popularity")
@@ -43,7 +43,7 @@ def test_without_production_lists_come_from_own_data(store, serve):
 
 
 def test_own_models_know_people_by_what_they_did(store, serve):
-    with serve(HandPointer(), dependencies=store.dependencies()) as client:
+    with serve(FakePointer(), dependencies=store.dependencies()) as client:
         store.histories["gus"] = History(("spade",), (1.0,), (2_000,), version=1)
         body = client.get("/api/recommendations", params={"user_id": "gus", "limit": 1}).json()
         assert (body["method_used"], body["items"][0]["item_id"]) == ("graph", "rake")
@@ -53,7 +53,7 @@ def test_own_models_know_people_by_what_they_did(store, serve):
 
 
 def test_the_first_promotion_takes_over(store, serve, als, stage):
-    pointer = HandPointer()
+    pointer = FakePointer()
     with serve(pointer, dependencies=store.dependencies()) as client:
         assert client.get("/api/model").json()["version"] is None
         pointer.staged = stage(als, "1")
@@ -64,11 +64,11 @@ def test_the_first_promotion_takes_over(store, serve, als, stage):
 
 
 def test_a_withdrawal_hands_over_to_own_data_without_a_gap(store, serve, als, stage):
-    pointer = HandPointer(stage(als, "1"))
+    pointer = FakePointer(stage(als, "1"))
     with serve(pointer, dependencies=store.dependencies()) as client:
         service = client.app.state.service
-        assert service.own.served is None
-        pointer.staged = pointer.best = None
+        assert service.fallback.served is None
+        pointer.staged = pointer.last_good = None
         service.versions.step()
         body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
     assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
@@ -81,10 +81,10 @@ def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
     own.step()
     assert own.served is first  # nothing changed
     store.rows += [(f"new{n}", "untouched", 1.0, 2_000) for n in range(9)]
-    store.away = True
+    store.unavailable = True
     own.step()
     assert own.served is first
-    store.away = False
+    store.unavailable = False
     own.step()
     assert own.served.item_ids[int(own.served.popularity.argmax())] == "untouched"
 
@@ -93,17 +93,17 @@ def test_own_models_are_not_made_while_a_version_answers_unless_somebody_asks_fo
     own = FallbackModels(store, 10.0, lambda: False)
     own.step()
     assert own.served is None
-    own.want()
+    own.request()
     own.step()
     assert own.served is not None
 
 
 def test_items_without_any_event_are_listed_and_an_empty_database_is_said_so(serve):
     store = MemoryStore()
-    assert serve_snapshot(store.snapshot()) is None
-    with serve(HandPointer(), dependencies=store.dependencies()) as client:
+    assert fit_snapshot(store.snapshot()) is None
+    with serve(FakePointer(), dependencies=store.dependencies()) as client:
         assert client.get("/api/recommendations", params={"user_id": "a"}).status_code == 503
     store.items["only"] = Item("only", "The only one")
-    with serve(HandPointer(), dependencies=store.dependencies()) as client:
+    with serve(FakePointer(), dependencies=store.dependencies()) as client:
         body = client.get("/api/recommendations", params={"user_id": "a"}).json()
     assert [item["item_id"] for item in body["items"]] == ["only"]

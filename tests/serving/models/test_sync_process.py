@@ -7,15 +7,15 @@ import time
 import pytest
 
 from serving.models.repository import PollResult
-from tests.serving.doubles import HandPointer, MemoryStore
+from tests.serving.doubles import FakePointer, MemoryStore
 
 LIST = "/api/recommendations"
 
 
 @pytest.fixture
-def pointer(als, stage) -> HandPointer:
-    pointer = HandPointer(stage(als, "1"))
-    pointer.last_look = PollResult(time.time() - 30, "1")
+def pointer(als, stage) -> FakePointer:
+    pointer = FakePointer(stage(als, "1"))
+    pointer.poll_result = PollResult(time.time() - 30, "1")
     return pointer
 
 
@@ -75,29 +75,29 @@ def test_a_model_that_fails_is_a_fallback(client, als, monkeypatch):
 
 
 def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularity, stage):
-    engine = client.app.state.service.versions
-    engine.stop()  # from here on it steps when told
+    manager = client.app.state.service.versions
+    manager.stop()  # from here on it steps when told
     began = time.time()
     pointer.staged = stage(popularity, "2")
-    engine.step()
+    manager.step()
     pointer.staged = stage(popularity, "3")
     (pointer.staged.folder / "state.npz").write_bytes(b"")
-    engine.step()
+    manager.step()
     swaps = 'recstage_model_swaps_total{name="recommender",outcome="%s"}'
     assert value(client, swaps.replace("%s", "done")) == 2
     assert value(client, swaps.replace("%s", "failed")) == 1
-    assert value(client, "recstage_model_swap_seconds_count") == 2
-    assert value(client, 'recstage_model_swapped_timestamp_seconds{name="recommender"}') >= began
-    pointer.staged = pointer.best = None
-    engine.step()
+    assert value(client, "recstage_swap_seconds_count") == 2
+    assert value(client, 'recstage_swapped_timestamp_seconds{name="recommender"}') >= began
+    pointer.staged = pointer.last_good = None
+    manager.step()
     assert value(client, swaps.replace("%s", "withdrawn")) == 1
 
 
 def test_the_version_that_answers_is_1_and_the_one_before_0(client, pointer, popularity, stage):
-    engine = client.app.state.service.versions
-    engine.stop()
+    manager = client.app.state.service.versions
+    manager.stop()
     pointer.staged = stage(popularity, "2")
-    engine.step()
+    manager.step()
     info = 'recstage_model_info{algorithm="%s",name="recommender",version="%s"}'
     assert value(client, info % ("als", "1")) == 0
     assert value(client, info % ("popularity", "2")) == 1

@@ -16,10 +16,10 @@ from recstage.models.factorization.als import ALS, ALSParams
 from serving.models.repository import BundleRepository, PollResult, ProductionVersion
 from serving.models.version_manager import VersionManager
 from serving.monitoring.metrics import Metrics
-from tests.serving.doubles import HandPointer
+from tests.serving.doubles import FakePointer
 
 
-def engine_on(pointer, **options) -> VersionManager:
+def manager_on(pointer, **options) -> VersionManager:
     return VersionManager("recommender", pointer, Metrics(), **options)
 
 
@@ -32,52 +32,52 @@ def spoil(staged: ProductionVersion, file: str = "state.npz") -> None:
 
 def test_a_promoted_version_is_swapped_in_and_a_rollback_swaps_back(als, popularity, stage):
     first, second = stage(als, "1"), stage(popularity, "2")
-    pointer = HandPointer(first)
-    engine = engine_on(pointer)
+    pointer = FakePointer(first)
+    manager = manager_on(pointer)
     served = []
     for staged in (first, second, first):
         pointer.staged = staged
-        engine.step()
-        served.append((engine.served.version, engine.served.algorithm))
+        manager.step()
+        served.append((manager.served.version, manager.served.algorithm))
     assert served == [("1", "als"), ("2", "popularity"), ("1", "als")]
 
 
 def test_a_version_promoted_again_is_not_loaded_again_but_told_anew(als, stage):
-    pointer = HandPointer(stage(als, "1", since="2026-01-01T00:00:00.000Z"))
-    engine = engine_on(pointer)
-    engine.step()
-    model = engine.served.chain[0]
+    pointer = FakePointer(stage(als, "1", since="2026-01-01T00:00:00.000Z"))
+    manager = manager_on(pointer)
+    manager.step()
+    model = manager.served.chain[0]
     pointer.staged = ProductionVersion("recommender", "1", pointer.staged.folder, since="2026-02-02T00:00:00.000Z")
-    engine.step()
-    assert engine.served.chain[0] is model
-    assert engine.served.source.staged.since == "2026-02-02T00:00:00.000Z"
+    manager.step()
+    assert manager.served.chain[0] is model
+    assert manager.served.source.staged.since == "2026-02-02T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("file", ["state.npz", "users.parquet", "items.parquet", "train.npz", "manifest.json"])
 def test_a_corrupted_bundle_keeps_the_last_good_one_and_is_fetched_again(als, popularity, stage, file):
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer)
-    engine.step()
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
     pointer.staged = stage(popularity, "2")
     spoil(pointer.staged, file)
-    engine.step()
-    assert engine.served.version == "1"
-    assert engine.failure.version == "2"
+    manager.step()
+    assert manager.served.version == "1"
+    assert manager.failure.version == "2"
     assert pointer.dropped == ["2"]
 
 
 def test_a_model_that_answers_differently_from_its_golden_answers_is_refused(als, popularity, stage):
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer)
-    engine.step()
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
     pointer.staged = stage(popularity, "2")
     path = pointer.staged.folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["golden"][0]["scores"][0] += 1
     path.write_text(json.dumps(manifest))
-    engine.step()
-    assert engine.served.version == "1"
-    assert "must score as it did" in engine.failure.reason
+    manager.step()
+    assert manager.served.version == "1"
+    assert "must score as it did" in manager.failure.reason
 
 
 def test_a_model_that_fails_while_it_warms_is_refused(als, popularity, stage):
@@ -86,13 +86,13 @@ def test_a_model_that_fails_while_it_warms_is_refused(als, popularity, stage):
             raise MemoryError("no room")
         return served
 
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer, warm=warm)
-    engine.step()
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer, warm=warm)
+    manager.step()
     pointer.staged = stage(popularity, "2")
-    engine.step()
-    assert engine.served.version == "1"
-    assert engine.failure.reason == "MemoryError: no room"
+    manager.step()
+    assert manager.served.version == "1"
+    assert manager.failure.reason == "MemoryError: no room"
     assert pointer.dropped == []  # the bundle itself is sound
 
 
@@ -100,79 +100,79 @@ def test_it_is_known_while_a_version_is_made_ready_and_no_longer(als, popularity
     seen = []
 
     def warm(served):
-        seen.append(engine.swapping)
+        seen.append(manager.swapping)
         if served.version == "2":
             raise RuntimeError("does not warm")
         return served
 
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer, warm=warm)
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer, warm=warm)
     for staged in (pointer.staged, stage(popularity, "2")):
         pointer.staged = staged
-        assert not engine.swapping
-        engine.step()
-        assert not engine.swapping
+        assert not manager.swapping
+        manager.step()
+        assert not manager.swapping
     assert seen == [True, True]
 
 
 def test_a_broken_version_is_tried_again_ever_more_rarely_and_at_once_on_request(als, popularity, stage, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr("serving.models.version_manager.time.monotonic", lambda: clock[0])
-    pointer = HandPointer(stage(popularity, "2"))
+    pointer = FakePointer(stage(popularity, "2"))
     spoil(pointer.staged)
-    engine = engine_on(pointer, retry_seconds=4.0)
+    manager = manager_on(pointer, retry_seconds=4.0)
     tries = []
     for _ in range(200):
-        engine.step()
-        tries.append(engine.failure.tries)
+        manager.step()
+        tries.append(manager.failure.tries)
         clock[0] += 0.1
     started = [tries.index(n) / 10 for n in range(1, max(tries) + 1)]
     gaps = np.diff(started)
     assert gaps == pytest.approx([1, 2, 4, 4, 4, 4], abs=0.15)
-    engine.reload()
-    engine.step()
-    assert engine.failure.tries == 1
+    manager.reload()
+    manager.step()
+    assert manager.failure.tries == 1
 
 
 def test_a_mended_bundle_is_swapped_in_at_the_next_try(als, popularity, stage):
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer)
-    engine.step()
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
     pointer.staged = stage(popularity, "2")
     spoil(pointer.staged)
-    engine.step()
+    manager.step()
     spoil(pointer.staged)  # the same bits again: as it was
-    engine.reload()
-    engine.step()
-    assert engine.served.version == "2"
-    assert engine.failure is None
+    manager.reload()
+    manager.step()
+    assert manager.served.version == "2"
+    assert manager.failure is None
 
 
 def test_a_restart_with_a_broken_version_in_production_serves_the_last_good_one(als, popularity, stage):
-    pointer = HandPointer(stage(popularity, "2"))
-    pointer.best = stage(als, "1")
+    pointer = FakePointer(stage(popularity, "2"))
+    pointer.last_good = stage(als, "1")
     spoil(pointer.staged)
-    engine = engine_on(pointer)
-    engine.step()
-    assert engine.served.version == "1"
-    assert engine.failure.version == "2"
+    manager = manager_on(pointer)
+    manager.step()
+    assert manager.served.version == "1"
+    assert manager.failure.version == "2"
 
 
 def test_a_pointer_that_lost_its_word_but_knows_the_last_good_version_changes_nothing(als, stage):
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer)
-    engine.step()
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
     pointer.staged = None
-    engine.step()
-    assert engine.served.version == "1"
+    manager.step()
+    assert manager.served.version == "1"
 
 
 def test_a_withdrawn_version_speaks_no_more_and_leaves_its_popularity(als, stage, serve):
-    pointer = HandPointer(stage(als, "1"))
+    pointer = FakePointer(stage(als, "1"))
     with serve(pointer) as client:
         service = client.app.state.service
         assert client.get("/api/recommendations?user_id=u5").json()["method_used"] == "als"
-        pointer.staged = pointer.best = None
+        pointer.staged = pointer.last_good = None
         service.versions.step()
         body = client.get("/api/recommendations?user_id=u5").json()
         assert (body["method_used"], body["model_version"]) == ("popularity", None)
@@ -180,19 +180,19 @@ def test_a_withdrawn_version_speaks_no_more_and_leaves_its_popularity(als, stage
         pointer.staged = stage(als, "2")
         service.versions.step()
         assert client.get("/api/model").json()["version"] == "2"
-        assert service.versions.withdrawn is None
+        assert service.versions.last_popularity is None
 
 
 def test_the_old_version_is_freed_with_the_last_request_that_holds_it_and_without_the_collector(als, popularity, stage):
-    pointer = HandPointer(stage(als, "1"))
-    engine = engine_on(pointer)
-    engine.step()
-    held = engine.served
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
+    held = manager.served
     watched = weakref.ref(held.chain[0])
     gc.disable()
     try:
         pointer.staged = stage(popularity, "2")
-        engine.step()
+        manager.step()
         assert watched() is not None
         del held
         assert watched() is None
@@ -209,7 +209,7 @@ def test_every_request_of_a_storm_is_answered_whole_by_one_version(interactions,
     staged = {version: stage(model, version) for version, model in models.items()}
     expected = {version: model.recommend("u3", 5).item_ids for version, model in models.items()}
     assert expected["1"] != expected["2"]
-    pointer = HandPointer(staged["1"])
+    pointer = FakePointer(staged["1"])
     wrong, versions, stop = [], set(), threading.Event()
     with serve(pointer) as client:
 

@@ -10,11 +10,12 @@ import time
 
 import pytest
 
-from serving.recommend.cache import CachedResponse, LocalCache, RedisCache
+from serving.recommend.cache import LocalCache, RedisCache
 from serving.recommend.request import RecommendationRequest
-from tests.serving.doubles import HandPointer, MemoryStore
+from serving.recommend.response import SerializedList
+from tests.serving.doubles import FakePointer, MemoryStore
 
-ONE = CachedResponse(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
+ONE = SerializedList(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
 
 
 def key(**wishes: object) -> tuple:
@@ -128,7 +129,7 @@ def test_while_redis_is_away_nothing_waits_for_it_and_it_is_asked_again_later(re
             assert await cache.get(key()) is None
             await cache.put(key(), ONE)
         assert time.perf_counter() - began < 1.0
-        assert cache._again_at > time.monotonic()
+        assert cache._retry_at > time.monotonic()
 
     asyncio.run(main())
 
@@ -141,7 +142,7 @@ def store() -> MemoryStore:
 @pytest.fixture(params=["local", "redis"])
 def client(request, redis, als, stage, store, serve):
     values = {"redis_url": redis.url} if request.param == "redis" else {}
-    with serve(HandPointer(stage(als, "7")), dependencies=store.dependencies(), **values) as client:
+    with serve(FakePointer(stage(als, "7")), dependencies=store.dependencies(), **values) as client:
         yield client
 
 
@@ -159,7 +160,7 @@ def test_the_same_question_is_answered_from_the_cache_with_its_own_request_id(cl
     assert hits(client) == 1
     assert first.pop("request_id") != second.pop("request_id")
     assert first == second
-    assert len(store.shown) == 2  # an impression is an impression, cached or not
+    assert len(store.impressions) == 2  # an impression is an impression, cached or not
 
 
 def test_anything_that_changes_the_list_misses_the_cache(client, store, popularity, stage):
@@ -167,7 +168,7 @@ def test_anything_that_changes_the_list_misses_the_cache(client, store, populari
     ask(client, limit=3)
     ask(client, user_id="u6")
     assert hits(client) == 0
-    store.did("u5", first[0]["item_id"])
+    store.interacted("u5", first[0]["item_id"])
     assert ask(client)["items"] != first
     store.hide(first[1]["item_id"])
     assert first[1]["item_id"] not in str(ask(client)["items"])
@@ -182,12 +183,12 @@ def test_what_is_kept_in_redis_names_no_person(client, redis):
     if not client.app.state.service.settings.redis_url:
         pytest.skip("this one keeps its lists in process")
     assert ask(client, user_id="u5")["user_id"] == "u5"
-    ask(client, user_id="a-private-person")
+    ask(client, user_id="a-private-user")
     assert len(redis.kept) == 2
     kept = b"".join(name + value for name, (value, _) in redis.kept.items())
     assert b"Title of i0" in kept
     assert b"u5" not in kept
-    assert b"a-private-person" not in kept
+    assert b"a-private-user" not in kept
 
 
 def test_a_fallback_is_counted_each_time_it_answers(client):
@@ -198,8 +199,8 @@ def test_a_fallback_is_counted_each_time_it_answers(client):
 
 
 def test_degraded_lists_are_not_kept(client, store):
-    store.away = True
+    store.unavailable = True
     ask(client)
-    store.away = False
+    store.unavailable = False
     assert ask(client)["degraded"] is False
     assert hits(client) == 0

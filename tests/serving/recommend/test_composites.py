@@ -7,7 +7,7 @@ import pytest
 from recstage.models.content.model import Content
 from recstage.models.hybrid import Hybrid, HybridParams
 from serving.interfaces import History, Item
-from tests.serving.doubles import HandPointer, MemoryStore
+from tests.serving.doubles import FakePointer, MemoryStore
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def client(hybrid, stage, store, serve):
-    with serve(HandPointer(stage(hybrid, "3")), dependencies=store.dependencies()) as client:
+    with serve(FakePointer(stage(hybrid, "3")), dependencies=store.dependencies()) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ def ids(body: dict) -> list[str]:
 
 def test_the_method_says_which_part_spoke(client, store):
     assert ask(client, "u5")["method_used"] == "hybrid:als"  # seven liked items: warm
-    store.did("newcomer", "i2")
+    store.interacted("newcomer", "i2")
     assert ask(client, "newcomer")["method_used"] == "hybrid:content+graph+popularity"
     assert ask(client, "nobody")["method_used"] == "popularity"
 

@@ -13,9 +13,9 @@ from recstage.errors import StoreError
 from recstage.models.baselines.popularity import Popularity
 from serving.interfaces import History, Precomputed
 from serving.models.loaded_model import LoadedModel
-from serving.recommend.ranking import answer, diversity_of
+from serving.recommend.ranking import diversity_of, recommend
 from serving.recommend.request import RecommendationRequest
-from tests.serving.doubles import HandPointer, MemoryStore
+from tests.serving.doubles import FakePointer, MemoryStore
 
 NOW = datetime.now(UTC)
 
@@ -26,8 +26,8 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def pointer(als, stage) -> HandPointer:
-    return HandPointer(stage(als, "7"))
+def pointer(als, stage) -> FakePointer:
+    return FakePointer(stage(als, "7"))
 
 
 @pytest.fixture
@@ -57,14 +57,14 @@ def test_the_next_list_reflects_the_last_click(client, store, als):
     """u0 loves the first third; after many likes in the second third, the second third comes first."""
     before = ask(client, "u0", limit=3)
     assert [third(item) for item in ids(before)] == [0, 0, 0]
-    store.did("u0", *[f"i{n}" for n in range(1, 25, 3)])
+    store.interacted("u0", *[f"i{n}" for n in range(1, 25, 3)])
     after = ask(client, "u0", limit=3)
     assert [third(item) for item in ids(after)].count(1) >= 2
     assert after["method_used"] == "als"
 
 
 def test_a_live_history_is_folded_in_as_the_model_does_it(client, store, als, interactions):
-    store.did("u5", "i1", "i4")
+    store.interacted("u5", "i1", "i4")
     trained = interactions.of([interactions.users.find("u5")])
     items = np.concatenate([trained.items, interactions.items.index_of(["i1", "i4"])])
     users = Users.unknown(interactions.n_items, items)
@@ -74,7 +74,7 @@ def test_a_live_history_is_folded_in_as_the_model_does_it(client, store, als, in
 
 def test_a_stranger_is_served_by_the_model_from_his_first_clicks(client, store):
     assert ask(client, "newcomer")["method_used"] == "popularity"
-    store.did("newcomer", "i2", "i5")
+    store.interacted("newcomer", "i2", "i5")
     body = ask(client, "newcomer", limit=3)
     assert body["method_used"] == "als"
     assert {third(item) for item in ids(body)} <= {2, 0}
@@ -84,13 +84,13 @@ def test_a_stranger_is_served_by_the_model_from_his_first_clicks(client, store):
 def test_events_that_training_knew_change_nothing(client, store, interactions):
     before = ask(client, "u5")
     known = interactions.items.id_of(interactions.of([interactions.users.find("u5")]).items)
-    store.did("u5", *known.tolist())
+    store.interacted("u5", *known.tolist())
     assert ask(client, "u5")["items"] == before["items"]
 
 
 def test_a_dismissed_item_is_not_shown_again_and_teaches_nothing(client, store):
     first = ids(ask(client, "u5"))
-    store.did("u5", first[0], weight=0.0)
+    store.interacted("u5", first[0], weight=0.0)
     assert first[0] not in ids(ask(client, "u5"))
 
 
@@ -126,7 +126,7 @@ def test_a_live_dismissal_of_what_training_liked_changes_the_list(client, store,
 
 def test_items_that_the_version_does_not_know_are_passed_over(client, store):
     before = ask(client, "u5")
-    store.did("u5", "brand-new")
+    store.interacted("u5", "brand-new")
     assert ask(client, "u5")["items"] == before["items"]
 
 
@@ -144,7 +144,7 @@ def test_people_who_opted_out_get_popularity_and_leave_no_trace(client, store):
     body = ask(client, "u5", limit=50)
     assert body["method_used"] == "popularity"
     assert ids(body) == ids(ask(client, "somebody-else", limit=50))
-    assert [shown.user_id for shown in store.shown] == ["somebody-else"]
+    assert [shown.user_id for shown in store.impressions] == ["somebody-else"]
 
 
 def test_an_erased_person_is_a_stranger_even_to_a_model_that_learnt_from_him(client, store):
@@ -161,7 +161,7 @@ def test_declared_preferences_serve_a_person_without_history(client, store):
 
 def test_what_was_shown_is_noted_with_the_request_it_answered(client, store):
     body = ask(client, "u5", limit=3)
-    (shown,) = store.shown
+    (shown,) = store.impressions
     assert (shown.user_id, shown.request_id, shown.model_version) == ("u5", body["request_id"], "7")
     assert list(shown.item_ids) == ids(body)
     assert shown.propensities == (1.0, 1.0, 1.0)
@@ -217,7 +217,7 @@ def test_each_item_has_a_reason_where_it_is_asked_for(client, store):
     assert all(reason.startswith("You chose 'Title of i") for reason in reasons)
     assert "reason" not in ask(client, "u5")["items"][0]
     popular = ask(client, "nobody", limit=1, explain=True)["items"][0]["reason"]
-    assert popular == "60 of 60 people chose it: number 1 of 40 by popularity."
+    assert popular == "60 of 60 users chose it: number 1 of 40 by popularity."
     store.histories["fan"] = History(version=1, categories=("c2",))
     declared = ask(client, "fan", limit=1, explain=True)["items"][0]["reason"]
     assert declared == "It belongs to c2, which you prefer."
@@ -256,7 +256,7 @@ def test_a_model_that_raises_is_followed_by_popularity(als, stage, monkeypatch):
     served = LoadedModel.load(stage(als, "1"), NOW)
     failures = []
     monkeypatch.setattr(type(als), "retrieve", lambda *_: 1 / 0)
-    found = answer(served, RecommendationRequest("u5", 3), on_failure=failures.append)
+    found = recommend(served, RecommendationRequest("u5", 3), on_failure=failures.append)
     assert found.method == "popularity"
     assert len(found.items) == 3
     assert failures == ["als"]
@@ -268,14 +268,14 @@ def test_with_the_database_away_lists_are_made_without_it_and_say_so(pointer, se
     store.hide("i3")
     with serve(pointer, dependencies=store.dependencies()) as client:
         assert ask(client, "u5")["degraded"] is False
-        store.away = True
+        store.unavailable = True
         body = ask(client, "u5", limit=100)
         assert body["degraded"] is True
         assert "i3" not in ids(body)  # what was known to be hidden stays hidden
         ready = client.get("/health/ready")
         assert ready.status_code == 200
-        assert "database is away" in " ".join(ready.json()["degraded"])
-        store.away = False
+        assert "database is unavailable" in " ".join(ready.json()["degraded"])
+        store.unavailable = False
         assert ask(client, "u5")["degraded"] is False
 
 
@@ -291,7 +291,7 @@ def test_a_port_that_raises_anything_else_is_a_500_that_names_nothing(pointer, s
 def test_store_errors_are_503_problems_elsewhere(serve, pointer):
     store = MemoryStore()
     with serve(pointer, dependencies=store.dependencies()) as client:
-        store.away = True
+        store.unavailable = True
         answered = client.get("/api/items/i0/recommended-users", params={"role": "nurse"})
     assert (answered.status_code, answered.json()["type"]) == (503, "/problems/store-away")
     assert str(StoreError("the database", rule="does not answer", fix="Start it")) == answered.json()["detail"]
@@ -322,7 +322,7 @@ def test_a_precomputed_list_gives_way_to_the_last_click_to_wishes_and_to_another
 ):
     assert ask(precomputing, "u5", limit=4, exclude=["i1"])["method_used"] == "als"
     assert ask(precomputing, "u5", limit=5)["method_used"] == "als"  # it holds four
-    store.did("u5", "i1")
+    store.interacted("u5", "i1")
     assert ask(precomputing, "u5", limit=3)["method_used"] == "als"
     del store.histories["u5"]
     pointer.staged = stage(popularity, "8")

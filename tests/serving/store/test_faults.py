@@ -131,7 +131,7 @@ def test_a_server_that_does_not_answer_is_unavailable_and_not_asked_by_every_req
         with pytest.raises(StoreUnavailable, match="it did not answer a moment ago"):
             store.histories.history("ann")
     assert time.perf_counter() - began < 0.5
-    wait_until(lambda: store.health() == "away")  # checked in the background
+    wait_until(lambda: store.health() == "unavailable")  # checked in the background
     store.close()
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_was_moved_is_unavailable_and_found_again_when_it_is_back(sq
             read()
     with pytest.raises(StoreUnavailable, match="there is no such file"):
         do(sqlite_store, RecordEvents([event("ann")]))
-    assert sqlite_store.health() == "away"
+    assert sqlite_store.health() == "unavailable"
     assert not sqlite_path(sqlite_url).exists()  # and none was made by accident
     restore_name(sqlite_url)
     assert sqlite_store.histories.history("ann").item_ids == ("i1",)
@@ -343,7 +343,7 @@ def test_slow_queries_are_counted_and_logged_without_user_ids(sqlite_url, data, 
 def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_problem(sqlite_url, tmp_path, table):
     with TestClient(create_app(settings_for(sqlite_url, tmp_path)), raise_server_exceptions=False) as client:
         assert client.post("/api/interactions", json=CLICK).status_code == 201
-        client.app.state.service.own.step()
+        client.app.state.service.fallback.step()
         with closing(sqlite3.connect(sqlite_path(sqlite_url))) as connection:
             connection.execute(f"DROP TABLE {table}")
         for user_id in ("ann", "bob", "cold"):

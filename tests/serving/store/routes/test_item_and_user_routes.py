@@ -170,7 +170,7 @@ def test_after_opting_out_nothing_is_kept_and_the_service_knows(client, sqlite_u
     assert count(sqlite_url, UserInteraction) == 1
     dependencies = client.app.state.store.dependencies()
     assert not dependencies.histories.history("ann").personal
-    assert dependencies.people.opted_out() == {"ann"}
+    assert dependencies.users.opted_out() == {"ann"}
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_while_the_database_is_unavailable_lists_come_degraded_and_afterwards_as
         assert before[0] not in [one["item_id"] for one in answer["items"]]  # still hidden
     assert items(answering, "new") == without  # what was last read of this user
     assert answering.get("/health/ready").status_code == 200
-    assert "the database is away" in " ".join(answering.get("/health/ready").json()["degraded"])
+    assert "the database is unavailable" in " ".join(answering.get("/health/ready").json()["degraded"])
     for file, renamed in moved:
         renamed.rename(file)
     assert not lists(answering, "ann")["degraded"]

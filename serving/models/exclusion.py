@@ -1,0 +1,33 @@
+"""Items (or users) that must not be listed, from a set of ids to a mask of a model's catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recstage.data.interactions import IdMap
+
+FEW_IDS = 32
+"""Up to about so many, looking up one id after the other is faster than all at once, which costs some 40 us."""
+
+
+def excluded_mask(ids: Collection[str], known: IdMap) -> NDArray[np.bool_]:
+    """True for the given ids: bool[len(known)]. Ids that are not known are skipped."""
+    excluded = np.zeros(len(known), bool)
+    if len(ids) <= FEW_IDS:
+        index = np.fromiter((known.find(one) for one in ids), np.int32, len(ids))
+    else:
+        index = known.index_of(list(ids))
+    excluded[index[index >= 0]] = True
+    return excluded
+
+
+def as_row(excluded: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """A mask of the whole catalogue as models take it: bool[1, n]."""
+    columns = np.flatnonzero(excluded).astype(np.int32)
+    return sparse.csr_matrix(
+        (np.ones(len(columns), bool), columns, np.array([0, len(columns)], np.int32)), shape=(1, len(excluded))
+    )

@@ -1,0 +1,94 @@
+"""The body of `GET /api/recommendations`: its schema, and the bytes that are sent; a test holds one to the other.
+
+The list is serialized once and cached; what differs between two requests for the same list is appended. This avoids
+a pass of pydantic over each response (`python -m experiments.benchmarks --only throughput`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+from pydantic import BaseModel, Field
+
+from serving.recommend.request import RankedItems
+
+
+class RecommendedItem(BaseModel):
+    """One item of a list."""
+
+    item_id: str = Field(examples=["2858"])
+    score: float = Field(examples=[0.93], description="comparable within one list only")
+    title: str | None = Field(None, examples=["American Beauty (1999)"])
+    reason: str | None = Field(None, examples=["You chose 'The Matrix (1999)' (62%) and 'Alien (1979)' (38%)."])
+
+
+class RecommendationsBody(BaseModel):
+    """A list, best item first, made by exactly one model version."""
+
+    user_id: str = Field(examples=["42"])
+    items: list[RecommendedItem]
+    method_used: str = Field(examples=["als"], description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(
+        examples=[False], description="made without the live history, because the database was unavailable"
+    )
+    request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+
+
+@dataclass(frozen=True, slots=True)
+class SerializedList:
+    """A list whose JSON lacks only what each request adds: the user and the request id, which no cache stores.
+
+    `item_ids` and `scores` are kept for the impressions.
+    """
+
+    body: bytes
+    """A JSON object without its closing brace."""
+    item_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    method: str
+    version: str | None
+
+    @classmethod
+    def of(cls, ranked: RankedItems) -> SerializedList:
+        """Serialize a ranking."""
+        ids, titles = ranked.served.item_ids, ranked.served.titles
+        indices, scores = ranked.items.tolist(), ranked.scores.tolist()
+        items = [
+            {"item_id": ids[item], "score": score, "title": titles[item] or None}
+            for item, score in zip(indices, scores, strict=True)
+        ]
+        if ranked.reasons is not None:
+            for one, reason in zip(items, ranked.reasons, strict=True):
+                one["reason"] = reason
+        body = {
+            "items": items,
+            "method_used": ranked.method,
+            "model_version": ranked.served.version,
+            "diversity_score": ranked.diversity,
+        }
+        item_ids = tuple(ids[item] for item in indices)
+        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, ranked.served.version)
+
+    def with_request(self, user_id: str, request_id: str, degraded: bool) -> bytes:
+        """The response body for one request. `request_id` needs no escaping: letters, digits, dots, `_` and `-`."""
+        return b'%s,"degraded":%s,"user_id":%s,"request_id":"%s"}' % (
+            self.body,
+            b"true" if degraded else b"false",
+            orjson.dumps(user_id),
+            request_id.encode(),
+        )
+
+    def pack(self) -> bytes:
+        """As a value of an external cache."""
+        return orjson.dumps([self.body.decode(), self.item_ids, self.scores, self.method, self.version])
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> SerializedList:
+        """The inverse of `pack`."""
+        body, item_ids, scores, method, version = orjson.loads(packed)
+        return cls(body.encode(), tuple(item_ids), tuple(scores), method, version)
