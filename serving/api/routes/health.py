@@ -14,9 +14,9 @@ from serving.errors import documented
 from serving.service import Service
 
 router = APIRouter(tags=["health"])
-EXPOSITION = """# HELP recstage_answers_total Lists served, by the model used
-# TYPE recstage_answers_total counter
-recstage_answers_total{method_used="als"} 1.0
+EXPOSITION = """# HELP recstage_recommendations_total Lists served, by the model used
+# TYPE recstage_recommendations_total counter
+recstage_recommendations_total{method_used="als"} 1.0
 """
 
 
