@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recstage.errors import ConfigError, RecstageError
-from serving.settings import PREFIX, ServingSettings, load, load_evaluation
+from serving.settings import OLD_VARIABLES, PREFIX, ServingSettings, load, load_evaluation
 
 log = logging.getLogger("serving")
 BACKLOG = 2048
@@ -118,6 +118,8 @@ def listening(first: socket.socket) -> list[socket.socket]:
 
 def _export(settings: ServingSettings) -> None:
     """Set the settings as environment variables, for workers that read their own."""
+    for name in [name for name in os.environ if name.lower() in OLD_VARIABLES]:
+        del os.environ[name]  # it is set under its new name
     for name, value in settings.model_dump(mode="python", exclude_unset=True).items():
         if value is not None:
             plain = _plain(value)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,18 +21,6 @@ PREFIX = "RECSTAGE_SERVING_"
 Role = Literal["client", "service", "admin"]
 OLD_VARIABLES = {f"{PREFIX}{old}".lower(): f"{PREFIX}{new}".lower() for old, new in renamed.SETTINGS.items()}
 SECRETS = frozenset({"api_keys", "jwt_secret", "webhook_secret", "redis_url"})
-
-
-OLD_NAMES: Mapping[str, str] = {
-    "reverse_name": "reverse_model_name",
-    "bundles": "bundle_dir",
-    "own_models_seconds": "fallback_refresh_seconds",
-    "standing_lag_ms": "queue_lag_ms",
-    "body_seconds": "body_timeout_seconds",
-}
-"""Names of settings before version 0.2, and what they are called now."""
-_OLD_VARIABLES = {f"{PREFIX}{old}".upper(): old for old in OLD_NAMES}
-log = logging.getLogger("serving.settings")
 
 
 class ApiKey(config.Schema):
@@ -55,6 +42,14 @@ class ServingSettings(config.Settings):
     """Settings of the service; immutable."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(cls, *arguments: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        found = super().settings_customise_sources(*arguments, **sources)
+        for source in found:
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = renamed.new_names(source.env_vars, OLD_VARIABLES, written=str.upper)
+        return found
 
     # -- listening
     host: str = Field("127.0.0.1", description="address to bind; other than loopback only with a key or token set")
@@ -115,18 +110,6 @@ class ServingSettings(config.Settings):
     slow_request_ms: float = Field(100.0, gt=0, description="recommendations slower than this are counted and logged")
     slow_query_ms: float = Field(50.0, gt=0, description="database queries slower than this are counted and logged")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rename(cls, values: Any) -> Any:
-        """Take a setting by its old name, where it is not given by its new one."""
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        for old in [name for name in values if name in OLD_NAMES]:
-            _warn_of_old_name(old, OLD_NAMES[old])
-            values.setdefault(OLD_NAMES[old], values.pop(old))
-        return values
-
     @field_validator("jwt_public_key")
     @classmethod
     def _readable(cls, path: Path | None) -> Path | None:
@@ -166,17 +149,17 @@ def load(arguments: Sequence[str] = (), environment: Mapping[str, str] | None = 
 
     Raises `ConfigError`, also on a misspelt RECSTAGE_SERVING_ variable. Old names of settings are taken with a warning.
     """
-    given = os.environ if environment is None else environment
     known = {f"{PREFIX}{name}".upper() for name in ServingSettings.model_fields}
-    for name in given:
-        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known | _OLD_VARIABLES.keys():
+    taken = known | {name.upper() for name in OLD_VARIABLES}
+    for name in os.environ if environment is None else environment:
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in taken:
             raise ConfigError(name, rule="no such setting", fix=valid_names(name, known))
     path = config.root() / "conf" / "serving.yaml"
     defaults: dict[str, Any] = config.read_yaml(path) if path.is_file() else {}
-    # an old variable wins over the file, and a new one or the command line over it
-    defaults |= {_OLD_VARIABLES[name.upper()]: value for name, value in given.items() if name.upper() in _OLD_VARIABLES}
+    defaults = renamed.new_names(defaults, renamed.SETTINGS, where="conf/serving.yaml: ")
+    arguments = renamed.new_options(arguments, renamed.SETTINGS)
     try:
-        return config.resolve(ServingSettings, defaults, _with_new_names(arguments), program="python -m serving")
+        return config.resolve(ServingSettings, defaults, arguments, program="python -m serving")
     except ConfigError as error:
         raise _without_secret(error) from None
 
@@ -187,23 +170,6 @@ def load_evaluation() -> config.EvaluationConfig:
     values = config.read_yaml(path) if path.is_file() else {}
     found: config.EvaluationConfig = config.check(config.EvaluationConfig, values, "conf/evaluation.yaml")
     return found
-
-
-def _with_new_names(arguments: Sequence[str]) -> list[str]:
-    """The command line with old names of settings replaced."""
-    replaced = []
-    for argument in arguments:
-        option, equals, value = argument.partition("=")
-        new = OLD_NAMES.get(option.removeprefix("--")) if option.startswith("--") else None
-        if new is not None:
-            _warn_of_old_name(option, f"--{new}")
-            option = f"--{new}"
-        replaced.append(option + equals + value)
-    return replaced
-
-
-def _warn_of_old_name(old: str, new: str) -> None:
-    log.warning("%s is deprecated and will be removed in version 0.3: use %s", old, new)
 
 
 def _without_secret(error: ConfigError) -> ConfigError:

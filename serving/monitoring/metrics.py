@@ -1,31 +1,22 @@
 """The metrics of the service, for Prometheus. No label ever holds a user id, an item id or a key.
 
 With several workers, `PROMETHEUS_MULTIPROC_DIR` (set by `python -m serving`) makes the `/metrics` of any worker the sum
-of all. Metrics that were renamed are exposed under their old names as well, until version 0.3.
+of all.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics import MetricWrapperBase
 
 from serving.monitoring.renamed_metrics import WithOldNames
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 SCORES = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2, 5)
-OLD_METRICS: Mapping[str, str] = {
-    "recstage_recommendations": "recstage_answers",
-    "recstage_model_swaps": "recstage_swaps",
-    "recstage_registry_poll_age_seconds": "recstage_registry_look_age_seconds",
-}
-OLD_LABELS: Mapping[str, Mapping[str, str]] = {
-    "recstage_requests_refused": {"reason": "why"},
-    "recstage_fallbacks": {"reason": "why"},
-}
 
 
 class Metrics:
@@ -63,7 +54,7 @@ class Metrics:
         )
         self.model_swaps = counter("recstage_model_swaps_total", "Attempts to swap a version in", ["name", "outcome"])
         self.swap_seconds = histogram(
-            "recstage_swap_seconds", "Time to load, verify and warm a version", buckets=SECONDS
+            "recstage_model_swap_seconds", "Time to load, verify and warm a version", buckets=SECONDS
         )
         self.swapped_at = gauge(
             "recstage_model_swapped_timestamp_seconds", "When the last swap was", ["name"], multiprocess_mode="max"
@@ -105,40 +96,13 @@ class Metrics:
     def render(self) -> bytes:
         """The exposition text: of all workers where there are several."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(_WithOldNames(self.registry))
+            return generate_latest(WithOldNames(self.registry))
         all_workers = CollectorRegistry()
         multiprocess.MultiProcessCollector(all_workers)
-        return generate_latest(_WithOldNames(all_workers))
+        return generate_latest(WithOldNames(all_workers))
 
     def _maker(self, kind: type[MetricWrapperBase]) -> Callable[..., Any]:
         def make(name: str, text: str, labels: list[str] | None = None, **options: Any) -> Any:
             return kind(name, text, labels or [], registry=self.registry, **options)
 
         return make
-
-
-class _WithOldNames(CollectorRegistry):
-    """A registry whose renamed metrics and labels are exposed under both names."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        """Every metric; a renamed label is in the same sample twice, so that sums stay right."""
-        for metric in self._registry.collect():
-            if metric.name in OLD_LABELS:
-                labels = OLD_LABELS[metric.name]
-                for i, sample in enumerate(metric.samples):
-                    old = {labels[name]: value for name, value in sample.labels.items() if name in labels}
-                    metric.samples[i] = sample._replace(labels={**sample.labels, **old})
-            yield metric
-            if metric.name in OLD_METRICS:
-                yield _under_name(OLD_METRICS[metric.name], metric)
-
-
-def _under_name(name: str, metric: Metric) -> Metric:
-    """A copy under its old name."""
-    copy = Metric(name, f"Deprecated, now {metric.name}: {metric.documentation}", metric.type)
-    copy.samples = [sample._replace(name=name + sample.name.removeprefix(metric.name)) for sample in metric.samples]
-    return copy

@@ -1,6 +1,6 @@
-"""Metrics by their names of version 0.1 as well, so that dashboards and alerts of before go on working for one version.
+"""Renamed metrics under their names of version 0.1 as well, so that existing dashboards and alerts keep working.
 
-A renamed metric is shown twice, by its new name and its old one; a sample with a renamed label bears both labels.
+A renamed metric is exposed under both names; a sample with a renamed label has both labels, so that sums stay right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OLD_NAMES = {new.removesuffix("_total"): old.removesuffix("_total") for old, new
 
 
 class WithOldNames(Collector):
-    """What another collector collects, old names included."""
+    """The metrics of another collector, old names included."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector

@@ -99,7 +99,7 @@ def best(
             users = user.users_for(model)
             if not model.can_score(users)[0]:
                 continue
-            found = model.answer(users, k, excluded)
+            found = model.rank_scored(users, k, excluded)
         except Exception:  # one model failing must leave no user without a list
             _failed(model, on_failure)
             continue

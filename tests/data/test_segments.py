@@ -11,12 +11,12 @@ def test_users_are_cold_below_five_and_hot_from_twenty():
     assert segments_of(counts, 5, 20).tolist() == ["cold", "cold", "warm", "warm", "hot", "hot"]
 
 
-def test_equal_thresholds_leave_no_one_warm():
-    assert segments_of(np.array([1, 2, 3]), 3, 3).tolist() == ["cold", "cold", "hot"]
+def test_thresholds_come_from_the_caller():
+    assert segments_of(np.array([1, 2, 3]), cold_below=2, hot_from=3).tolist() == ["cold", "warm", "hot"]
 
 
-def test_the_default_thresholds_are_those_of_the_file():
-    assert (EvaluationConfig().cold_below, EvaluationConfig().hot_from) == (5, 20)
+def test_without_a_gap_between_the_thresholds_no_user_is_warm():
+    assert segments_of(np.array([3, 4, 5]), cold_below=4, hot_from=4).tolist() == ["cold", "hot", "hot"]
 
 
 def test_thresholds_that_overlap_are_refused():

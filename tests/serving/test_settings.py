@@ -12,7 +12,7 @@ from recstage.config import root
 from recstage.errors import ConfigError
 from serving import __main__ as serving_main
 from serving.monitoring.metrics import Metrics
-from serving.settings import OLD_NAMES, ServingSettings, load
+from serving.settings import ServingSettings, load
 from tests.serving.doubles import FakePointer
 
 TABLE_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
@@ -152,7 +152,7 @@ def test_mlflows_own_webhook_makes_it_look_at_once(als, stage, serve):
                 {},
             )
         ]
-    assert statuses == [202, 401, 401, 401, 401]
+    assert statuses == [202, 401, 401, 401, 401, 401]
     assert pointer.polls_requested == 1
 
 
@@ -205,31 +205,6 @@ def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path)
         serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundle_dir=tmp_path))
     assert told["timeout_keep_alive"] == 33
     assert ServingSettings().keep_alive_seconds > 60  # what proxies keep theirs for
-
-
-def test_old_names_are_taken_with_a_warning_and_the_new_name_wins(monkeypatch, caplog, tmp_path):
-    monkeypatch.setenv("RECSTAGE_SERVING_STANDING_LAG_MS", "7")
-    monkeypatch.setenv("RECSTAGE_SERVING_BODY_SECONDS", "3")
-    monkeypatch.setenv("RECSTAGE_SERVING_BODY_TIMEOUT_SECONDS", "4")
-    found = load(["--bundles", str(tmp_path), "--own_models_seconds=9"])
-    assert (found.queue_lag_ms, found.body_timeout_seconds) == (7.0, 4.0)
-    assert (found.bundle_dir, found.fallback_refresh_seconds) == (tmp_path, 9.0)
-    assert "--bundles is deprecated and will be removed in version 0.3: use --bundle_dir" in caplog.text
-    assert "standing_lag_ms is deprecated" in caplog.text
-
-
-def test_an_old_name_in_the_file_is_taken_and_a_variable_wins_over_it(monkeypatch, tmp_path):
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "serving.yaml").write_text("reverse_name: from-file\nstanding_lag_ms: 1\n")
-    monkeypatch.setattr("recstage.config.root", lambda: tmp_path)
-    monkeypatch.setenv("RECSTAGE_SERVING_STANDING_LAG_MS", "2")
-    assert (load([]).reverse_model_name, load([]).queue_lag_ms) == ("from-file", 2.0)
-
-
-def test_the_old_names_are_documented():
-    text = (root() / "docs" / "service.md").read_text()
-    assert all(f"`{old}`" in text for old in OLD_NAMES)
-    assert set(OLD_NAMES.values()) <= set(ServingSettings.model_fields)
 
 
 def test_a_broken_evaluation_file_is_one_clear_line_and_exit_status_two(monkeypatch, tmp_path, capsys):

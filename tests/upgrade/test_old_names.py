@@ -134,10 +134,10 @@ def test_a_wrong_value_of_an_old_name_is_refused_by_the_new_name(home, monkeypat
 
 def test_workers_get_old_variables_by_their_new_names(home, monkeypatch):
     monkeypatch.setenv(f"{PREFIX}STANDING_LAG_MS", "70")
-    for new in renamed.SETTINGS.values():  # set and deleted, so that what `_pass_on` sets is undone after the test
+    for new in renamed.SETTINGS.values():  # set and deleted, so that what `_export` sets is undone after the test
         monkeypatch.setenv(f"{PREFIX}{new.upper()}", "")
         monkeypatch.delenv(f"{PREFIX}{new.upper()}")
-    serving_main._pass_on(load([]))
+    serving_main._export(load([]))
     assert load([]).queue_lag_ms == 70
     assert f"{PREFIX}STANDING_LAG_MS" not in os.environ
 
@@ -214,8 +214,8 @@ def exposed(metrics: Metrics) -> list[str]:
 
 def test_renamed_metrics_are_shown_by_both_names():
     metrics = Metrics()
-    metrics.count_answer("als")
-    metrics.swaps.labels("recommender", "swapped").inc()
+    metrics.count_recommendation("als")
+    metrics.model_swaps.labels("recommender", "swapped").inc()
     metrics.swap_seconds.observe(0.2)
     metrics.swapped_at.labels("recommender").set(5)
     metrics.registry_age.labels("recommender").set(3)
@@ -239,7 +239,7 @@ def test_renamed_labels_stand_beside_their_new_names():
 
 def test_several_workers_show_old_names_too(tmp_path):
     program = (
-        "from serving.monitoring.metrics import Metrics; m = Metrics(); m.count_answer('als');"
+        "from serving.monitoring.metrics import Metrics; m = Metrics(); m.count_recommendation('als');"
         "m.fallbacks.labels('strategy').inc(); print(m.render().decode())"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}

@@ -106,7 +106,7 @@ def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatc
     def broken(*_):
         raise ZeroDivisionError("a secret inside")
 
-    monkeypatch.setattr("serving.recommend.recommender.answer", broken)
+    monkeypatch.setattr("serving.recommend.recommender.recommend", broken)
     answer = client.get("/api/recommendations", params={"user_id": "u1"})
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"

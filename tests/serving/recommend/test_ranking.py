@@ -108,8 +108,8 @@ def test_a_live_dismissal_takes_back_what_training_liked_and_a_live_like_what_it
     """Known to training: a is liked, b dismissed, c liked."""
     rows = {"user_id": "ann", "item_id": list("abc"), "timestamp": [1, 2, 3], "weight": [1.0, 0.0, 1.0]}
     model = Popularity().fit(Interactions.from_frame(pd.DataFrame(rows)))
-    served = LoadedModel.own("own", [model], model.train_, model.catalogue_)
-    users = served.person("ann", History(live, weights, (8, 9)[: len(live)], version=1)).users
+    served = LoadedModel.fallback("fallback", [model], model.train_, model.catalogue_)
+    users = served.user_context("ann", History(live, weights, (8, 9)[: len(live)], version=1)).users
     assert model.items.id_of(users.items).tolist() == items
     assert users.weights.tolist() == merged
     assert users.index.tolist() == [-1], "the model's own vector of ann is out of date"
@@ -117,7 +117,7 @@ def test_a_live_dismissal_takes_back_what_training_liked_and_a_live_like_what_it
 
 def test_a_live_dismissal_of_what_training_liked_changes_the_list(client, store, als, interactions):
     trained = interactions.of([interactions.users.find("u5")])
-    store.did("u5", interactions.items.ids[trained.items[0]], weight=0.0)
+    store.interacted("u5", interactions.items.ids[trained.items[0]], weight=0.0)
     weights = np.where(np.arange(len(trained.items)) == 0, 0, trained.weights).astype(np.float32)
     wanted = als.rank(Users.unknown(interactions.n_items, trained.items, weights), 5).items[0]
     assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()

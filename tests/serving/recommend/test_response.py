@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from serving.api.routes import ROUTERS
 from serving.api.routes.recommendations import DIRECT_ROUTES
 from serving.recommend.response import RecommendationsBody, RecommendedItem, SerializedList
 from tests.serving.doubles import FakePointer
@@ -45,9 +46,10 @@ def test_a_packed_list_unpacks_to_itself():
 def test_a_direct_route_is_a_documented_route_of_the_application_as_well(client):
     routes = {
         (method, route.path): route.endpoint
-        for route in client.app.routes
-        for method in getattr(route, "methods", None) or ()
+        for router in ROUTERS
+        for route in router.routes
+        for method in route.methods
     }
-    for key, endpoint in DIRECT_ROUTES.items():
-        assert routes[key] is endpoint
-        assert key[1] in client.app.openapi()["paths"]
+    for (method, path), endpoint in DIRECT_ROUTES.items():
+        assert routes[method, path] is endpoint
+        assert method.lower() in client.app.openapi()["paths"][path]

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from recstage.errors import ConfigError
+from serving.security import authentication
 from serving.settings import ServingSettings
-from tests.serving.security.credentials import ADMIN, CLIENT, KEYS, LIST, SERVICE, token
+from tests.serving.security.credentials import ADMIN, CLIENT, KEYS, LIST, SECRET, SERVICE, token
 
 
 def test_without_a_key_every_request_is_refused(guarded):
@@ -148,3 +149,22 @@ def test_an_open_address_needs_a_key():
         ServingSettings(host="my-host").check_binding()
     ServingSettings(host="0.0.0.0", api_keys=KEYS).check_binding()
     ServingSettings(host="::1").check_binding()
+
+
+def test_no_more_tokens_are_cached_than_the_bound(monkeypatch):
+    monkeypatch.setattr(authentication, "MAX_TOKENS", 3)
+    verified = []
+    decode = jwt.decode
+    monkeypatch.setattr(
+        "serving.security.authentication.jwt.decode", lambda *given, **how: verified.append(1) or decode(*given, **how)
+    )
+    authenticate = authentication.Authenticator(ServingSettings(jwt_secret=SECRET))
+    tokens = [token(sub=f"s{n}")["authorization"].encode() for n in range(5)]
+    for one in tokens:
+        assert authenticate(None, one).bucket
+    assert (len(authenticate._tokens), len(verified)) == (3, 5)
+    authenticate(None, tokens[4])
+    assert len(verified) == 5, "the last is cached"
+    authenticate(None, tokens[0])
+    assert len(verified) == 6, "the first was dropped"
+    assert len(authenticate._tokens) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving.errors import Problem
+from serving.security import rate_limit
 from serving.security.rate_limit import RateLimiter
 from tests.serving.security.credentials import ADMIN, CLIENT, KEYS, LIST, SECRET, token
 
@@ -37,3 +38,28 @@ def test_a_bucket_refills_at_its_rate():
     limiter.take("a", now=0.11)
     with pytest.raises(Problem):
         limiter.take("a", now=0.12)
+
+
+def test_a_bucket_keeps_no_more_than_its_burst_however_long_it_is_unused():
+    limiter = RateLimiter(rate=10, burst=2)
+    limiter.take("a", now=0.0)
+    for _ in range(2):
+        limiter.take("a", now=3600.0)
+    with pytest.raises(Problem):
+        limiter.take("a", now=3600.0)
+
+
+def test_no_more_buckets_are_kept_than_the_bound_and_the_least_recently_used_is_dropped(monkeypatch):
+    monkeypatch.setattr(rate_limit, "MAX_CALLERS", 3)
+    limiter = RateLimiter(rate=0.001, burst=1)
+    for caller in "abc":
+        limiter.take(caller, now=0.0)
+    with pytest.raises(Problem):  # refused, which is a use as well: b is the least recently used
+        limiter.take("a", now=1.0)
+    limiter.take("d", now=1.0)
+    assert len(limiter._buckets) == 3
+    for caller in "acd":
+        with pytest.raises(Problem):
+            limiter.take(caller, now=1.0)
+    limiter.take("b", now=1.0)
+    assert len(limiter._buckets) == 3
