@@ -64,7 +64,15 @@ def recommend(
 def diversify(
     served: LoadedModel, items: NDArray[np.int32], scores: NDArray[np.float32], k: int, lambda_: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """k of the candidates by maximal marginal relevance."""
+    """k of the candidates by maximal marginal relevance.
+
+    Args:
+        served: the loaded model, whose item vectors give the similarity.
+        items: candidates, best first: int32[n].
+        scores: of the candidates: float32[n].
+        k: items wanted.
+        lambda_: 1 keeps the order of the scores, 0 is the most varied.
+    """
     chosen, kept_scores = rerank.mmr(items[None], scores[None], served.item_similarity.vectors, k, lambda_)
     real = chosen[0] >= 0
     return chosen[0][real], kept_scores[0][real]
@@ -114,7 +122,15 @@ def best(
 def scores_of(
     served: LoadedModel, strategy: str, user: UserContext, items: NDArray[np.int32], on_failure: OnFailure = ignore
 ) -> tuple[NDArray[np.float32], str]:
-    """Scores of the given items for one user, and the model used: float32[len(items)]."""
+    """Scores of the given items for one user, float32[len(items)], and the model used.
+
+    Args:
+        served: the loaded model.
+        strategy: a model by name, or `auto`.
+        user: for whom.
+        items: int32[n], indices of items.
+        on_failure: called with the name of each model that raised.
+    """
     for model in models_for(served, strategy):
         try:
             users = user.users_for(model)

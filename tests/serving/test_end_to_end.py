@@ -1,4 +1,4 @@
-"""The service as a process of its own beside a real registry: promotion, rollback, broken versions, a registry away."""
+"""The service as a process, with a real registry: promotion, rollback, broken versions, an unavailable registry."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory, als: ALS, popularity: P
 
 
 def promote(uri: str, version: int) -> None:
-    """What the MLflow UI does when somebody chooses a stage."""
+    """What the MLflow UI does when a user chooses a stage."""
     with pytest.warns(FutureWarning):
         MlflowClient(uri).transition_model_version_stage(
             "recommender", str(version), "Production", archive_existing_versions=True
@@ -112,7 +112,7 @@ def load_on(url: str) -> Iterator[list[tuple[int, str | None]]]:
         thread.join()
 
 
-def test_promotion_rollback_a_broken_version_and_a_registry_away(registered, tmp_path):
+def test_promotion_rollback_a_broken_version_and_an_unavailable_registry(registered, tmp_path):
     folder, uri = registered
     service = Running(tmp_path, uri)
     try:
@@ -173,17 +173,17 @@ def test_an_open_address_without_a_key_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "says"),
+    ("argument", "value", "sentence"),
     [
         ("--bundle_dir", "/proc/no/such/place", "the folder of bundles cannot be made"),
         ("--database_url", "nonsense://x", "the service keeps its data in a SQLite file or in PostgreSQL"),
     ],
 )
-def test_what_cannot_be_used_is_one_clear_line(tmp_path, argument, value, says):
+def test_what_cannot_be_used_is_one_clear_line(tmp_path, argument, value, sentence):
     command = [sys.executable, "-m", "serving", "--port", "0", "--bundle_dir", str(tmp_path), argument, value]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root(), timeout=60)
     assert done.returncode == 2
-    assert says in done.stderr
+    assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The first steps of docs/guide.md, as a stranger takes them: each command answers what is printed below it."""
+"""The first steps of docs/guide.md, as a new reader takes them: each command prints what stands below it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def send(client: TestClient, words: list[str]) -> Any:
     return client.request(method, url.removeprefix(HERE), headers=headers, content=body)
 
 
-def test_the_first_steps_of_the_guide_answer_what_it_says(als, popularity, stage, settings_in, tmp_path):
+def test_the_first_steps_of_the_guide_give_the_documented_results(als, popularity, stage, settings_in, tmp_path):
     collecting, listing, telling, promoting, leaving = steps()
     pointer = FakePointer()
     settings = settings_in(database_url=f"sqlite:///{tmp_path}/service.db")

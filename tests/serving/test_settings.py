@@ -44,7 +44,7 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "sentence"),
     [
         ("RECSTAGE_SERVING_PROT", "1", "Did you mean 'RECSTAGE_SERVING_PORT'?"),
         ("RECSTAGE_SERVING_PORT", "70000", "less than or equal to 65535"),
@@ -59,11 +59,11 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
         ("RECSTAGE_SERVING_JWT_PUBLIC_KEY", "/no/such/file.pem", "there is no such file"),
     ],
 )
-def test_a_wrong_variable_is_one_clear_line(monkeypatch, name, value, says):
+def test_a_wrong_variable_is_one_clear_line(monkeypatch, name, value, sentence):
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:
         load([])
-    assert says in str(caught.value)
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def signed(secret: str, body: bytes, sent: str, delivery: str = "d-1") -> dict[s
     return {"x-mlflow-signature": signature, "x-mlflow-delivery-id": delivery, "x-mlflow-timestamp": sent}
 
 
-def test_mlflows_own_webhook_makes_it_look_at_once(als, stage, serve):
+def test_the_webhook_of_mlflow_requests_a_poll(als, stage, serve):
     import time
 
     secret, body = "webhook-secret-of-some-length", b'{"entity": "model_version_tag", "action": "set"}'
@@ -161,7 +161,7 @@ def test_without_its_secret_the_webhook_is_off(als, stage, serve):
         assert client.post("/api/model/webhook", content=b"{}").status_code == 404
 
 
-def test_reload_asks_for_a_look_and_names_the_version(als, stage, serve):
+def test_reload_requests_a_poll_and_names_the_version(als, stage, serve):
     pointer = FakePointer(stage(als, "1"))
     with serve(pointer) as client:
         answered = client.post("/api/model/reload")
@@ -189,12 +189,12 @@ def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
     assert load([]).model_dump() == given.model_dump()
 
 
-def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path):
-    told = {}
+def test_an_idle_connection_is_kept_as_long_as_the_setting(monkeypatch, tmp_path):
+    given = {}
 
     class Config:
         def __init__(self, app, **settings):
-            told.update(settings)
+            given.update(settings)
 
         def bind_socket(self):
             raise SystemExit(1)
@@ -203,7 +203,7 @@ def test_an_idle_connection_is_kept_as_long_as_it_is_said(monkeypatch, tmp_path)
     monkeypatch.setattr("serving.monitoring.logging.configure", lambda level: None)
     with pytest.raises(ConfigError):
         serving_main._run(ServingSettings(keep_alive_seconds=33, workers=2, bundle_dir=tmp_path))
-    assert told["timeout_keep_alive"] == 33
+    assert given["timeout_keep_alive"] == 33
     assert ServingSettings().keep_alive_seconds > 60  # what proxies keep theirs for
 
 

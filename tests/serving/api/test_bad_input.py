@@ -27,10 +27,10 @@ FUTURE = "2999-01-01T00:00:00Z"
 KEYS = {role: f"a-key-for-the-role-{role}" for role in ("client", "service", "admin")}
 EVENT = {"user_id": "ann", "item_id": "i1", "interaction_type": "view"}
 OUTCOME = {"item_id": "i1", "outcome": "click"}
-LISTS, PEOPLE = "/api/recommendations", "/api/items/i1/recommended-users"
+LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
-HISTORY, PROFILE, PERSON = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
+HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -41,16 +41,16 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", ITEM): {"title": "x"},
     ("PUT", PROFILE): {"role": "editor"},
 }
-QUERIES = {LISTS: {"user_id": "ann"}, PEOPLE: {}, HISTORY: {}}
+QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}}
 ROUTES = [
-    *(("GET", path) for path in (LISTS, PEOPLE, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, "/metrics")),
+    *(("GET", path) for path in (LISTS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, "/metrics")),
     *BODIES,
     ("DELETE", ITEM),
-    ("DELETE", PERSON),
+    ("DELETE", USER),
     ("POST", RELOAD),
 ]
 LEAST = {
-    ("GET", PEOPLE): "service",
+    ("GET", USER_ROUTES): "service",
     ("GET", ITEM): "service",
     ("GET", HISTORY): "service",
     ("GET", PROFILE): "service",
@@ -59,7 +59,7 @@ LEAST = {
     ("PATCH", ITEM): "service",
     ("PUT", PROFILE): "service",
     ("DELETE", ITEM): "service",
-    ("DELETE", PERSON): "admin",
+    ("DELETE", USER): "admin",
     ("POST", RELOAD): "admin",
 }
 
@@ -93,7 +93,7 @@ def token(**claims: object) -> dict[str, str]:
 
 
 def refused(client: TestClient, method: str, path: str, status: int, sentence: str, **how: Any) -> None:
-    """Asked three times: what is refused changes nothing, and the quickest tells what the service needs for it."""
+    """Sent three times: a refused request changes nothing, and the fastest is the time the service needs."""
     how.setdefault("headers", key("admin"))
     took = []
     for _ in range(3):
@@ -198,7 +198,7 @@ def test_an_object_of_too_many_fields_or_of_one_with_a_long_name_is_refused(clie
     refused(client, method, path, 422, "xxx: Extra inputs are not permitted", **sent(long))
 
 
-@pytest.mark.parametrize("path", [LISTS, PEOPLE, HISTORY])
+@pytest.mark.parametrize("path", [LISTS, USER_ROUTES, HISTORY])
 @pytest.mark.parametrize(
     ("limit", "sentence"),
     [
@@ -216,7 +216,7 @@ def test_a_limit_that_is_none_is_refused(client, path, limit, sentence):
     refused(client, "GET", path, 422, sentence, params={**QUERIES[path], "limit": limit})
 
 
-@pytest.mark.parametrize("path", [LISTS, PEOPLE])
+@pytest.mark.parametrize("path", [LISTS, USER_ROUTES])
 def test_a_limit_above_that_of_the_settings_is_refused(client, path):
     sentence = "query.limit: a list has at most 200"
     refused(client, "GET", path, 422, sentence, params={**QUERIES[path], "limit": 201})
@@ -256,8 +256,8 @@ def test_a_wish_that_is_none_is_refused(client, params, sentence):
     ],
     ids=["segment", "no role", "NUL", "flag"],
 )
-def test_a_filter_of_people_that_is_none_is_refused(client, params, sentence):
-    refused(client, "GET", PEOPLE, 422, sentence, params=params)
+def test_an_invalid_filter_of_users_is_refused(client, params, sentence):
+    refused(client, "GET", USER_ROUTES, 422, sentence, params=params)
 
 
 # -- what it holds ----------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_unknown_types_and_future_times_are_refused(client, path, body, sentence
         ("GET", "/api/nowhere", "There is nothing at /api/nowhere; /docs lists what there is."),
     ],
 )
-def test_unknown_people_items_and_paths_are_not_found(client, method, path, sentence):
+def test_unknown_users_items_and_paths_are_not_found(client, method, path, sentence):
     refused(client, method, path, 404, sentence, json={"title": "x"} if method == "PATCH" else None)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what each route does, takes and answers, with examples, refusals and headers."""
+"""The OpenAPI document describes each route, its parameters and responses, with examples, refusals and headers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_route_is_in_it(document):
     assert {path: set(methods) for path, methods in document["paths"].items()} == TABLE
 
 
-def test_every_route_says_what_it_does_and_every_parameter_what_it_is(document):
+def test_every_route_and_every_parameter_has_a_description(document):
     for path, method, operation in operations(document):
         assert operation["summary"], (path, method)
         assert operation["description"], (path, method)
@@ -76,14 +76,14 @@ def test_every_answer_has_a_model_and_every_refusal_is_a_problem(document):
                 assert set(kinds) == {"application/problem+json"}, (path, method, status)
 
 
-def test_every_answer_carries_the_request_id_and_what_passes_says_when_to_come_back(document):
+def test_every_response_declares_the_request_id_and_a_temporary_one_when_to_retry(document):
     for path, method, operation in operations(document):
         for status, response in operation["responses"].items():
             assert "X-Request-Id" in response["headers"], (path, method, status)
             assert ("Retry-After" in response["headers"]) == (status in ("429", "503")), (path, method, status)
 
 
-def test_every_guarded_route_says_so_and_how_it_refuses(document):
+def test_every_guarded_route_declares_its_security_and_its_refusals(document):
     for path, method, operation in operations(document):
         if path in OPEN:
             assert "security" not in operation, (path, method)

@@ -23,8 +23,8 @@ def client(als, stage, store, serve):
         yield client
 
 
-def predict(client, user_id: str, item_ids: list[str] = ITEMS, **wishes: str) -> dict:
-    answered = client.post("/api/predict", json={"user_id": user_id, "item_ids": item_ids, **wishes})
+def predict(client, user_id: str, item_ids: list[str] = ITEMS, **parameters: str) -> dict:
+    answered = client.post("/api/predict", json={"user_id": user_id, "item_ids": item_ids, **parameters})
     assert answered.status_code == 200, answered.text
     return answered.json()
 
@@ -48,18 +48,18 @@ def test_scores_are_those_of_the_list(client):
 
 
 def test_the_live_history_counts(client, store, als, interactions):
-    store.interacted("newcomer", "i1", "i4")
+    store.interacted("new-user", "i1", "i4")
     users = Users.unknown(interactions.n_items, interactions.items.index_of(["i1", "i4"]))
     wanted = als.score(users, als.items.index_of(ITEMS))[0]
-    assert scores(predict(client, "newcomer")) == pytest.approx(wanted.tolist())
+    assert scores(predict(client, "new-user")) == pytest.approx(wanted.tolist())
 
 
-def test_a_stranger_and_a_person_who_opted_out_get_popularity(client, store):
+def test_an_unknown_user_and_one_who_opted_out_get_popularity(client, store):
     store.histories["u5"] = History(personal=False, version=3)
-    stranger, opted_out = predict(client, "nobody"), predict(client, "u5")
-    assert stranger["method_used"] == opted_out["method_used"] == "popularity"
-    assert scores(stranger) == scores(opted_out)
-    assert max(stranger["items"], key=lambda one: one["score"])["item_id"] == "i0"
+    unknown, opted_out = predict(client, "unknown"), predict(client, "u5")
+    assert unknown["method_used"] == opted_out["method_used"] == "popularity"
+    assert scores(unknown) == scores(opted_out)
+    assert max(unknown["items"], key=lambda one: one["score"])["item_id"] == "i0"
 
 
 def test_the_strategy_is_heard_and_one_that_the_version_lacks_is_answered_as_auto(client):
@@ -72,7 +72,7 @@ def test_a_model_that_raises_is_followed_by_popularity(client, als, monkeypatch)
     assert predict(client, "u5")["method_used"] == "popularity"
 
 
-def test_while_the_database_is_away_scores_come_degraded(client, store):
+def test_while_the_database_is_unavailable_scores_are_degraded(client, store):
     store.unavailable = True
     body = predict(client, "u5")
     assert (body["method_used"], body["degraded"]) == ("als", True)

@@ -28,8 +28,8 @@ def test_a_list_is_what_the_model_itself_recommends(client, als):
     assert (body["method_used"], body["model_version"], body["user_id"]) == ("als", "7", "u5")
 
 
-def test_a_stranger_gets_the_most_popular(client):
-    body = client.get("/api/recommendations", params={"user_id": "nobody"}).json()
+def test_an_unknown_user_gets_the_most_popular(client):
+    body = client.get("/api/recommendations", params={"user_id": "unknown"}).json()
     assert body["method_used"] == "popularity"
     assert body["items"][0]["item_id"] == "i0"
 
@@ -41,7 +41,7 @@ def test_seen_and_unavailable_items_are_left_out(client, interactions):
     assert listed == set(interactions.items.ids) - seen - {"i39"}
 
 
-def test_the_model_says_what_is_served_since_when_and_by_which_promotion(client):
+def test_the_model_endpoint_reports_the_version_its_start_and_its_promotion(client):
     body = client.get("/api/model").json()
     assert (body["name"], body["version"], body["algorithm"]) == ("recommender", "7", "als")
     assert body["promotion"] == {
@@ -81,7 +81,7 @@ def test_each_field_that_broke_a_rule_is_named_at_once(client):
     assert all(f"{one['where']}: {one['rule']}" in answer["detail"] for one in answer["errors"])
 
 
-def test_of_very_many_faults_twenty_are_listed_and_three_are_said(client):
+def test_of_many_invalid_fields_twenty_are_listed_and_three_are_in_the_detail(client):
     extra = {f"extra{n}": 1 for n in range(30)}
     answer = client.post("/api/predict", json={"user_id": "u1", "item_ids": ["i1"], **extra}).json()
     assert [one["where"] for one in answer["errors"]] == [f"body.extra{n}" for n in range(20)]
@@ -102,7 +102,7 @@ def test_a_request_id_is_given_back_and_a_strange_one_replaced(client):
     assert re.fullmatch("[0-9a-f]{19}", replaced.headers["x-request-id"])
 
 
-def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatch, caplog):
+def test_an_unexpected_error_is_a_problem_without_internal_details(client, monkeypatch, caplog):
     def broken(*_):
         raise ZeroDivisionError("a secret inside")
 
@@ -115,7 +115,7 @@ def test_an_unforeseen_error_is_a_problem_without_its_insides(client, monkeypatc
     assert "a secret inside" in str(logged.exc_info[1])
 
 
-def test_metrics_count_requests_by_route_and_never_name_people(client):
+def test_metrics_count_requests_by_route_and_never_name_users(client):
     client.get("/api/recommendations", params={"user_id": "u5"})
     text = client.get("/metrics").text
     assert 'recstage_request_seconds_count{method="GET",route="/api/recommendations",status="200"} 1.0' in text
@@ -124,7 +124,7 @@ def test_metrics_count_requests_by_route_and_never_name_people(client):
     assert "u5" not in text
 
 
-def test_without_production_the_service_lives_but_is_not_ready_and_says_why(serve):
+def test_without_production_the_service_is_live_but_not_ready_and_gives_the_reason(serve):
     pointer = FakePointer()
     pointer.poll_result = PollResult(1.0, None)
     with serve(pointer) as client:
@@ -135,7 +135,7 @@ def test_without_production_the_service_lives_but_is_not_ready_and_says_why(serv
             assert "No version of 'recommender' is staged Production" in answer.json()["detail"]
 
 
-def test_answering_imports_neither_mlflow_nor_torch():
+def test_serving_imports_neither_mlflow_nor_torch():
     script = (
         "import sys, serving.app, recstage.models.factorization.als; "
         "print('mlflow' in sys.modules, 'torch' in sys.modules)"

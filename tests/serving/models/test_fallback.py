@@ -1,4 +1,4 @@
-"""With nothing staged, the service answers from its own data, until the first promotion."""
+"""While no version is Production, the service uses its own data, until the first promotion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.serving.doubles import FakePointer, MemoryStore
 
 @pytest.fixture
 def store() -> MemoryStore:
-    """Six users: three cooks, three gardeners; and an item that nobody touched."""
+    """Six users: three cooks, three gardeners; and an item without any event."""
     store = MemoryStore()
     for name in ("pan", "pot", "knife", "spade", "rake", "seed", "untouched"):
         kitchen = name in ("pan", "pot", "knife")
@@ -30,7 +30,7 @@ def store() -> MemoryStore:
 
 def test_without_production_lists_come_from_own_data(store, serve):
     with serve(FakePointer(), dependencies=store.dependencies()) as client:
-        body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
+        body = client.get("/api/recommendations", params={"user_id": "unknown", "limit": 2}).json()
         assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
         assert (body["model_version"], body["method_used"]) == (None, "popularity")
         ready = client.get("/health/ready")
@@ -42,7 +42,7 @@ def test_without_production_lists_come_from_own_data(store, serve):
         assert [item["score"] for item in scores["items"]] == [1.0, 0.0]
 
 
-def test_own_models_know_people_by_what_they_did(store, serve):
+def test_fallback_models_serve_users_by_their_live_history(store, serve):
     with serve(FakePointer(), dependencies=store.dependencies()) as client:
         store.histories["gus"] = History(("spade",), (1.0,), (2_000,), version=1)
         body = client.get("/api/recommendations", params={"user_id": "gus", "limit": 1}).json()
@@ -63,18 +63,18 @@ def test_the_first_promotion_takes_over(store, serve, als, stage):
         assert (body["model_version"], body["method_used"]) == ("1", "als")
 
 
-def test_a_withdrawal_hands_over_to_own_data_without_a_gap(store, serve, als, stage):
+def test_when_production_is_unset_fallback_models_serve_without_a_gap(store, serve, als, stage):
     pointer = FakePointer(stage(als, "1"))
     with serve(pointer, dependencies=store.dependencies()) as client:
         service = client.app.state.service
         assert service.fallback.served is None
         pointer.staged = pointer.last_good = None
         service.versions.step()
-        body = client.get("/api/recommendations", params={"user_id": "stranger", "limit": 2}).json()
+        body = client.get("/api/recommendations", params={"user_id": "unknown", "limit": 2}).json()
     assert [item["item_id"] for item in body["items"]] == ["pan", "spade"]
 
 
-def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
+def test_fallback_models_follow_the_data_and_survive_an_unavailable_database(store):
     own = FallbackModels(store, 10.0, lambda: True)
     own.step()
     first = own.served
@@ -89,7 +89,7 @@ def test_own_models_follow_the_data_and_outlive_a_database_that_is_away(store):
     assert own.served.item_ids[int(own.served.popularity.argmax())] == "untouched"
 
 
-def test_own_models_are_not_made_while_a_version_answers_unless_somebody_asks_for_one(store):
+def test_fallback_models_are_not_fitted_while_a_version_serves_unless_one_is_requested(store):
     own = FallbackModels(store, 10.0, lambda: False)
     own.step()
     assert own.served is None
@@ -98,7 +98,7 @@ def test_own_models_are_not_made_while_a_version_answers_unless_somebody_asks_fo
     assert own.served is not None
 
 
-def test_items_without_any_event_are_listed_and_an_empty_database_is_said_so(serve):
+def test_items_without_any_event_are_listed_and_an_empty_database_is_not_ready(serve):
     store = MemoryStore()
     assert fit_snapshot(store.snapshot()) is None
     with serve(FakePointer(), dependencies=store.dependencies()) as client:

@@ -1,4 +1,4 @@
-"""The watcher: what it fetches, what it refuses, what it says; and that one of it is always there."""
+"""The sync process: what it fetches, refuses and reports; and that exactly one runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def repository(tmp_path) -> BundleRepository:
 
 
 class Registry:
-    """A registry that a test tells what to say."""
+    """A fake registry whose state a test sets."""
 
     def __init__(self, saved: Path) -> None:
         self.saved = saved
@@ -68,10 +68,10 @@ def registry(saved, monkeypatch) -> Registry:
     return double
 
 
-# -- looks ------------------------------------------------------------------------------------------------------------
+# -- polls ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_fetches_verifies_and_announces_with_what_the_registry_says(registry, repository):
+def test_a_poll_fetches_verifies_and_announces_with_the_registry_s_tags(registry, repository):
     registry.tags = {"promoted_at": "2026-11-20T18:18:01.123Z", "promoted_by": "alex", "previous_version": "none"}
     RegistrySync(repository).poll()
     place = repository.versions / "1"
@@ -82,7 +82,7 @@ def test_a_look_fetches_verifies_and_announces_with_what_the_registry_says(regis
     bundle.load(place)
 
 
-def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, repository):
+def test_a_bundle_on_disk_is_not_fetched_again_but_its_promotion_is_announced(registry, repository):
     watch = RegistrySync(repository)
     for number, reason in ((1, "first"), (2, "better"), (1, "rolled back")):
         registry.version, registry.tags = number, {"reason": reason}
@@ -96,10 +96,10 @@ def test_what_is_here_is_not_fetched_again_but_its_promotion_is_told(registry, r
     [
         StoreError("sqlite:///x", rule="the database is locked", fix="Wait"),
         RuntimeError("a library's own"),
-        RegistryError("version 1", rule="is strange", fix="Look at it"),
+        RegistryError("version 1", rule="is strange", fix="Check it"),
     ],
 )
-def test_a_registry_that_is_away_changes_nothing_and_is_said(registry, repository, error):
+def test_an_unavailable_registry_changes_nothing_and_is_reported(registry, repository, error):
     watch = RegistrySync(repository)
     watch.poll()
     registry.error = error
@@ -111,7 +111,7 @@ def test_a_registry_that_is_away_changes_nothing_and_is_said(registry, repositor
     assert repository.last_poll().problem is None
 
 
-def test_a_name_that_nobody_registered_is_no_problem_and_no_withdrawal(registry, repository):
+def test_a_name_that_was_never_registered_is_no_problem_and_unsets_nothing(registry, repository):
     watch = RegistrySync(repository)
     watch.poll()
     registry.error, registry.known = RegistryError("'recommender'", rule="there is none", fix="Register one"), False
@@ -120,7 +120,7 @@ def test_a_name_that_nobody_registered_is_no_problem_and_no_withdrawal(registry,
     assert repository.production().version == "1"
 
 
-def test_a_withdrawal_takes_the_word_back(registry, repository):
+def test_an_unset_production_removes_both_announcements(registry, repository):
     watch = RegistrySync(repository)
     watch.poll()
     repository.mark_good(repository.production())
@@ -130,7 +130,7 @@ def test_a_withdrawal_takes_the_word_back(registry, repository):
     assert repository.good() is None
 
 
-def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_when_asked(registry, repository, saved, monkeypatch):
+def test_a_broken_version_is_fetched_ever_more_rarely_and_at_once_on_request(registry, repository, saved, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr("serving.models.registry_sync.time.monotonic", lambda: clock[0])
     (saved / "state.npz").write_bytes(b"cut off")
@@ -201,7 +201,7 @@ def test_a_folder_that_is_a_link_is_refused(saved, tmp_path):
 
 @pytest.fixture
 def started(monkeypatch, tmp_path):
-    """Programs that sleep in the watcher's place, in the order of their start."""
+    """Programs that sleep in place of the sync process, in the order of their start."""
     programs: list[subprocess.Popen] = []
 
     def spawn(self) -> subprocess.Popen:
@@ -225,7 +225,7 @@ def until(condition) -> None:
         time.sleep(0.02)
 
 
-def test_a_watcher_that_dies_is_started_again_and_ends_with_its_worker(started, settings_in):
+def test_a_sync_process_that_dies_is_started_again_and_ends_with_its_worker(started, settings_in):
     settings = settings_in()
     settings.bundle_root.mkdir(parents=True)
     watch = SyncSupervisor(settings)
@@ -237,7 +237,7 @@ def test_a_watcher_that_dies_is_started_again_and_ends_with_its_worker(started, 
     assert started[1].poll() == 0
 
 
-def test_of_several_workers_one_has_the_watcher_and_another_takes_over(started, settings_in):
+def test_one_of_several_workers_has_the_sync_process_and_another_takes_over(started, settings_in):
     settings = settings_in()
     settings.bundle_root.mkdir(parents=True)
     first, second = SyncSupervisor(settings), SyncSupervisor(settings)
@@ -251,7 +251,7 @@ def test_of_several_workers_one_has_the_watcher_and_another_takes_over(started, 
     second.stop()
 
 
-def test_the_watcher_ends_when_its_standard_input_closes(tmp_path):
+def test_the_sync_process_ends_when_its_standard_input_closes(tmp_path):
     command = [sys.executable, "-m", "serving.models.registry_sync", str(tmp_path / "bundles"), "60", "recommender"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/nowhere/mlflow.db"}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)

@@ -1,4 +1,4 @@
-"""Following Production: swaps, what is broken, and what goes on answering meanwhile."""
+"""Following Production: swaps, broken versions, and what serves meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_promoted_version_is_swapped_in_and_a_rollback_swaps_back(als, popular
     assert served == [("1", "als"), ("2", "popularity"), ("1", "als")]
 
 
-def test_a_version_promoted_again_is_not_loaded_again_but_told_anew(als, stage):
+def test_a_version_promoted_again_is_not_loaded_again_but_reported_anew(als, stage):
     pointer = FakePointer(stage(als, "1", since="2026-01-01T00:00:00.000Z"))
     manager = manager_on(pointer)
     manager.step()
@@ -158,7 +158,7 @@ def test_a_restart_with_a_broken_version_in_production_serves_the_last_good_one(
     assert manager.failure.version == "2"
 
 
-def test_a_pointer_that_lost_its_word_but_knows_the_last_good_version_changes_nothing(als, stage):
+def test_a_pointer_without_production_but_with_a_last_good_version_changes_nothing(als, stage):
     pointer = FakePointer(stage(als, "1"))
     manager = manager_on(pointer)
     manager.step()
@@ -167,7 +167,7 @@ def test_a_pointer_that_lost_its_word_but_knows_the_last_good_version_changes_no
     assert manager.served.version == "1"
 
 
-def test_a_withdrawn_version_speaks_no_more_and_leaves_its_popularity(als, stage, serve):
+def test_a_version_that_was_unset_serves_no_more_and_leaves_its_popularity(als, stage, serve):
     pointer = FakePointer(stage(als, "1"))
     with serve(pointer) as client:
         service = client.app.state.service
@@ -201,7 +201,7 @@ def test_the_old_version_is_freed_with_the_last_request_that_holds_it_and_withou
 
 
 def test_every_request_of_a_storm_is_answered_whole_by_one_version(interactions, catalogue, stage, serve):
-    """Two versions with different factors: whoever mixed them would answer scores of neither."""
+    """Two versions with different factors: a mix of them would give the scores of neither."""
     models = {
         str(n): ALS(ALSParams(factors=4 + 4 * n, iterations=3)).fit(interactions, catalogue=catalogue, seed=n)
         for n in (1, 2)
@@ -235,7 +235,7 @@ def test_every_request_of_a_storm_is_answered_whole_by_one_version(interactions,
     assert versions == {"1", "2"}
 
 
-# -- the depot --------------------------------------------------------------------------------------------------------
+# -- the folder of bundles --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -245,17 +245,17 @@ def repository(tmp_path) -> BundleRepository:
     return made
 
 
-def test_the_depot_is_private(repository):
+def test_the_folder_of_bundles_is_private(repository):
     assert repository.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_depot_of_another_account_is_refused(repository, monkeypatch):
+def test_a_folder_of_another_account_is_refused(repository, monkeypatch):
     monkeypatch.setattr("serving.models.repository.os.geteuid", lambda: 12345)
     with pytest.raises(BundleError, match="only this account can enter"):
         repository.prepare()
 
 
-def test_a_depot_that_cannot_be_made_is_one_clear_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "serving").write_text("a file")
     with pytest.raises(StoreError, match="the folder of bundles cannot be made"):
         BundleRepository(tmp_path / "serving", "recommender").prepare()

@@ -1,4 +1,4 @@
-"""Finished lists: kept while nothing they depend on changed, in process or in Redis, and never in the way."""
+"""Cached lists, in process or in Redis: used while nothing they depend on has changed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.serving.doubles import FakePointer, MemoryStore
 ONE = SerializedList(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
 
 
-def key(**wishes: object) -> tuple:
-    return ("recommender/7", 1, 1, RecommendationRequest("a", **wishes))  # type: ignore[arg-type]
+def key(**parameters: object) -> tuple:
+    return ("recommender/7", 1, 1, RecommendationRequest("a", **parameters))  # type: ignore[arg-type]
 
 
-class FewWords(socketserver.StreamRequestHandler):
-    """As much of Redis as the cache speaks with: SET with PX, and GET. Its server's `kept` is the data."""
+class RedisCommands(socketserver.StreamRequestHandler):
+    """The commands of Redis that the cache uses: SET with PX, and GET. `server.kept` is the data."""
 
     def handle(self) -> None:
         while header := self.rfile.readline():
@@ -48,12 +48,12 @@ class FewWords(socketserver.StreamRequestHandler):
                 return b"-ERR unknown command\r\n"
 
 
-class Words(socketserver.ThreadingTCPServer):
+class FakeRedis(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), FewWords)
+        super().__init__(("127.0.0.1", 0), RedisCommands)
         self.kept: dict[bytes, tuple[bytes, float]] = {}
 
     @property
@@ -63,7 +63,7 @@ class Words(socketserver.ThreadingTCPServer):
 
 @pytest.fixture
 def redis():
-    server = Words()
+    server = FakeRedis()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -100,7 +100,7 @@ def test_redis_gives_back_what_was_put_until_it_is_too_old_and_learns_no_ids(red
     asyncio.run(main())
 
 
-def test_a_real_redis_keeps_what_was_put_and_no_longer_than_told():
+def test_a_real_redis_keeps_a_list_no_longer_than_its_time():
     url = os.environ.get("RECSTAGE_TEST_REDIS_URL")
     if not url:
         pytest.skip("RECSTAGE_TEST_REDIS_URL is not set: there is no Redis to try this on")
@@ -117,7 +117,7 @@ def test_a_real_redis_keeps_what_was_put_and_no_longer_than_told():
     asyncio.run(main())
 
 
-def test_while_redis_is_away_nothing_waits_for_it_and_it_is_asked_again_later(redis, monkeypatch):
+def test_while_redis_is_unavailable_no_request_waits_for_it_and_it_is_tried_again_later(redis, monkeypatch):
     async def main() -> None:
         cache = RedisCache(redis.url, seconds=10)
         await cache.put(key(), ONE)
@@ -155,7 +155,7 @@ def ask(client, user_id: str = "u5", **params) -> dict:
     return client.get("/api/recommendations", params={"user_id": user_id, **params}).json()
 
 
-def test_the_same_question_is_answered_from_the_cache_with_its_own_request_id(client, store):
+def test_a_repeated_request_is_served_from_the_cache_with_its_own_request_id(client, store):
     first, second = ask(client), ask(client)
     assert hits(client) == 1
     assert first.pop("request_id") != second.pop("request_id")
@@ -179,7 +179,7 @@ def test_anything_that_changes_the_list_misses_the_cache(client, store, populari
     assert hits(client) == 0
 
 
-def test_what_is_kept_in_redis_names_no_person(client, redis):
+def test_a_list_in_redis_names_no_user(client, redis):
     if not client.app.state.service.settings.redis_url:
         pytest.skip("this one keeps its lists in process")
     assert ask(client, user_id="u5")["user_id"] == "u5"

@@ -1,4 +1,4 @@
-"""A bundle of several models: each can be asked by name, a part that fails is left out, text speaks for the new."""
+"""A bundle of several models: each can be requested by name, a part that fails is left out."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def ids(body: dict) -> list[str]:
     return [item["item_id"] for item in body["items"]]
 
 
-def test_the_method_says_which_part_spoke(client, store):
+def test_the_method_names_the_part_used(client, store):
     assert ask(client, "u5")["method_used"] == "hybrid:als"  # seven liked items: warm
-    store.interacted("newcomer", "i2")
-    assert ask(client, "newcomer")["method_used"] == "hybrid:content+graph+popularity"
-    assert ask(client, "nobody")["method_used"] == "popularity"
+    store.interacted("new-user", "i2")
+    assert ask(client, "new-user")["method_used"] == "hybrid:content+graph+popularity"
+    assert ask(client, "unknown")["method_used"] == "popularity"
 
 
 @pytest.mark.parametrize("strategy", ["als", "content", "graph"])
@@ -53,7 +53,7 @@ def test_each_part_can_be_asked_by_its_name(client, hybrid, strategy):
     assert strategy in client.get("/api/model").json()["methods"]
 
 
-def test_reasons_come_from_the_part_that_spoke(client):
+def test_reasons_come_from_the_part_used(client):
     als, content = (ask(client, "u5", strategy=name, explain=True, limit=1)["items"][0] for name in ("als", "content"))
     assert als["reason"].startswith("You chose ")
     assert content["reason"].startswith("It shares with what you chose: ")
@@ -70,14 +70,14 @@ def test_a_part_that_fails_is_left_out(client, monkeypatch):
     assert ask(client, "u5", strategy="als")["method_used"] == "hybrid:content"
 
 
-def test_declared_preferences_are_heard_by_the_content_model(client, store):
+def test_declared_preferences_are_served_by_the_content_model(client, store):
     store.histories["fan"] = History(version=1, categories=("c2",))
     body = ask(client, "fan", limit=5)
     assert body["method_used"] == "content"
     assert {int(item[1:]) % 3 for item in ids(body)} == {2}
 
 
-def test_a_new_item_finds_its_people_by_its_text(client, store, hybrid):
+def test_a_new_item_finds_its_users_by_its_text(client, store, hybrid):
     assert isinstance(hybrid.parts_["content"], Content)
     store.items["new"] = Item("new", "", "about group1 things")
     body = client.get("/api/items/new/recommended-users", params={"limit": 5}).json()

@@ -1,4 +1,4 @@
-"""Wishes of a request, live histories, and that an answer comes whatever is missing."""
+"""Parameters of a request, live histories, and lists that come whatever is missing."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_a_live_history_is_folded_in_as_the_model_does_it(client, store, als, in
     assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()
 
 
-def test_a_stranger_is_served_by_the_model_from_his_first_clicks(client, store):
-    assert ask(client, "newcomer")["method_used"] == "popularity"
-    store.interacted("newcomer", "i2", "i5")
-    body = ask(client, "newcomer", limit=3)
+def test_an_unknown_user_is_served_by_the_model_from_their_first_clicks(client, store):
+    assert ask(client, "new-user")["method_used"] == "popularity"
+    store.interacted("new-user", "i2", "i5")
+    body = ask(client, "new-user", limit=3)
     assert body["method_used"] == "als"
     assert {third(item) for item in ids(body)} <= {2, 0}
     assert not {"i2", "i5"} & set(ids(body))
@@ -121,7 +121,7 @@ def test_a_live_dismissal_of_what_training_liked_changes_the_list(client, store,
     weights = np.where(np.arange(len(trained.items)) == 0, 0, trained.weights).astype(np.float32)
     wanted = als.rank(Users.unknown(interactions.n_items, trained.items, weights), 5).items[0]
     assert ids(ask(client, "u5", limit=5)) == interactions.items.id_of(wanted).tolist()
-    assert not np.array_equal(wanted, als.rank(trained, 5).items[0]), "else the test says nothing"
+    assert not np.array_equal(wanted, als.rank(trained, 5).items[0]), "else the test proves nothing"
 
 
 def test_items_that_the_version_does_not_know_are_passed_over(client, store):
@@ -134,25 +134,25 @@ def test_equally_popular_items_come_in_the_order_of_the_id_map(client, als):
     popularity = np.where(als.items.ids == "i39", -1, als.popularity_)
     order = als.items.ids[np.argsort(-popularity, kind="stable")][:-1].tolist()
     assert len(set(popularity)) < len(order), "there are ties"
-    body = ask(client, "nobody-knows", limit=len(order))
+    body = ask(client, "unknown-user", limit=len(order))
     assert body["method_used"] == "popularity"
     assert ids(body) == order
 
 
-def test_people_who_opted_out_get_popularity_and_leave_no_trace(client, store):
+def test_users_who_opted_out_get_popularity_and_leave_no_trace(client, store):
     store.histories["u5"] = History(personal=False, version=3)
     body = ask(client, "u5", limit=50)
     assert body["method_used"] == "popularity"
-    assert ids(body) == ids(ask(client, "somebody-else", limit=50))
-    assert [shown.user_id for shown in store.impressions] == ["somebody-else"]
+    assert ids(body) == ids(ask(client, "another-user", limit=50))
+    assert [shown.user_id for shown in store.impressions] == ["another-user"]
 
 
-def test_an_erased_person_is_a_stranger_even_to_a_model_that_learnt_from_him(client, store):
+def test_an_erased_user_is_unknown_even_to_a_model_trained_on_them(client, store):
     store.histories["u5"] = History(version=9, forgotten=True)
     assert ask(client, "u5")["method_used"] == "popularity"
 
 
-def test_declared_preferences_serve_a_person_without_history(client, store):
+def test_declared_preferences_serve_a_user_without_history(client, store):
     store.histories["fan"] = History(version=1, categories=("c2", "c1"))
     body = ask(client, "fan", limit=20)
     assert body["method_used"] == "preferences"
@@ -216,7 +216,7 @@ def test_each_item_has_a_reason_where_it_is_asked_for(client, store):
     reasons = [item["reason"] for item in ask(client, "u5", limit=3, explain=True)["items"]]
     assert all(reason.startswith("You chose 'Title of i") for reason in reasons)
     assert "reason" not in ask(client, "u5")["items"][0]
-    popular = ask(client, "nobody", limit=1, explain=True)["items"][0]["reason"]
+    popular = ask(client, "unknown", limit=1, explain=True)["items"][0]["reason"]
     assert popular.startswith("60 of 60 ")
     assert popular.endswith("number 1 of 40 by popularity.")
     store.histories["fan"] = History(version=1, categories=("c2",))
@@ -264,7 +264,7 @@ def test_a_model_that_raises_is_followed_by_popularity(als, stage, monkeypatch):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_with_the_database_away_lists_are_made_without_it_and_say_so(pointer, serve, fast, als):
+def test_while_the_database_is_unavailable_lists_are_made_without_it_and_marked(pointer, serve, fast, als):
     store = MemoryStore(fast=fast)
     store.hide("i3")
     with serve(pointer, dependencies=store.dependencies()) as client:

@@ -1,4 +1,4 @@
-"""Item -> users: the reverse model, and content where too few users liked the item."""
+"""Users for an item: by the reverse model, and by content where too few users liked the item."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_users_who_know_the_item_are_left_out_unless_wanted(client, interactions
     assert know <= {user["user_id"] for user in users_for(client, "i4", limit=60, exclude_known=False)["users"]}
 
 
-def test_a_role_and_opting_out_narrow_the_audience(client, store):
-    store.roles["nurse"] = frozenset({"u1", "u2", "u4", "nobody-known"})
+def test_a_role_and_opting_out_narrow_the_users(client, store):
+    store.roles["nurse"] = frozenset({"u1", "u2", "u4", "unknown-user"})
     store.opted_out_users = frozenset({"u4"})
     assert {user["user_id"] for user in users_for(client, "i3", limit=60, role="nurse")["users"]} <= {"u1", "u2"}
     assert users_for(client, "i3", role="no-such-role")["users"] == []
@@ -91,7 +91,7 @@ def test_dismissals_count_as_interactions_for_the_segment_as_they_do_in_the_eval
 
 
 def test_an_item_that_fewer_than_five_users_liked_is_judged_by_its_content(client, store):
-    """A new item of the catalogue, told by its category alone."""
+    """A new item of the catalogue, known by its category alone."""
     store.items["new"] = Item("new", "New", "", ("c2",))
     body = users_for(client, "new", limit=10)
     assert (body["method_used"], body["model_name"], body["model_version"]) == ("content", "recommender", "7")
@@ -120,14 +120,14 @@ def test_an_unknown_item_is_not_found(client):
     assert (answered.status_code, answered.json()["type"]) == (404, "/problems/unknown-item")
 
 
-def test_who_opted_out_stays_unnamed_while_the_database_is_away(client, store):
+def test_users_who_opted_out_stay_unlisted_while_the_database_is_unavailable(client, store):
     store.opted_out_users = frozenset({"u1", "u4"})
     before = users_for(client, "i7", limit=60)
     store.unavailable = True
     assert users_for(client, "i7", limit=60) == before
 
 
-def test_erased_users_are_never_named_even_while_the_database_is_away(client, store):
+def test_erased_users_are_never_listed_even_while_the_database_is_unavailable(client, store):
     for item_id in ("i7", "new"):  # by the reverse model, and by content
         store.items["new"] = Item("new", "New", "", ("c2",))
         named = [user["user_id"] for user in users_for(client, item_id, limit=6)["users"]]

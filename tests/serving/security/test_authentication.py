@@ -1,4 +1,4 @@
-"""Keys, tokens and roles: who may send a request, and for whom."""
+"""Keys, tokens and roles: which callers may send a request, and for which user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service says of itself to Prometheus: each series moves with what it counts."""
+"""The metrics of a running service: each series moves with what it counts."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_requests_are_timed_by_route_method_and_status_and_never_by_what_was_ask
     assert "private" not in client.get("/metrics").text
 
 
-def test_answers_are_counted_by_what_spoke_and_their_best_scores_distributed(client):
-    for user_id in ("u5", "u6", "nobody"):
+def test_lists_are_counted_by_the_model_used_with_a_histogram_of_their_best_scores(client):
+    for user_id in ("u5", "u6", "unknown"):
         assert 0 < client.get(LIST, params={"user_id": user_id}).json()["items"][0]["score"] < 2
     assert value(client, 'recstage_recommendations_total{method_used="als"}') == 2
     assert value(client, 'recstage_recommendations_total{method_used="popularity"}') == 1
@@ -76,7 +76,7 @@ def test_a_model_that_fails_is_a_fallback(client, als, monkeypatch):
 
 def test_swaps_are_counted_by_their_outcome_and_timed(client, pointer, popularity, stage):
     manager = client.app.state.service.versions
-    manager.stop()  # from here on it steps when told
+    manager.stop()  # from here on the test calls step
     began = time.time()
     pointer.staged = stage(popularity, "2")
     manager.step()
@@ -103,7 +103,7 @@ def test_the_version_that_answers_is_1_and_the_one_before_0(client, pointer, pop
     assert value(client, info % ("popularity", "2")) == 1
 
 
-def test_staleness_is_told_by_the_age_of_the_version_of_its_data_and_of_the_last_look(client, als):
+def test_the_ages_of_the_version_its_data_and_the_last_poll_are_metrics(client, als):
     client.app.state.service.versions.step()
     assert 0 < value(client, 'recstage_model_age_seconds{name="recommender"}') < 600
     newest = int(als.train_.timestamp.max())
