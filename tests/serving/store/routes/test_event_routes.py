@@ -239,7 +239,7 @@ def test_the_token_of_a_user_is_valid_for_that_user_only(sqlite_url, tmp_path):
     settings = settings_for(sqlite_url, tmp_path, jwt_secret="s" * 32)
     with TestClient(create_app(settings)) as client:
         assert client.post("/api/interactions", json=CLICK, headers=token("ann")).status_code == 201
-        refused(client.post("/api/interactions", json=CLICK, headers=token("bob")), 403, "speaks for another user_id")
+        refused(client.post("/api/interactions", json=CLICK, headers=token("bob")), 403, "is for another user_id")
         assert client.get("/api/users/ann/history", headers=token("ann")).status_code == 200
         assert client.put("/api/users/ann/profile", json={}, headers=token("ann")).status_code == 200
         refused(client.get("/api/users/ann/history", headers=token("bob")), 403, "This needs the role service")
