@@ -68,6 +68,7 @@ class Manifest(Schema):
     n_users: int
     n_items: int
     n_interactions: int
+    ordered: bool = Field(True, description="whether the training rows are in an order of time")
     train_fingerprint: str = Field(description="of the rows that the model was fitted on")
     metadata: dict[str, Any] = Field(default_factory=dict, description="data, split, fingerprint, run_id, metrics, ...")
     libraries: dict[str, str]
@@ -110,6 +111,7 @@ def save(model: Recommender, folder: Path, *, metadata: Mapping[str, Any] | None
         n_users=train.n_users,
         n_items=train.n_items,
         n_interactions=len(train),
+        ordered=train.ordered,
         train_fingerprint=train.fingerprint,
         metadata=dict(metadata or {}),
         libraries=_library_versions(),
@@ -129,7 +131,10 @@ def load(folder: Path) -> Bundle:
         catalogue_frame = pd.read_parquet(files.open("items.parquet"))
         items = IdMap(catalogue_frame["item_id"].astype(str).to_numpy(object))
         rows = files.arrays("train.npz")
-        train = Interactions(users, items, rows["user_index"], rows["item_index"], rows["weight"], rows["timestamp"])
+        user_index, item_index, weight, timestamp = (
+            rows[name] for name in ("user_index", "item_index", "weight", "timestamp")
+        )
+        train = Interactions(users, items, user_index, item_index, weight, timestamp, manifest.ordered)
         model = _load_part(manifest.model, files, "", train, Catalogue.from_frame(catalogue_frame, items))
     except BundleError:
         raise

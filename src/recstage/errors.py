@@ -91,7 +91,7 @@ def _rebuild(kind: type[RecstageError], given: str, rule: str, fix: str) -> Recs
 
 def valid_names(given: str, valid: Iterable[str]) -> str:
     """The fix for a wrong name: the nearest valid one where there is one, then all of them."""
-    names = sorted(valid)
+    names = sorted(set(valid))
     close = difflib.get_close_matches(given, names, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Valid names: {', '.join(names) or 'none'}"

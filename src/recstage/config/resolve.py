@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from recstage.errors import ConfigError, valid_names
+
+UNION_MEMBERS = {"float", "ValueWeight"}
+"""Of a weight: pydantic names which one did not fit, a user knows neither."""
 
 S = TypeVar("S", bound="Settings")
 
@@ -50,7 +55,7 @@ def resolve(
             rest = super().settings_customise_sources(settings_cls, **sources)
             command_line: CliSettingsSource = CliSettingsSource(
                 settings_cls,
-                cli_parse_args=_with_values(arguments),
+                cli_parse_args=_with_maps(_with_values(arguments), dict(_maps(schema))),
                 cli_shortcuts=shortcuts,
                 cli_exit_on_error=False,
                 cli_prog_name=program,
@@ -80,6 +85,37 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
     ]
 
 
+def _with_maps(words: Sequence[str], maps: Mapping[str, Any]) -> list[str]:
+    """Options that name a field of one of `maps` gathered as one JSON object a map: values are YAML, unless the map
+    holds text."""
+    rest: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    left = iter(words)
+    for word in left:
+        name, equals, value = word.removeprefix("--").partition("=")
+        of = next((one for one in maps if word.startswith("--") and name.startswith(f"{one}.")), None)
+        if of is None:
+            rest.append(word)
+            continue
+        text = value if equals else next(left, "")
+        place = found.setdefault(of, {})
+        *path, key = name.removeprefix(f"{of}.").split(".")
+        for step in path:
+            place = place.setdefault(step, {})
+        place[key] = text if maps[of] is str else yaml.safe_load(text)
+    return [*rest, *(word for name, values in found.items() for word in (f"--{name}", json.dumps(values)))]
+
+
+def _maps(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names of all maps, with the type of their values."""
+    for name, info in schema.model_fields.items():
+        dotted = f"{prefix}{info.alias or name}"
+        if getattr(info.annotation, "__origin__", None) is dict:
+            yield dotted, get_args(info.annotation)[1]
+        for nested in _schemas_in(info.annotation):
+            yield from _maps(nested, f"{dotted}.")
+
+
 def check(schema: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
     """`schema` from plain values. Raises `ConfigError` naming `where` they came from."""
     try:
@@ -90,8 +126,12 @@ def check(schema: type[BaseModel], values: Mapping[str, Any], where: str) -> Any
 
 def explain(error: ValidationError, schema: type[BaseModel], where: str = "") -> ConfigError:
     """The first complaint of pydantic as one line of ours."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
+    errors = error.errors(include_url=False)
+    same = [
+        one for one in errors if one["loc"][:-1] == errors[0]["loc"][:-1] or one["loc"][:-2] == errors[0]["loc"][:-1]
+    ]
+    first = max(same, key=lambda one: len(one["loc"]))  # of a union, what was meant is where it went deepest
+    path = [str(part) for part in first["loc"] if part not in UNION_MEMBERS]
     given = f"{where + ': ' if where else ''}{'.'.join(path)}"
     if first["type"] == "extra_forbidden":
         siblings = _fields_at(schema, path[:-1])
@@ -102,13 +142,19 @@ def explain(error: ValidationError, schema: type[BaseModel], where: str = "") ->
 
 
 def option_names(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted names of all leaves that can be set."""
+    """Dotted names of all leaves that can be set, each once; of a map, NAME stands for its fields."""
+    yield from dict.fromkeys(_options(schema, prefix))
+
+
+def _options(schema: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, info in schema.model_fields.items():
-        inner = _schemas_in(info.annotation)
-        if not inner:
-            yield f"{prefix}{info.alias or name}"
+        dotted, inner = f"{prefix}{info.alias or name}", _schemas_in(info.annotation)
+        if not inner or float in get_args(info.annotation):
+            yield dotted
+        if getattr(info.annotation, "__origin__", None) is dict:
+            yield f"{dotted}.NAME"
         for nested in inner:
-            yield from option_names(nested, f"{prefix}{info.alias or name}.")
+            yield from _options(nested, f"{dotted}.")
 
 
 def _schemas_in(annotation: Any) -> list[type[BaseModel]]:

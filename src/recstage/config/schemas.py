@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Schema(BaseModel):
     """Base of every configuration object."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # -- data --------------------------------------------------------------------------------------------------
@@ -30,47 +30,68 @@ class ValueWeight(Schema):
 
 ItemsPath = Annotated[
     str | None,
-    Field(description="CSV, JSON lines, Parquet or movies.dat with item_id (or movie_id), title, text, categories"),
+    Field(
+        description="a table of any format, or movies.dat: ids of items, and any of "
+        "title, text, categories, available; further columns become attributes"
+    ),
 ]
+IdRule = Literal["auto", "text", "number"]
 
 
-class MovieLensSource(Schema):
+class ItemsSource(Schema):
+    """What a source says of its items, and how ids are written in both."""
+
+    items_path: ItemsPath = None
+    items_columns: dict[str, str] = Field(
+        default_factory=dict, description="our name to the items file's: item_id, title, text, categories, available"
+    )
+    ids: IdRule = Field(
+        "auto", description="auto: 1.0 is 1, and 01 another id; number: 01 is 1 too; text: as written, blanks cut off"
+    )
+
+
+class MovieLensSource(ItemsSource):
     """MovieLens in any official layout, from a folder or archive, or downloaded by name."""
 
     kind: Literal["movielens"] = "movielens"
     path: str | None = Field(None, description="folder or archive; none: download `release`")
     release: Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"] | None = None
-    items_path: ItemsPath = None
 
 
-class EventsSource(Schema):
-    """Delimited text or Parquet, one row an event (gz, bz2, xz and zip are read as they are)."""
+class EventsSource(ItemsSource):
+    """One row an event: delimited text, JSON lines, Parquet, Arrow, a spreadsheet or a database, packed or not; one
+    file, or a folder or pattern of parts."""
 
     kind: Literal["events"] = "events"
-    path: str
-    items_path: ItemsPath = None
+    path: str = Field(description="file, folder, pattern (part-*.csv), sqlite:///... or postgresql://...")
+    test_path: str | None = Field(None, description="events to test on, in a file of their own: the split is `given`")
+    validation_path: str | None = Field(None, description="events to validate on, beside those of test_path")
+    table: str | None = Field(None, description="of a database; none: the only one with users and items")
+    query: str | None = Field(None, description="of a database, in place of a table")
     columns: dict[str, str] = Field(
         default_factory=dict, description="our name to the file's: user_id, item_id, timestamp, interaction_type, value"
     )
-    separator: str | None = Field(None, description="none: found from the first line")
+    separator: str | None = Field(None, description="none: found from the first lines")
+    encoding: str | None = Field(None, description="none: UTF-8 or UTF-16, and Windows-1252 for what is neither")
+    header: bool | None = Field(None, description="whether the first line names the columns; none: found out")
+    sheet: str | None = Field(None, description="of a spreadsheet; none: the first with a table")
+    decimal: Literal["auto", ".", ","] = "auto"
     time: Literal["auto", "seconds", "milliseconds", "iso", "rank"] = "auto"
     default_type: str = Field("view", description="interaction type where the file has no such column")
 
 
-class JsonSource(Schema):
+class JsonSource(ItemsSource):
     """The JSON layout with metadata, interactions and held_out_test."""
 
     kind: Literal["json"] = "json"
     path: str
-    items_path: ItemsPath = None
 
 
-class NcfSource(Schema):
+class NcfSource(ItemsSource):
     """The files of the NCF authors: train.rating, test.rating, test.negative (gz too). Brings its own split."""
 
     kind: Literal["ncf"] = "ncf"
     path: str
-    items_path: ItemsPath = None
 
 
 class SyntheticSource(Schema):
@@ -110,9 +131,11 @@ class MinimumConfig(Schema):
 
 
 class SplitConfig(Schema):
-    """How a data set is cut. `given`: the source brings its own test rows."""
+    """How a data set is cut. `given`: the source brings its own test rows. `auto`: given where it does, ratio where
+    nothing says what came first, else leave-one-out."""
 
-    method: Literal["leave-one-out", "temporal", "ratio", "given"] = "leave-one-out"
+    method: Literal["auto", "leave-one-out", "leave-k-out", "temporal", "ratio", "given"] = "auto"
+    k: int = Field(1, ge=1, description="leave-k-out: so many items of each user to test, and as many to validate")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
     negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
@@ -129,8 +152,12 @@ class DataConfig(Schema):
     weights: dict[str, float | ValueWeight] = Field(
         default={"rating": 1.0}, description="weight of each interaction type"
     )
+    default_weight: float | ValueWeight | None = Field(None, description="weight of types that `weights` leaves out")
     negative_types: tuple[str, ...] = Field((), description="types that say no (dismiss): seen, never liked")
     aggregate: Literal["sum", "max", "last"] = Field("sum", description="how repeats of a (user, item) pair combine")
+    catalogue: Literal["all", "with-events"] = Field(
+        "all", description="all: items of the items file that have no event yet are in the catalogue too"
+    )
     strict: bool = Field(False, description="refuse bad rows instead of dropping and counting them")
     minimum: MinimumConfig = MinimumConfig()
     split: SplitConfig = SplitConfig()

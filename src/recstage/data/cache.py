@@ -27,6 +27,12 @@ from recstage.errors import DataError, StoreError
 PARTS = ("train", "validation", "test")
 CONTENTS = "dataset.json"
 LOCKS = ".locks"
+ARROW_KINDS = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "list": pa.list_(pa.string()),
+    "text": pa.string(),
+}
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DataError)
 
 
@@ -41,6 +47,11 @@ class Dataset:
     fingerprint: str
     time_is_clock: bool
     report: dict[str, Any]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether times say what each user did first; false: no recency, no sequence, a split drawn by its seed."""
+        return self.split.train.ordered
 
 
 class Folder:
@@ -89,6 +100,7 @@ class Folder:
                 "fingerprint": dataset.fingerprint,
                 "method": dataset.split.method,
                 "time_is_clock": dataset.time_is_clock,
+                "ordered": dataset.ordered,
                 "left_out": dataset.split.left_out,
                 "report": dataset.report,
                 "files": {file.name: _digest(file) for file in sorted(partial.iterdir())},
@@ -104,15 +116,11 @@ class Folder:
         users = IdMap(_objects(self._table("users"), USER))
         catalogue_frame = self._table("catalogue")
         items = IdMap(_objects(catalogue_frame, ITEM))
-        train, validation, test = (_interactions(self._table(part), users, items) for part in PARTS)
-        negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
-        catalogue = Catalogue(
-            items,
-            _objects(catalogue_frame, "title"),
-            _objects(catalogue_frame, "text"),
-            [tuple(names) for names in catalogue_frame["categories"].to_pylist()],
-            catalogue_frame["available"].to_numpy().astype(bool),
+        train, validation, test = (
+            _interactions(self._table(part), users, items, contents["ordered"]) for part in PARTS
         )
+        negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
+        catalogue = Catalogue.from_frame(catalogue_frame.to_pandas(), items)
         split = Split(contents["method"], train, validation, test, negatives, contents["left_out"])
         return Dataset(self.name, split, catalogue, self.fingerprint, contents["time_is_clock"], contents["report"])
 
@@ -134,6 +142,7 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
         for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
     }
     tables["users"] = pa.table({USER: pa.array(split.train.users.ids, pa.string())})
+    frame = dataset.catalogue.to_frame()
     schema = pa.schema(
         {
             ITEM: pa.string(),
@@ -141,9 +150,10 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
             "text": pa.string(),
             "categories": pa.list_(pa.string()),
             "available": pa.bool_(),
+            **{name: ARROW_KINDS[kind] for name, kind in dataset.catalogue.attribute_kinds.items()},
         }
     )
-    tables["catalogue"] = pa.Table.from_pandas(dataset.catalogue.to_frame(), schema=schema, preserve_index=False)
+    tables["catalogue"] = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
     if split.negatives is not None and split.negatives.shape[1]:
         flat = pa.array(split.negatives.ravel())
         tables["negatives"] = pa.table(
@@ -152,9 +162,9 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
     return tables
 
 
-def _interactions(table: pa.Table, users: IdMap, items: IdMap) -> Interactions:
+def _interactions(table: pa.Table, users: IdMap, items: IdMap, ordered: bool) -> Interactions:
     columns = {name: table[name].to_numpy() for name in ("user_index", "item_index", "weight", "timestamp")}
-    return Interactions(users, items, **columns)
+    return Interactions(users, items, **columns, ordered=ordered)
 
 
 def _matrix(table: pa.Table) -> NDArray[np.int32]:

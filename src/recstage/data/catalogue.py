@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.data.interactions import IdMap
+from recstage.data.tables.values.attributes import kind_of, restored
+
+COLUMNS = ("item_id", "title", "text", "categories", "available")
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """One entry an item of `items`, in its order: `titles`, `texts` (object[n_items] of str, '' where unknown),
-    `categories` (a tuple of names an item), `available` bool[n_items]."""
+    `categories` (a tuple of names an item), `available` bool[n_items], and `attributes`: a frame of n_items rows, each
+    column of one kind (`attribute_kinds`): number, boolean, list or text; null where unknown."""
 
     items: IdMap
     titles: NDArray[np.object_]
     texts: NDArray[np.object_]
     categories: Sequence[tuple[str, ...]]
     available: NDArray[np.bool_]
+    attributes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def empty(cls, items: IdMap) -> Catalogue:
@@ -32,8 +37,9 @@ class Catalogue:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, items: IdMap) -> Catalogue:
-        """From columns item_id and optionally title, text, categories (lists of names), available. Items of the map
-        that the frame lacks stay empty and available; rows about other items are left out."""
+        """From columns item_id and optionally title, text, categories (lists of names), available; further columns are
+        attributes. Items of the map that the frame lacks stay empty and available; rows about other items are left out.
+        """
         rows = frame.assign(item_id=frame["item_id"].astype(str)).drop_duplicates("item_id", keep="last")
         rows = rows.set_index("item_id").reindex(pd.Index(items.ids))
         n = len(items)
@@ -52,11 +58,12 @@ class Catalogue:
         if "available" in rows:
             said = rows["available"].notna().to_numpy()
             available[said] = rows["available"].to_numpy(object)[said].astype(bool)
-        return cls(items, texts("title"), texts("text"), categories, available)
+        others = restored(rows[[name for name in rows if name not in COLUMNS]]).reset_index(drop=True)
+        return cls(items, texts("title"), texts("text"), categories, available, others)
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns item_id, title, text, categories, available."""
-        return pd.DataFrame(
+        """Columns item_id, title, text, categories, available, and the attributes."""
+        known = pd.DataFrame(
             {
                 "item_id": self.items.ids,
                 "title": self.titles,
@@ -65,6 +72,12 @@ class Catalogue:
                 "available": self.available,
             }
         )
+        return pd.concat([known, self.attributes], axis=1) if len(self.attributes.columns) else known
+
+    @cached_property
+    def attribute_kinds(self) -> dict[str, str]:
+        """Each attribute's kind: number, boolean, list or text."""
+        return {str(name): kind_of(self.attributes[name]) for name in self.attributes}
 
     @cached_property
     def category_names(self) -> list[str]:

@@ -15,18 +15,18 @@ from tqdm import tqdm
 
 from recstage.config import DataConfig, root
 from recstage.data import cache as prepared_cache
-from recstage.data import event_weights, sources, validation
+from recstage.data import event_weights, item_join, sources, validation
 from recstage.data.cache import Dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.event_log import EventLog
 from recstage.data.files.file_tree import damaged_is_an_error
 from recstage.data.files.layout_detection import config_of
 from recstage.data.interactions import IdMap
-from recstage.data.schema import ITEM, USER
+from recstage.data.schema import ITEM, USER, RawData
 from recstage.data.split import Split, cut
 from recstage.errors import TooLittleData
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
 WHOLE = 1 << 30  # files up to so many bytes are hashed whole, larger ones by samples
 SAMPLES = 256
@@ -52,7 +52,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         if found is not None:
             return found
         made = prepare(config, fingerprint)
-        _say_what_was_dropped(made)
+        _tell(made)
         kept.write(made)
     return made
 
@@ -65,10 +65,11 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         raw, findings = validation.clean(raw, config)
         bar.update()
         events = event_weights.to_log(raw, config)
-        _check_minimum(config, pairs=len(events.first), users=len(events.users), items=len(events.items))
+        _check_minimum(config, events)
         catalogue = (
             Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)
         )
+        join = item_join.measured(events, raw, config)
         bar.update()
         split = cut(
             events,
@@ -78,20 +79,27 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
             given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
         )
         bar.update()
-    report = _report(findings, events, catalogue, split)
+    report = _report(raw, findings, events, catalogue, split) | join
     return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
 
 
-def _report(findings: validation.Findings, events: EventLog, catalogue: Catalogue, split: Split) -> dict[str, Any]:
+def _report(
+    raw: RawData, findings: validation.Findings, events: EventLog, catalogue: Catalogue, split: Split
+) -> dict[str, Any]:
     return {
         "rows": findings.rows,
+        "kept": findings.kept,
         "dropped": findings.dropped,
         "first_dropped": {reason: list(rows) for reason, rows in findings.first.items()},
+        "notes": list(raw.notes),
         "events": len(events),
+        "ordered": events.ordered,
+        "ties": round(events.ties, 4) if events.ordered else None,
         "pairs": len(events.first),
         "users": len(events.users),
         "items": len(events.items),
         "items_described": int(sum(map(bool, catalogue.documents))),
+        "attributes": catalogue.attribute_kinds,
         "train": len(split.train),
         "validation": len(split.validation),
         "test": len(split.test),
@@ -105,7 +113,7 @@ def fingerprint_of(config: DataConfig) -> str:
     Where the files lie, what the data set is called and whether it is strict do not matter.
     """
     values = config.model_dump(mode="json", exclude={"name", "strict"})
-    for place in ("path", "items_path", "release"):
+    for place in (*sources.PATHS, "table", "query", "release"):
         values["source"].pop(place, None)
     if not config.split.newcomers:  # without them the data is what it was before they could be asked for
         values["split"] = config.split.model_dump(mode="json", exclude={"newcomers", "newcomer_rows"})
@@ -128,23 +136,40 @@ def _content_of(file: Path) -> bytes:
         return digest.digest()
 
 
-def _say_what_was_dropped(dataset: Dataset) -> None:
-    for reason, count in dataset.report["dropped"].items():
-        first = "; ".join(dataset.report["first_dropped"][reason])
-        log.warning("%s: dropped %d of %d rows: %s (%s)", dataset.name, count, dataset.report["rows"], reason, first)
+def _tell(dataset: Dataset) -> None:
+    """What a user should know of how the data was read, a line each."""
+    report, name = dataset.report, dataset.name
+    for note in report["notes"]:
+        log.info("%s: %s", name, note)
+    for reason, count in report["dropped"].items():
+        first = "; ".join(report["first_dropped"][reason])
+        log.warning("%s: dropped %d of %d rows: %s (%s)", name, count, report["rows"], reason, first)
+    for reason, count in report["items_dropped"].items():
+        first = "; ".join(report["first_items_dropped"][reason])
+        log.warning("%s: left out %d rows of the items file: %s (%s)", name, count, reason, first)
+    if not dataset.ordered:
+        log.warning(
+            "%s: unordered (nothing says what came first): split %s draws by its seed, recency and sequence are off",
+            name,
+            dataset.split.method,
+        )
+    elif report["ties"]:
+        log.info("%s: %.1f %% of the events share their time with another of the same user: they keep the order of the"
+                 " file", name, 100 * report["ties"])  # fmt: skip
 
 
 def _acceptable(found: Dataset | None, config: DataConfig) -> Dataset | None:
     """What the cache holds, unless it is strictness that has to be asked again."""
-    return None if found is not None and config.strict and found.report["dropped"] else found
+    bad = found is not None and (found.report["dropped"] or found.report["items_dropped"])
+    return None if config.strict and bad else found
 
 
-def _check_minimum(config: DataConfig, *, pairs: int, users: int, items: int) -> None:
+def _check_minimum(config: DataConfig, events: EventLog) -> None:
     minimum = config.minimum
     for what, found, least in (
-        ("users", users, minimum.users),
-        ("items", items, minimum.items),
-        ("interactions", pairs, minimum.interactions),
+        ("users", len(events.users), minimum.users),
+        ("items", len(np.unique(events.item_index)), minimum.items),
+        ("interactions", len(events.first), minimum.interactions),
     ):
         if found < least:
             raise TooLittleData(

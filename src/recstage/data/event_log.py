@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recstage.data.interactions import IdMap, Interactions
 
 Rule = Literal["sum", "max", "last"]
+TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,8 @@ class EventLog:
     """Events sorted by (user, held out, time), equal times in the order of the source.
 
     Aligned arrays: `user_index` int32[n], `item_index` int32[n], `weight` float32[n], `negative` bool[n] (the event
-    says no), `timestamp` int64[n], `held_out` bool[n] (a test row that the source itself brings).
+    says no), `timestamp` int64[n], `held_out` int8[n] (`TRAIN`, or `VALIDATION` or `TEST` for rows that the source
+    itself brings for these). `ordered` is false where times say nothing.
     """
 
     users: IdMap
@@ -32,7 +34,8 @@ class EventLog:
     weight: NDArray[np.float32]
     negative: NDArray[np.bool_]
     timestamp: NDArray[np.int64]
-    held_out: NDArray[np.bool_]
+    held_out: NDArray[np.int8]
+    ordered: bool = True
 
     @classmethod
     def build(
@@ -44,12 +47,30 @@ class EventLog:
         weight: NDArray[np.float32],
         negative: NDArray[np.bool_],
         timestamp: NDArray[np.int64],
-        held_out: NDArray[np.bool_],
+        held_out: NDArray[np.integer] | NDArray[np.bool_],
+        ordered: bool = True,
     ) -> EventLog:
-        """Sorts rows that come in the order of the source."""
-        order = np.lexsort((timestamp, held_out, user_index))
-        columns = (user_index, item_index, weight, negative, timestamp, held_out)
-        return cls(users, items, *(values[order] for values in columns))  # type: ignore[arg-type]
+        """Sorts rows that come in the order of the source. `held_out` true: `TEST`."""
+        part = np.where(held_out, TEST, TRAIN).astype(np.int8) if held_out.dtype == bool else held_out.astype(np.int8)
+        order = np.lexsort((timestamp, part, user_index))
+        columns = (user_index, item_index, weight, negative, timestamp, part)
+        return cls(users, items, *(values[order] for values in columns), ordered)  # type: ignore[call-arg, arg-type]
+
+    def shuffled(self, seed: int) -> EventLog:
+        """The same events with each user's items in an order drawn by `seed`, which depends on the ids and not on the
+        order of the source; the events of one pair stay together and in order."""
+        rank = np.random.default_rng(seed).permutation(len(self.pair_keys))[self.pair]
+        order = np.lexsort((np.arange(len(self)), rank, self.held_out, self.user_index))
+        columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp, self.held_out)
+        return EventLog(self.users, self.items, *(values[order] for values in columns), self.ordered)  # type: ignore[call-arg, arg-type]
+
+    @cached_property
+    def ties(self) -> float:
+        """Share of events that another event of the same user has the same time as."""
+        if len(self) < 2:
+            return 0.0
+        same = (np.diff(self.user_index) == 0) & (np.diff(self.timestamp) == 0)
+        return float((np.append(same, False) | np.append(False, same)).mean())
 
     def __len__(self) -> int:
         return len(self.user_index)
@@ -111,7 +132,13 @@ class EventLog:
         order = np.argsort(last)  # events are in order of time, equal times in the order of the source: keep that
         last, weight = last[order], weight[order]
         return Interactions.from_arrays(
-            self.users, self.items, self.user_index[last], self.item_index[last], weight, self.timestamp[last]
+            self.users,
+            self.items,
+            self.user_index[last],
+            self.item_index[last],
+            weight,
+            self.timestamp[last],
+            ordered=self.ordered,
         )
 
 

@@ -7,27 +7,68 @@ combine is said in `recstage.data.event_log.EventLog.aggregate`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
 from recstage.config import DataConfig, ValueWeight
-from recstage.data.event_log import EventLog
+from recstage.data.event_log import TEST, TRAIN, VALIDATION, EventLog
 from recstage.data.interactions import IdMap
 from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
+from recstage.data.tables.names import plain
+from recstage.errors import DataError
+
+KNOWN_WEIGHTS: dict[str, float] = {
+    "view": 0.1, "pageview": 0.1, "impression": 0.05, "detailview": 0.1, "pv": 0.1, "visit": 0.1, "play": 0.3,
+    "click": 0.4, "listen": 0.5, "watch": 0.5, "like": 0.7, "fav": 0.7, "favorite": 0.7, "favourite": 0.7,
+    "wishlist": 0.6, "save": 0.8, "bookmark": 0.8, "cart": 0.6, "addtocart": 0.6, "addtobasket": 0.6, "share": 0.9,
+    "rate": 1.0, "rating": 1.0, "review": 0.9, "purchase": 1.0, "buy": 1.0, "order": 1.0, "transaction": 1.0,
+    "subscribe": 1.0, "download": 0.8, "dislike": 0.0, "dismiss": 0.0, "skip": 0.0, "hide": 0.0,
+    "removefromcart": 0.0, "refund": 0.0,
+}  # fmt: skip
+"""What usual types are worth, by their names without case and punctuation: a proposal, not applied unasked."""
 
 
-def weights_of(events: pd.DataFrame, weights: Mapping[str, float | ValueWeight]) -> NDArray[np.float32]:
-    """The weight of each event: float32[n]. A type without a value where its weight grows with it earns `low`."""
-    types = events[TYPE].astype("category")
+def weights_of(
+    events: pd.DataFrame, weights: Mapping[str, float | ValueWeight], default: float | ValueWeight | None = None
+) -> NDArray[np.float32]:
+    """The weight of each event: float32[n], `default` of types that `weights` leaves out. A type without a value where
+    its weight grows with it earns `low`. Raises `DataError` on types that have none."""
+    types = events[TYPE].astype("category").cat.remove_unused_categories()
     codes = types.cat.codes.to_numpy()
     value = events[VALUE].to_numpy(np.float64)
     out = np.zeros(len(events), np.float64)
     for code, name in enumerate(types.cat.categories):
-        rule, rows = 1.0 if name == HELD_OUT else weights[name], codes == code
+        rule, rows = 1.0 if name == HELD_OUT else weights.get(name, default), codes == code
+        if rule is None:
+            raise unweighted({str(name): int(rows.sum())}, len(events), "events")
         out[rows] = grown(value[rows], rule) if isinstance(rule, ValueWeight) else rule
     return out.astype(np.float32)
+
+
+def unweighted(counts: Mapping[str, int], rows: int, name: str) -> DataError:
+    """The refusal of a data set whose types have no weight: the types with their counts, and the YAML to add."""
+    listed = ", ".join(f"{kind} ({count})" for kind, count in counts.items())
+    share = sum(counts.values()) / rows if rows else 1.0
+    return DataError(
+        f"{name}: {listed}",
+        rule=f"these interaction types have no weight, and {share:.0%} of the rows are of them",
+        fix=f"Add to its YAML {yaml_of(counts)} (or -P data.weights.TYPE=NUMBER), or set default_weight",
+    )
+
+
+def yaml_of(counts: Mapping[str, int]) -> str:
+    """`weights: {...}` on one line, as a proposal: known types as usual, others the more the rarer they are."""
+    rarest = min(counts.values(), default=1)
+    proposed = {
+        kind: KNOWN_WEIGHTS.get(plain(kind), max(0.1, round((rarest / count) ** 0.5, 1)))
+        for kind, count in counts.items()
+    }
+    text: str = yaml.safe_dump({"weights": proposed}, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.strip().removeprefix("{").removesuffix("}")
 
 
 def grown(value: NDArray[np.float64], rule: ValueWeight) -> NDArray[np.float64]:
@@ -39,19 +80,25 @@ def grown(value: NDArray[np.float64], rule: ValueWeight) -> NDArray[np.float64]:
 def to_log(raw: RawData, config: DataConfig) -> EventLog:
     """Clean events (see `recstage.data.validation`) and the source's own test rows as one log. Ids are sorted, so that
     equal data gives equal indices whatever the order of its rows."""
-    events = raw.events if raw.test is None else pd.concat([_coded(raw.events), _coded(raw.test)])
-    held_out = np.arange(len(events)) >= len(raw.events)
+    parts = {TRAIN: raw.events, VALIDATION: raw.validation, TEST: raw.test}
+    given = {part: frame for part, frame in parts.items() if frame is not None}
+    events = raw.events if len(given) == 1 else pd.concat([_coded(frame) for frame in given.values()])
+    held_out = np.repeat(np.array(list(given), np.int8), [len(frame) for frame in given.values()])
     users, user_index = sorted_ids(events[USER])
-    items, item_index = sorted_ids(events[ITEM], also=raw.negatives[ITEM] if raw.negatives is not None else ())
+    also = [raw.negatives[ITEM]] if raw.negatives is not None else []
+    if raw.items is not None and config.catalogue == "all":
+        also.append(raw.items[ITEM])
+    items, item_index = sorted_ids(events[ITEM], also=chain.from_iterable(also))
     return EventLog.build(
         users,
         items,
         user_index,
         item_index,
-        weights_of(events, config.weights),
+        weights_of(events, config.weights, config.default_weight),
         events[TYPE].isin(config.negative_types).to_numpy(),
         np.floor(events[TIME].to_numpy()).astype(np.int64),
         held_out,
+        raw.ordered,
     )
 
 

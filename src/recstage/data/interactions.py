@@ -68,6 +68,8 @@ class Users:
     weights: NDArray[np.float32]
     timestamps: NDArray[np.int64]
     n_items: int
+    ordered: bool = True
+    """Whether histories are in an order of time; false: any order of their items says as much as another."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -111,7 +113,13 @@ class Users:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         entries = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
         return Users(
-            self.index[rows], indptr, self.items[entries], self.weights[entries], self.timestamps[entries], self.n_items
+            self.index[rows],
+            indptr,
+            self.items[entries],
+            self.weights[entries],
+            self.timestamps[entries],
+            self.n_items,
+            self.ordered,
         )
 
     @classmethod
@@ -136,6 +144,8 @@ class Interactions:
 
     Arrays are aligned, sorted by (`user_index`, `timestamp`), one row a pair: `user_index` int32[n], `item_index`
     int32[n], `weight` float32[n] (<= 0: dismissed), `timestamp` int64[n] (seconds since 1970, or a rank in time).
+    `ordered` is false where nothing says what a user did first: then the place of a row among the user's others means
+    nothing, and neither do recency and sequence.
     """
 
     users: IdMap
@@ -144,13 +154,16 @@ class Interactions:
     item_index: NDArray[np.int32]
     weight: NDArray[np.float32]
     timestamp: NDArray[np.int64]
+    ordered: bool = True
 
     def __post_init__(self) -> None:
         for values in (self.user_index, self.item_index, self.weight, self.timestamp):
             values.flags.writeable = False
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, *, users: IdMap | None = None, items: IdMap | None = None) -> Interactions:
+    def from_frame(
+        cls, frame: pd.DataFrame, *, users: IdMap | None = None, items: IdMap | None = None, ordered: bool = True
+    ) -> Interactions:
         """From columns user_id, item_id and optionally weight, timestamp: one row a pair. Ids are sorted, so that
         equal data gives equal indices whatever the order of its rows. Raises `DataError` on a pair given twice."""
         user_id, item_id = frame["user_id"].astype(str), frame["item_id"].astype(str)
@@ -159,7 +172,8 @@ class Interactions:
         n = len(frame)
         weight = frame["weight"].to_numpy(np.float32) if "weight" in frame else np.ones(n, np.float32)
         timestamp = frame["timestamp"].to_numpy(np.int64) if "timestamp" in frame else np.zeros(n, np.int64)
-        return cls.from_arrays(users, items, users.index_of(user_id), items.index_of(item_id), weight, timestamp)
+        user, item = users.index_of(user_id), items.index_of(item_id)
+        return cls.from_arrays(users, items, user, item, weight, timestamp, ordered=ordered)
 
     @classmethod
     def from_arrays(
@@ -170,6 +184,8 @@ class Interactions:
         item_index: ArrayLike,
         weight: ArrayLike | None = None,
         timestamp: ArrayLike | None = None,
+        *,
+        ordered: bool = True,
     ) -> Interactions:
         """From indices; sorts by user and time (stable). Raises `DataError` on unknown ids and on pairs given twice."""
         user, item = np.asarray(user_index, np.int32), np.asarray(item_index, np.int32)
@@ -183,7 +199,7 @@ class Interactions:
         if (pair[1:] == pair[:-1]).any():
             raise DataError("a (user, item) pair twice", rule="one row a pair", fix="Aggregate repeats first")
         order = np.lexsort((timestamp, user))
-        return cls(users, items, user[order], item[order], weight[order], timestamp[order])
+        return cls(users, items, user[order], item[order], weight[order], timestamp[order], ordered)
 
     def __len__(self) -> int:
         return len(self.user_index)
@@ -205,7 +221,7 @@ class Interactions:
     def all_users(self) -> Users:
         """Every user of the id map with these rows as history."""
         index = np.arange(self.n_users, dtype=np.int32)
-        return Users(index, self.indptr, self.item_index, self.weight, self.timestamp, self.n_items)
+        return Users(index, self.indptr, self.item_index, self.weight, self.timestamp, self.n_items, self.ordered)
 
     def of(self, user_index: ArrayLike) -> Users:
         """The given users with these rows as history."""
@@ -236,6 +252,7 @@ class Interactions:
             self.item_index[keep],
             self.weight[keep],
             self.timestamp[keep],
+            self.ordered,
         )
 
     def union(self, other: Interactions) -> Interactions:
@@ -247,12 +264,19 @@ class Interactions:
             np.concatenate([self.item_index, other.item_index]),
             np.concatenate([self.weight, other.weight]),
             np.concatenate([self.timestamp, other.timestamp]),
+            ordered=self.ordered and other.ordered,
         )
 
     def transposed(self) -> Interactions:
         """The same rows with users and items in each other's place."""
         return Interactions.from_arrays(
-            self.items, self.users, self.item_index, self.user_index, self.weight, self.timestamp
+            self.items,
+            self.users,
+            self.item_index,
+            self.user_index,
+            self.weight,
+            self.timestamp,
+            ordered=self.ordered,
         )
 
     def to_frame(self) -> pd.DataFrame:

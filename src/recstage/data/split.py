@@ -1,9 +1,10 @@
 """Cutting a data set into training, validation and test, all over the same id maps.
 
-Every method comes down to two places in each user's events: where his validation begins, and where his test begins. A
-pair belongs to the part in which its first event falls, so that nothing a person has already met can be a test
-positive; its weight counts the events inside that part only, so that training never knows of later ones. Dismissals
-are training material and nothing else: those that fall after the cut are left out.
+Every method comes down to two places in each user's events: where validation begins, and where the test begins. Where
+nothing says what came first, the events of each user are put in an order drawn by the seed, and "last" means drawn. A
+pair belongs to the part in which its first event falls, so that nothing a user already knows can be a test positive;
+its weight counts the events inside that part only, so that training never knows of later ones. Dismissals are training
+material and nothing else: those that fall after the cut are left out.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.config import SplitConfig
-from recstage.data.event_log import EventLog, Rule
+from recstage.data.event_log import TEST, TRAIN, VALIDATION, EventLog, Rule
 from recstage.data.interactions import Interactions
 from recstage.data.negatives import NegativeSampler
 from recstage.errors import DataError, TooLittleData
 
 NEVER = np.iinfo(np.int64).max
-TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,9 @@ def cut(
 ) -> Split:
     """The log in three parts. Raises `DataError` where the method does not fit the data, `TooLittleData` where nothing
     is left to train on or to test."""
+    config = config.model_copy(update={"method": method_of(log, config)})
+    if config.method == "leave-k-out" or not log.ordered:
+        log = log.shuffled(config.seed)
     positive = np.empty(len(log.first), bool)
     everything = log.aggregate(rule)
     positive[_pair_of(log, everything)] = everything.weight > 0
@@ -84,11 +87,33 @@ def cut(
             )
     negatives = given_negatives
     if negatives is None and config.negatives:
-        sampler, rng = NegativeSampler(everything), np.random.default_rng(config.seed)
-        negatives = np.full((len(log.users), config.negatives), -1, np.int32)
-        asked = np.flatnonzero(split.test.lengths + split.validation.lengths)
-        negatives[asked] = sampler.sample_distinct(asked, config.negatives, rng)
+        negatives = _sampled(everything, np.flatnonzero(split.test.lengths + split.validation.lengths), config)
     return Split(config.method, split.train, split.validation, split.test, negatives, split.left_out)
+
+
+def _sampled(everything: Interactions, asked: NDArray[np.int64], config: SplitConfig) -> NDArray[np.int32]:
+    """Candidates of the `asked` users among the items that have any event: int32[n_users, n]. Items without one would
+    be easy to tell from what is tested, and make figures look better than they are."""
+    negatives = np.full((everything.n_users, config.negatives), -1, np.int32)
+    with_events = np.flatnonzero(np.bincount(everything.item_index, minlength=everything.n_items))
+    sampler = NegativeSampler(everything.all_users.seen[:, with_events])
+    drawn = sampler.sample_distinct(asked, config.negatives, np.random.default_rng(config.seed))
+    negatives[asked] = np.where(drawn < 0, -1, with_events[drawn])
+    return negatives
+
+
+def method_of(log: EventLog, config: SplitConfig) -> str:
+    """The method of a split, with `auto` made out. Raises `DataError` on one that asks for an order where there is
+    none."""
+    if config.method == "auto":
+        return "given" if (log.held_out == TEST).any() else "leave-one-out" if log.ordered else "ratio"
+    if not log.ordered and config.method in ("temporal", "leave-one-out"):
+        raise DataError(
+            f"split.method = {config.method}",
+            rule="the data set is unordered (no times, or times that are equal within every user): nothing is last",
+            fix="Choose ratio or leave-k-out, which draw by split.seed, or leave it at auto",
+        )
+    return config.method
 
 
 def _parts(log: EventLog, cuts: Cuts, method: str, rule: Rule, positive: NDArray[np.bool_]) -> Split:
@@ -140,6 +165,9 @@ def _cuts(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], tim
     counts = np.bincount(log.user_index[candidates], minlength=len(log.users))
     if config.method == "leave-one-out":
         n_test, n_validation = (counts >= 2).astype(np.int64), (counts >= 3).astype(np.int64)
+    elif config.method == "leave-k-out":
+        n_test = np.where(counts > config.k, config.k, 0)
+        n_validation = np.where(counts - n_test > config.k, config.k, 0) * (n_test > 0)
     else:
         n_test = _share(counts, config.test_fraction)
         n_validation = _share(counts - n_test, config.validation_fraction)
@@ -168,18 +196,20 @@ def _place_from_the_end(
 
 
 def _given(log: EventLog, candidates: NDArray[np.int64]) -> Cuts:
-    """Test: the rows that the source holds out. Validation: the last liked item of the others, unless it is the only
-    one."""
-    if not log.held_out.any():
+    """Test: the rows that the source holds out. Validation: those that it brings for it, else each user's last liked
+    item of the others, unless it is the only one."""
+    if not (log.held_out == TEST).any():
         raise DataError(
             "split.method = given",
             rule="the source must bring its own test rows",
-            fix="Choose leave-one-out, temporal or ratio",
+            fix="Set source.test_path, or choose leave-one-out, temporal, ratio or leave-k-out",
         )
-    before = np.bincount(log.user_index[~log.held_out], minlength=len(log.users))
-    trained = candidates[~log.held_out[candidates]]
+    before_test = np.bincount(log.user_index[log.held_out != TEST], minlength=len(log.users))
+    if (log.held_out == VALIDATION).any():
+        return Cuts(np.bincount(log.user_index[log.held_out == TRAIN], minlength=len(log.users)), before_test)
+    trained = candidates[log.held_out[candidates] == TRAIN]
     counts = np.bincount(log.user_index[trained], minlength=len(log.users))
-    return Cuts(_place_from_the_end(log, trained, counts, (counts >= 2).astype(np.int64)), before)
+    return Cuts(_place_from_the_end(log, trained, counts, (counts >= 2).astype(np.int64)), before_test)
 
 
 def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
@@ -187,7 +217,7 @@ def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64],
     if not time_is_clock:
         raise DataError(
             "split.method = temporal",
-            rule="the data set's times are ranks, which say nothing across people",
+            rule="the data set's times are ranks, which say nothing across users",
             fix="Choose leave-one-out or ratio",
         )
     times = np.sort(log.timestamp[candidates])

@@ -26,7 +26,9 @@ class Prepared:
     data: str
     fingerprint: str
     split: str
+    ordered: bool
     rows: int
+    kept: int
     dropped: dict[str, int]
     users: int
     items: int
@@ -67,6 +69,18 @@ def prepare(data: DataConfig) -> Prepared:
         seconds=round(time.perf_counter() - began, 3),
         **{
             name: report[name]
-            for name in ("rows", "dropped", "users", "items", "pairs", "train", "validation", "test", "left_out")
+            for name in (
+                "ordered",
+                "rows",
+                "kept",
+                "dropped",
+                "users",
+                "items",
+                "pairs",
+                "train",
+                "validation",
+                "test",
+                "left_out",
+            )
         },
     )

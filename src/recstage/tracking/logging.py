@@ -94,7 +94,12 @@ def log_dataset(run_id: str, dataset: Dataset) -> None:
 
 def dataset_tags(dataset: Dataset) -> dict[str, str]:
     """The tags by which runs are comparable."""
-    return {"data": dataset.name, "split": dataset.split.method, "fingerprint": dataset.fingerprint}
+    return {
+        "data": dataset.name,
+        "split": dataset.split.method,
+        "ordered": str(dataset.ordered).lower(),
+        "fingerprint": dataset.fingerprint,
+    }
 
 
 def log_libraries(run_id: str) -> None:

@@ -8,9 +8,10 @@ import lzma
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from recstage.data.files.file_tree import FileTree, lines_of, text_of, unpack, unpacked
+from recstage.data.files.file_tree import FileTree, lines_of, text_of, unpacked
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]
@@ -34,9 +35,15 @@ def test_the_shallowest_file_of_a_name_is_found_packed_or_not(write: Writer, tmp
     assert place.find("u.item") is None
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
-def test_packings_are_told_by_their_first_bytes(pack: Callable[[bytes], bytes]) -> None:
-    assert unpack(pack(b"hello")) == b"hello"
+def zst(content: bytes) -> bytes:
+    return pa.compress(content, codec="zstd", asbytes=True)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zst, bytes])
+def test_packings_are_told_by_their_first_bytes(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(pack(b"hello"))
+
+    assert FileTree(tmp_path).read("a.csv") == b"hello"
 
 
 def test_names_lose_the_suffix_of_their_packing_only() -> None:

@@ -119,7 +119,7 @@ def test_several_tables_are_counted(write: Writer) -> None:
     write("two/a.csv", TABLE)
     path = write("two/b.csv", TABLE)
 
-    with pytest.raises(DataError, match=r"it has 2 tables\. Give one file"):
+    with pytest.raises(DataError, match=r"it has 2 tables: a\.csv, b\.csv\. Give one file"):
         config_of(str(path.parent))
 
 

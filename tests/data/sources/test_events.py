@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recstage.config import EventsSource
-from recstage.data.files.timestamps import seconds_of
 from recstage.data.sources import events
+from recstage.data.tables.values.timestamps import seconds_of
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]
@@ -128,11 +128,14 @@ def test_usual_names_need_no_mapping(write: Writer) -> None:
     assert row["interaction_type"] == "rating"
 
 
-def test_without_a_time_the_order_of_the_file_is_the_rank(write: Writer) -> None:
-    raw = events.read(EventsSource(path=str(write("e.csv", "user_id,item_id\na,x\na,y\n"))))
+def test_without_a_time_nothing_is_ordered_unless_the_file_is_said_to_be(write: Writer) -> None:
+    path = str(write("e.csv", "user_id,item_id\na,x\na,y\n"))
+    plain, ranked = events.read(EventsSource(path=path)), events.read(EventsSource(path=path, time="rank"))
 
-    assert raw.events["timestamp"].tolist() == [0, 1]
-    assert not raw.time_is_clock
+    assert (plain.ordered, plain.events["timestamp"].tolist()) == (False, [0, 0])
+    assert (ranked.ordered, ranked.events["timestamp"].tolist()) == (True, [0, 1])
+    assert not plain.time_is_clock
+    assert not ranked.time_is_clock
 
 
 @pytest.mark.parametrize(
@@ -169,8 +172,12 @@ def test_lines_that_are_no_rows_are_counted_and_named(write: Writer) -> None:
 
     assert raw.events["user_id"].tolist() == ["a", "d"]
     assert raw.events.index.tolist() == [2, 6]
-    assert raw.unparsable.count == 2
-    assert raw.unparsable.first == ("line 4: 'b'", "line 5: timestamp 'yesterday'")
+    assert raw.rows_read == 4
+    assert raw.rejected.counts == {"wrong number of fields": 1, "unreadable timestamp": 1}
+    assert raw.rejected.first == {
+        "wrong number of fields": ("line 4: 'b'",),
+        "unreadable timestamp": ("line 5: timestamp 'yesterday'",),
+    }
 
 
 def test_infinite_times_are_no_rows(write: Writer) -> None:
@@ -178,7 +185,7 @@ def test_infinite_times_are_no_rows(write: Writer) -> None:
         EventsSource(path=str(write("e.csv", "user_id,item_id,timestamp\na,x,1\na,y,inf\n")), time="rank")
     )
 
-    assert raw.unparsable.first == ("line 3: timestamp 'inf'",)
+    assert raw.rejected.first == {"unreadable timestamp": ("line 3: timestamp 'inf'",)}
 
 
 def test_items_come_from_their_own_file(write: Writer) -> None:
@@ -203,8 +210,8 @@ def test_a_file_with_only_a_header_has_no_rows(write: Writer) -> None:
 
 
 def test_missing_id_columns_are_named(write: Writer) -> None:
-    with pytest.raises(DataError, match=r"columns when, what: no column for user_id and item_id. Map them in source"):
-        events.read(EventsSource(path=str(write("e.csv", "when,what\n1,2\n"))))
+    with pytest.raises(DataError, match=r"columns what, why: no column for user_id and item_id. Map them in source"):
+        events.read(EventsSource(path=str(write("e.csv", "what,why\n1,2\n"))))
 
 
 def test_a_mapping_to_a_column_that_is_not_there_lists_those_that_are(write: Writer) -> None:
@@ -242,9 +249,11 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
         events.read(EventsSource(path=str(tmp_path / "cut.parquet")))
 
 
-def test_a_folder_with_two_tables_is_refused(write: Writer) -> None:
+def test_a_folder_with_two_different_tables_is_refused(write: Writer) -> None:
     write("both/a.csv", as_text(","))
-    path = write("both/b.csv", as_text(","))
+    path = write("both/b.csv", as_text(",").replace("value", "price"))
 
-    with pytest.raises(DataError, match="must hold one table of events, and has 2"):
+    with pytest.raises(
+        DataError, match=r"a\.csv, b\.csv: must hold one table of events or parts with the same columns"
+    ):
         events.read(EventsSource(path=str(path.parent)))

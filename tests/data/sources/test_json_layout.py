@@ -72,10 +72,12 @@ def test_rows_without_an_id_are_left_for_validation(write: Writer) -> None:
     assert raw.events["user_id"].tolist()[0] == "1"
 
 
-def test_a_time_that_is_none_is_unparsable(write: Writer) -> None:
+def test_a_time_that_is_none_is_counted(write: Writer) -> None:
     rows = [*CONTENT["interactions"], {"user_id": 3, "item_id": "a", "timestamp": "noon"}]
 
-    assert read(write, {"interactions": rows}).unparsable.first == ("line 4: timestamp 'noon'",)
+    assert read(write, {"interactions": rows}).rejected.first == {
+        "unreadable timestamp": ("interaction 4: timestamp 'noon'",)
+    }
 
 
 @pytest.mark.parametrize(

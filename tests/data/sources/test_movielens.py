@@ -127,8 +127,11 @@ def test_a_line_with_too_few_fields_or_no_number_is_named(tmp_path: Path) -> Non
     raw = movielens.read(MovieLensSource(path=str(folder)))
 
     assert len(raw.events) == 1
-    assert raw.unparsable.count == 2
-    assert raw.unparsable.first == ("line 2: '1\t10'", "line 3: value 'good'")
+    assert raw.rows_read == 3
+    assert raw.rejected.first == {
+        "wrong number of fields": ("line 2: '1\t10'",),
+        "unreadable value": ("line 3: value 'good'",),
+    }
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
 from recstage.errors import DataError
 
-PACKED = (".gz", ".bz2", ".xz")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 DEEPEST = 2  # folders below the one that is given
 DAMAGED = (
@@ -83,8 +83,20 @@ class FileTree:
 
     def read(self, name: str) -> bytes:
         """The unpacked bytes of one file."""
-        with damaged_is_an_error(self.path):
-            return unpack(self._packed(name))
+        with self.open(name) as stream, damaged_is_an_error(self.path):
+            return stream.read()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """The unpacked bytes of one file as a stream; damage that only shows on the way is a `DataError` as well."""
+        with damaged_is_an_error(self.path if self.is_archive else self.on_disk(name)), ExitStack() as stack:
+            raw = stack.enter_context(self._packed(name))
+            yield stack.enter_context(unpacking(raw))
+
+    def size(self, name: str) -> int | None:
+        """Its bytes on disk, where it is neither packed nor in an archive."""
+        plain = not self.is_archive and unpacked(name) == name
+        return self.on_disk(name).stat().st_size if plain else None
 
     def label(self, name: str) -> str:
         """The file as messages call it."""
@@ -94,17 +106,20 @@ class FileTree:
         """The file that holds `name`: itself, or the archive."""
         return self.path / name if self.path.is_dir() else self.path
 
-    def _packed(self, name: str) -> bytes:
+    @contextmanager
+    def _packed(self, name: str) -> Iterator[BinaryIO]:
         if not self.is_archive:
-            return self.on_disk(name).read_bytes()
-        if self.path.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(name)
-        with tarfile.open(self.path) as tar:
-            member = tar.extractfile(name)
-            if member is None:
-                raise tarfile.ReadError(f"{name} is not a file")
-            return member.read()
+            with self.on_disk(name).open("rb") as file:
+                yield file
+        elif self.path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(self.path) as archive, archive.open(name) as inside:
+                yield cast(BinaryIO, inside)
+        else:
+            with tarfile.open(self.path) as tar:
+                member = tar.extractfile(name)
+                if member is None:
+                    raise tarfile.ReadError(f"{name} is not a file")
+                yield cast(BinaryIO, member)
 
 
 def unpacked(name: str) -> str:
@@ -112,15 +127,26 @@ def unpacked(name: str) -> str:
     return name[: name.rindex(".")] if name.lower().endswith(PACKED) else name
 
 
-def unpack(content: bytes) -> bytes:
-    """Plain bytes of content that may be packed, told by its first bytes."""
-    if content[:2] == b"\x1f\x8b":
-        return gzip.decompress(content)
-    if content[:3] == b"BZh":
-        return bz2.decompress(content)
-    if content[:6] == b"\xfd7zXZ\x00":
-        return lzma.decompress(content)
-    return content
+@contextmanager
+def unpacking(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """A stream of plain bytes from one that may be packed, told by its first bytes."""
+    head = stream.read(6)
+    stream.seek(0)
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        with pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd") as plain:
+            yield cast(BinaryIO, plain)
+        return
+    known: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+        (b"\x1f\x8b", gzip.open),
+        (b"BZh", bz2.open),
+        (b"\xfd7zXZ\x00", lzma.open),
+    )
+    opener = next((opener for magic, opener in known if head.startswith(magic)), None)
+    if opener is None:
+        yield stream
+        return
+    with opener(stream) as unpacked_stream:
+        yield unpacked_stream
 
 
 def text_of(content: bytes) -> str:
@@ -134,13 +160,6 @@ def text_of(content: bytes) -> str:
 def lines_of(content: bytes) -> list[str]:
     """Its lines, cut at line feeds only: texts hold other marks that Python would take for ends of lines."""
     return [line.removesuffix("\r") for line in text_of(content).split("\n")]
-
-
-def as_stream(content: bytes) -> io.BytesIO:
-    """UTF-8 bytes as a stream, whatever of both encodings they came in."""
-    if not content.isascii():
-        content = text_of(content).encode()
-    return io.BytesIO(content.removeprefix(b"\xef\xbb\xbf"))
 
 
 @contextmanager

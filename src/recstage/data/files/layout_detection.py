@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recstage.config import named_yaml, names_in, read_yaml
 from recstage.data.files.file_tree import ARCHIVES, FileTree, unpacked
 from recstage.data.sources import events, json_layout, movielens, ncf
+from recstage.data.tables import database, opening
 from recstage.errors import DataError, valid_names
 
-ITEM_FILES = ("items.csv", "items.jsonl", "items.parquet", "movies.dat", "movies.csv", "movies.jsonl")
+ITEM_STEMS = ("items", "movies", "products", "articles", "books", "catalogue", "catalog", "meta", "metadata")
+TEST_STEMS, VALIDATION_STEMS = ("test",), ("validation", "valid", "val")
+TRAIN_STEMS = ("train", "training", "events", "interactions")
 KNOWN_WEIGHTS: dict[str, Any] = {
     "view": 0.1,
     "click": 0.4,
@@ -26,7 +30,6 @@ KNOWN_WEIGHTS: dict[str, Any] = {
 }
 """For event files that nobody has written a YAML for: the usual types. A YAML says better what yours are worth."""
 
-
 ANY_TYPE: dict[str, Any] = {"weights": KNOWN_WEIGHTS, "negative_types": ["dismiss"]}
 
 
@@ -35,9 +38,17 @@ def config_of(name_or_path: str) -> dict[str, Any]:
 
     Raises `ConfigError` on a broken YAML, `DataError` where it is none of these, listing the valid names.
     """
+    if database.is_url(name_or_path):
+        url, _, table = name_or_path.partition("#")
+        source = {"kind": "events", "path": url, "default_type": "interaction", **({"table": table} if table else {})}
+        return {"name": name_of(Path(url.rpartition("/")[2])), "source": source, **ANY_TYPE}
     if name_or_path in names_in("data"):
         return named_yaml("data", name_or_path)
     path = Path(name_or_path).expanduser()
+    if not path.exists() and opening.WILD.search(name_or_path):
+        opening.places_of(name_or_path)  # refuses a pattern that nothing matches
+        source = {"kind": "events", "path": name_or_path, "default_type": "interaction"}
+        return {"name": re.sub(r"\W+", "-", name_of(path)).strip("-") or "data", "source": source, **ANY_TYPE}
     if not path.exists():
         raise DataError(
             f"data '{name_or_path}'",
@@ -46,13 +57,23 @@ def config_of(name_or_path: str) -> dict[str, Any]:
         )
     if path.is_file() and path.suffix in {".yaml", ".yml"}:
         return {"name": path.stem, **read_yaml(path)}
-    return {"name": name_of(path), **layout_of(FileTree(path))}
+    found = layout_of(FileTree(path))
+    return {"name": name_of(path), **found, **_as_named(name_of(path), found["source"]["kind"])}
+
+
+def _as_named(name: str, kind: str) -> dict[str, Any]:
+    """What conf/data says of a data set of this name and kind besides its source: by its path, the data is the same."""
+    if name not in names_in("data"):
+        return {}
+    values = named_yaml("data", name)
+    same = values.get("source", {}).get("kind") == kind
+    return {key: value for key, value in values.items() if key not in ("name", "source")} if same else {}
 
 
 def name_of(path: Path) -> str:
     """A data set's name from its path: without the suffixes of formats, archives and packings."""
     name = unpacked(path.resolve().name)
-    for suffix in (*ARCHIVES, *events.FORMATS, ".json"):
+    for suffix in (*ARCHIVES, *opening.FORMATS):
         name = name.removesuffix(suffix)
     return name or "data"
 
@@ -65,37 +86,59 @@ def layout_of(tree: FileTree) -> dict[str, Any]:
         return {"source": {"kind": "movielens", "path": folder}}
     if any(unpacked(name).endswith(ncf.TRAIN) for name in tree.names):
         return {"source": {"kind": "ncf", "path": folder}, "split": {"method": "given"}}
-    jsons = tree.ending(".json")
+    jsons = [name for name in tree.ending(".json") if json_layout.is_layout(tree, name)]
     tables = [name for name in tree.names if a_file] or _tables(tree)
-    if len(jsons) == 1 and len(tables) in (0, int(a_file)):
-        return _json(tree.on_disk(jsons[0]))
+    if len(jsons) == 1 and (a_file or set(tables) <= set(jsons)):
+        return _json(tree, jsons[0])
+    parts = {part: [name for name in tables if _stem(name) in stems] for part, stems in PARTS.items()}
+    if len(parts["path"]) == 1 and len(parts["test_path"]) == 1:
+        return _events(tree, parts["path"][0], {part: names[0] for part, names in parts.items() if len(names) == 1})
     if len(tables) == 1:
-        return _events(tree, tables[0])
+        return _events(tree, tables[0], {})
+    if len(tables) > 1 and not tree.is_archive and _alike(tree, tables):
+        return _events(tree, None, {})
     raise DataError(
         str(tree.path),
         rule="holds no layout that is known: MovieLens, the NCF authors' files, JSON, or one table of events "
-        f"({', '.join(events.FORMATS)})" + (f"; it has {len(tables)} tables" if tables else ""),
-        fix="Give one file, or write a YAML that says how to read it",
+        f"({', '.join(opening.FORMATS)}), or parts of one"
+        + (f"; it has {len(tables)} tables: {', '.join(map(_file, tables[:5]))}" if tables else ""),
+        fix="Give one file, a pattern as part-*.csv, or write a YAML that says how to read it",
     )
 
 
+PARTS = {"path": TRAIN_STEMS, "test_path": TEST_STEMS, "validation_path": VALIDATION_STEMS}
+
+
+def _alike(tree: FileTree, tables: list[str]) -> bool:
+    """Whether tables are parts of one: the same columns, and names that differ in numbers only."""
+    columns = {tuple(opening.opened(tree, name).names) for name in tables}
+    return len(columns) == 1 and len({re.sub(r"\d+", "#", _file(name)) for name in tables}) == 1
+
+
 def _tables(tree: FileTree) -> list[str]:
-    tables = [name for name in tree.ending(*events.FORMATS) if _file(name) not in ITEM_FILES]
+    tables = [name for name in opening.tables_in(tree) if _stem(name) not in ITEM_STEMS]
     return tables if len(tables) < 2 else [name for name in tables if events.is_table(tree, name)]
 
 
-def _json(file: Path) -> dict[str, Any]:
-    method = {"split": {"method": "given"}} if json_layout.brings_test(FileTree(file)) else {}
-    return {"source": {"kind": "json", "path": str(file)}, **ANY_TYPE, **method}
+def _json(tree: FileTree, name: str) -> dict[str, Any]:
+    method = {"split": {"method": "given"}} if json_layout.brings_test(tree, name) else {}
+    return {"source": {"kind": "json", "path": str(tree.on_disk(name))}, **ANY_TYPE, **method}
 
 
-def _events(tree: FileTree, table: str) -> dict[str, Any]:
-    source: dict[str, Any] = {"kind": "events", "path": str(tree.on_disk(table)), "default_type": "interaction"}
-    described = tree.find(*ITEM_FILES)
+def _events(tree: FileTree, table: str | None, parts: dict[str, str]) -> dict[str, Any]:
+    """`table` None: the whole folder. `parts`: files of their own for test and validation."""
+    path = tree.path if table is None else tree.on_disk(table)
+    source: dict[str, Any] = {"kind": "events", "path": str(path), "default_type": "interaction"}
+    source |= {part: str(tree.on_disk(name)) for part, name in parts.items() if part != "path"}
+    described = min((name for name in tree.names if _stem(name) in ITEM_STEMS and name != table), key=len, default=None)
     if described is not None and not tree.is_archive:
         source["items_path"] = str(tree.on_disk(described))
-    return {"source": source, **ANY_TYPE}
+    return {"source": source, **ANY_TYPE, **({"split": {"method": "given"}} if "test_path" in source else {})}
 
 
 def _file(name: str) -> str:
     return unpacked(PurePosixPath(name).name)
+
+
+def _stem(name: str) -> str:
+    return _file(name).partition(".")[0].lower()

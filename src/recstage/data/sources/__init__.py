@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recstage.config import MovieLensSource, ServiceSource, SourceConfig
+from recstage.config import EventsSource, MovieLensSource, ServiceSource, SourceConfig
 from recstage.data.files import download
 from recstage.data.schema import RawData
 from recstage.data.sources import events, json_layout, movielens, ncf, service, synthetic
+from recstage.data.tables import database
 from recstage.errors import DataError
 
+PATHS = ("path", "items_path", "test_path", "validation_path")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -47,12 +49,12 @@ def files(config: SourceConfig) -> list[Path]:
 
 
 def located(config: SourceConfig, downloads: Path) -> SourceConfig:
-    """The same source with real paths: `${NAME}` replaced from the environment, and a named MovieLens release
-    downloaded where it has no path, or one whose variable is unset. A database comes with what it holds now. Raises
-    `DataError` on an unset variable and no release."""
+    """The same source with real paths: `${NAME}` replaced from the environment, a named MovieLens release downloaded
+    where it has no path, or one whose variable is unset, and what a database holds now as a file. Raises `DataError` on
+    an unset variable and no release, and on a password in a URL that is logged."""
     if isinstance(config, ServiceSource):
         return service.pinned(config)
-    paths = {name: getattr(config, name) for name in ("path", "items_path") if getattr(config, name, None)}
+    paths = {name: getattr(config, name) for name in PATHS if getattr(config, name, None)}
     unset = {name: missing for name, path in paths.items() if (missing := _unset(path))}
     found: dict[str, Any] = {
         name: VARIABLE.sub(lambda m: os.environ[m[1]], path) for name, path in paths.items() if name not in unset
@@ -67,7 +69,26 @@ def located(config: SourceConfig, downloads: Path) -> SourceConfig:
             rule=f"the environment variable {variable} is not set",
             fix="Set it to the folder that holds the data, or give a path instead of a name",
         )
+    for name, path in found.items():
+        if database.is_url(path):
+            found[name] = str(_from_database(config, name, paths[name], path, downloads))
     return config.model_copy(update=found)
+
+
+def _from_database(config: SourceConfig, name: str, given: str, url: str, downloads: Path) -> Path:
+    if not isinstance(config, EventsSource) and name == "path":
+        raise DataError(f"source.{name}", rule=f"a {config.kind} source is read from files", fix="Give kind: events")
+    if database.has_password(given):
+        raise DataError(
+            f"source.{name} with a password",
+            rule="a run's configuration is logged, and the password with it",
+            fix="Put the URL into an environment variable and give ${NAME}, or the password into PGPASSWORD or .pgpass",
+        )
+    of_events = name == "path" and isinstance(config, EventsSource)
+    table, query = (config.table, config.query) if of_events else (None, None)  # type: ignore[union-attr]
+    return database.snapshot(
+        url, downloads, table=table, query=query, kind="items" if name == "items_path" else "events"
+    )
 
 
 def _unset(path: str) -> str | None:

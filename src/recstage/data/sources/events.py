@@ -1,148 +1,247 @@
-"""Tables of events: delimited text or Parquet, packed or not, one row an event, columns mapped to ours."""
+"""Tables of events of any format, one row an event, columns mapped to ours: what most people come with."""
 
 from __future__ import annotations
 
-import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recstage.config import EventsSource
-from recstage.data.files.delimited import header_of, numbers, read_delimited, separator_of, without_unparsable
-from recstage.data.files.file_tree import FileTree, damaged_is_an_error, unpacked
-from recstage.data.files.timestamps import seconds_of
-from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.item_files import read_items
-from recstage.errors import DataError, valid_names
+from recstage.data.files.file_tree import FileTree
+from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
+from recstage.data.sources.item_files import items_of, rejected_of
+from recstage.data.tables.names import EVENT_NAMES, mapped
+from recstage.data.tables.opening import Format, labels_of, opened, places_of
+from recstage.data.tables.table import Table, TableFile, joined
+from recstage.data.tables.values.ids import IdRule, first_of, ids_of, refuse_a_column_of, rejected_ids
+from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
+from recstage.errors import DataError
 
-FORMATS = (".csv", ".tsv", ".txt", ".parquet")
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    USER: (USER, "userId", "user", "uid", "customer_id", "visitorid"),
-    ITEM: (ITEM, "itemId", "item", "movieId", "movie_id", "product_id", "article_id", "itemid"),
-    TIME: (TIME, "time", "ts", "datetime", "date", "event_time", "created_at", "position", "rank"),
-    TYPE: (TYPE, "type", "event", "event_type", "action"),
-    VALUE: (VALUE, "rating", "stars", "duration"),
-}
-"""What columns are called elsewhere; used for those that `columns` does not map."""
+DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
+A_CLOCK = 1e8
+FEW_TYPES = 20
 
 
 def files(config: EventsSource) -> list[Path]:
     """The files that `read` reads."""
-    tree = FileTree(config.path)
-    return sorted({tree.on_disk(_table_in(tree)), *([Path(config.items_path)] if config.items_path else [])})
+    paths = [path for path in (config.path, config.test_path, config.validation_path, config.items_path) if path]
+    return sorted({tree.on_disk(name) for path in paths for tree, name in places_of(path)})
 
 
 def read(config: EventsSource) -> RawData:
-    """Raises `DataError` where the path holds no such table, it is empty or damaged, or a column is missing."""
-    tree = FileTree(config.path)
-    name = _table_in(tree)
-    reader = _parquet if unpacked(name).lower().endswith(".parquet") else _delimited
-    table, unparsable = reader(tree, name, config)
-    parsed: dict[str, pd.Series] = {}
-    is_clock = False
-    if TIME in table:
-        parsed[TIME], is_clock = seconds_of(table[TIME], config.time)
-    if VALUE in table:
-        parsed[VALUE] = numbers(table[VALUE])
-    table, parsed, more = without_unparsable(table, parsed)
-    events = pd.DataFrame({USER: table[USER], ITEM: table[ITEM]})
-    events[TIME] = parsed.get(TIME, np.arange(len(table), dtype=np.float64))
-    events[TYPE] = table[TYPE] if TYPE in table else pd.Categorical([config.default_type]).repeat(len(table))
-    events[VALUE] = parsed.get(VALUE, np.nan)
-    if is_clock and (events[TIME] % 1 != 0).any():
-        events = events.sort_values(TIME, kind="stable")  # the order within a second, before fractions are cut off
+    """Raises `DataError` where a path holds no such table, it is empty or damaged, or a column is missing."""
+    parts = [config.path, config.validation_path, config.test_path]
+    files = [_tables_of(path, config) if path else [] for path in parts]
+    if not files[0]:
+        raise DataError(config.path, rule="holds no table of events", fix="Give one file, or a folder of parts")
+    flat = [one for some in files for one in some]
+    read_ones = [_Columns.of(opened_file, config).read() for _, opened_file in flat]
+    table = joined(read_ones, labels_of([place for place, _ in flat]))
+    if config.validation_path and not config.test_path:
+        raise DataError(
+            f"source.validation_path = {config.validation_path}",
+            rule="validation rows of their own go with test rows of their own",
+            fix="Set source.test_path too",
+        )
+    events = typed_events(table, config.path, config.ids, config)
+    frame = events.frame
+    file_of = frame.index.to_numpy() >> Places.BITS
+    first_validation, first_test = len(files[0]), len(files[0]) + len(files[1])
+    items = items_of(config)
     return RawData(
-        events=events,
-        items=read_items(config.items_path) if config.items_path else None,
-        time_is_clock=is_clock,
-        unparsable=unparsable + more,
+        events=frame[file_of < first_validation] if len(flat) > 1 else frame,
+        validation=frame[(file_of >= first_validation) & (file_of < first_test)] if files[1] else None,
+        test=frame[file_of >= first_test] if files[2] else None,
+        items=None if items is None else items.frame,
+        time_is_clock=events.is_clock,
+        ordered=events.ordered,
+        rows_read=table.rows_read,
+        rejected=events.rejected,
+        items_rejected=rejected_of(items),
+        places=table.places,
+        notes=(*table.notes, *events.notes, *(() if items is None else (f"items: {note}" for note in items.notes))),
     )
 
 
 def is_table(tree: FileTree, name: str) -> bool:
     """Whether the file has columns of user and item ids under any usual name."""
     try:
-        if unpacked(name).lower().endswith(".parquet"):
-            names = _parquet_file(tree, name).schema_arrow.names
-        else:
-            content = tree.read(name)
-            names = header_of(content, separator_of(content, name))
-        return bool(mapped(names, EventsSource(path=""), name))
+        file = opened(tree, name)
+        return file.has_header and {USER, ITEM} <= set(_ours(file, EventsSource(path="")))
     except DataError:
         return False
 
 
-def _table_in(tree: FileTree) -> str:
-    if tree.path.is_file() and not tree.is_archive:
-        return tree.names[0]
-    tables = tree.ending(*FORMATS)
-    if len(tables) > 1:
-        tables = [name for name in tables if is_table(tree, name)]
-    if len(tables) != 1:
+def _tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str], TableFile]]:
+    """The parts that a path means; of a folder that holds other tables too, those that are of events."""
+    how = Format(config.separator, config.encoding, config.header, config.sheet)
+    found = places_of(path)
+    if len(found) > 1 and not config.columns:
+        with_ids = [place for place in found if is_table(*place)]
+        found = with_ids or found
+    files = [(place, opened(*place, how)) for place in found]
+    if len({tuple(sorted(file.names)) for _, file in files}) > 1 and Path(path).is_dir():
+        names = ", ".join(labels_of(found)[:5])
         raise DataError(
-            str(tree.path),
-            rule=f"must hold one table of events, and has {len(tables)} ({', '.join(FORMATS)})",
-            fix="Name the file",
+            f"{path}: {names}",
+            rule=f"must hold one table of events or parts with the same columns, and has {len(files)} that differ",
+            fix="Give one of the files, or a pattern as part-*.csv",
         )
-    return tables[0]
+    return files
 
 
-def _delimited(tree: FileTree, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
-    content, where = tree.read(name), tree.label(name)
-    if not content.strip():
-        raise DataError(where, rule="is empty", fix="Give a file with rows")
-    separator = config.separator or separator_of(content, where)
-    ours = mapped(header_of(content, separator), config, where)
-    coded = [ours[column] for column in (USER, ITEM, TYPE) if column in ours]
-    table, unparsable = read_delimited(content, where, separator=separator, coded=coded, keep=list(ours.values()))
-    return table.rename(columns={theirs: column for column, theirs in ours.items()}), unparsable
+def _ours(file: TableFile, config: EventsSource) -> dict[str, str]:
+    if not file.has_header and not config.columns:
+        return _by_content(file)
+    return mapped(file.names, config.columns, EVENT_NAMES, setting="source.columns", where=file.where)
 
 
-def _parquet(tree: FileTree, name: str, config: EventsSource) -> tuple[pd.DataFrame, Unparsable]:
-    where = tree.label(name)
-    file = _parquet_file(tree, name)
-    ours = mapped(file.schema_arrow.names, config, where)
-    with damaged_is_an_error(tree.on_disk(name)):
-        table = file.read(columns=list(ours.values()))
-    columns = {column: table[theirs] for column, theirs in ours.items()}
-    for column in (USER, ITEM, TYPE):
-        if column in columns and not pa.types.is_dictionary(columns[column].type):
-            columns[column] = columns[column].cast(pa.string()).dictionary_encode()
-    return pa.table(columns).to_pandas().set_axis(np.arange(1, len(table) + 1), axis="index"), Unparsable()
-
-
-def _parquet_file(tree: FileTree, name: str) -> pq.ParquetFile:
-    with damaged_is_an_error(tree.on_disk(name)):
-        return pq.ParquetFile(io.BytesIO(tree.read(name)) if tree.is_archive else tree.on_disk(name))
-
-
-def mapped(names: list[str], config: EventsSource, where: str) -> dict[str, str]:
-    """Our column to the file's, of those that the file has. Raises `DataError` on a wrong mapping and missing ids."""
-    for ours, theirs in config.columns.items():
-        if ours not in EVENT_COLUMNS:
-            raise DataError(
-                f"source.columns.{ours}", rule="no such column of ours", fix=valid_names(ours, EVENT_COLUMNS)
-            )
-        if theirs not in names:
-            raise DataError(
-                f"{where}: column '{theirs}' for {ours}",
-                rule="the file has no such column",
-                fix=valid_names(theirs, names),
-            )
-    usual = {
-        column: name
-        for column, candidates in USUAL_NAMES.items()
-        if (name := next((c for c in candidates if c in names), None)) is not None
-    }
-    found = {**usual, **config.columns}
-    missing = [column for column in (USER, ITEM) if column not in found]
-    if missing:
-        raise DataError(
-            f"{where}: columns {', '.join(names)}",
-            rule=f"no column for {' and '.join(missing)}",
-            fix="Map them in source.columns, as in user_id: customer",
-        )
+def _by_content(file: TableFile) -> dict[str, str]:
+    """Our columns to those of a file without a header: a time by its size or form, then user and item as they come,
+    then a small number as value and a few words as type."""
+    columns = {name: [row[at] for row in file.rows if len(row) > at] for at, name in enumerate(file.names)}
+    found: dict[str, str] = {}
+    for name, values in columns.items():
+        if TIME not in found and values and all(map(_is_time, values)):
+            found[TIME] = name
+    rest = [name for name in columns if name not in found.values()]
+    found |= dict(zip((USER, ITEM), rest, strict=False))
+    for name in rest[2:]:
+        numeric = all(re.fullmatch(r"\s*-?\d+([.,]\d+)?\s*", value) for value in columns[name])
+        if numeric and VALUE not in found:
+            found[VALUE] = name
+        elif not numeric and TYPE not in found and len(set(columns[name])) <= FEW_TYPES:
+            found[TYPE] = name
     return found
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return float(value) >= A_CLOCK
+    except ValueError:
+        return re.match(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{4})", value) is not None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which of a file's columns are ours, and, where one holds times of day only, which holds their dates."""
+
+    file: TableFile
+    ours: Mapping[str, str]
+    date: str | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: TableFile, config: EventsSource) -> _Columns:
+        ours = _ours(file, config)
+        missing = [column for column in (USER, ITEM) if column not in ours]
+        if missing:
+            raise DataError(
+                f"{file.where}: columns {', '.join(file.names)}",
+                rule=f"no column for {' and '.join(missing)}",
+                fix="Map them in source.columns, as in user_id: customer",
+            )
+        notes: tuple[str, ...] = ()
+        if not file.has_header:
+            taken = ", ".join(f"{theirs} as {column}" for column, theirs in ours.items())
+            notes = (f"no header: {taken} (say otherwise in source.columns)",)
+        return cls(file, ours, _date_beside(file, ours, config), notes)
+
+    def read(self) -> Table:
+        wanted = list(dict.fromkeys([*self.ours.values(), *([self.date] if self.date else [])]))
+        coded = {self.ours[column] for column in (USER, ITEM, TYPE) if column in self.ours}
+        table = self.file.read(wanted, coded)
+        frame = pd.DataFrame({column: table.frame[theirs] for column, theirs in self.ours.items()})
+        if self.date:
+            time = table.frame[self.ours[TIME]]
+            frame[TIME] = (table.frame[self.date].astype(object) + " " + time.astype(object)).where(time.notna(), None)
+        return Table(frame, table.rows_read, table.rejected, table.places, (*table.notes, *self.notes))
+
+
+def _date_beside(file: TableFile, ours: Mapping[str, str], config: EventsSource) -> str | None:
+    """The column of dates that goes with a column of times of day."""
+    if TIME not in ours or TIME in config.columns:
+        return None
+
+    def all_are(name: str, pattern: str) -> bool:
+        at = list(file.names).index(name)
+        values = [row[at] for row in file.rows if len(row) > at and row[at]]
+        return bool(values) and all(re.match(pattern, value) for value in values)
+
+    if not all_are(ours[TIME], TIME_OF_DAY):
+        return None
+    return next((name for name in file.names if name not in ours.values() and all_are(name, DATE)), None)
+
+
+@dataclass(frozen=True)
+class TypedEvents:
+    """Events with columns of ours, each of its type. `is_clock`, `ordered`: what their times are worth."""
+
+    frame: pd.DataFrame
+    rejected: Rejected
+    is_clock: bool
+    ordered: bool
+    notes: tuple[str, ...]
+
+
+def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsSource | None = None) -> TypedEvents:
+    """Columns under our names (user_id, item_id, and any of the others) in their types. Rows where something is there
+    and nothing comes of it are rejected, each for the first such thing."""
+    config = config or EventsSource(path=where, default_type="interaction", ids=ids)
+    given, words = table.frame, table.places.words
+    rejected, bad = table.rejected, pd.Series(False, given.index)
+    columns: dict[str, pd.Series] = {}
+    for name in (USER, ITEM):
+        columns[name], wrong = ids_of(given[name], ids)
+        refuse_a_column_of(given[name], wrong, name, where)
+        rejected += rejected_ids(wrong & ~bad, given[name], name, words)
+        bad |= wrong
+    columns[TIME], is_clock, ordered, of_time = _times(given, config, where)
+    columns[VALUE], of_value = _values(given, config)
+    for name in (TIME, *([] if of_value else [VALUE])):
+        if name in given:
+            lost = columns[name].isna() & given[name].notna() & ~bad
+            told = [f"{words(at)}: {name} '{str(v)[:40]}'" for at, v in first_of(given.loc[lost, name])]
+            rejected += Rejected.of(f"unreadable {name}", int(lost.sum()), told)
+            bad |= lost
+    columns[TYPE] = _types(given, config)
+    frame = pd.DataFrame({name: columns[name] for name in EVENT_COLUMNS})
+    frame = frame[~bad] if bad.any() else frame
+    if is_clock and (frame[TIME] % 1 > 0).any():
+        frame = frame.sort_values(TIME, kind="stable")  # the order within a second, before fractions are cut off
+    return TypedEvents(frame, rejected, is_clock, ordered, (*of_time, *of_value))
+
+
+def _times(given: pd.DataFrame, config: EventsSource, where: str) -> tuple[pd.Series, bool, bool, list[str]]:
+    """Times, whether they are a clock's, whether they tell an order, and what there is to say."""
+    if TIME in given and given[TIME].notna().any():
+        seconds, is_clock = seconds_of(given[TIME], config.time, f"{where}: {TIME}")
+        return seconds, is_clock, True, []
+    ordered = config.time == "rank"
+    ranks = np.arange(len(given), dtype=np.float64) if ordered else np.zeros(len(given))
+    notes = ["the column of times is empty"] if TIME in given and len(given) else []
+    return pd.Series(ranks, given.index), False, ordered, notes
+
+
+def _values(given: pd.DataFrame, config: EventsSource) -> tuple[pd.Series, list[str]]:
+    """Values; a column that only its name makes one, and that mostly holds no numbers, is none."""
+    nothing = pd.Series(np.nan, given.index)
+    if VALUE not in given:
+        return nothing, []
+    values = numbers(given[VALUE], config.decimal)
+    filled = int(given[VALUE].notna().sum())
+    if VALUE not in config.columns and 2 * int((values.isna() & given[VALUE].notna()).sum()) > filled:
+        return nothing, ["the column that is called like one of values holds no numbers and is not read"]
+    return values, []
+
+
+def _types(given: pd.DataFrame, config: EventsSource) -> pd.Series:
+    if TYPE in given:
+        return ids_of(given[TYPE])[0]
+    one = pd.Categorical.from_codes(np.zeros(len(given), np.int8), categories=pd.Index([config.default_type]))
+    return pd.Series(one, given.index)

@@ -1,152 +1,227 @@
-"""Files about items, in the layouts that are met: delimited, JSON lines, Parquet, and MovieLens's own."""
+"""Files about items, in any format of tables and in MovieLens's own: what is known of each, under our names."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from recstage.data.files.delimited import read_delimited, separator_of
-from recstage.data.files.file_tree import FileTree, damaged_is_an_error, lines_of, unpacked
-from recstage.data.schema import ITEM
+from recstage.config.schemas import ItemsSource
+from recstage.data.files.file_tree import FileTree, lines_of, unpacked
+from recstage.data.schema import ITEM, NONE_REJECTED, Rejected
+from recstage.data.tables.names import AVAILABLE, CATEGORIES, ITEM_NAMES, TEXT, TITLE, mapped, plain
+from recstage.data.tables.opening import Format, labels_of, opened, places_of
+from recstage.data.tables.table import Table, TableFile, joined
+from recstage.data.tables.values.attributes import attributes_of
+from recstage.data.tables.values.ids import IdRule, id_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.errors import DataError
 
-TITLE, TEXT, CATEGORIES, AVAILABLE = "title", "text", "categories", "available"
-MEANINGS = {
-    ITEM: (ITEM, "itemId", "movie_id", "movieId", "product_id", "article_id", "id"),
-    TITLE: (TITLE, "name"),
-    TEXT: (TEXT, "plot", "description", "overview", "body", "content"),
-    CATEGORIES: (CATEGORIES, "genres", "category", "genre"),
-    AVAILABLE: (AVAILABLE,),
-}
-ALSO_TEXT = ("director", "actors", "author", "tags", "keywords")
+ALSO_TEXT = ("director", "actors", "author", "tags", "keywords", "brand")
 """Columns whose words are worth as much as the text's own and are appended to it."""
-NO_GENRE = {"", "unknown", "(no genres listed)"}
+NO_GENRE = {"", "unknown", "(no genres listed)", "nan", "None"}
+NO = {"false", "0", "0.0", "no", "n", "f", "out of stock", "inactive"}
+TWICE = "item given twice"
 GENRES_OF_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 
 
-def read_items(path: str | Path, *, id_column: str | None = None) -> pd.DataFrame:
-    """Columns item_id and any of title, text, categories, available of a file about items.
+@dataclass(frozen=True)
+class Items:
+    """`frame`: item_id and any of title, text, categories (lists), available (bool), and attributes, one row an item.
+    `rejected`: rows of the file that describe none; `notes` of the reader."""
 
-    `id_column` names the file's own column of ids where it is not one of the usual names. Raises `DataError` where the
-    file cannot be read or has no ids.
+    frame: pd.DataFrame
+    rejected: Rejected = NONE_REJECTED
+    notes: tuple[str, ...] = ()
+
+
+def items_of(config: ItemsSource) -> Items | None:
+    """What the items file of a source says; None where it has none."""
+    if not config.items_path:
+        return None
+    return read_items(config.items_path, columns=config.items_columns, ids=config.ids)
+
+
+def rejected_of(items: Items | None) -> Rejected:
+    """What was rejected of an items file, where there is one."""
+    return NONE_REJECTED if items is None else items.rejected
+
+
+def files_of_items(config: ItemsSource) -> list[Path]:
+    """The files that `items_of` reads."""
+    return [tree.on_disk(name) for tree, name in places_of(config.items_path)] if config.items_path else []
+
+
+def read_items(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] = {},
+    ids: IdRule = "auto",
+    how: Format | None = None,  # noqa: B006
+) -> Items:
+    """A file about items, or several parts of one. `columns`: our names to the file's, where it has unusual ones.
+
+    Raises `DataError` where it cannot be read or has no ids.
     """
-    tree = FileTree(path)
-    if tree.path.is_dir() or tree.is_archive:
-        raise DataError(str(path), rule="item texts come in one file", fix="Name the file inside it")
-    return items_from(tree, tree.names[0], id_column=id_column)
+    files = places_of(str(path))
+    if not files:
+        raise DataError(str(path), rule="holds no file about items", fix="Name the file")
+    if len(files) == 1:
+        return items_from(*files[0], columns=columns, ids=ids, how=how)
+    tables = [opened(tree, name, how or Format()) for tree, name in files]
+    whole = joined([table.read() for table in tables], labels_of(files))
+    return understood(whole, str(path), columns, ids)
 
 
-def items_from(tree: FileTree, name: str, *, id_column: str | None = None) -> pd.DataFrame:
+def items_from(
+    tree: FileTree,
+    name: str,
+    *,
+    columns: Mapping[str, str] = {},
+    ids: IdRule = "auto",
+    how: Format | None = None,  # noqa: B006
+) -> Items:
     """`read_items` of one file of a folder or archive."""
-    content, where, plain = tree.read(name), tree.label(name), unpacked(name).lower()
-    if plain.endswith(".dat"):
-        return _movies_dat(content)
-    if plain.endswith("u.item"):
-        return _u_item(content)
-    if plain.endswith((".jsonl", ".ndjson")):
-        table = _json_lines(content, where)
-    elif plain.endswith(".parquet"):
-        with damaged_is_an_error(tree.path):
-            table = pd.read_parquet(io.BytesIO(content))
-    else:
-        table, _ = read_delimited(content, where, separator=separator_of(content, where))
-    return understood(table, where, id_column)
+    ending = unpacked(name).lower()
+    if ending.endswith(".dat") and b"::" in tree.read(name)[:4096]:
+        return _movies_dat(tree.read(name))
+    if ending.endswith("u.item"):
+        return _u_item(tree.read(name))
+    file = opened(tree, name, how or Format())
+    if not file.has_header and not columns:
+        columns = _without_header(file)
+    return understood(file.read(), file.where, columns, ids)
 
 
-def understood(table: pd.DataFrame, where: str, id_column: str | None = None) -> pd.DataFrame:
-    """A table with columns of any usual names, in ours."""
-    columns = {ours: _first_of(table, theirs) for ours, theirs in MEANINGS.items()}
-    identity = id_column or columns[ITEM]
-    if identity is None or identity not in table:
+def _without_header(file: TableFile) -> dict[str, str]:
+    """The first column is the id, the second the title, of a file that names neither."""
+    return dict(zip((ITEM, TITLE), file.names, strict=False))
+
+
+def understood(table: Table, where: str, columns: Mapping[str, str] = {}, ids: IdRule = "auto") -> Items:  # noqa: B006
+    """A table with columns of any usual or mapped names, in ours; columns of no such name are attributes."""
+    frame = table.frame
+    found = mapped(list(frame.columns), columns, ITEM_NAMES, setting="source.items_columns", where=where)
+    if ITEM not in found:
         raise DataError(
-            f"{where}: columns {', '.join(map(str, table.columns))}",
-            rule=f"items need a column of ids ({', '.join(MEANINGS[ITEM])})",
-            fix="Rename the column",
+            f"{where}: columns {', '.join(map(str, frame.columns))}",
+            rule="items need a column of ids",
+            fix="Map it in source.items_columns, as in item_id: sku",
         )
-    items = pd.DataFrame({ITEM: _text_ids(table[identity])})
-    if columns[TITLE]:
-        items[TITLE] = table[columns[TITLE]].fillna("").astype(str)
-    texts = [name for name in (columns[TEXT], *ALSO_TEXT) if name is not None and name in table]
+    given = frame[found[ITEM]]
+    names, wrong = ids_of(given, ids)
+    refuse_a_column_of(given, wrong, ITEM, where)
+    missing = names.isna() & ~wrong
+    rejected = table.rejected + rejected_ids(wrong, given, ITEM, table.places.words)
+    rejected += Rejected.of(f"missing {ITEM}", int(missing.sum()), map(table.places.words, frame.index[missing]))
+    twice = names.notna() & names.duplicated(keep="last")
+    rejected += Rejected.of(
+        TWICE, int(twice.sum()), (f"{table.places.words(at)}: {names[at]}" for at in frame.index[twice][:3])
+    )
+    kept = names.notna() & ~twice
+    items = _columns(frame[kept], names[kept].astype(object), found)
+    return Items(items.reset_index(drop=True), rejected, table.notes)
+
+
+def _columns(frame: pd.DataFrame, names: pd.Series, found: Mapping[str, str]) -> pd.DataFrame:
+    items = pd.DataFrame({ITEM: names})
+    if TITLE in found:
+        items[TITLE] = [_words(value) for value in frame[found[TITLE]]]
+    also = [name for name in frame if plain(name) in map(plain, ALSO_TEXT) and name not in found.values()]
+    texts = [name for name in (found.get(TEXT), *also) if name is not None]
     if texts:
         items[TEXT] = [
             " ".join(part for part in parts if part)
-            for parts in zip(*(map(_words, table[name]) for name in texts), strict=True)
+            for parts in zip(*(map(_words, frame[name]) for name in texts), strict=True)
         ]
-    if columns[CATEGORIES]:
-        items[CATEGORIES] = [_categories(value) for value in table[columns[CATEGORIES]]]
-    if columns[AVAILABLE]:
-        items[AVAILABLE] = [
-            str(value).strip().lower() not in {"false", "0", "0.0", "no"} for value in table[columns[AVAILABLE]]
-        ]
-    return items[items[ITEM].notna()].reset_index(drop=True)
+    if CATEGORIES in found:
+        items[CATEGORIES] = [categories_of(value) for value in frame[found[CATEGORIES]]]
+    if AVAILABLE in found:
+        items[AVAILABLE] = [str(value).strip().lower() not in NO for value in frame[found[AVAILABLE]]]
+    rest = [name for name in frame if name not in found.values() and not str(name).startswith("column_")]
+    return pd.concat([items, attributes_of(frame[rest], taken=items.columns)], axis=1)
 
 
-def _first_of(table: pd.DataFrame, names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in table), None)
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA or value is pd.NaT
 
 
-def _text_ids(ids: pd.Series) -> pd.Series:
-    if pd.api.types.is_float_dtype(ids):
-        ids = ids.astype("Int64")
-    text = ids.astype("string").str.strip()
-    return text.mask(text.eq(""))
-
-
-def _words(value: object) -> str:
+def _words(value: Any) -> str:
+    """A value as text: lists as their words one after the other, nothing as ''."""
+    if _missing(value):
+        return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return " ".join(map(_words, value.values()))
     if isinstance(value, Iterable):
-        return " ".join(map(str, value))
-    return ""
+        return " ".join(map(_words, value))
+    return id_of(value) or "" if isinstance(value, float) else str(value)
 
 
-def _categories(value: object) -> list[str]:
-    names = value.replace("|", ",").split(",") if isinstance(value, str) else value
-    if not isinstance(names, Iterable):
+def categories_of(value: Any) -> list[str]:
+    """Names of categories: of a list (of lists), of JSON's writing of one, or of text parted by bars or commas."""
+    if _missing(value):
         return []
-    return [name for name in (str(name).strip() for name in names) if name not in NO_GENRE]
+    if isinstance(value, str):
+        if value.startswith("[") and value.endswith("]"):
+            try:
+                return categories_of(json.loads(value.replace("'", '"')))
+            except ValueError:
+                value = value[1:-1]
+        parts: Iterable[Any] = value.replace("|", ",").replace(";", ",").split(",")
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, Iterable):
+        parts = value
+    else:
+        parts = [value]
+    names: list[str] = []
+    for part in parts:
+        if isinstance(part, Iterable) and not isinstance(part, str):
+            names += categories_of(part)
+        elif not _missing(part):
+            names.append(_words(part).strip())
+    return list(dict.fromkeys(name for name in names if name not in NO_GENRE))
 
 
-def _movies_dat(content: bytes) -> pd.DataFrame:
-    rows = [line.split("::") for line in lines_of(content) if line.count("::") >= 2]
-    return pd.DataFrame(
+def _movies_dat(content: bytes) -> Items:
+    lines = list(enumerate(lines_of(content), 1))
+    rows = [line.split("::") for _, line in lines if line.count("::") >= 2]
+    bad = [number for number, line in lines if line.strip() and line.count("::") < 2]
+    frame = pd.DataFrame(
         {
-            ITEM: pd.Series([row[0] for row in rows], dtype="string"),
+            ITEM: pd.Series([id_of(row[0]) for row in rows], dtype="object"),
             TITLE: ["::".join(row[1:-1]) for row in rows],
-            CATEGORIES: [_categories(row[-1]) for row in rows],
+            CATEGORIES: [categories_of(row[-1]) for row in rows],
         }
     )
+    return Items(frame, Rejected.of("wrong number of fields", len(bad), (f"line {number}" for number in bad)))
 
 
-def _u_item(content: bytes) -> pd.DataFrame:
+def _u_item(content: bytes) -> Items:
     rows = [line.split("|") for line in lines_of(content) if line.count("|") >= 4 + len(GENRES_OF_100K)]
     flags = [row[-len(GENRES_OF_100K) :] for row in rows]
-    return pd.DataFrame(
-        {
-            ITEM: pd.Series([row[0] for row in rows], dtype="string"),
-            TITLE: [row[1] for row in rows],
-            CATEGORIES: [
-                [name for name, flag in zip(GENRES_OF_100K, row, strict=True) if flag == "1" and name not in NO_GENRE]
-                for row in flags
-            ],
-        }
+    return Items(
+        pd.DataFrame(
+            {
+                ITEM: pd.Series([id_of(row[0]) for row in rows], dtype="object"),
+                TITLE: [row[1] for row in rows],
+                CATEGORIES: [
+                    [
+                        name
+                        for name, flag in zip(GENRES_OF_100K, row, strict=True)
+                        if flag == "1" and name not in NO_GENRE
+                    ]
+                    for row in flags
+                ],
+            }
+        )
     )
-
-
-def _json_lines(content: bytes, where: str) -> pd.DataFrame:
-    rows = []
-    for number, line in enumerate(lines_of(content), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: line {number}", rule=f"is not JSON ({error})", fix="Mend the line") from error
-    return pd.DataFrame(rows)

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from recstage.config import JsonSource
-from recstage.data.files.delimited import numbers, without_unparsable
 from recstage.data.files.file_tree import FileTree, text_of
-from recstage.data.files.timestamps import seconds_of
-from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
-from recstage.data.sources.item_files import read_items
+from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, Places, RawData
+from recstage.data.sources.events import typed_events
+from recstage.data.sources.item_files import files_of_items, items_of, rejected_of
+from recstage.data.tables.table import Table
+from recstage.data.tables.values.ids import IdRule, id_of
 from recstage.errors import DataError
 
 INTERACTIONS, HELD_OUT_TEST, METADATA = "interactions", "held_out_test", "metadata"
@@ -33,7 +34,7 @@ RATING, RELEVANT, CANDIDATES = "implicit_rating", "relevant_items", "candidate_i
 def files(config: JsonSource) -> list[Path]:
     """The files that `read` reads."""
     tree = FileTree(config.path)
-    return sorted({tree.on_disk(_file_in(tree)), *([Path(config.items_path)] if config.items_path else [])})
+    return sorted({tree.on_disk(_file_in(tree)), *files_of_items(config)})
 
 
 def read(config: JsonSource) -> RawData:
@@ -51,37 +52,55 @@ def read(config: JsonSource) -> RawData:
             rule=f"each needs {USER} and {ITEM}",
             fix="Name the fields as the layout does",
         )
-    parsed, is_clock = {}, False
-    if TIME in table:
-        parsed[TIME], is_clock = seconds_of(table[TIME].astype("string"), "auto")
-    if RATING in table:
-        parsed[RATING] = numbers(table[RATING].astype("string"))
-    table, parsed, unparsable = without_unparsable(table, parsed)
-    events = pd.DataFrame({USER: ids_of(table[USER]), ITEM: ids_of(table[ITEM])}, index=table.index)
-    events[TIME] = parsed.get(TIME, np.arange(len(table), dtype=np.float64))
-    events[TYPE] = table["interaction_type"].astype("string") if "interaction_type" in table else "interaction"
-    events[VALUE] = parsed.get(RATING, np.nan)
-    test, negatives = _held_out(_list_of_objects(content, HELD_OUT_TEST, where, optional=True), events[TIME].max())
+    names = {USER: USER, ITEM: ITEM, TIME: TIME, "interaction_type": TYPE, RATING: VALUE}
+    given = table[[name for name in names if name in table]].rename(columns=names).astype(object)
+    given = given.where(given.notna(), None)
+    events = typed_events(Table(given, len(given), places=Places(unit="interaction")), where, config.ids)
+    frame, metadata = events.frame, content.get(METADATA) or {}
+    held_out = _list_of_objects(content, HELD_OUT_TEST, where, optional=True)
+    test, negatives = _held_out(held_out, frame[TIME].max() if len(frame) else 0.0, config.ids)
+    items = items_of(config)
     return RawData(
-        events=events,
-        items=read_items(config.items_path) if config.items_path else None,
+        events=frame,
+        items=None if items is None else items.frame,
         test=test,
         negatives=negatives,
-        time_is_clock=is_clock,
-        unparsable=unparsable,
-        metadata=content.get(METADATA) or {},
+        time_is_clock=events.is_clock,
+        ordered=events.ordered,
+        rows_read=len(rows) + (0 if test is None else len(test)),
+        rejected=events.rejected,
+        places=Places(unit="interaction"),
+        notes=(*events.notes, *_against_the_rows(metadata, frame)),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        items_rejected=rejected_of(items),
     )
 
 
-def ids_of(column: pd.Series) -> pd.Series:
-    """Ids as text, null where they are missing or empty; whole numbers that came as floats lose their '.0'."""
-    text = (column.astype("Int64") if pd.api.types.is_float_dtype(column) else column).astype("string").str.strip()
-    return text.mask(text.eq(""))
+def _against_the_rows(metadata: Any, events: pd.DataFrame) -> list[str]:
+    """What the metadata counts otherwise than the rows do."""
+    if not isinstance(metadata, dict):
+        return [f"{METADATA} is no object and is not read"]
+    counted = {"users": events[USER].nunique(), "items": events[ITEM].nunique(), "interactions": len(events)}
+    notes = []
+    for name, value in metadata.items():
+        what = name.lower().removeprefix("num_").removeprefix("n_").removesuffix("_count").removeprefix("total_")
+        what = what if what in counted else f"{what}s"
+        if what in counted and isinstance(value, int) and not isinstance(value, bool) and value != counted[what]:
+            notes.append(f"{METADATA}.{name} says {value}, and the rows have {counted[what]} {what}")
+    return notes
 
 
-def brings_test(tree: FileTree) -> bool:
+def is_layout(tree: FileTree, name: str) -> bool:
+    """Whether a file is one object with interactions, and not a list of rows or an object a line."""
+    try:
+        return bool(_parsed(text_of(tree.read(name)), str(tree.path)))
+    except DataError:
+        return False
+
+
+def brings_test(tree: FileTree, name: str) -> bool:
     """Whether the file has held-out rows."""
-    return bool(_parsed(text_of(tree.read(_file_in(tree))), str(tree.path)).get(HELD_OUT_TEST))
+    return bool(_parsed(text_of(tree.read(name)), str(tree.path)).get(HELD_OUT_TEST))
 
 
 def _file_in(tree: FileTree) -> str:
@@ -118,15 +137,22 @@ def _list_of_objects(
     return rows
 
 
-def _held_out(rows: Iterable[Mapping[str, Any]], latest: float) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+def _held_out(
+    rows: Iterable[Mapping[str, Any]], latest: float, ids: IdRule
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Test rows, as late as the last interaction, and the candidates that are not among them."""
     relevant: list[tuple[str, str]] = []
     candidates: list[tuple[str, str]] = []
     for row in rows:
-        user, liked = str(row.get(USER)), [str(item) for item in row.get(RELEVANT) or []]
-        relevant += [(user, item) for item in dict.fromkeys(liked)]
-        others = dict.fromkeys(str(item) for item in row.get(CANDIDATES) or [])
-        candidates += [(user, item) for item in others if item not in set(liked)]
+        try:
+            user = id_of(row.get(USER), ids)
+            liked = [item for one in row.get(RELEVANT) or [] if (item := id_of(one, ids)) is not None]
+            others = [item for one in row.get(CANDIDATES) or [] if (item := id_of(one, ids)) is not None]
+        except ValueError as error:
+            raise DataError(HELD_OUT_TEST, rule=str(error), fix="Write ids as text or whole numbers") from error
+        if user is not None:
+            relevant += [(user, item) for item in dict.fromkeys(liked)]
+            candidates += [(user, item) for item in dict.fromkeys(others) if item not in set(liked)]
     if not relevant:
         return None, None
     test = pd.DataFrame(relevant, columns=[USER, ITEM], index=np.arange(1, len(relevant) + 1))

@@ -2,21 +2,19 @@
 
 100K: `u.data` (tabs), `u.item` (bars, a flag a genre). 1M and 10M: `ratings.dat`, `movies.dat` (`::`). latest-small,
 20M, 25M and 32M: `ratings.csv`, `movies.csv`. A rating is an interaction of type `rating` whose value is the stars.
-What the releases tell of the people (`u.user`, `users.dat`) is not read: no model uses a person's age, gender or
-address.
+What the releases tell of the users (`u.user`, `users.dat`) is not read: no model uses anybody's age, gender or address.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from recstage.config import MovieLensSource
-from recstage.data.files.delimited import header_of, numbers, read_delimited, without_unparsable
 from recstage.data.files.file_tree import FileTree, unpacked
-from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.item_files import items_from, read_items
+from recstage.data.schema import ITEM, TIME, USER, VALUE, RawData
+from recstage.data.sources.item_files import Items, files_of_items, items_from, items_of, rejected_of
+from recstage.data.sources.ratings import ratings_of
+from recstage.data.tables.delimited import DelimitedFile
 from recstage.errors import DataError
 
 LAYOUTS = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
@@ -28,28 +26,39 @@ CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
 def is_layout(tree: FileTree) -> bool:
     """Whether the place holds one of the layouts, or is the ratings of one."""
     found = tree.find(*LAYOUTS)
-    return found is not None and (
-        not unpacked(found).endswith(".csv") or header_of(tree.read(found), ",") == CSV_COLUMNS
-    )
+    return found is not None and (not unpacked(found).endswith(".csv") or _names(tree, found) == CSV_COLUMNS)
+
+
+def _names(tree: FileTree, name: str) -> list[str]:
+    try:
+        return list(DelimitedFile(tree, name).names)
+    except DataError:
+        return []
 
 
 def files(config: MovieLensSource) -> list[Path]:
     """The files that `read` reads."""
     tree, ratings, movies = _layout(config)
     named = [tree.on_disk(name) for name in (ratings, movies) if name is not None]
-    return sorted({*named, *([Path(config.items_path)] if config.items_path else [])})
+    return sorted({*named, *files_of_items(config)})
 
 
 def read(config: MovieLensSource) -> RawData:
     """Raises `DataError` where the path holds no MovieLens layout, or a file is damaged."""
     tree, name, movies = _layout(config)
-    where = tree.label(name)
-    events, unparsable = _ratings(tree.read(name), where)
-    items = items_from(tree, movies) if movies is not None else None
-    if config.items_path:
-        texts = read_items(config.items_path)
-        items = texts if items is None else _enriched(items, texts)
-    return RawData(events=events, items=items, unparsable=unparsable)
+    ratings = ratings_of(_file(tree, name), config.ids)
+    items = items_from(tree, movies, ids=config.ids) if movies is not None else None
+    more = items_of(config)
+    if more is not None:
+        items = more if items is None else _enriched(items, more)
+    return RawData(
+        events=ratings.frame,
+        items=None if items is None else items.frame,
+        rows_read=ratings.rows_read,
+        rejected=ratings.rejected,
+        notes=ratings.notes,
+        items_rejected=rejected_of(items),
+    )
 
 
 def _layout(config: MovieLensSource) -> tuple[FileTree, str, str | None]:
@@ -69,28 +78,22 @@ def _layout(config: MovieLensSource) -> tuple[FileTree, str, str | None]:
     )
 
 
-def _ratings(content: bytes, where: str) -> tuple[pd.DataFrame, Unparsable]:
-    layout = next(name for name in LAYOUTS if where.removesuffix(".gz").endswith(name))
-    if layout == "ratings.dat":
-        content = content.replace(b"::", b"\t")  # Arrow splits at one character; no field of the release has a tab
-    if layout == "ratings.csv":
-        if header_of(content, ",") != CSV_COLUMNS:
-            raise DataError(
-                f"{where}: columns {', '.join(header_of(content, ','))}",
-                rule=f"MovieLens has {', '.join(CSV_COLUMNS)}",
-                fix="Read the file as events, with a mapping of its columns",
-            )
-        frame, unparsable = read_delimited(content, where, separator=",", coded=CSV_COLUMNS[:2])
-        frame = frame.set_axis(COLUMNS, axis="columns")
-    else:
-        frame, unparsable = read_delimited(content, where, separator="\t", names=COLUMNS, coded=[USER, ITEM])
-    frame, parsed, more = without_unparsable(frame, {column: numbers(frame[column]) for column in (VALUE, TIME)})
-    frame = frame.assign(**parsed)
-    frame[TYPE] = pd.Categorical(["rating"]).repeat(len(frame))
-    return frame, unparsable + more
+def _file(tree: FileTree, name: str) -> DelimitedFile:
+    layout = next(layout for layout in LAYOUTS if unpacked(name).endswith(layout))
+    if layout != "ratings.csv":
+        return DelimitedFile(tree, name, separator="::" if layout == "ratings.dat" else "\t", names=COLUMNS)
+    file = DelimitedFile(tree, name)
+    if list(file.names) != CSV_COLUMNS:
+        raise DataError(
+            f"{file.where}: columns {', '.join(file.names)}",
+            rule=f"MovieLens has {', '.join(CSV_COLUMNS)}",
+            fix="Read the file as events, with a mapping of its columns",
+        )
+    return DelimitedFile(tree, name, separator=",", header=True)
 
 
-def _enriched(items: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+def _enriched(items: Items, more: Items) -> Items:
     """The release's own titles and genres, with what else another file knows of the same ids."""
-    more = [name for name in texts if name not in items]
-    return items.merge(texts[[ITEM, *more]].drop_duplicates(ITEM), on=ITEM, how="left")
+    new = [name for name in more.frame if name not in items.frame]
+    merged = items.frame.merge(more.frame[[ITEM, *new]], on=ITEM, how="left")
+    return Items(merged, items.rejected + more.rejected, (*items.notes, *more.notes))

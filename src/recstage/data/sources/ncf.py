@@ -11,10 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from recstage.config import NcfSource
-from recstage.data.files.delimited import numbers, read_delimited, without_unparsable
 from recstage.data.files.file_tree import FileTree, lines_of, unpacked
-from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData, Unparsable
-from recstage.data.sources.item_files import read_items, understood
+from recstage.data.schema import ITEM, TIME, USER, RawData
+from recstage.data.sources.item_files import Items, files_of_items, items_of, rejected_of, understood
+from recstage.data.sources.ratings import COLUMNS, ratings_of
+from recstage.data.tables.delimited import DelimitedFile
+from recstage.data.tables.values.ids import id_of, ids_of
 from recstage.errors import DataError
 
 TRAIN, TEST, NEGATIVES, ITEMS = ".train.rating", ".test.rating", ".test.negative", "items.csv"
@@ -26,22 +28,25 @@ def files(config: NcfSource) -> list[Path]:
     tree = FileTree(config.path)
     found = [_one(tree, TRAIN), _one(tree, TEST), _optional(tree, NEGATIVES), tree.find(ITEMS)]
     named = [tree.on_disk(name) for name in found if name is not None]
-    return sorted({*named, *([Path(config.items_path)] if config.items_path else [])})
+    return sorted({*named, *files_of_items(config)})
 
 
 def read(config: NcfSource) -> RawData:
     """Interactions of type `rating`, the rating as value. Raises `DataError` where a file is missing or malformed."""
     tree = FileTree(config.path)
-    events, unparsable = _ratings(tree, _one(tree, TRAIN))
-    test, more = _ratings(tree, _one(tree, TEST))
+    train, test = (ratings_of(_ratings(tree, _one(tree, ending)), config.ids) for ending in (TRAIN, TEST))
     negatives = _optional(tree, NEGATIVES)
+    items = _items(tree, config)
     return RawData(
-        events=events,
-        items=_items(tree, config.items_path),
-        test=test,
+        events=train.frame,
+        items=None if items is None else items.frame,
+        test=test.frame,
         negatives=None if negatives is None else _candidates(tree, negatives),
-        time_is_clock=bool(len(events)) and float(events[TIME].median()) > 1e8,
-        unparsable=unparsable + more,
+        time_is_clock=bool(len(train.frame)) and float(train.frame[TIME].median()) > 1e8,
+        rows_read=train.rows_read + test.rows_read,
+        rejected=train.rejected + test.rejected,
+        notes=(*train.notes, *test.notes),
+        items_rejected=rejected_of(items),
     )
 
 
@@ -60,19 +65,14 @@ def _optional(tree: FileTree, ending: str) -> str | None:
     return next((name for name in tree.names if unpacked(name).endswith(ending)), None)
 
 
-def _ratings(tree: FileTree, name: str) -> tuple[pd.DataFrame, Unparsable]:
-    frame, unparsable = read_delimited(
-        tree.read(name), tree.label(name), separator="\t", names=[USER, ITEM, VALUE, TIME], coded=[USER, ITEM]
-    )
-    frame, parsed, more = without_unparsable(frame, {column: numbers(frame[column]) for column in (VALUE, TIME)})
-    frame = frame.assign(**parsed)
-    frame[TYPE] = pd.Categorical(["rating"]).repeat(len(frame))
-    return frame, unparsable + more
+def _ratings(tree: FileTree, name: str) -> DelimitedFile:
+    return DelimitedFile(tree, name, separator="\t", names=COLUMNS)
 
 
 def _candidates(tree: FileTree, name: str) -> pd.DataFrame:
     """One row a candidate, from lines `(user,item)<tab>candidate<tab>candidate...`."""
-    users, items = [], []
+    users: list[str | None] = []
+    items: list[str | None] = []
     for number, line in enumerate(lines_of(tree.read(name)), 1):
         if not line:
             continue
@@ -83,19 +83,22 @@ def _candidates(tree: FileTree, name: str) -> pd.DataFrame:
                 rule="a line reads (user,item) and candidates, separated by tabs",
                 fix="Mend the file",
             )
-        users += [first[1:-1].split(",")[0]] * len(candidates)
-        items += candidates
+        users += [id_of(first[1:-1].split(",")[0])] * len(candidates)
+        items += map(id_of, candidates)
     return pd.DataFrame({USER: users, ITEM: items})
 
 
-def _items(tree: FileTree, items_path: str | None) -> pd.DataFrame | None:
+def _items(tree: FileTree, config: NcfSource) -> Items | None:
     named = tree.find(ITEMS)
     if named is None:
-        return read_items(items_path) if items_path else None
-    own, _ = read_delimited(tree.read(named), tree.label(named), separator=",")
-    if OTHER_ID not in own or ITEM not in own:
-        return understood(own, tree.label(named)) if not items_path else read_items(items_path)
-    if not items_path:
-        return understood(own, tree.label(named), ITEM)
-    theirs = read_items(items_path).rename(columns={ITEM: OTHER_ID})
-    return own[[ITEM, OTHER_ID]].astype("string").merge(theirs, on=OTHER_ID, how="inner").drop(columns=OTHER_ID)
+        return items_of(config)
+    file = DelimitedFile(tree, named, separator=",")
+    own = file.read()
+    if OTHER_ID not in own.frame or ITEM not in own.frame:
+        return items_of(config) or understood(own, file.where, ids=config.ids)
+    more = items_of(config)
+    if more is None:
+        return understood(own, file.where, {ITEM: ITEM}, config.ids)
+    mapping = pd.DataFrame({name: ids_of(own.frame[name], config.ids)[0].astype(object) for name in (ITEM, OTHER_ID)})
+    theirs = more.frame.rename(columns={ITEM: OTHER_ID})
+    return Items(mapping.merge(theirs, on=OTHER_ID, how="inner").drop(columns=OTHER_ID), more.rejected, more.notes)

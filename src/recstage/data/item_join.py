@@ -1,0 +1,66 @@
+"""How well the events of a data set and its items file join by their ids, and what is told where they do not."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from recstage.config import DataConfig
+from recstage.data.event_log import EventLog
+from recstage.data.schema import ITEM, RawData
+from recstage.errors import DataError
+
+POOR = 0.5  # share of the items with events that the items file describes: below, it is an error line
+SHOWN = 5
+
+log = logging.getLogger(__name__)
+
+
+def measured(events: EventLog, raw: RawData, config: DataConfig) -> dict[str, Any]:
+    """Of the report: how many items with events the items file describes, the first that it does not, items without
+    events, and rows of the file that describe none. Raises `DataError` where nothing joins, and where the data set is
+    strict and rows of the items file are bad."""
+    rejected = raw.items_rejected
+    report: dict[str, Any] = {
+        "items_dropped": dict(rejected.counts),
+        "first_items_dropped": {reason: list(rows) for reason, rows in rejected.first.items()},
+        "items_joined": None,
+        "first_unjoined": [],
+        "items_without_events": int(len(events.items) - len(np.unique(events.item_index))),
+    }
+    if raw.items is None:
+        return report
+    with_events = events.items.id_of(np.unique(events.item_index))
+    known = set(raw.items[ITEM])
+    unjoined = [item for item in with_events if item not in known]
+    joined = len(with_events) - len(unjoined)
+    report |= {"items_joined": joined, "first_unjoined": unjoined[:SHOWN]}
+    if rejected.total and config.strict:
+        told = "; ".join(
+            f"{count} with {reason} ({', '.join(rejected.first[reason])})" for reason, count in rejected.counts.items()
+        )
+        raise DataError(
+            f"{config.name}: items file: {told}",
+            rule="strict data sets have no bad row in the items file either",
+            fix="Mend them, or leave strict off to drop and count them",
+        )
+    theirs = ", ".join(map(str, raw.items[ITEM].head(SHOWN)))
+    given = f"{config.name}: {joined} of {len(with_events)} items with events are in the items file"
+    if not joined:
+        raise DataError(
+            f"{given}: events have {', '.join(unjoined[:SHOWN])}, the file {theirs or 'no ids'}",
+            rule="ids of events and items must be the same text",
+            fix="Map the right column in source.items_columns.item_id, set source.ids to number where zeros lead, or "
+            "leave source.items_path out",
+        )
+    if joined < POOR * len(with_events):
+        log.error(
+            "%s (%.0f %%): not %s; the file has %s",
+            given,
+            100 * joined / len(with_events),
+            ", ".join(unjoined[:SHOWN]),
+            theirs,
+        )
+    return report

@@ -1,0 +1,189 @@
+"""Delimited text, read in blocks: records are found by `records`, cut into columns by Arrow, and all accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
+from tqdm import tqdm
+
+from recstage.data.files.file_tree import FileTree
+from recstage.data.schema import Places, Rejected
+from recstage.data.tables.dialect import ONE_BYTE, Dialect, dialect_of
+from recstage.data.tables.encodings import TextBlocks
+from recstage.data.tables.records import Framer, Records
+from recstage.data.tables.table import Table
+from recstage.data.tables.values.ids import NULLS
+from recstage.errors import DataError
+
+CODED = pa.dictionary(pa.int32(), pa.string())
+SAMPLE = 1 << 18
+FIELDS = "wrong number of fields"
+
+
+class DelimitedFile:
+    """A delimited file of a folder or archive (`recstage.data.tables.table.TableFile`).
+
+    `names` where the file has no header and its columns are known. Raises `DataError` on an empty file, and where no
+    separator cuts it.
+    """
+
+    unit = "line"
+
+    def __init__(
+        self,
+        tree: FileTree,
+        name: str,
+        *,
+        separator: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        self.where = tree.label(name)
+        self._tree, self._name = tree, name
+        with tree.open(name) as stream:
+            blocks = TextBlocks(cast(BinaryIO, _Head(stream)), self.where, encoding)
+            sample = b"".join(blocks)
+            self._encoding = blocks.encoding if encoding is None else encoding
+        if not sample.strip(b" \n\x00\t"):
+            raise DataError(self.where, rule="is empty", fix="Give a file with rows")
+        if len(sample) > SAMPLE // 2 and b"\n" in sample:
+            sample = sample[: sample.rindex(b"\n")]  # the last line may be cut
+        if sample[:4] in (b"PAR1", b"PK\x03\x04") or sample.startswith(b"SQLite format 3"):
+            raise DataError(
+                self.where, rule="is no text, whatever its name ends with", fix="Name it after what it is, as .parquet"
+            )
+        text = sample.decode("utf-8", "replace")
+        self.dialect: Dialect = dialect_of(text, self.where, separator=separator, header=header, names=names)
+        self.names = self.dialect.names
+        self.has_header = self.dialect.has_header or bool(names)
+        self.rows = self.dialect.rows
+
+    def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
+        """Text columns, null where a field is empty or says so (`NULLS`); rows with another number of fields are
+        rejected. Raises `DataError` where the file cannot be read."""
+        chosen = list(columns) if columns is not None else list(self.names)
+        reading = _Reading(self, chosen, coded)
+        size = self._tree.size(self._name)
+        bar = tqdm(total=size, desc=f"read {Path(self._name).name}", unit="B", unit_scale=True, delay=2, disable=None)
+        with self._tree.open(self._name) as stream, bar:
+            blocks = TextBlocks(stream, self.where, self._encoding)
+            previous: bytes | None = None
+            for block in blocks:
+                if previous is not None:
+                    reading.take(previous)
+                    bar.update(len(previous))
+                previous = block
+            reading.take(previous or b"", last=True)
+        return reading.table(blocks)
+
+
+class _Head:
+    """The first bytes of a stream, as a stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._left = [stream.read(SAMPLE), b""]
+
+    def read(self, _: int = -1) -> bytes:
+        return self._left.pop(0) if self._left else b""
+
+
+class _Reading:
+    """One pass over a file."""
+
+    def __init__(self, file: DelimitedFile, columns: list[str], coded: Collection[str]) -> None:
+        self.file, self.columns = file, columns
+        separator = file.dialect.separator
+        self._one = separator if len(separator) == 1 else ONE_BYTE
+        self._replaced = None if self._one == separator else separator.encode()
+        self._framer = Framer(self._one, len(file.names), line=1 + file.dialect.skip)
+        self._skip = file.dialect.skip
+        self._types = {name: CODED if name in coded else pa.string() for name in file.names}
+        self._tables: list[pa.Table] = []
+        self._lines: list[np.ndarray] = []
+        self._records, self._bad = 0, 0
+        self._first_bad: list[str] = []
+
+    def take(self, block: bytes, *, last: bool = False) -> None:
+        while self._skip and block:
+            _, _, block = block.partition(b"\n")
+            self._skip -= 1
+        if self._replaced:
+            block = block.replace(self._replaced, self._one.encode())
+        records = self._framer.feed(block, last=last)
+        if len(records.lines):
+            self._parse(records)
+
+    def _parse(self, records: Records) -> None:
+        bad: list[int] = []
+
+        def skip(row: csv.InvalidRow) -> str:
+            bad.append(row.number - 1)
+            if len(self._first_bad) < Rejected.SHOWN:
+                words = (row.text or "").strip()[:80].replace(self._one, self.file.dialect.separator)
+                self._first_bad.append(f"line {records.lines[row.number - 1]}: '{words}'")
+            return "skip"
+
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(records.content),
+                read_options=csv.ReadOptions(
+                    use_threads=False, block_size=len(records.content) + 1, column_names=list(self.file.names)
+                ),
+                parse_options=csv.ParseOptions(
+                    delimiter=self._one,
+                    quote_char='"' if records.quoted else False,
+                    invalid_row_handler=skip,
+                    ignore_empty_lines=False,
+                    newlines_in_values=records.multiline,
+                ),
+                convert_options=csv.ConvertOptions(
+                    column_types=self._types,
+                    include_columns=self.columns,
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                    null_values=sorted(NULLS),
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                self.file.where, rule=f"cannot be read as delimited text ({error})", fix="Give the file's separator"
+            ) from error
+        if table.num_rows + len(bad) != len(records.lines):
+            raise DataError(
+                self.file.where,
+                rule=f"{len(records.lines)} rows from line {records.lines[0]} on were read as "
+                f"{table.num_rows + len(bad)}: its quotes cannot be followed",
+                fix="Write it without line breaks in fields, or as Parquet",
+            )
+        self._records += len(records.lines)
+        self._bad += len(bad)
+        self._tables.append(table)
+        self._lines.append(np.delete(records.lines, bad) if bad else records.lines)
+
+    def table(self, blocks: TextBlocks) -> Table:
+        schema = pa.schema({name: self._types[name] for name in self.columns})
+        table = pa.concat_tables(self._tables) if self._tables else schema.empty_table()
+        frame = table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
+        self._tables.clear()
+        frame.index = pd.Index(np.concatenate(self._lines) if self._lines else np.empty(0, np.int64))
+        rejected = Rejected.of(FIELDS, self._bad, self._first_bad)
+        return Table(frame, self._records, rejected, Places(unit="line"), tuple(self._notes(blocks)))
+
+    def _notes(self, blocks: TextBlocks) -> list[str]:
+        framer = self._framer
+        notes = list(self.file.dialect.notes)
+        if framer.stray:
+            lines = ", ".join(map(str, framer.first_stray))
+            notes.append(f"a quote that opens or closes nothing was read as text in {framer.stray} rows (line {lines})")
+        if framer.comments:
+            notes.append(f"{framer.comments} lines that begin with # are comments")
+        if blocks.legacy_lines:
+            notes.append(f"{blocks.legacy_lines} lines are no UTF-8 and were read as Windows-1252")
+        return notes

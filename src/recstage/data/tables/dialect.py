@@ -1,0 +1,181 @@
+"""How a delimited file is written, from its first lines: separator, header, what stands before the header."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recstage.data.tables.names import is_usual
+from recstage.errors import DataError
+
+COMMON, RARE = ("\t", ",", ";", "|"), ("::", "^", "~", "\x01", " ")
+SEPARATORS = COMMON + RARE
+ONE_BYTE = "\x1f"
+"""What stands for a separator of two characters while Arrow, which splits at one, reads."""
+SAMPLE_ROWS = 300
+PREAMBLE = 20  # lines that may stand before the header
+A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\d\d?.*|\d\d?[./]\d\d?[./]\d{4}.*)\s*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """`names` of the columns, one a field of a row; `skip` lines stand before the first row. `rows`: the first ones,
+    cut as by this dialect. `notes`: what was found out that a user may want to know."""
+
+    separator: str
+    names: tuple[str, ...]
+    has_header: bool
+    skip: int
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def dialect_of(
+    sample: str, where: str, *, separator: str | None = None, header: bool | None = None, names: Sequence[str] = ()
+) -> Dialect:
+    """The dialect that the first lines of a file show; `names` where the file has no header and its columns are known.
+
+    Raises `DataError` where no separator cuts the lines into columns.
+    """
+    before, lines = _before_the_table(sample.split("\n"))
+    declared = lines and re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip(), re.IGNORECASE)  # Excel's own first line
+    if declared:
+        separator, before, lines = separator or declared[1], before + 1, lines[1:]
+    found = separator or _separator_of(lines, where)
+    rows = _cut(lines, found)
+    if names:
+        return Dialect(found, tuple(names), False, 0, tuple(row for _, row in rows))
+    return _with_header(rows, found, before, header)
+
+
+def _before_the_table(lines: list[str]) -> tuple[int, list[str]]:
+    """How many lines are blank or comments, and the others; a comment that holds names of columns is a header."""
+    count = 0
+    while count < len(lines) and (not lines[count].strip() or lines[count].startswith("#")):
+        count += 1
+    last = lines[count - 1] if count else ""
+    if last.startswith("#") and any(is_usual(name) for name in re.split(r"[\t,;|]", last[1:])):
+        return count - 1, [last[1:].lstrip(), *lines[count:]]
+    return count, lines[count:]
+
+
+def _separator_of(lines: list[str], where: str) -> str:
+    """The one that cuts most lines into the same number of fields, more than one; common ones before rare ones."""
+    best: tuple[tuple, str] | None = None
+    for separator in SEPARATORS:
+        counts = [len(row) for _, row in _cut(lines, separator)]
+        several = Counter(count for count in counts if count > 1)
+        if not several:
+            continue
+        width, lines_of_it = several.most_common(1)[0]
+        share = lines_of_it / len(counts)
+        if share < 0.5 or (separator in RARE and share < 0.95):
+            continue
+        key = (separator in COMMON, counts[0] == width, round(share, 1), width)
+        if best is None or key > best[0]:
+            best = key, separator
+    if best is not None:
+        return best[1]
+    first = lines[0] if lines else ""
+    likeliest = max(COMMON, key=first.count)
+    if not first.count(likeliest):
+        raise DataError(
+            f"{where}: '{first[:60].strip()}'",
+            rule="the first line must hold column names separated by a tab, comma, semicolon or bar",
+            fix="Give a delimited file, or name its separator",
+        )
+    return likeliest
+
+
+def _cut(lines: list[str], separator: str) -> list[tuple[int, tuple[str, ...]]]:
+    """The first rows, with the number of lines before each: quotes are heeded unless one would swallow rows."""
+    one = separator if len(separator) == 1 else ONE_BYTE
+    texts = [line.replace(separator, one) for line in lines] if one != separator else lines
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    at = 0
+    while at < len(texts) and len(rows) < SAMPLE_ROWS:
+        if not texts[at].strip(" "):
+            at += 1
+            continue
+        reader = csv.reader((text + "\n" for text in texts[at : at + 50]), delimiter=one, skipinitialspace=one != " ")
+        try:
+            row = tuple(next(reader))
+            used = reader.line_num
+        except (csv.Error, StopIteration):
+            row, used = tuple(texts[at].split(one)), 1
+        if used > 1 and all(text.count(one) == texts[at].count(one) for text in texts[at : at + used]):
+            row, used = tuple(texts[at].split(one)), 1  # a quote that never closes
+        rows.append((at, tuple(field.strip() for field in row)))
+        at += used
+    return rows
+
+
+def _with_header(rows: list[tuple[int, tuple[str, ...]]], separator: str, before: int, header: bool | None) -> Dialect:
+    notes: list[str] = []
+    cut = [row for _, row in rows]
+    width = Counter(len(row) for row in cut[1:] or cut).most_common(1)[0][0]
+    at = _header_at(cut, width)
+    if at:
+        notes.append(f"{at} lines before the header are no rows")
+    first = cut[at]
+    has_header = header if header is not None else names_columns(first)
+    body = cut[at + 1 :] if has_header else cut[at:]
+    if not has_header:
+        names = [f"column_{n}" for n in range(1, width + 1)]
+        skip = before + rows[at][0]
+    else:
+        names, more = _fitted(list(first), width, body)
+        notes += more
+        skip = before + (rows[at + 1][0] if at + 1 < len(rows) else rows[at][0] + 1)
+        names, more = unique_names(names)
+        notes += more
+    return Dialect(separator, tuple(names), has_header, skip, tuple(body), tuple(notes))
+
+
+def _header_at(rows: list[tuple[str, ...]], width: int) -> int:
+    """The row that names the columns: the first, unless it is narrower than the table and a row of its width follows
+    that names any."""
+    if len(rows[0]) >= width or _usual(rows[0]):
+        return 0
+    for at, row in enumerate(rows[:PREAMBLE]):
+        if len(row) == width and names_columns(row):
+            return at
+    return 0
+
+
+def _usual(row: Sequence[str]) -> bool:
+    return any(is_usual(name) for name in row)
+
+
+def names_columns(row: Sequence[str]) -> bool:
+    """Whether a row is a header: it holds a usual name, or nothing that is a number or a date."""
+    return _usual(row) or not any(A_VALUE.fullmatch(field) for field in row)
+
+
+def _fitted(names: list[str], width: int, body: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """As many names as a row has fields, where separators end the rows or the header, or rows have names (R)."""
+    whole = [row for row in body if len(row) == width]
+    if len(names) == width - 1 and whole:
+        if all(not row[-1] for row in whole):
+            return [*names, ""], ["a separator ends each row"]
+        return ["", *names], ["the first field of each row has no name in the header"]
+    if len(names) == width + 1 and not names[-1]:
+        return names[:-1], ["a separator ends the header"]
+    return names, []
+
+
+def unique_names(names: list[str]) -> tuple[list[str], list[str]]:
+    """Names without quotes and blanks around them; columns without a name, or with one that is taken, get another."""
+    taken: set[str] = set()
+    notes = []
+    for at, name in enumerate(names):
+        name = name.strip().strip('"').strip() or f"column_{at + 1}"
+        if name in taken:
+            notes.append(f"two columns are called '{name}': the first is used")
+            name = f"{name}_{at + 1}"
+        taken.add(name)
+        names[at] = name
+    return names, notes

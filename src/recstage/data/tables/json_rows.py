@@ -1,0 +1,134 @@
+"""Objects of JSON as rows: one a line, or a list of them; objects inside are columns of their own ("user.id")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from recstage.data.files.file_tree import FileTree
+from recstage.data.schema import Places, Rejected
+from recstage.data.tables.encodings import TextBlocks
+from recstage.data.tables.table import Table
+from recstage.errors import DataError
+
+NO_OBJECT = "line that is no JSON object"
+SAMPLE_ROWS = 200
+LISTS = ("interactions", "events", "items", "data", "rows", "records", "results")
+"""Where an object that holds a table keeps its rows."""
+
+
+class JsonFile:
+    """JSON lines, or one list of objects, or an object with such a list (`recstage.data.tables.table.TableFile`)."""
+
+    has_header = True
+
+    def __init__(self, tree: FileTree, name: str, encoding: str | None = None) -> None:
+        self.where = tree.label(name)
+        self._tree, self._name, self._encoding = tree, name, encoding
+        self._whole = self._as_one_value()
+        self.unit = "line" if self._whole is None else "row"
+        first = [row for _, row in islice(self._objects(), SAMPLE_ROWS) if row is not None]
+        if self._whole is None and not first and not any(True for _ in self._objects()):
+            raise DataError(self.where, rule="is empty", fix="Give a file with rows")
+        self.names = tuple(dict.fromkeys(key for row in first for key in row))
+        self.rows = tuple(tuple(str(row.get(name, "")) for name in self.names) for row in first)
+
+    def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
+        """Values as JSON types them; a line that holds no object is rejected, a field that a row lacks is null."""
+        chosen = list(columns) if columns is not None else list(self.names)
+        values: dict[str, list[Any]] = {name: [] for name in chosen}
+        positions: list[int] = []
+        bad = 0
+        first_bad: list[str] = []
+        for position, row in self._objects():
+            if row is None:
+                bad += 1
+                if len(first_bad) < Rejected.SHOWN:
+                    first_bad.append(f"{self.unit} {position}")
+                continue
+            positions.append(position)
+            for name, column in values.items():
+                column.append(row.get(name))
+        index = pd.Index(np.array(positions, np.int64))
+        frame = pd.DataFrame({name: _column(column, index) for name, column in values.items()}, index=index)
+        return Table(frame, len(positions) + bad, Rejected.of(NO_OBJECT, bad, first_bad), Places(unit=self.unit))
+
+    def _as_one_value(self) -> list[Any] | None:
+        """The rows of a file that is one list, or one object with a list; None where it has an object a line."""
+        with self._tree.open(self._name) as stream:
+            head = b"".join(islice(TextBlocks(stream, self.where, self._encoding), 1)).lstrip()
+        first_line = head.split(b"\n", 1)[0]
+        if _parsed(first_line) is not None and not first_line.startswith(b"["):
+            only = b"\n" not in head.strip()
+            value = _parsed(first_line) if only else None
+            rows = (
+                next((value[key] for key in LISTS if isinstance(value.get(key), list)), None)
+                if only and isinstance(value, dict)
+                else None
+            )
+            return rows if rows and all(isinstance(row, dict) for row in rows) else None
+        if not head.startswith((b"[", b"{")):
+            return None
+        with self._tree.open(self._name) as stream:
+            content = b"".join(TextBlocks(stream, self.where, self._encoding))
+        try:
+            value = json.loads(content)
+        except ValueError as error:
+            if head.startswith(b"{") and b"\n{" in head:
+                return None  # lines, the first of which is broken
+            raise DataError(
+                self.where, rule=f"is not JSON, or truncated ({error})", fix="Get the file again"
+            ) from error
+        if isinstance(value, dict):
+            value = next((value[key] for key in LISTS if isinstance(value.get(key), list)), [value])
+        return list(value)
+
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Each row with its position; None in place of what is no object. Blank lines are no rows."""
+        if self._whole is not None:
+            for position, value in enumerate(self._whole, 1):
+                yield position, _flat(value) if isinstance(value, dict) else None
+            return
+        position = 0
+        with self._tree.open(self._name) as stream:
+            for block in TextBlocks(stream, self.where, self._encoding):
+                lines = block.split(b"\n")
+                for line in lines[:-1] if not lines[-1] else lines:
+                    position += 1
+                    if line.strip():
+                        value = _parsed(line)
+                        yield position, _flat(value) if isinstance(value, dict) else None
+
+
+def _parsed(line: bytes) -> Any:
+    """A value of JSON; None where it is none. NaN and Infinity, which Python writes, are read as Python does."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A row whose inner objects are columns of their own, three levels deep."""
+    if not any(isinstance(value, dict) for value in row.values()):
+        return row if not prefix else {prefix + key: value for key, value in row.items()}
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict) and value and prefix.count(".") < 2:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _column(values: list[Any], index: pd.Index) -> pd.Series:
+    return pd.Series(values, index=index, dtype=object)

@@ -1,0 +1,1 @@
+"""Columns of any writing as what they mean: ids, numbers, times, attributes of items."""

@@ -1,0 +1,126 @@
+"""Columns of time: seconds, finer units, dates in any usual writing, or ranks, told apart where nobody says."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from recstage.data.tables.values.numbers import numbers
+from recstage.errors import DataError
+
+Time = Literal["auto", "seconds", "milliseconds", "iso", "rank"]
+A_CLOCK = 1e8  # seconds: spring of 1973. Smaller numbers are ranks
+FINER = 1e11  # in seconds the year 5138: from here on thousandths, and thousandths of those
+EXCEL_FROM, EXCEL_UNTIL = 32_874, 55_153  # 1990 to 2050, as days since the end of 1899
+EXCEL_ZERO = 25_569  # 1970
+A_DAY = 86_400
+TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$"
+PARTS = r"^\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\b"
+COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+
+
+def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[pd.Series, bool]:
+    """float64 seconds since 1970 and true, or ranks and false; NaN where nothing can be made of a value. Times without
+    a zone are taken as UTC. Raises `DataError` on times of day, which have no date."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = column.cat.codes.to_numpy(), pd.Series(column.cat.categories)
+        found, is_clock = seconds_of(values, how, where)
+        return pd.Series(np.append(found.to_numpy(), np.nan)[codes], column.index), is_clock
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _since_1970(column), True
+    if column.dtype == object and (typed := _typed(column, where)) is not None:
+        return typed, True
+    if how == "iso":
+        return _dates(column, where), True
+    values = numbers(column)
+    if how == "rank":
+        return values, False
+    if how == "seconds":
+        return values, True
+    if how == "milliseconds":
+        return values / 1e3, True
+    if values.notna().sum() * 2 < column.notna().sum():
+        return _dates(column, where), True
+    return _found_out(values)
+
+
+def _found_out(values: pd.Series) -> tuple[pd.Series, bool]:
+    """What numbers mean as times: Excel's days, dates without marks, seconds or finer, else ranks."""
+    some = values.dropna()
+    if not len(some):
+        return values, False
+    low, middle, high = float(some.min()), float(some.median()), float(some.max())
+    if low >= EXCEL_FROM and high <= EXCEL_UNTIL:
+        return (values - EXCEL_ZERO) * A_DAY, True
+    if (compact := _compact(values, low, high)) is not None:
+        return compact, True
+    if middle < A_CLOCK:
+        return values, False
+    while middle >= FINER:
+        values, middle = values / 1e3, middle / 1e3
+    return values, True
+
+
+def _compact(values: pd.Series, low: float, high: float) -> pd.Series | None:
+    """Seconds of numbers that read as dates (20230105, 20230105120000), where all but a few do; else None."""
+    digits = len(f"{high:.0f}")
+    if digits not in COMPACT or len(f"{low:.0f}") != digits or not 1970 <= int(f"{low:.0f}"[:4]) <= 2100:
+        return None
+    codes, different = pd.factorize(values)
+    text = pd.Series([f"{value:.0f}" for value in different])
+    moments = pd.to_datetime(text, format=COMPACT[digits], errors="coerce")
+    if moments.isna().mean() > 0.01:
+        return None
+    return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], values.index)
+
+
+def _typed(column: pd.Series, where: str) -> pd.Series | None:
+    """Seconds of Python's own dates, as Parquet's DATE and spreadsheets give them; None where the column is text."""
+    given = column.dropna()
+    if len(given) and isinstance(given.iloc[0], datetime.time):
+        raise _no_date(where, str(given.iloc[0]))
+    if not len(given) or not any(isinstance(value, datetime.date) for value in given.iloc[:100]):
+        return None
+    return _since_1970(pd.to_datetime(column, errors="coerce", utc=True, format="mixed"))
+
+
+def _dates(column: pd.Series, where: str) -> pd.Series:
+    """Seconds of dates as text: ISO 8601 first, then what else is usual, each different one once."""
+    codes, different = pd.factorize(column)
+    text = pd.Series(different, dtype=object).map(lambda value: str(value).strip())
+    if len(text) and text.str.match(TIME_OF_DAY).all():
+        raise _no_date(where, text.iloc[0])
+    text = text.str.replace(r"\s*(?:UTC|GMT|Z)$", "+00:00", regex=True)
+    moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
+    left = moments.isna()
+    if left.any():
+        moments = moments.where(~left, _other_dates(text[left]))
+    return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], column.index)
+
+
+def _other_dates(text: pd.Series) -> pd.Series:
+    """Dates in other writings than ISO's; of 05.01.2023 and 05/01/2023 the day is first where it is with points, or
+    where a first number above 12 says so."""
+    parts = text.str.extract(PARTS)
+    day_first = bool(pd.to_numeric(parts[0]).gt(12).any() or text.str.match(r"^\s*\d{1,2}\.").any())
+    cleaned = text.str.replace(r"\bGMT([+-]\d)", r"\1", regex=True).str.replace(r"\s*\([^)]*\)\s*$", "", regex=True)
+    cleaned = cleaned.str.replace(r"^(\d{2}/[A-Za-z]{3}/\d{4}):", r"\1 ", regex=True)  # access logs
+    with_year = cleaned.where(cleaned.str.contains(r"\d{4}|\d[./-]\d{1,2}[./-]\d{2}", regex=True))
+    return pd.to_datetime(with_year, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
+
+
+def _since_1970(moments: pd.Series) -> pd.Series:
+    if moments.dt.tz is None:
+        moments = moments.dt.tz_localize("UTC")
+    return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().astype("float64")
+
+
+def _no_date(where: str, value: str) -> DataError:
+    return DataError(
+        f"{where} '{value}'",
+        rule="a time of day has no date, so it says nothing about what came first",
+        fix="Map a column with dates in source.columns.timestamp, or one of dates beside it",
+    )
