@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,18 @@ class ArrowFile:
         self.where = tree.label(name)
         self._tree, self._name = tree, name
         self._parquet = _ending(name) in PARQUET
+        self._file: Any = None
         with damaged_is_an_error(self._on_disk):
-            self._file = _parquet_file(self._source()) if self._parquet else pa.table({})
-            schema = self._file.schema_arrow if self._parquet else self._all().schema
-        self.names = tuple(schema.names)
-        self._structs = {one.name for one in schema if pa.types.is_struct(one.type)}
-        if self._structs:
-            self.names = tuple(_flattened(schema.empty_table()).column_names)
-        with damaged_is_an_error(self._on_disk):
-            first = (
-                next(self._file.iter_batches(SAMPLE_ROWS), None) if self._parquet else self._all().slice(0, SAMPLE_ROWS)
-            )
-        sample = (
-            _flattened(pa.Table.from_batches([first]) if isinstance(first, pa.RecordBatch) else first)
-            if first is not None
-            else schema.empty_table()
-        )
+            if self._parquet:
+                self._file = pq.ParquetFile(self._source())
+                schema = self._file.schema_arrow
+                first = pa.Table.from_batches(list(islice(self._file.iter_batches(SAMPLE_ROWS), 1)), schema)
+            else:
+                first = self._all().slice(0, SAMPLE_ROWS)
+                schema = first.schema
+        self._structs = any(pa.types.is_struct(one.type) for one in schema)
+        sample = _flattened(first)
+        self.names = tuple(sample.column_names)
         columns = [column.to_pylist() for column in sample.columns]
         self.rows = tuple(tuple("" if v is None else str(v) for v in row) for row in zip(*columns, strict=True))
 
@@ -80,10 +77,6 @@ class ArrowFile:
             return pa.ipc.open_file(pa.BufferReader(content)).read_all()
         except pa.ArrowInvalid:
             return pa.ipc.open_stream(pa.BufferReader(content)).read_all()
-
-
-def _parquet_file(source: Any) -> Any:
-    return pq.ParquetFile(source)
 
 
 class SheetFile:
