@@ -1,0 +1,30 @@
+"""Refusing a fit that would take too much memory, before anything is taken."""
+
+from __future__ import annotations
+
+import logging
+
+import psutil
+
+from recstage.errors import DataError
+
+GB = 1 << 30
+FLOAT, SPARSE = 4, 8
+"""Bytes of a dense float32, and of a sparse one with its int32 column."""
+
+logger = logging.getLogger(__name__)
+
+
+def require_memory(model: str, needed: int, limit_gb: float, *, n_items: int, for_what: str, fix: str) -> None:
+    """Say how much memory a fit takes (`needed` bytes). Raises `DataError` where that is above `limit_gb` GB or above
+    what this machine has free."""
+    logger.info("%s: about %.2f GB for %s of %s items", model, needed / GB, for_what, f"{n_items:,}")
+    free = psutil.virtual_memory().available
+    if needed <= min(limit_gb * GB, free):
+        return
+    short = f"memory_gb = {limit_gb:g}" if needed > limit_gb * GB else f"this machine has {free / GB:.2f} GB free"
+    raise DataError(
+        f"{n_items:,} items",
+        rule=f"{model} needs about {needed / GB:.2f} GB for {for_what}, and {short}",
+        fix=fix,
+    )
