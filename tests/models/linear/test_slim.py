@@ -49,7 +49,7 @@ def test_weights_are_those_of_an_elastic_net_on_the_rows(
     monkeypatch.setattr(elastic_net, "DENSE_ITEMS", dense_items)
     rows = random_interactions(50, 20)
     expected = expected_weights(rows.matrix.toarray().astype(float), l1, l2, positive)
-    params = SlimParams(l1=l1, l2=l2, positive=positive, neighbors=19, tolerance=1e-9, iterations=10_000)
+    params = SlimParams(l1=l1, l2=l2, positive=positive, neighbors=19, tolerance=1e-9, max_sweeps=10_000)
     np.testing.assert_allclose(Slim(params).fit(rows).weights_.toarray(), expected, atol=1e-5)
 
 

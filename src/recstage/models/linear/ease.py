@@ -4,8 +4,8 @@ Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019): the wei
 from its other items, |X - XB|^2 + l2 |B|^2 with a diagonal of zeros. Moon, Kim and Lee, "It's Enough: Relaxing Diagonal
 Constraints in Linear Autoencoders for Recommendation" (SIGIR 2023): a diagonal of at most `diagonal` (RLAE), and
 `dropout` of the input (DLAE, from Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020); both
-together are their RDLAE. Texts and categories of items come in as in Jeunen, Van Balen and Goethals, "Closed-Form Models
-for Collaborative Filtering with Side-Information" (RecSys 2020): as further rows of X.
+together are their RDLAE. Texts and categories of items come in as in Jeunen, Van Balen and Goethals, "Closed-Form
+Models for Collaborative Filtering with Side-Information" (RecSys 2020): as further rows of X.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def weights(
     l1: float,
     l2: float,
     positive: bool,
-    iterations: int,
+    max_sweeps: int,
     tolerance: float,
 ) -> NDArray[np.float32]:
     """Weights of each target's candidates: float32[n, k]. `rows` csr float32[n_users, n]; `candidates` int32[n, k] are
@@ -48,11 +48,11 @@ def weights(
             columns = candidates[target][candidates[target] >= 0]  # they come first
             if len(columns):
                 gram = products(np.append(columns, np.int32(target)))
-                out[target, : len(columns)] = _minimum(gram, l1, l2, positive, iterations, tolerance)
+                out[target, : len(columns)] = _minimum(gram, l1, l2, positive, max_sweeps, tolerance)
 
     parts = [range(i, min(len(out), i + TARGETS_AT_ONCE)) for i in range(0, len(out), TARGETS_AT_ONCE)]
     with warnings.catch_warnings(), ThreadPoolExecutor(_threads()) as pool:
-        warnings.filterwarnings("ignore", message="Objective did not converge")  # `iterations` is a parameter
+        warnings.filterwarnings("ignore", message="Objective did not converge")  # `max_sweeps` says how long
         for _ in tqdm(pool.map(solve, parts), total=len(parts), desc="SLIM", disable=None, delay=2, leave=False):
             pass
     return out
@@ -81,7 +81,7 @@ def _products(rows: sparse.csr_matrix) -> Products:
 
 
 def _minimum(
-    products: NDArray[np.float32], l1: float, l2: float, positive: bool, iterations: int, tolerance: float
+    products: NDArray[np.float32], l1: float, l2: float, positive: bool, max_sweeps: int, tolerance: float
 ) -> NDArray[np.float32]:
     """The weights that tell the last column by the others: float32[m - 1], from the products float32[m, m]."""
     from sklearn.linear_model import enet_path  # serving never fits, and shall not load it
@@ -98,7 +98,7 @@ def _minimum(
         precompute=gram,
         Xy=right,
         positive=positive,
-        max_iter=iterations,
+        max_iter=max_sweeps,
         tol=tolerance,
         check_input=False,
     )

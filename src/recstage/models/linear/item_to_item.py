@@ -72,7 +72,7 @@ class Collector:
 
     def __init__(self, n_items: int, kept: int) -> None:
         self._n_items = n_items
-        self._kept = kept if 0 < kept and kept * SPARSE < n_items * FLOAT else 0
+        self._kept = kept if kept > 0 and kept * SPARSE < n_items * FLOAT else 0
         self._dense = np.empty((0 if self._kept else n_items, n_items), np.float32)
         self._items: list[NDArray[np.int32]] = []
         self._values: list[NDArray[np.float32]] = []

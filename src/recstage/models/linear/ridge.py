@@ -5,7 +5,8 @@ item-item matrix is inverted (`primal`); where it has fewer, the row-row matrix,
 
     P = L - L R' (I + R L R')^-1 R L,    L = diag(1 / penalty)
 
-Both are exact. A dual inverse takes rows**3 operations and never holds the item-item matrix: its columns come in blocks.
+Both are exact. A dual inverse takes rows**3 operations and never holds the item-item matrix: its columns come in
+blocks.
 """
 
 from __future__ import annotations

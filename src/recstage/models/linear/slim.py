@@ -1,8 +1,8 @@
 """SLIM: sparse linear weights, each item's found on its own from the items nearest to it.
 
 Ning and Karypis, "SLIM: Sparse Linear Methods for Top-N Recommender Systems" (ICDM 2011), in the variant that looks for
-weights among an item's nearest neighbours only (their fsSLIM): no item-item matrix is ever held, so that a catalogue may
-be large.
+weights among an item's nearest neighbours only (their fsSLIM): no item-item matrix is ever held, so that a catalogue
+may be large.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SlimParams(base.ModelParams):
     l2: float = Field(20.0, gt=0, description="weight of their squared size")
     neighbors: int = Field(200, ge=1, description="items, the nearest by cosine, that may have a weight for an item")
     positive: bool = Field(True, description="no weight below zero, as in the paper")
-    iterations: int = Field(100, ge=1, description="most passes over an item's weights")
+    max_sweeps: int = Field(100, ge=1, description="most passes over an item's weights")
     tolerance: float = Field(
         1e-3, gt=0, description="share of an item's squared length that the last pass may leave unexplained"
     )
@@ -64,7 +64,7 @@ class Slim(ItemToItem):
             l1=params.l1,
             l2=params.l2,
             positive=params.positive,
-            iterations=params.iterations,
+            max_sweeps=params.max_sweeps,
             tolerance=params.tolerance,
         )
         self.vectors_ = _vectors(candidates, found, fitting.seed)
@@ -77,7 +77,9 @@ class Slim(ItemToItem):
 def bytes_needed(n_items: int, neighbors: int) -> int:
     """Greatest memory of a fit: the neighbours and their weights, as they are found and as they are kept, and what is
     worked on."""
-    return n_items * neighbors * 4 * SPARSE + n_items * ROWS_AT_ONCE * FLOAT + elastic_net.bytes_needed(n_items, neighbors)
+    return (
+        n_items * neighbors * 4 * SPARSE + n_items * ROWS_AT_ONCE * FLOAT + elastic_net.bytes_needed(n_items, neighbors)
+    )
 
 
 def _vectors(candidates: NDArray[np.int32], weights: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

@@ -1,10 +1,10 @@
 """Spectral filtering: histories as signals on the graph of items, smoothed, and sharpened again.
 
-Shen, Wu, Zhang, Shan, Zhang, Letaief and Li, "How Powerful is Graph Convolution for Recommendation?" (CIKM 2021): GF-CF,
-one step of normalised item-item propagation plus an ideal low-pass, the projection on the main singular vectors. Choi,
-Hong, Park and Cho, "Blurring-Sharpening Process Models for Collaborative Filtering" (SIGIR 2023): BSPM, which goes on by
-taking propagation away from what was blurred (`sharpen_time` above 0). Nothing is learnt by gradient, and a filter is the
-same for a trained history and for one that came later.
+Shen, Wu, Zhang, Shan, Zhang, Letaief and Li, "How Powerful is Graph Convolution for Recommendation?" (CIKM 2021):
+GF-CF, one step of normalised item-item propagation plus an ideal low-pass, the projection on the main singular vectors.
+Choi, Hong, Park and Cho, "Blurring-Sharpening Process Models for Collaborative Filtering" (SIGIR 2023): BSPM, which
+goes on by taking propagation away from what was blurred (`sharpen_time` above 0). Nothing is learnt by gradient, and a
+filter is the same for a trained history and for one that came later.
 """
 
 from __future__ import annotations
