@@ -18,8 +18,8 @@ ITEMS_PER_DIRECTION, FEWEST = 16, 64
 
 def feature_rows(catalogue: Catalogue, factors: int, seed: int) -> NDArray[np.float32]:
     """The main directions of the items' TF-IDF words and categories, the greatest first: float32[d, n_items], d at
-    most `factors`, fewer in a small catalogue, and 0 where nothing is known of any item. Their products are cosines of two items' descriptions, as
-    far as so many directions tell."""
+    most `factors`, fewer in a small catalogue, and 0 where nothing is known of any item. Their products are cosines of
+    two items' descriptions, as far as so many directions tell."""
     n_items = len(catalogue.items)
     if not any(catalogue.documents):
         return np.empty((0, n_items), np.float32)

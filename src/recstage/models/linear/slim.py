@@ -78,7 +78,7 @@ def bytes_needed(n_items: int, neighbors: int) -> int:
     """Greatest memory of a fit: the neighbours and their weights, as they are found and as they are kept, and what is
     worked on."""
     return (
-        n_items * neighbors * 4 * SPARSE + n_items * ROWS_AT_ONCE * FLOAT + elastic_net.bytes_needed(n_items, neighbors)
+        n_items * neighbors * 6 * SPARSE + n_items * ROWS_AT_ONCE * FLOAT + elastic_net.bytes_needed(n_items, neighbors)
     )
 
 

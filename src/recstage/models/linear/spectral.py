@@ -72,7 +72,7 @@ class Spectral(base.Recommender):
         histories = recent(users, self.params.recency_decay)
         out = np.empty((len(users), self.n_items if items is None else items.shape[-1]), np.float32)
         for rows in base.chunks(len(users), self.n_items + self.train_.n_users):
-            scores = self._filtered(histories[rows].toarray())
+            scores = self._filtered(histories[rows])
             out[rows] = base.gather(scores, items if items is None or items.ndim == 1 else items[rows])
         return out
 
@@ -105,10 +105,10 @@ class Spectral(base.Recommender):
             np.maximum(self.train_.item_counts, 1).astype(np.float64) ** -self.params.popularity_discount
         ).astype(np.float32)
 
-    def _filtered(self, signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _filtered(self, histories: sparse.csr_matrix) -> NDArray[np.float32]:
         params = self.params
-        low = np.float32(params.low_pass) * ((signals @ self._into) @ self._out_of)
-        blurred = self._propagated(signals)
+        low = np.float32(params.low_pass) * ((histories @ self._into) @ self._out_of)
+        blurred = self._propagated(histories.toarray())
         early = params.merge == "early"
         scores = self._sharpened(blurred + low) if early else self._sharpened(blurred) + low
         scores[np.abs(scores) < ROUNDING * np.abs(scores).max(axis=1, keepdims=True)] = 0
