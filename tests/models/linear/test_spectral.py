@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recstage.config import model_config_of
 from recstage.data.interactions import Interactions, Users
-from recstage.errors import DataError
+from recstage.errors import ConfigError, DataError
+from recstage.models import build
 from recstage.models.linear.spectral import Spectral, SpectralParams
 from recstage.models.recent_items import recent
 from tests.models.neighborhood.test_knn import random_interactions
@@ -101,6 +103,12 @@ def test_what_each_item_of_the_history_adds_makes_up_the_score(merge: str) -> No
         history = recent(rows.of([3]), 0.0)
         added = model._adjoint(item)[history.indices] * history.data
         assert added.sum() == pytest.approx(float(model.score(rows.of([3]))[0, item]), rel=1e-3, abs=1e-4)
+
+
+def test_steps_that_would_turn_the_main_direction_around_are_refused() -> None:
+    with pytest.raises(ConfigError) as refused:
+        build(model_config_of("spectral"), sharpen_time=2.0, sharpen_steps=2)
+    assert "sharpen_time = 2 in sharpen_steps = 2: a step is shorter than 1; give more steps" in str(refused.value)
 
 
 def test_a_list_is_explained_by_the_history() -> None:

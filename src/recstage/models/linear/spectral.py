@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
@@ -41,6 +41,15 @@ class SpectralParams(base.ModelParams):
     popularity_discount: float = Field(0.0, ge=0, le=1, description="exponent of an item's popularity, divided by")
     recency_decay: float = Field(0.0, ge=0, description="the n-th last choice of a history counts 1 / n**recency_decay")
     memory_gb: float = Field(8.0, gt=0, description="a fit that needs more memory is refused")
+
+    @model_validator(mode="after")
+    def _steps_are_short(self) -> SpectralParams:
+        if self.sharpen_time >= self.sharpen_steps:  # a step of 1 erases the main direction, longer ones turn it around
+            raise ValueError(
+                f"sharpen_time = {self.sharpen_time:g} in sharpen_steps = {self.sharpen_steps}: a step is shorter "
+                "than 1; give more steps or less time"
+            )
+        return self
 
 
 class Spectral(base.Recommender):
