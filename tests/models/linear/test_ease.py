@@ -150,7 +150,7 @@ def test_a_catalogue_too_large_is_refused_before_memory_is_taken() -> None:
     with pytest.raises(DataError) as refused:
         Ease(EaseParams(memory_gb=0.03)).fit(few)
     assert str(refused.value) == (
-        "3,000 items: ease needs about 0.04 GB for the item-to-item weights, and memory_gb = 0.03. "
+        "3,000 items: ease needs about 46 MB for the item-to-item weights, and memory_gb = 0.03. "
         "Choose slim or spectral, set weights_per_item, or raise memory_gb."
     )
     assert Ease(EaseParams(memory_gb=0.03, weights_per_item=20)).fit(few).weights_.nnz <= 20 * n
@@ -161,13 +161,21 @@ def test_more_memory_than_the_machine_has_free_is_refused(monkeypatch: pytest.Mo
         available = 1000
 
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Little)
-    with pytest.raises(DataError, match=r"and this machine has 0\.00 GB free"):
+    with pytest.raises(DataError, match=r"and this machine has 0 MB free"):
         Ease(EaseParams()).fit(blocks())
 
 
 def test_an_l2_too_small_for_single_precision_is_refused_in_one_line() -> None:
     with pytest.raises(ConfigError, match="cannot be inverted in single precision with so small an l2"):
         Ease(EaseParams(l2=1e-12)).fit(interactions([[1, 1, 1], [1, 1, 1], [1, 1, 1], [1, 1, 1]]))
+
+
+def test_equal_histories_leave_every_other_item_alike() -> None:
+    rows = Interactions.from_arrays(ids("u", 5), ids("i", 4), np.repeat(np.arange(5), 3), np.tile([0, 1, 2], 5))
+    scores = Ease(EaseParams()).fit(rows).score(Users.unknown(4, [0]))[0]
+    assert scores[1] == pytest.approx(float(scores[2]), rel=1e-4)
+    assert scores[1] > 0
+    assert scores[3] == 0
 
 
 def test_one_item_and_one_user_are_served() -> None:

@@ -94,9 +94,15 @@ def test_more_memory_than_allowed_is_refused_before_it_is_taken() -> None:
     with pytest.raises(DataError) as refused:
         Slim(SlimParams(neighbors=5000, memory_gb=2.0)).fit(few)
     assert str(refused.value).startswith("50,000 items: slim needs about ")
-    assert str(refused.value).endswith(
-        " GB for 5000 neighbours, and memory_gb = 2. Lower neighbors, or raise memory_gb."
-    )
+    assert str(refused.value).endswith(" for 5000 neighbours, and memory_gb = 2. Lower neighbors, or raise memory_gb.")
+
+
+def test_equal_histories_leave_every_other_item_alike() -> None:
+    rows = Interactions.from_arrays(ids("u", 5), ids("i", 4), np.repeat(np.arange(5), 3), np.tile([0, 1, 2], 5))
+    scores = Slim(SlimParams()).fit(rows).score(Users.unknown(4, [0]))[0]
+    assert scores[1] == pytest.approx(float(scores[2]), rel=1e-4)
+    assert scores[1] > 0
+    assert scores[3] == 0
 
 
 def test_one_item_and_one_user_are_served() -> None:

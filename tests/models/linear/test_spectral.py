@@ -124,9 +124,17 @@ def test_more_memory_than_allowed_is_refused_before_it_is_taken() -> None:
     with pytest.raises(DataError) as refused:
         Spectral(SpectralParams(factors=2000, memory_gb=0.1)).fit(few)
     assert str(refused.value) == (
-        "3,000 items: spectral needs about 0.18 GB for 2000 singular vectors, and memory_gb = 0.1. "
+        "3,000 items: spectral needs about 184 MB for 2000 singular vectors, and memory_gb = 0.1. "
         "Lower factors, or raise memory_gb."
     )
+
+
+def test_equal_histories_leave_every_other_item_alike() -> None:
+    rows = Interactions.from_arrays(ids("u", 5), ids("i", 4), np.repeat(np.arange(5), 3), np.tile([0, 1, 2], 5))
+    scores = Spectral(SpectralParams()).fit(rows).score(Users.unknown(4, [0]))[0]
+    assert scores[1] == pytest.approx(float(scores[2]), rel=1e-4)
+    assert scores[1] > 0
+    assert scores[3] == 0
 
 
 def test_one_item_and_one_user_are_served() -> None:

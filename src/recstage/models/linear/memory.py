@@ -18,13 +18,17 @@ logger = logging.getLogger(__name__)
 def require_memory(model: str, needed: int, limit_gb: float, *, n_items: int, for_what: str, fix: str) -> None:
     """Say how much memory a fit takes (`needed` bytes). Raises `DataError` where that is above `limit_gb` GB or above
     what this machine has free."""
-    logger.info("%s: about %.2f GB for %s of %s items", model, needed / GB, for_what, f"{n_items:,}")
+    logger.info("%s: about %s for %s of %s items", model, _size(needed), for_what, f"{n_items:,}")
     free = psutil.virtual_memory().available
     if needed <= min(limit_gb * GB, free):
         return
-    short = f"memory_gb = {limit_gb:g}" if needed > limit_gb * GB else f"this machine has {free / GB:.2f} GB free"
+    short = f"memory_gb = {limit_gb:g}" if needed > limit_gb * GB else f"this machine has {_size(free)} free"
     raise DataError(
         f"{n_items:,} items",
-        rule=f"{model} needs about {needed / GB:.2f} GB for {for_what}, and {short}",
+        rule=f"{model} needs about {_size(needed)} for {for_what}, and {short}",
         fix=fix,
     )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / GB:.1f} GB" if n_bytes >= GB else f"{n_bytes / (1 << 20):.0f} MB"
