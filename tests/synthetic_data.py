@@ -1,4 +1,4 @@
-"""Small worlds in which it is known what ranks well."""
+"""Small data sets for which it is known what ranks well."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def interactions(
     weight: np.ndarray | None = None,
     time: np.ndarray | None = None,
 ) -> Interactions:
-    """Rows over users 0, 1, ... and items 0, 1, ..., first come first kept; the time is the place in the history."""
+    """Rows over users 0, 1, ... and items 0, 1, ..., the first of equal pairs kept; time is the place in a history."""
     n_users = int(user.max()) + 1
     _, first = np.unique(user * n_items + item, return_index=True)
     kept = np.sort(first)
@@ -36,8 +36,10 @@ def interactions(
 def chains(
     n_users: int = 150, n_items: int = 40, length: int = 14, seed: int = 0, *, clock: bool = False
 ) -> Interactions:
-    """Everybody walks around the same ring of items from a place of his own, one step in five at random: what comes
-    next depends on the last item alone, and all items are equally popular."""
+    """All users walk around one ring of items from a random place, one step in five at random.
+
+    The next item depends on the last one alone, and all items are equally popular.
+    """
     random = np.random.default_rng(seed)
     item = np.empty((n_users, length), np.int64)
     item[:, 0] = random.integers(0, n_items, n_users)
@@ -52,7 +54,7 @@ def chains(
 
 
 def disappointing(n_users: int = 200, n_items: int = 60, length: int = 12, seed: int = 0) -> Interactions:
-    """Items below 30 are met five times as often as the others, and dismissed four times out of five: liked alike."""
+    """Items below 30 are seen five times as often as the others, and dismissed four times out of five: liked alike."""
     random = np.random.default_rng(seed)
     chance = np.where(np.arange(n_items) < 30, 5.0, 1.0)
     rows = [random.choice(n_items, length, replace=False, p=chance / chance.sum()) for _ in range(n_users)]
@@ -62,7 +64,7 @@ def disappointing(n_users: int = 200, n_items: int = 60, length: int = 12, seed:
 
 
 def without_last(rows: Interactions) -> tuple[Interactions, Interactions]:
-    """The rows but each user's last, and the last."""
+    """The rows without each user's last, and the last rows."""
     last = np.zeros(len(rows), bool)
     last[rows.indptr[1:][rows.lengths > 0] - 1] = True
     return rows.select(~last), rows.select(last)

@@ -36,7 +36,7 @@ def test_targets_outside_the_models_are_refused(target: str) -> None:
     assert "popularity" in str(refused.value)
 
 
-def test_a_misspelt_module_is_told_the_nearest() -> None:
+def test_a_misspelt_module_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'neighborhood.graph'"):
         class_of("recstage.models.neighborhood.grap:Graph")
 

@@ -1,4 +1,4 @@
-"""What every recommender in conf/model must do, whichever it is. A new YAML enrols its model here by itself."""
+"""What every recommender in conf/model must do. A new YAML adds its model to these tests by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recstage.config import model_config_of, names_in
 from recstage.data.interactions import Users
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.models import base, build, params_class
-from tests.models.synthetic_blocks import HIDDEN, SCORNER, blocks, catalogue, disguised, group_of, people
+from tests.models.synthetic_blocks import DISMISSER, HIDDEN, active_users, blocks, catalogue, disguised, group_of
 
 NAMES = names_in("model")
 SMALL: Mapping[str, Mapping[str, Any]] = {
@@ -42,9 +42,9 @@ SMALL = {
 }
 """What keeps the fit of a model below a second or two; models that are not named are small as their YAML has them."""
 IMPERSONAL = {"popularity", "random"}
-"""Floors: they know nothing of a person, so that no list of theirs is obvious."""
+"""Baselines: they use nothing about a user, so that none of their lists is obvious."""
 WITHOUT_VECTORS = {"graph", "knn", "lambdarank", "lambdarank-all", "transitions"}
-FOLDS_IN_NOBODY = {"ncf"}
+WITHOUT_FOLD_IN = {"ncf"}
 
 every_model = pytest.mark.parametrize("name", NAMES)
 every_personal_model = pytest.mark.parametrize("name", [name for name in NAMES if name not in IMPERSONAL])
@@ -69,19 +69,19 @@ def reloaded(model: base.Recommender) -> base.Recommender:
     return type(model).restore(model.params, state, model.train_, model.catalogue_, parts)
 
 
-def voice(name: str) -> str:
+def own_name(name: str) -> str:
     """The model's own name for that of its YAML, which may be a variant's."""
     return fitted(name).name
 
 
-def spokesman(method: str) -> str:
+def model_of(method: str) -> str:
     """The model that a method names, without the parts of a composite."""
     return method.partition(":")[0]
 
 
 def scores_of(model: base.Recommender) -> np.ndarray:
-    everybody = blocks().all_users
-    return model.score(everybody.take(model.can_score(everybody)))
+    users = blocks().all_users
+    return model.score(users.take(model.can_score(users)))
 
 
 @every_model
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_scores(name: str) -> None:
 
 
 @every_model
-def test_fitting_again_forgets_what_was_learnt_before(name: str) -> None:
+def test_fitting_again_forgets_the_earlier_fit(name: str) -> None:
     model = fit(name).fit(blocks(), seed=5, catalogue=catalogue())
     np.testing.assert_array_equal(scores_of(fitted(name)), scores_of(model))
 
@@ -123,7 +123,7 @@ def test_a_model_from_its_bundle_answers_as_before(name: str, tmp_path: Path) ->
     loaded = bundle.load(tmp_path / "bundle")
     bundle.verify_answers(loaded)
     np.testing.assert_array_equal(scores_of(fitted(name)), scores_of(loaded.model))
-    assert loaded.model.recommend_batch(people(), 5) == fitted(name).recommend_batch(people(), 5)
+    assert loaded.model.recommend_batch(active_users(), 5) == fitted(name).recommend_batch(active_users(), 5)
 
 
 @every_model
@@ -136,8 +136,8 @@ def test_scores_are_finite_float32_of_users_by_items(name: str) -> None:
 
 @every_model
 def test_a_batch_answers_as_one_by_one(name: str) -> None:
-    together = fitted(name).recommend_batch(people(), 5)
-    alone = [fitted(name).recommend(person, 5) for person in people()]
+    together = fitted(name).recommend_batch(active_users(), 5)
+    alone = [fitted(name).recommend(user_id, 5) for user_id in active_users()]
     assert [one.item_ids for one in together] == [one.item_ids for one in alone]
     np.testing.assert_allclose([one.scores for one in together], [one.scores for one in alone], rtol=1e-3, atol=1e-5)
 
@@ -154,27 +154,27 @@ def test_all_candidates_the_same_candidates_and_own_candidates_score_alike(name:
 
 @every_model
 def test_lists_rank_by_score(name: str) -> None:
-    model, person = fitted(name), people()[7]
-    listed = model.recommend(person, 10, exclude_seen=False)
+    model, user_id = fitted(name), active_users()[7]
+    listed = model.recommend(user_id, 10, exclude_seen=False)
     assert listed.scores == sorted(listed.scores, reverse=True)
-    np.testing.assert_allclose(model.predict(person, listed.item_ids), listed.scores, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(model.predict(user_id, listed.item_ids), listed.scores, rtol=1e-3, atol=1e-5)
 
 
 @every_model
 def test_what_was_seen_is_not_recommended_unless_asked_for(name: str) -> None:
     model, all_items = fitted(name), blocks().n_items
-    for person in [*people(), SCORNER]:
-        seen = set(blocks().items.id_of(model.known([person]).items))
-        assert not seen & set(model.recommend(person, all_items).item_ids)
-    assert set(model.recommend(people()[0], all_items, exclude_seen=False).item_ids) == set(blocks().items.ids) - {
-        HIDDEN
-    }
+    for user_id in [*active_users(), DISMISSER]:
+        seen = set(blocks().items.id_of(model.known([user_id]).items))
+        assert not seen & set(model.recommend(user_id, all_items).item_ids)
+    assert set(model.recommend(active_users()[0], all_items, exclude_seen=False).item_ids) == set(
+        blocks().items.ids
+    ) - {HIDDEN}
 
 
 @every_model
 def test_candidates_and_exclusions_are_respected(name: str) -> None:
     candidates, exclude = [f"thing-{group}-{n}" for group in range(4) for n in range(5)], ["thing-0-1", "thing-2-2"]
-    for one in fitted(name).recommend_batch([*people(), "nobody"], 40, candidates=candidates, exclude=exclude):
+    for one in fitted(name).recommend_batch([*active_users(), "unknown"], 40, candidates=candidates, exclude=exclude):
         assert one.item_ids
         assert set(one.item_ids) <= set(candidates) - set(exclude)
 
@@ -182,25 +182,27 @@ def test_candidates_and_exclusions_are_respected(name: str) -> None:
 @every_model
 def test_unavailable_items_are_never_recommended(name: str) -> None:
     for candidates in (None, [HIDDEN, "thing-0-1"]):
-        for one in fitted(name).recommend_batch([*people(), "nobody"], 40, exclude_seen=False, candidates=candidates):
+        for one in fitted(name).recommend_batch(
+            [*active_users(), "unknown"], 40, exclude_seen=False, candidates=candidates
+        ):
             assert one.item_ids
             assert HIDDEN not in one.item_ids
 
 
 @every_model
 def test_a_list_longer_than_the_catalogue_holds_each_item_once(name: str) -> None:
-    for one in fitted(name).recommend_batch([people()[0], "nobody"], 1000, exclude_seen=False):
+    for one in fitted(name).recommend_batch([active_users()[0], "unknown"], 1000, exclude_seen=False):
         assert len(one.item_ids) == len(set(one.item_ids)) == blocks().n_items - 1
         assert np.isfinite(one.scores).all()
 
 
 @every_model
-def test_strangers_get_the_most_popular_or_the_models_own_answer(name: str) -> None:
+def test_unknown_users_get_the_most_popular_or_the_models_own_list(name: str) -> None:
     model = fitted(name)
-    answer = model.recommend("nobody", 3)
+    answer = model.recommend("unknown", 3)
     assert len(answer.item_ids) == 3
-    if model.can_score(model.known(["nobody"]))[0]:
-        assert spokesman(answer.method) == voice(name)
+    if model.can_score(model.known(["unknown"]))[0]:
+        assert model_of(answer.method) == own_name(name)
     else:
         assert answer.method == base.POPULARITY
         assert answer.scores == sorted(model.popularity_[model.items.ids != HIDDEN], reverse=True)[:3]
@@ -208,39 +210,39 @@ def test_strangers_get_the_most_popular_or_the_models_own_answer(name: str) -> N
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "random"])
 def test_equally_popular_items_come_in_the_order_of_the_id_map(name: str) -> None:
-    """Of the whole catalogue, and of candidates in any order: for somebody whom no model can score."""
+    """Of the whole catalogue, and of candidates in any order: for a user whom no model can score."""
     model = fitted(name)
     popularity = np.where(model.items.ids == HIDDEN, -1, model.popularity_)
     order = model.items.ids[np.argsort(-popularity, kind="stable")][:-1].tolist()
     assert len(set(popularity)) < len(order), "there are ties"
-    whole = model.recommend(SCORNER, len(order), exclude_seen=False)
+    whole = model.recommend(DISMISSER, len(order), exclude_seen=False)
     assert whole.method == base.POPULARITY
     assert whole.item_ids == order
     candidates = model.items.ids[25:5:-1].tolist()
-    some = model.recommend(SCORNER, 20, exclude_seen=False, candidates=candidates).item_ids
+    some = model.recommend(DISMISSER, 20, exclude_seen=False, candidates=candidates).item_ids
     assert some == [item for item in order if item in candidates]
 
 
 @every_personal_model
-def test_who_only_dismissed_gets_the_most_popular(name: str) -> None:
-    assert fitted(name).recommend(SCORNER, 3).method == base.POPULARITY
+def test_a_user_who_only_dismissed_gets_the_most_popular(name: str) -> None:
+    assert fitted(name).recommend(DISMISSER, 3).method == base.POPULARITY
 
 
 @every_personal_model
-def test_people_get_what_their_group_chose(name: str) -> None:
-    lists = fitted(name).recommend_batch(people(), 1)
+def test_users_get_what_their_group_chose(name: str) -> None:
+    lists = fitted(name).recommend_batch(active_users(), 1)
     right = [group_of(one.item_ids[0]) == group_of(one.user_id) for one in lists]
-    assert {spokesman(one.method) for one in lists} == {voice(name)}
+    assert {model_of(one.method) for one in lists} == {own_name(name)}
     assert np.mean(right) > 0.9
 
 
 @every_personal_model
-def test_a_stranger_with_a_history_is_served_as_if_training_had_met_him(name: str) -> None:
-    model, known = fitted(name), blocks().of(blocks().users.index_of(people()))
-    assert model.folds_in == (name not in FOLDS_IN_NOBODY)
+def test_an_unknown_user_with_a_history_is_served_as_if_trained_on(name: str) -> None:
+    model, known = fitted(name), blocks().of(blocks().users.index_of(active_users()))
+    assert model.folds_in == (name not in WITHOUT_FOLD_IN)
     if not model.folds_in:
         assert not model.can_score(disguised(known)).any()
-        pytest.skip(f"{name} does not fold histories in: those whom training did not meet get popularity")
+        pytest.skip(f"{name} does not fold histories in: unknown users get popularity")
     trained, folded = model.rank(known, 1).items[:, 0], model.rank(disguised(known), 1).items[:, 0]
     assert [group_of(item) for item in model.items.id_of(folded)] == [
         group_of(item) for item in model.items.id_of(trained)
@@ -254,14 +256,14 @@ def test_a_stranger_with_a_history_is_served_as_if_training_had_met_him(name: st
 
 
 @every_personal_model
-def test_a_strangers_first_choice_already_counts(name: str) -> None:
+def test_the_first_choice_of_an_unknown_user_already_counts(name: str) -> None:
     model = fitted(name)
     if not model.folds_in:
         pytest.skip(f"{name} does not fold histories in")
     for thing in ("thing-1-3", "thing-3-0"):
-        stranger = Users.unknown(model.n_items, model.items.index_of([thing]))
-        best = model.rank(stranger, 1)
-        assert spokesman(best.methods[0]) == voice(name)
+        unknown = Users.unknown(model.n_items, model.items.index_of([thing]))
+        best = model.rank(unknown, 1)
+        assert model_of(best.methods[0]) == own_name(name)
         assert group_of(model.items.id_of(best.items[0, :1])[0]) == group_of(thing)
 
 
@@ -269,14 +271,14 @@ def test_a_strangers_first_choice_already_counts(name: str) -> None:
 def test_too_little_data_is_refused_by_name(name: str) -> None:
     liked = np.flatnonzero(blocks().weight > 0)[: build(model_config_of(name)).minimum_positives - 1]
     little = blocks().select(np.isin(np.arange(len(blocks())), liked))
-    with pytest.raises(TooLittleData, match=rf"^{len(liked)} positive interactions: {voice(name)} needs at least"):
+    with pytest.raises(TooLittleData, match=rf"^{len(liked)} positive interactions: {own_name(name)} needs at least"):
         build(model_config_of(name), **SMALL.get(name, {})).fit(little, catalogue=catalogue())
 
 
 @every_model
 def test_unknown_items_are_refused_by_name(name: str) -> None:
     with pytest.raises(DataError, match="item nothing: every item must be in the trained catalogue"):
-        fitted(name).predict(people()[0], ["thing-0-1", "nothing"])
+        fitted(name).predict(active_users()[0], ["thing-0-1", "nothing"])
 
 
 @every_personal_model
@@ -296,15 +298,15 @@ def test_item_vectors_are_aligned_with_the_items(name: str) -> None:
 
 @every_model
 def test_a_list_can_be_explained(name: str) -> None:
-    model, person = fitted(name), people()[5]
-    best = model.recommend(person, 1).item_ids[0]
-    reason = model.why(person, best)
+    model, user_id = fitted(name), active_users()[5]
+    best = model.recommend(user_id, 1).item_ids[0]
+    reason = model.why(user_id, best)
     assert reason.text
-    assert spokesman(reason.method) in {voice(name), base.POPULARITY}
+    assert model_of(reason.method) in {own_name(name), base.POPULARITY}
     assert np.isfinite(reason.score)
     sizes = [abs(one.value) for one in reason.contributions]
     assert sizes == sorted(sizes, reverse=True)
-    assert model.why("nobody", best).contributions
+    assert model.why("unknown", best).contributions
 
 
 @every_model

@@ -16,26 +16,26 @@ ROWS = Interactions.from_arrays(ids("u", 3), ids("i", 4), [0, 0, 1, 2], [0, 1, 0
 FILMS = Catalogue.from_frame(pd.DataFrame({"item_id": ["i000", "i001"], "title": ["Alien", "Brazil"]}), ROWS.items)
 
 
-def test_popularity_is_told_as_a_count_and_a_rank() -> None:
+def test_popularity_is_a_count_and_a_rank() -> None:
     reason = by_popularity(ROWS, 1)
-    assert reason.text == "1 of 3 people chose it: number 2 of 4 by popularity."
+    assert reason.text == "1 of 3 users chose it: number 2 of 4 by popularity."
     assert (reason.method, reason.score) == ("popularity", pytest.approx(1 / 3))
 
 
-def test_items_that_as_many_chose_have_one_rank_and_the_next_one_comes_after_all_of_them() -> None:
+def test_items_with_as_many_users_share_a_rank_and_the_next_rank_follows_all_of_them() -> None:
     rows = Interactions.from_arrays(ids("u", 3), ids("i", 5), [0, 1, 0, 1, 2, 0], [1, 1, 2, 2, 4, 4])
     ranks = [by_popularity(rows, item).text.split("number ")[1].split()[0] for item in range(5)]
     assert ranks == ["4", "1", "1", "4", "1"]
 
 
-def test_the_history_is_told_by_title_and_share() -> None:
+def test_items_of_the_history_are_named_by_title_and_share() -> None:
     reason = by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(["i000", "i001", "i002"]), [0.1, 0.3, -0.1])
     assert reason.text == "You chose 'Brazil' (75%) and 'Alien' (25%)."
     assert reason.score == pytest.approx(0.3)
     assert reason.contributions[0] == Contribution("item", "i001", 0.3)
 
 
-def test_an_item_without_a_title_is_told_by_its_id() -> None:
+def test_an_item_without_a_title_is_named_by_its_id() -> None:
     assert by_history("als", ROWS, FILMS, 3, ROWS.items.index_of(["i002"]), [1.0]).text == "You chose item i002 (100%)."
 
 
@@ -45,7 +45,7 @@ def test_three_reasons_are_named_and_all_are_listed() -> None:
     assert len(reason.contributions) == 4
 
 
-def test_where_nothing_of_the_history_speaks_popularity_does() -> None:
+def test_without_a_positive_contribution_popularity_explains() -> None:
     assert by_history("als", ROWS, FILMS, 0, ROWS.items.index_of(["i001"]), [-0.5]).method == "popularity"
 
 

@@ -1,4 +1,4 @@
-"""The hybrid: who speaks to whom, how votes add up, and that an answer comes whatever fails."""
+"""The hybrid: routing by segment, fused scores, and lists whatever component fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fitted(train) -> Hybrid:
 
 
 class Broken(base.Recommender):
-    """Raises, or says nonsense, when it is asked."""
+    """Raises, or returns one score for all items."""
 
     name = "broken"
     Params = base.ModelParams
@@ -78,8 +78,8 @@ def with_parts(fitted: Hybrid, train: Interactions, **parts: base.Recommender | 
     return Hybrid.restore(fitted.params, {}, train, fitted.catalogue_, kept)
 
 
-def spoke(model: Hybrid, users: Users) -> list[str]:
-    """The parts that spoke for each user."""
+def parts_used(model: Hybrid, users: Users) -> list[str]:
+    """The parts used for each user."""
     methods = model.rank(users, 2).methods.tolist()
     assert [model.rank(users.take([i]), 2).methods[0] for i in range(len(users))] == methods
     return [method.removeprefix("hybrid:") for method in methods]
@@ -89,7 +89,7 @@ def spoke(model: Hybrid, users: Users) -> list[str]:
 
 
 def test_each_segment_has_its_own_models(train, fitted):
-    assert spoke(fitted, train.all_users)[:6] == [
+    assert parts_used(fitted, train.all_users)[:6] == [
         "popularity",
         "popularity",
         "als",
@@ -106,15 +106,15 @@ def test_a_segment_with_one_model_ranks_as_that_model(train, fitted):
 
 def test_thresholds_move_users(train):
     model = Hybrid(params(cold_below=3, hot_from=5)).fit(train, seed=1)
-    assert spoke(model, train.all_users)[:3] == ["popularity", "als", "transitions+als"]
+    assert parts_used(model, train.all_users)[:3] == ["popularity", "als", "transitions+als"]
 
 
-def test_a_stranger_is_routed_by_what_he_does_now(fitted):
+def test_an_unknown_user_is_routed_by_the_live_history(fitted):
     for length, parts in ((4, "popularity"), (6, "als"), (25, "transitions+als")):
-        assert spoke(fitted, Users.unknown(40, items=np.arange(length))) == [parts]
+        assert parts_used(fitted, Users.unknown(40, items=np.arange(length))) == [parts]
 
 
-def test_who_did_nothing_yet_gets_popularity(train, fitted):
+def test_a_user_without_a_history_gets_popularity(train, fitted):
     ranking = fitted.rank(Users.unknown(40), 3)
     assert ranking.methods.tolist() == ["popularity"]
     assert np.array_equal(ranking.scores[0], np.sort(fitted.popularity_)[::-1][:3])
@@ -130,22 +130,22 @@ def test_two_models_together_beat_each_alone_where_each_knows_something():
     assert place[0] < place[1]
 
 
-# -- votes ------------------------------------------------------------------------------------------------
+# -- fused scores -----------------------------------------------------------------------------------------
 
 
-def test_shares_leave_the_rest_to_the_last():
+def test_the_last_model_has_the_rest_of_the_weight():
     chosen = params(hot=["transitions", "als", "popularity"], hot_share=0.6)
     assert chosen.weights("hot") == pytest.approx({"transitions": 0.6, "als": 0.24, "popularity": 0.16})
     assert chosen.weights("warm") == {"als": 1.0}
 
 
 @pytest.mark.parametrize("combine", ["rank", "minmax"])
-def test_scores_are_the_shared_votes(train, combine):
+def test_scores_are_the_weighted_sum(train, combine):
     model = Hybrid(params(combine=combine, hot_share=0.7)).fit(train, seed=1)
     hot, scale = train.of([5]), {"rank": rank_fusion.by_rank, "minmax": rank_fusion.by_range}[combine]
     unseen = ~hot.seen.toarray()
     expected = sum(
-        share * scale(model.parts()[name].score(hot), unseen) for name, share in (("transitions", 0.7), ("als", 0.3))
+        weight * scale(model.parts()[name].score(hot), unseen) for name, weight in (("transitions", 0.7), ("als", 0.3))
     )
     assert np.allclose(model.score(hot), expected, atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_the_share_of_a_part_that_is_missing_goes_to_the_others_in_proportion(tr
 # -- whatever fails ---------------------------------------------------------------------------------------
 
 
-def test_when_a_part_raises_its_partner_speaks_alone(train, fitted, caplog):
+def test_when_a_part_raises_the_other_is_used_alone(train, fitted, caplog):
     model = with_parts(fitted, train, transitions=Broken())
     with caplog.at_level(logging.WARNING):
         ranking = model.rank(train.of([5]), 10)
@@ -174,26 +174,26 @@ def test_when_a_part_raises_its_partner_speaks_alone(train, fitted, caplog):
     assert "hybrid ranks without transitions: RuntimeError: out of order" in caplog.text
 
 
-def test_when_a_whole_segment_fails_the_next_component_speaks(train, fitted):
+def test_when_a_whole_segment_fails_the_next_component_is_used(train, fitted):
     model = with_parts(fitted, train, als=Broken())
-    assert spoke(model, train.of([2])) == ["popularity"]
+    assert parts_used(model, train.of([2])) == ["popularity"]
     without_popularity = with_parts(fitted, train, als=Broken(), popularity=None)
-    assert spoke(without_popularity, train.of([2])) == ["transitions"]
+    assert parts_used(without_popularity, train.of([2])) == ["transitions"]
 
 
-def test_a_missing_part_is_gone_without(train, fitted):
+def test_a_missing_part_is_skipped(train, fitted):
     model = with_parts(fitted, train, transitions=None)
-    assert spoke(model, train.of([5])) == ["als"]
+    assert parts_used(model, train.of([5])) == ["als"]
 
 
-def test_scores_that_are_not_finite_are_not_listened_to(train, fitted, caplog):
+def test_scores_that_are_not_finite_are_ignored(train, fitted, caplog):
     model = with_parts(fitted, train, transitions=Broken(float("nan")))
     with caplog.at_level(logging.WARNING):
-        assert spoke(model, train.of([5])) == ["als"]
+        assert parts_used(model, train.of([5])) == ["als"]
     assert "scores that are not finite" in caplog.text
 
 
-def test_when_everything_fails_popularity_answers(train, fitted):
+def test_when_all_parts_fail_popularity_is_used(train, fitted):
     model = with_parts(fitted, train, als=Broken(), popularity=Broken(), transitions=Broken())
     ranking = model.rank(train.of([0, 3, 5]), 5)
     assert ranking.methods.tolist() == ["popularity"] * 3
@@ -211,10 +211,10 @@ def test_a_part_too_small_to_train_is_left_out(caplog):
         ).fit(few)
     assert list(model.parts()) == ["popularity"]
     assert "hybrid is fitted without lambdarank: 6 positive interactions" in caplog.text
-    assert spoke(model, few.of([0])) == ["popularity"]
+    assert parts_used(model, few.of([0])) == ["popularity"]
 
 
-def test_when_no_part_can_be_trained_the_first_reason_is_told():
+def test_when_no_part_can_be_trained_the_first_reason_is_given():
     only = params(components=["lambdarank"], cold=["lambdarank"], warm=["lambdarank"], hot=["lambdarank"])
     with pytest.raises(TooLittleData, match="6 positive interactions: lambdarank needs at least 100"):
         Hybrid(only).fit(fan([3, 3]))
@@ -242,11 +242,24 @@ def test_lists_order_by_score_within_candidates(train, fitted):
     assert np.array_equal(np.take_along_axis(fitted.score(users), ranking.items, axis=1), ranking.scores)
 
 
-def test_the_first_to_speak_explains(train, fitted):
+def test_a_composite_overrides_one_step_of_ranking():
+    steps = {"retrieve", "rank_scored", "rank", "recommend", "recommend_batch", "predict", "scores_of", "why"}
+    assert (steps & set(vars(Hybrid))) == {"rank_scored"}
+
+
+def test_candidates_and_the_whole_catalogue_name_the_same_parts(train, fitted):
+    users = train.of([0, 2, 5])
+    whole, some = fitted.rank(users, 3), fitted.rank(users, 3, candidates=np.arange(20))
+    assert (
+        whole.methods.tolist() == some.methods.tolist() == ["hybrid:popularity", "hybrid:als", "hybrid:transitions+als"]
+    )
+
+
+def test_the_first_model_used_explains(train, fitted):
     best = int(fitted.rank(train.of([5]), 1).items[0, 0])
-    said, alone = (model.explain(train.of([5]), best) for model in (fitted, fitted.parts()["transitions"]))
-    assert (said.text, said.contributions) == (alone.text, alone.contributions)
-    assert said.method == "hybrid:transitions"
+    found, alone = (model.explain(train.of([5]), best) for model in (fitted, fitted.parts()["transitions"]))
+    assert (found.text, found.contributions) == (alone.text, alone.contributions)
+    assert found.method == "hybrid:transitions"
 
 
 def test_one_bundle_holds_all_parts(train, fitted, tmp_path):

@@ -1,4 +1,4 @@
-"""The best k of each row: against a stable sort, for every way in which scores can be alike."""
+"""The best k of each row: against a stable sort, for every way in which scores can be equal."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_every_width_of_catalogue_is_covered_to_its_last_column(m):
     assert (columns == slowly(scores, min(10, m))[0]).all()
 
 
-def test_rows_are_told_apart_across_tiles(monkeypatch):
+def test_tiles_do_not_mix_rows(monkeypatch):
     monkeypatch.setattr(ranking, "TILE", 4000)
     assert (top_k(NORMAL, 10)[0] == slowly(NORMAL, 10)[0]).all()
 
@@ -72,7 +72,7 @@ def test_a_list_longer_than_the_catalogue_is_padded():
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
-def test_nobody_and_nothing_give_empty_lists(shape):
+def test_without_users_or_items_lists_are_empty(shape):
     columns, values = top_k(np.zeros(shape, np.float32), 2)
     assert columns.shape == values.shape == (shape[0], 2)
     assert (columns == -1).all()

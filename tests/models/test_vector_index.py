@@ -1,4 +1,4 @@
-"""The approximate index: what it finds, what it leaves out, and what is said where FAISS is missing."""
+"""The approximate index: what it finds, what it leaves out, and the error without FAISS."""
 
 from __future__ import annotations
 

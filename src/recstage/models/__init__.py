@@ -23,7 +23,7 @@ PREFIX = "recstage.models."
 def build(config: ModelConfig, **overrides: Any) -> Recommender:
     """An unfitted recommender with the configured params; `overrides` win over them, name by name.
 
-    Raises `ConfigError` on a target that is none of ours and on params that its schema refuses.
+    Raises `ConfigError` on a target outside `recstage.models` and on params that its schema refuses.
     """
     _warn_of_old_target(config)
     return create(config.target, {**config.params, **overrides}, where=f"{config.name}.params")
@@ -47,8 +47,10 @@ def _warn_of_old_target(config: ModelConfig) -> None:
 
 
 def class_of(target: str) -> type[Recommender]:
-    """The recommender class of "recstage.models.MODULE:CLASS", where MODULE may be dotted and may be a name of an
-    earlier version. Raises `ConfigError` on anything else."""
+    """The recommender class of "recstage.models.MODULE:CLASS"; MODULE may be dotted, or a name of an earlier version.
+
+    Raises `ConfigError` on anything else.
+    """
     from recstage.models.base import Recommender
 
     path, _, name = TARGETS.get(target, target).partition(":")
@@ -71,13 +73,12 @@ def class_of(target: str) -> type[Recommender]:
 
 
 def target_of(kind: type[Recommender]) -> str:
-    """What `class_of` finds the class by: "recstage.models.MODULE:CLASS"; a package stands for its `model` module."""
+    """The target by which `class_of` finds the class; a package stands for its module `model`."""
     return f"{kind.__module__.removesuffix('.model')}:{kind.__qualname__}"
 
 
 def _modules() -> dict[str, str]:
-    """Everything below this package that can hold a model, found without importing it: its dotted name inside, and
-    whole."""
+    """Modules of this package, found without importing them: dotted names below the package, and full names."""
     here = Path(__file__).parent
     files = (path.relative_to(here).with_suffix("") for path in here.rglob("*.py"))
     inside = {".".join(path.parts).removesuffix("__init__").removesuffix(".") for path in files}

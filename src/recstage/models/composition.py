@@ -1,4 +1,4 @@
-"""Models made of models: how a composite names its components and fits them."""
+"""Composite models: how their components are named and fitted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from recstage.models.base import Fitting, Recommender
 
 
 class Component(Schema):
-    """A model within another: a name in conf/model, and what differs from its params there."""
+    """A model within another: a name in conf/model, and overrides of its params there."""
 
     model: str = Field(description="name of the model")
     params: dict[str, Any] = Field(default_factory=dict, description="overrides of its params")
     label: str = Field(
-        "", pattern=r"^[\w-]*$", description="what it is called within the composite; by default the name of the model"
+        "", pattern=r"^[\w-]*$", description="its name within the composite; by default the name of the model"
     )
 
     @property
@@ -26,14 +26,16 @@ class Component(Schema):
         return self.label or self.model
 
     def fit(self, rows: Interactions, fitting: Fitting) -> Recommender:
-        """The component fitted on `rows`, as long as its params say: what is held out belongs to the composite. Raises
-        `ConfigError` on an unknown model."""
+        """The component fitted to `rows`, without early stopping: validation rows belong to the composite.
+
+        Raises `ConfigError` on an unknown model.
+        """
         model = build(model_config_of(self.model), **self.params)
         return model.fit(rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=fitting.checkpoint)
 
 
 def _by_name(value: Any) -> Any:
-    """A model's name alone stands for the component without overrides."""
+    """Replaces a plain name by the component of that model, without overrides."""
     if not isinstance(value, list | tuple):
         return value
     return tuple({"model": entry} if isinstance(entry, str) else entry for entry in value)
@@ -47,11 +49,11 @@ def _distinct(components: tuple[Component, ...]) -> tuple[Component, ...]:
 
 
 Components = Annotated[tuple[Component, ...], BeforeValidator(_by_name), AfterValidator(_distinct)]
-"""Components with distinct names; a plain string is a model's name."""
+"""Components with distinct names; a plain string is the name of a model."""
 
 
 def is_composite(config: ModelConfig) -> bool:
-    """Whether models of conf/model are parts of this one."""
+    """Whether the model is composed of other models of conf/model."""
     values = params_class(config)(**config.params)
     return any(isinstance(one, Component) for _, value in values if isinstance(value, tuple) for one in value)
 

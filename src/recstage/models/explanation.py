@@ -1,4 +1,4 @@
-"""Why a model ranks an item where it does: one plain sentence, and the numbers behind it."""
+"""Explanations of a rank: one plain sentence for the user, and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from recstage.data.interactions import Interactions
 
 Kind = Literal["item", "user", "feature", "popularity"]
 NAMED = 3
-"""Reasons that the sentence names; `contributions` holds them all."""
+"""Contributions that the sentence names; `contributions` holds them all."""
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one thing adds to a score: an `item` of the user's history, a neighbouring `user`, a named `feature`, or the
-    item's `popularity`. `name` is an external id or the feature's name."""
+    """One summand of a score: an `item` of the history, a neighbouring `user`, a `feature`, or the `popularity`.
+
+    `name` is an external id or the feature's name.
+    """
 
     kind: Kind
     name: str
@@ -28,8 +30,11 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`text` is for the person himself and names no other person; `contributions`, the greatest first, are for whoever
-    runs the system. `method` is the name of what spoke, `score` what it gave the item."""
+    """Why a user is shown an item.
+
+    `text` is for the user and names no other user; `contributions`, largest first, are for operators of the system.
+    `method` is the name of the model used, `score` its score of the item.
+    """
 
     method: str
     score: float
@@ -38,35 +43,37 @@ class Explanation:
 
 
 def by_popularity(train: Interactions, item: int) -> Explanation:
-    """Nothing is known but how many people chose the item."""
-    count, people = int(train.item_counts[item]), train.n_users
+    """The number of users who chose the item, and its rank by that number."""
+    count, n_users = int(train.item_counts[item]), train.n_users
     rank = int((train.item_counts > count).sum()) + 1
-    text = f"{count} of {people} people chose it: number {rank} of {train.n_items} by popularity."
-    chosen = (Contribution("popularity", "people", float(count)),)
+    text = f"{count} of {n_users} users chose it: number {rank} of {train.n_items} by popularity."
+    chosen = (Contribution("popularity", "users", float(count)),)
     return Explanation("popularity", count / max(1, int(train.item_counts.max(initial=0))), text, chosen)
 
 
 def by_history(
     method: str, train: Interactions, catalogue: Catalogue, item: int, known: NDArray, values: ArrayLike
 ) -> Explanation:
-    """The items of the history (`known`, indices) and what each adds to the score of `item`; by popularity where none
-    speaks for it."""
+    """The items of the history (`known`, int32[h]) and the contribution of each (`values`, [h]) to the score of `item`.
+
+    By popularity if no contribution is positive.
+    """
     contributions = largest("item", train.items.id_of(known).tolist(), values)
-    speak = [one for one in contributions if one.value > 0]
-    if not speak:
+    positive = [one for one in contributions if one.value > 0]
+    if not positive:
         return by_popularity(train, item)
-    total = sum(one.value for one in speak)
-    names = [f"{_called(catalogue, one.name)} ({one.value / total:.0%})" for one in speak[:NAMED]]
+    total = sum(one.value for one in positive)
+    names = [f"{_title(catalogue, one.name)} ({one.value / total:.0%})" for one in positive[:NAMED]]
     return Explanation(method, sum(one.value for one in contributions), f"You chose {_and(names)}.", contributions)
 
 
 def largest(kind: Kind, names: Sequence[str], values: ArrayLike) -> tuple[Contribution, ...]:
-    """Contributions that are not zero, the greatest first (by size, whatever the sign)."""
+    """Contributions other than zero, largest absolute value first."""
     pairs = [(name, float(value)) for name, value in zip(names, values, strict=True) if value]  # type: ignore[arg-type]
     return tuple(Contribution(kind, name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1])))
 
 
-def _called(catalogue: Catalogue, item_id: str) -> str:
+def _title(catalogue: Catalogue, item_id: str) -> str:
     title = catalogue.titles[catalogue.items.index_of([item_id])[0]]
     return f"'{title}'" if title else f"item {item_id}"
 

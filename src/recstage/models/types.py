@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from recstage.config import Schema
 from recstage.data.catalogue import Catalogue
@@ -20,6 +21,16 @@ POPULARITY = "popularity"
 
 class ModelParams(Schema):
     """Base of every model's hyperparameters: the one place of their defaults."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Names of version 0.1 and those of today: bundles and commands of that version keep working."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {cls.renamed.get(name, name): value for name, value in values.items()}  # of both names the later wins
 
 
 Report = Callable[[int, Mapping[str, float]], None]

@@ -1,8 +1,7 @@
 """An approximate index of item vectors for large catalogues, by FAISS, an extra: `pip install recstage[faiss]`.
 
-Inverted lists (Jégou et al. 2011, https://faiss.ai): vectors are grouped by nearest centroid and a query looks into the
-groups that promise most. It finds nearly all of what an exact search would (`recall_of` measures how many) and reads a
-small share of the catalogue for it.
+Inverted lists (Jégou et al. 2011, https://faiss.ai): vectors are grouped by nearest centroid and a query searches only
+the groups with the nearest centroids. `recall_of` measures the share of the exact results that it finds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SEED = 1234
 
 
 class VectorIndex:
-    """Vectors (float32[n, d]) to be searched for the highest dot products."""
+    """Searches vectors (float32[n, d]) for the highest dot products."""
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         faiss = _faiss()
@@ -38,17 +37,21 @@ class VectorIndex:
     def search(
         self, queries: NDArray[np.float32], k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """As `top_k` of `queries @ vectors.T` without what `excluded` (bool[n, n_vectors]) marks: int32[n, k] padded
-        with -1, float32[n, k]. Queries for which the probed lists hold fewer than k answers are searched exactly."""
+        """`top_k` of `queries @ vectors.T` without those that `excluded` (bool[n, n_vectors]) marks, approximately.
+
+        Returns int32[n, k] padded with -1, float32[n, k]. Queries are searched exactly if the probed lists hold fewer
+        than k results for them.
+        """
         rows = np.zeros(len(queries), np.int64) if excluded is None else np.diff(excluded.indptr)
-        wanted = min(len(self.vectors), k + int(rows.max(initial=0)))
-        scores, found = self._index.search(np.ascontiguousarray(queries, np.float32), wanted)
+        # FAISS knows no exclusions: ask for as many more as the longest row may lose
+        width = min(len(self.vectors), k + int(rows.max(initial=0)))
+        scores, found = self._index.search(np.ascontiguousarray(queries, np.float32), width)
         scores[found < 0] = -np.inf
         if excluded is not None:
             for row in np.flatnonzero(rows):
-                mine = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
-                scores[row, np.isin(found[row], mine)] = -np.inf
-        # in the order of the items, so that ties fall as they fall everywhere
+                hidden = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
+                scores[row, np.isin(found[row], hidden)] = -np.inf
+        # in the order of the items, so that `top_k` breaks ties as everywhere else
         order = np.argsort(found, axis=1)
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
         columns, values = top_k(scores, k)
@@ -62,7 +65,7 @@ class VectorIndex:
         return items, values
 
     def recall_of(self, queries: NDArray[np.float32], k: int) -> float:
-        """Share of the exact k best that a search finds, over all queries."""
+        """Recall@k of the search against the exact results, mean over the queries (float32[n, d])."""
         exact, _ = top_k(queries @ self.vectors.T, k)
         found, _ = self.search(queries, k)
         return float(np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)]))

@@ -19,6 +19,7 @@ from recstage.config import (
 )
 from recstage.data import dataset
 from recstage.models import params_class
+from recstage.renamed import new_options
 
 
 class TrainSettings(Settings):
@@ -53,6 +54,7 @@ def settings_from(
         "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
         **(overrides or {}),
     }
-    found = resolve(schema, defaults, arguments, program=f"train {model}")
+    old_names = {f"model.params.{old}": f"model.params.{new}" for old, new in params.renamed.items()}
+    found = resolve(schema, defaults, new_options(arguments, old_names), program=f"train {model}")
     values = {name: getattr(found, name) for name in TrainSettings.model_fields}
     return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})

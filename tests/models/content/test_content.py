@@ -1,4 +1,4 @@
-"""Content: likeness by words and categories, people and items that training never met, and what it refuses."""
+"""Content: similarity by words and categories, users and items unknown to training, and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recstage.models.content.content_features import Description
 from recstage.models.content.model import Content, ContentParams
 from tests.models.synthetic_blocks import blocks, catalogue, group_of, ids
 
-NOBODY = Users.unknown(40)
+UNKNOWN_USER = Users.unknown(40)
 
 
 def described(**columns: list) -> Catalogue:
@@ -25,8 +25,8 @@ def described(**columns: list) -> Catalogue:
     return Catalogue.from_frame(pd.DataFrame({"item_id": items.ids, **columns}), items)
 
 
-def arrivals(*items: tuple[str, list[str]]) -> Catalogue:
-    """Items that training never saw: a text and categories each."""
+def new_items(*items: tuple[str, list[str]]) -> Catalogue:
+    """Items unknown to training: a text and categories each."""
     return described(text=[text for text, _ in items], categories=[names for _, names in items])
 
 
@@ -34,7 +34,12 @@ def fitted(**params: object) -> Content:
     return Content(ContentParams(**params)).fit(blocks(), catalogue=catalogue())
 
 
-def test_likeness_by_hand() -> None:
+def scores_of_new(model: Content, user_id: str, items: Catalogue) -> np.ndarray:
+    """One user's scores of items unknown to training, as the service computes them."""
+    return (model.profiles(model.known([user_id])) @ model.embed_items(items).T).toarray()[0]
+
+
+def test_similarity_by_hand() -> None:
     texts = ["red apple", "green apple", "green pear", "stone"]  # 'stone' and 'red' are in one text alone
     rows = Description.learn(described(text=texts), category_share=0.0, max_words=100).of(described(text=texts))
     apple = np.log(5 / 3) + 1  # both words are in two texts, so both weigh the same
@@ -45,7 +50,7 @@ def test_likeness_by_hand() -> None:
     assert not item_similarity[3].any()
 
 
-def test_category_share_is_the_part_of_categories_in_likeness() -> None:
+def test_category_share_is_the_weight_of_categories_in_the_similarity() -> None:
     items = described(text=["a1 b1", "a1 b1", "c1 d1", "c1 d1"], categories=[["x"], ["y"], ["x"], ["y"]])
     for share in (0.0, 0.3, 1.0):
         rows = Description.learn(items, category_share=share, max_words=100).of(items)
@@ -54,7 +59,7 @@ def test_category_share_is_the_part_of_categories_in_likeness() -> None:
         assert same_category == pytest.approx(share, abs=1e-6)
 
 
-def test_words_beyond_the_most_are_the_less_common_ones() -> None:
+def test_the_most_frequent_words_are_kept() -> None:
     texts = ["apple pear", "apple pear", "apple", "plum", "plum"]
     assert Description.learn(described(text=texts), category_share=0.5, max_words=1).words == ("apple",)
     assert Description.learn(described(text=texts), category_share=0.5, max_words=2).words == ("apple", "pear")
@@ -62,22 +67,22 @@ def test_words_beyond_the_most_are_the_less_common_ones() -> None:
 
 def test_new_items_are_scored_from_their_text_without_training() -> None:
     model = fitted()
-    new = arrivals(("An orbit around a planet", []), ("The spoon in the oven", []), ("", ["group 3"]), ("Xyzzy", []))
-    for person in ("person-3", "person-20", "person-50"):
-        scores = model.score_new(model.known([person]), new)[0]
-        expected = {0: 0, 1: 1, 3: 2}[group_of(person)]
+    new = new_items(("An orbit around a planet", []), ("The spoon in the oven", []), ("", ["group 3"]), ("Xyzzy", []))
+    for user_id in ("user-3", "user-20", "user-50"):
+        scores = scores_of_new(model, user_id, new)
+        expected = {0: 0, 1: 1, 3: 2}[group_of(user_id)]
         assert scores.argmax() == expected
         assert scores[3] == 0
-    trained = model.score(model.known(["person-3"]))[0]
-    same = model.score_new(model.known(["person-3"]), catalogue())[0]
+    trained = model.score(model.known(["user-3"]))[0]
+    same = scores_of_new(model, "user-3", catalogue())
     np.testing.assert_allclose(same, trained, atol=1e-6)
 
 
-def test_declared_preferences_serve_people_without_a_history() -> None:
+def test_declared_preferences_serve_users_without_a_history() -> None:
     model = fitted()
-    best = model.score_declared(NOBODY, [["group 2"]])[0].argsort()[-10:]
+    best = model.score_declared(UNKNOWN_USER, [["group 2"]])[0].argsort()[-10:]
     assert {group_of(model.items.ids[item]) for item in best} == {2}
-    assert not model.score_declared(NOBODY, [["no such category"]]).any()
+    assert not model.score_declared(UNKNOWN_USER, [["no such category"]]).any()
 
 
 def test_declared_preferences_add_to_a_history() -> None:
@@ -99,7 +104,7 @@ def test_a_catalogue_without_a_word_is_refused() -> None:
         Content().fit(blocks())
 
 
-def test_people_whose_choices_nothing_is_said_of_get_the_most_popular() -> None:
+def test_users_whose_choices_have_no_description_get_the_most_popular() -> None:
     items = described(text=["apple tree", "apple pie", "", ""])
     rows = Interactions.from_arrays(ids("u", 2), items.items, [0, 1], [0, 2])
     model = Content().fit(rows, catalogue=items)
@@ -112,11 +117,11 @@ def test_categories_alone_and_text_alone_suffice() -> None:
         assert Content().fit(likes, catalogue=items).recommend("u000", 1).item_ids == ["i001"]
 
 
-def test_shared_words_and_categories_explain() -> None:
-    reason = fitted(category_share=0.4).why("person-50", "thing-3-1")
+def test_words_and_categories_in_common_explain() -> None:
+    reason = fitted(category_share=0.4).why("user-50", "thing-3-1")
     assert {one.name for one in reason.contributions} == {"thing", "glacier", "summit", "rope", "group 3"}
-    assert reason.text.startswith("It shares with what you chose: group 3 (40%), ")
-    assert reason.score == pytest.approx(float(fitted().predict("person-50", ["thing-3-1"])[0]), abs=1e-6)
+    assert reason.text.startswith("It has in common with what you chose: group 3 (40%), ")
+    assert reason.score == pytest.approx(float(fitted().predict("user-50", ["thing-3-1"])[0]), abs=1e-6)
 
 
 def test_an_encoder_without_its_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,9 +130,9 @@ def test_an_encoder_without_its_library_is_refused(monkeypatch: pytest.MonkeyPat
         fitted(encoder="all-MiniLM-L6-v2")
 
 
-def test_an_encoder_stands_in_place_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_replaces_words(monkeypatch: pytest.MonkeyPatch) -> None:
     class Encoder:
-        """Says which of four words is in a text."""
+        """One dimension for each of four words: 1 if the text holds it."""
 
         def __init__(self, name: str, device: str) -> None:
             assert (name, device) == ("four-words", "cpu")
@@ -138,16 +143,16 @@ def test_an_encoder_stands_in_place_of_words(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Encoder))
     model = fitted(encoder="four-words", category_share=0.0)
-    assert group_of(model.recommend("person-20", 1).item_ids[0]) == 1
-    assert model.score_new(model.known(["person-20"]), arrivals(("oven", []), ("rope", [])))[0].tolist() == [1, 0]
+    assert group_of(model.recommend("user-20", 1).item_ids[0]) == 1
+    assert scores_of_new(model, "user-20", new_items(("oven", []), ("rope", []))).tolist() == [1, 0]
     restored = Content.restore(model.params, model.state(), model.train_, model.catalogue_)
     np.testing.assert_array_equal(restored.score(blocks().all_users), model.score(blocks().all_users))
-    assert model.why("person-20", "thing-1-1").text == "It shares with what you chose: meaning (100%)."
+    assert model.why("user-20", "thing-1-1").text == "It has in common with what you chose: meaning (100%)."
 
 
 def test_words_of_any_script_survive_saving() -> None:
     items = described(text=["čokoláda 東京 мост", "čokoláda 東京 мост"], categories=[["ženy\u2028"], ["děti"]])
-    learnt = Description.learn(items, category_share=0.5, max_words=10)
-    again = Description.from_state(learnt.state())
-    assert again.words == learnt.words == ("čokoláda", "мост", "東京")
-    assert again.categories == learnt.categories == ("děti", "ženy\u2028")
+    fitted_to = Description.learn(items, category_share=0.5, max_words=10)
+    again = Description.from_state(fitted_to.state())
+    assert again.words == fitted_to.words == ("čokoláda", "мост", "東京")
+    assert again.categories == fitted_to.categories == ("děti", "ženy\u2028")

@@ -1,4 +1,4 @@
-"""ALS: its vectors solve the published equations, strangers and new items fold in, recent choices speak louder."""
+"""ALS: its vectors solve the published equations, unknown users and new items fold in, recent choices weigh more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models.factorization.als import ALS, ALSParams
-from tests.models.synthetic_blocks import blocks, disguised, group_of, people
+from tests.models.synthetic_blocks import active_users, blocks, disguised, group_of
 
 SMALL = {"factors": 6, "regularization": 2.0, "alpha": 5.0, "iterations": 40}
 
@@ -44,8 +44,8 @@ def test_frequency_scaling_regularises_by_total_confidence(exponent: float) -> N
     for user in range(0, 60, 7):
         expected = solved(model.item_factors_, confidence[user], 2.0 * (total[user] / total.mean()) ** exponent)
         np.testing.assert_allclose(model.user_factors_[user], expected, atol=2e-2)
-        stranger = model.user_vectors(disguised(rows.of([user])))[0]
-        np.testing.assert_allclose(stranger, expected, atol=1e-4)
+        folded = model.user_vectors(disguised(rows.of([user])))[0]
+        np.testing.assert_allclose(folded, expected, atol=1e-4)
 
 
 def test_weights_raise_confidence() -> None:
@@ -56,15 +56,15 @@ def test_weights_raise_confidence() -> None:
     np.testing.assert_allclose(model.user_vectors(disguised(rows.of([0])))[0], expected, atol=1e-4)
 
 
-def test_many_strangers_are_folded_in_as_each_alone() -> None:
+def test_many_unknown_users_are_folded_in_as_each_alone() -> None:
     model = fitted()
-    crowd = disguised(blocks().of(np.tile(np.arange(60), 10)))  # more than are solved at once
-    together = model.user_vectors(crowd)
-    alone = np.concatenate([model.user_vectors(crowd.take([row])) for row in (0, 255, 256, 599)])
+    many = disguised(blocks().of(np.tile(np.arange(60), 10)))  # more than are solved at once
+    together = model.user_vectors(many)
+    alone = np.concatenate([model.user_vectors(many.take([row])) for row in (0, 255, 256, 599)])
     np.testing.assert_allclose(together[[0, 255, 256, 599]], alone, atol=1e-5)
 
 
-def test_strangers_and_trained_users_share_a_batch() -> None:
+def test_unknown_and_trained_users_share_a_batch() -> None:
     model, known = fitted(), blocks().of([3, 4])
     mixed = Users(
         np.array([3, -1], np.int32), known.indptr, known.items, known.weights, known.timestamps, known.n_items
@@ -74,27 +74,27 @@ def test_strangers_and_trained_users_share_a_batch() -> None:
     np.testing.assert_allclose(vectors[1], model.user_factors_[4], atol=2e-3)
 
 
-def test_a_new_item_is_for_those_who_are_like_the_first_to_choose_it() -> None:
+def test_a_new_item_scores_highest_for_users_similar_to_the_first_to_choose_it() -> None:
     model = fitted()
-    first = blocks().users.index_of(["person-16", "person-20", "person-25"])  # group 1
+    first = blocks().users.index_of(["user-16", "user-20", "user-25"])  # group 1
     likes = sparse.csr_matrix((np.ones(3, np.float32), (np.zeros(3, int), first)), shape=(1, blocks().n_users))
     scores = model.user_vectors(blocks().all_users) @ model.fold_in_items(likes)[0]
-    group = np.array([group_of(person) for person in people()])
-    of_people = scores[blocks().users.index_of(people())]
-    assert of_people[group == 1].min() > of_people[group != 1].max()
+    group = np.array([group_of(user_id) for user_id in active_users()])
+    of_active = scores[blocks().users.index_of(active_users())]
+    assert of_active[group == 1].min() > of_active[group != 1].max()
 
 
-def test_recent_choices_speak_louder_with_recency_decay() -> None:
+def test_recent_choices_weigh_more_with_recency_decay() -> None:
     old, new = [0, 1, 2], [10, 11, 12]  # group 0, then group 1
     level, recent = fitted(), fitted(recency_decay=1.0)
 
-    def leaning(model: ALS, history: list[int]) -> float:
+    def preference(model: ALS, history: list[int]) -> float:
         """How much more group 1's other things score than group 0's."""
         scores = model.score(Users.unknown(model.n_items, history))[0]
         return float(scores[13:19].mean() - scores[3:9].mean())
 
-    assert leaning(level, old + new) == pytest.approx(leaning(level, new + old), abs=1e-5)
-    assert leaning(recent, old + new) > leaning(recent, new + old) + 0.1
+    assert preference(level, old + new) == pytest.approx(preference(level, new + old), abs=1e-5)
+    assert preference(recent, old + new) > preference(recent, new + old) + 0.1
 
 
 def test_length_discount_divides_scores_by_a_power_of_the_items_length() -> None:
@@ -106,13 +106,13 @@ def test_length_discount_divides_scores_by_a_power_of_the_items_length() -> None
 @pytest.mark.parametrize("discount", [0.0, 0.5])
 def test_contributions_add_up_to_the_score(discount: float) -> None:
     model = fitted(length_discount=discount)
-    for person, thing in (("person-2", "thing-0-3"), ("person-40", "thing-2-5")):
-        users = disguised(model.known([person]))
+    for user_id, thing in (("user-2", "thing-0-3"), ("user-40", "thing-2-5")):
+        users = disguised(model.known([user_id]))
         item = int(model.items.index_of([thing])[0])
         reason = model.explain(users, item)
         assert reason.score == pytest.approx(float(model.score(users)[0, item]), abs=1e-4)
         assert reason.score == pytest.approx(sum(one.value for one in reason.contributions), abs=1e-6)
-        assert group_of(reason.contributions[0].name) == group_of(person)
+        assert group_of(reason.contributions[0].name) == group_of(user_id)
         assert reason.text.startswith("You chose item thing-")
 
 
@@ -135,7 +135,7 @@ def test_another_seed_gives_other_vectors() -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.7])
-def test_what_all_interactions_add_is_kept_and_found_again_where_it_was_not(decay):
+def test_the_confidence_of_all_interactions_is_saved_and_computed_for_older_bundles(decay):
     model = fitted(recency_decay=decay)
     state = model.state()
     assert float(state["added"]) == pytest.approx(model._extra(model.train_.all_users).sum(), rel=1e-5)

@@ -70,7 +70,7 @@ def computed(group: Group, rows: Interactions, row: list[int], item: list[int], 
     return dict(zip(group.features, group.compute(candidates).T, strict=True))
 
 
-def learnt(group: Group, rows: Interactions, catalogue: Catalogue | None = None) -> Group:
+def fitted(group: Group, rows: Interactions, catalogue: Catalogue | None = None) -> Group:
     group.learn(Past(rows, catalogue or Catalogue.empty(rows.items)))
     return group
 
@@ -112,7 +112,7 @@ def test_a_table_may_leave_groups_out(world):
     assert np.array_equal(part.compute(candidates), whole.compute(candidates)[:, kept], equal_nan=True)
 
 
-def test_one_user_has_the_features_that_he_has_in_a_batch(world):
+def test_one_user_has_the_same_features_alone_and_in_a_batch(world):
     rows, _, retrievers, table = world
     together = generate_candidates(retrievers, rows.all_users, 10, rows.all_users.seen)
     whole = table.compute(together)
@@ -128,9 +128,9 @@ def test_a_live_history_has_the_features_of_the_same_history_in_training(world):
     by_history = {name: retrievers[name] for name in ("transitions", "popularity")}
     table = FeatureTable(GROUPS, list(by_history))
     table.learn(Past(rows, catalogue))
-    met = rows.of([7])
-    live = Users.unknown(rows.n_items, met.items, met.weights, met.timestamps)
-    offline, online = (table.compute(generate_candidates(by_history, users, 10, users.seen)) for users in (met, live))
+    known = rows.of([7])
+    live = Users.unknown(rows.n_items, known.items, known.weights, known.timestamps)
+    offline, online = (table.compute(generate_candidates(by_history, users, 10, users.seen)) for users in (known, live))
     assert np.array_equal(offline, online, equal_nan=True)
 
 
@@ -144,8 +144,8 @@ def test_a_table_from_its_state_computes_the_same(world):
 
 def test_features_need_no_history(world):
     rows, _, retrievers, table = world
-    strangers = Users.unknown(rows.n_items)
-    values = table.compute(generate_candidates(retrievers, strangers, 10, None))
+    unknown = Users.unknown(rows.n_items)
+    values = table.compute(generate_candidates(retrievers, unknown, 10, None))
     assert len(values) == 10
     assert not np.isinf(values).any()
 
@@ -154,7 +154,7 @@ def test_features_need_no_history(world):
 
 
 def altered(rows: Interactions, future: np.ndarray, seed: int) -> Interactions:
-    """The rows with other items (not met before by their users), weights and later times where `future` holds."""
+    """The rows with other items (unseen by their users), weights and later times where `future` holds."""
     random, item = np.random.default_rng(seed), rows.item_index.copy()
     for user in np.unique(rows.user_index[future]):
         own = rows.user_index == user
@@ -206,7 +206,7 @@ def test_features_do_not_change_with_anything_after_a_cut_in_time():
 # -- by hand ----------------------------------------------------------------------------------------------
 
 
-def test_candidates_are_the_union_of_the_lists_without_what_is_blocked():
+def test_candidates_are_the_union_of_the_lists_without_excluded_items():
     rows = rows_of([0, 1, 2], [0, 1, 3], [0, 4])
     popular, after = Popularity().fit(rows), Transitions().fit(rows)
     users = rows.of([2, 0])
@@ -217,13 +217,13 @@ def test_candidates_are_the_union_of_the_lists_without_what_is_blocked():
     assert candidates.scores[:, 0].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
 
 
-def test_pairs_beside_the_lists_are_placed_behind_them():
+def test_added_pairs_rank_after_the_lists():
     rows = rows_of([0, 1, 2], [0, 1, 3], [0, 4])
     candidates = generate_candidates({"a": Popularity().fit(rows)}, rows.of([0]), 1, None, np.array([0 * 6 + 5]))
     assert (candidates.item.tolist(), candidates.ranks[:, 0].tolist()) == ([0, 5], [1, 2])
 
 
-def test_a_history_that_grew_is_folded_in_by_those_who_can():
+def test_a_history_that_grew_is_folded_in_by_retrievers_that_can():
     rows = chains(40, 20, 8)
     als = ALS(ALSParams(factors=4)).fit(rows, seed=1)
     shorter = rows.select(rows.timestamp < 6).of([0])
@@ -256,9 +256,9 @@ def test_backwards_is_forwards_of_the_turned_pair():
     assert np.array_equal(second[0], np.arange(20))
 
 
-def test_what_a_user_is_like_is_counted_by_hand():
+def test_user_features_by_hand():
     rows = rows_of([0, 1, 2], [0, 1], [0], weights=[[1.0, 0.5, 0.0], [1, 1], [1]])
-    values = computed(learnt(UserGroup(), rows), rows, [0, 2], [4, 4])
+    values = computed(fitted(UserGroup(), rows), rows, [0, 2], [4, 4])
     popularity = np.log1p([3, 2, 0, 0, 0]) - np.log1p(5 / 6)
     assert values["user_likes"].tolist() == pytest.approx(np.log([3, 2]))
     assert values["user_dismiss_share"].tolist() == pytest.approx([1 / 3, 0])
@@ -268,9 +268,9 @@ def test_what_a_user_is_like_is_counted_by_hand():
     assert values["user_popularity_gap"][0] == pytest.approx(popularity[4] - popularity[:2].mean(), rel=1e-5)
 
 
-def test_what_an_item_is_like_is_counted_by_hand():
+def test_item_features_by_hand():
     rows = rows_of([0, 1, 2], [0, 1], [0], weights=[[1.0, 0.5, 0.0], [1, 1], [1]])
-    values = computed(learnt(ItemGroup(), rows), rows, [0, 0, 0], [0, 1, 2])
+    values = computed(fitted(ItemGroup(), rows), rows, [0, 0, 0], [0, 1, 2])
     assert values["item_popularity_rank"].tolist() == pytest.approx([5 / 6, 4 / 6, 0])
     assert values["item_weight_mean"].tolist() == pytest.approx([1, 0.75, np.nan], nan_ok=True)
     assert values["item_dismiss_share"].tolist() == pytest.approx([(10 / 6) / 13, (10 / 6) / 12, (1 + 10 / 6) / 11])
@@ -278,11 +278,11 @@ def test_what_an_item_is_like_is_counted_by_hand():
     assert values["item_audience"][1] == pytest.approx(np.log1p([3, 2]).mean() - lengths.mean())
 
 
-def test_places_and_ages_are_counted_by_hand():
+def test_recency_features_by_hand():
     user, item = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])
     time = CLOCK + DAY * np.array([0, 90, 60, 99])
     rows = interactions(user, item, 4, time=time)
-    values = computed(learnt(RecencyGroup(), rows), rows, [0, 1], [1, 3])
+    values = computed(fitted(RecencyGroup(), rows), rows, [0, 1], [1, 3])
     assert values["recency_position"][0] == pytest.approx(0, abs=1e-6)  # places 0 and 1, as all likes together
     assert values["recency_position_gap"][0] == pytest.approx(np.log(3), rel=1e-6)
     assert values["recency_head_share"][0] == 0.5
@@ -300,17 +300,17 @@ def test_places_and_ages_are_counted_by_hand():
 def test_ranks_are_not_taken_for_a_clock(world):
     rows, _, retrievers, table = world
     values = table.compute(generate_candidates(retrievers, rows.all_users, 10, None))
-    told = {name: not np.isnan(column).all() for name, column in zip(table.names, values.T, strict=True)}
+    defined = {name: not np.isnan(column).all() for name, column in zip(table.names, values.T, strict=True)}
     clock = [name for name, text in table.meanings.items() if "clock only" in text]
     is_clock = rows.timestamp.max() > CLOCK
     assert len(clock) == 12
-    assert {told[name] for name in clock} == {is_clock}
-    assert told["recency_position"]
+    assert {defined[name] for name in clock} == {is_clock}
+    assert defined["recency_position"]
 
 
-def test_tastes_are_counted_by_hand():
+def test_affinity_features_by_hand():
     rows = rows_of([0, 2, 3, 1], [4], weights=[[1.0, 1.0, 0.5, 0.0], [1]], n_items=40)
-    values = computed(learnt(AffinityGroup(), rows, catalogue_of(rows)), rows, [0, 0, 0], [4, 5, 39])
+    values = computed(fitted(AffinityGroup(), rows, catalogue_of(rows)), rows, [0, 0, 0], [4, 5, 39])
     even, odd = 2 / 4, 1 / 4  # of the categories of items 0, 2 and 3, of which the last has two
     assert values["affinity_share"].tolist() == pytest.approx([even, odd, np.nan], nan_ok=True)
     assert values["affinity_weight"].tolist()[:2] == pytest.approx([1 / 0.75, 0.5 / 0.75], rel=1e-4)
@@ -323,7 +323,7 @@ def test_tastes_are_counted_by_hand():
 
 def test_words_in_common_are_found():
     rows = rows_of([0, 1], [7], n_items=40)
-    values = computed(learnt(ContentGroup(), rows, catalogue_of(rows)), rows, [0, 0, 0], [2, 12, 39])
+    values = computed(fitted(ContentGroup(), rows, catalogue_of(rows)), rows, [0, 0, 0], [2, 12, 39])
     assert values["content_last"][0] > 0.8
     assert values["content_last"][1] < 0.5
     assert values["content_profile"][0] > values["content_profile"][1]
@@ -335,7 +335,7 @@ def test_the_moment_is_read_from_the_last_interaction():
     thursday = 1_600_300_800  # 2020-09-17 00:00 UTC
     times = thursday + np.array([0, 5 * HOUR, 5 * HOUR + 60, 5 * HOUR + 90, 3 * HOUR])
     rows = interactions(np.array([0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 0]), 6, time=times)
-    values = computed(learnt(ContextGroup(), rows), rows, [0, 0, 1], [4, 5, 4])
+    values = computed(fitted(ContextGroup(), rows), rows, [0, 0, 1], [4, 5, 4])
     assert values["context_candidates"].tolist() == pytest.approx([np.log(2), np.log(2), 0])
     assert values["context_hour"].tolist() == [5, 5, 3]
     assert values["context_weekday"].tolist() == [3, 3, 3]

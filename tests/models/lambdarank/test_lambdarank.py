@@ -1,4 +1,4 @@
-"""The second stage: it beats its candidates, learns nothing from the future, and explains itself."""
+"""The second stage: it beats its candidates, learns nothing from the future, and explains its ranks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_it_beats_its_own_candidates_on_a_clock_too():
     assert hit_rate(model, train, test) > 3 * hit_rate(model.retrievers_["popularity"], train, test)
 
 
-def test_items_that_people_dismiss_sink():
+def test_items_that_users_dismiss_sink():
     train = disappointing()
     model = LambdaRank(params(candidates=60)).fit(train, seed=1)
     share = (model.rank(train.all_users, 10).items < 30).mean()
@@ -103,7 +103,7 @@ def test_candidates_rank_above_everything_else(ring):
     assert ((scores >= 0).sum(axis=1) == 5).all()
 
 
-def test_what_is_no_candidate_is_ranked_by_the_votes_of_the_retrievers(ring):
+def test_other_items_are_ranked_by_the_fused_ranks_of_the_retrievers(ring):
     model = LambdaRank(params(retrievers=["transitions", "popularity", "graph"], candidates=5)).fit(ring[0], seed=1)
     user, everything = ring[0].of([0]), np.arange(ring[0].n_items)
     places = {}
@@ -112,33 +112,33 @@ def test_what_is_no_candidate_is_ranked_by_the_votes_of_the_retrievers(ring):
         places[name] = {item: place for place, item in enumerate(order, start=1)}
     scores = model.score(user)[0]
     others = [i for i in everything if scores[i] < 0 and i not in user.items]
-    share = {"transitions": 1 / 2, "popularity": 1 / 4, "graph": 1 / 4}
-    votes = [sum(share[name] * 61 / (60 + places[name][i]) for name in share) for i in others]
+    weight = {"transitions": 1 / 2, "popularity": 1 / 4, "graph": 1 / 4}
+    fused = [sum(weight[name] * 61 / (60 + places[name][i]) for name in weight) for i in others]
     assert len(others) > 10
-    assert scores[others] == pytest.approx(np.array(votes) - 1.5, abs=1e-6)
+    assert scores[others] == pytest.approx(np.array(fused) - 1.5, abs=1e-6)
 
 
-def test_what_a_user_has_seen_has_votes_as_well(ring, fitted):
+def test_seen_items_have_fused_scores_as_well(ring, fitted):
     user = ring[0].of([0])
-    votes = np.zeros(ring[0].n_items)
+    fused = np.zeros(ring[0].n_items)
     for retriever in fitted.retrievers_.values():
         above = 0
         for item in np.argsort(-retriever.score(user)[0], kind="stable"):
-            votes[item] += 0.5 * 61 / (61 + above)
+            fused[item] += 0.5 * 61 / (61 + above)
             above += item not in user.items
-    assert fitted.score(user, user.items)[0] == pytest.approx(votes[user.items] - 1.5, abs=1e-6)
+    assert fitted.score(user, user.items)[0] == pytest.approx(fused[user.items] - 1.5, abs=1e-6)
 
 
-def test_whom_a_retriever_cannot_score_it_tells_by_popularity_alone_and_in_a_batch(ring):
+def test_a_retriever_that_cannot_score_a_user_counts_by_popularity_alone_and_in_a_batch(ring):
     small = {"model": "ncf", "params": {"epochs": 1, "patience": 0}}
     model = LambdaRank(params(retrievers=[small, "transitions"], candidates=5)).fit(ring[0], seed=1)
     users = replace(ring[0].of([0, 1]), index=np.array([-1, 1], np.int32))
     scores = model.score(users)[0]
     assert scores == pytest.approx(model.score(users.take(np.array([0])))[0], abs=1e-6)
     unseen = ~users.seen.toarray()[:1]
-    told = [model.popularity_[None], model.retrievers_["transitions"].score(users)[:1]]
-    votes = sum(by_rank(one, unseen)[0] / 2 for one in told)
-    assert scores[scores < 0] == pytest.approx(votes[scores < 0] - 1.5, abs=1e-6)
+    scored = [model.popularity_[None], model.retrievers_["transitions"].score(users)[:1]]
+    fused = sum(by_rank(one, unseen)[0] / 2 for one in scored)
+    assert scores[scores < 0] == pytest.approx(fused[scores < 0] - 1.5, abs=1e-6)
 
 
 def test_scores_read_a_history_once(ring, monkeypatch):
@@ -168,14 +168,14 @@ def test_excluded_and_unavailable_items_are_never_ranked(ring):
     assert not np.isin(items, [1, 2, 3]).any()
 
 
-def test_a_stranger_is_ranked_by_what_he_does_now(ring, fitted):
-    someone = Users.unknown(40, items=[10, 11, 12])
-    ranking = fitted.rank(someone, 3)
+def test_an_unknown_user_is_ranked_by_the_live_history(ring, fitted):
+    unknown = Users.unknown(40, items=[10, 11, 12])
+    ranking = fitted.rank(unknown, 3)
     assert ranking.methods[0] == "lambdarank"
     assert ranking.items[0, 0] == 13
 
 
-def test_a_stranger_without_a_history_gets_popularity(fitted):
+def test_an_unknown_user_without_a_history_gets_popularity(fitted):
     assert fitted.rank(Users.unknown(40), 3).methods[0] == "popularity"
 
 
@@ -190,26 +190,28 @@ def test_a_bundle_answers_as_the_model_did(ring, fitted, tmp_path):
     assert loaded.model.feature_importance() == fitted.feature_importance()
 
 
-# -- learning ---------------------------------------------------------------------------------------------
+# -- training ---------------------------------------------------------------------------------------------
 
 
 def test_ndcg_of_both_sides_is_reported_as_rounds_pass(ring):
-    told: list[tuple[int, dict]] = []
-    model = LambdaRank(params(num_boost_round=12)).fit(ring[0], seed=1, report=lambda s, m: told.append((s, dict(m))))
-    assert [step for step, _ in told] == [5, 10, 12]
+    reported: list[tuple[int, dict]] = []
+    model = LambdaRank(params(num_boost_round=12)).fit(
+        ring[0], seed=1, report=lambda s, m: reported.append((s, dict(m)))
+    )
+    assert [step for step, _ in reported] == [5, 10, 12]
     sides = ("train", "validation")
-    assert set(told[0][1]) == {f"{side}_ndcg_at_{k}" for side in sides for k in (5, 10)}
-    assert told[-1][1]["validation_ndcg_at_10"] > 0.3
+    assert set(reported[0][1]) == {f"{side}_ndcg_at_{k}" for side in sides for k in (5, 10)}
+    assert reported[-1][1]["validation_ndcg_at_10"] > 0.3
     assert model.fitted_params_["num_boost_round"] <= 12
 
 
 def test_boosting_ends_when_validation_gains_nothing(ring):
-    told: list[int] = []
+    reported: list[int] = []
     model = LambdaRank(params(num_boost_round=400, patience=10)).fit(
-        ring[0], seed=1, report=lambda step, _: told.append(step)
+        ring[0], seed=1, report=lambda step, _: reported.append(step)
     )
-    assert told[-1] < 400
-    assert told[-1] - model.fitted_params_["num_boost_round"] == 10
+    assert reported[-1] < 400
+    assert reported[-1] - model.fitted_params_["num_boost_round"] == 10
 
 
 def test_without_a_validation_split_all_rounds_are_made(ring):
@@ -359,18 +361,18 @@ def test_contributions_add_up_to_the_score(ring, fitted):
         why = fitted.why(user, item)
         assert sum(part.value for part in why.contributions) == pytest.approx(score, abs=1e-4)
         assert why.score == pytest.approx(score, abs=1e-4)
-        assert why.text.startswith("What speaks for it: ")
+        assert why.text.startswith("Reasons for it: ")
 
 
-def test_the_order_of_choices_is_what_speaks_on_the_ring(ring):
+def test_the_order_of_choices_is_the_first_reason_on_the_ring(ring):
     model = LambdaRank(params(candidates=40)).fit(ring[0], seed=1)
     assert next(iter(model.feature_importance())).startswith("sequence_")
     assert next(iter(model.mean_contributions(ring[0].all_users))).startswith("sequence_")
     best = model.recommend("u0", 1).item_ids[0]
-    assert model.why("u0", best).text.startswith("What speaks for it: what people choose after what you chose last")
+    assert model.why("u0", best).text.startswith("Reasons for it: what users choose after what you chose last")
 
 
-def test_what_is_no_candidate_is_explained_by_stage_one(ring):
+def test_other_items_are_explained_by_stage_one(ring):
     model = LambdaRank(params(candidates=1)).fit(ring[0], seed=1)
     lists = model.recommend("u0", 10)
     assert model.why("u0", lists.item_ids[-1]).method == "popularity"

@@ -113,9 +113,9 @@ def test_steps_that_would_turn_the_main_direction_around_are_refused() -> None:
 
 def test_a_list_is_explained_by_the_history() -> None:
     model = Spectral(SpectralParams()).fit(blocks())
-    reason = model.why("person-50", "thing-3-1")
+    reason = model.why("user-50", "thing-3-1")
     assert {group_of(one.name) for one in reason.contributions if one.value > 1e-3} == {3}
-    assert reason.score == pytest.approx(float(model.predict("person-50", ["thing-3-1"])[0]), rel=1e-3)
+    assert reason.score == pytest.approx(float(model.predict("user-50", ["thing-3-1"])[0]), rel=1e-3)
     assert reason.text.startswith("You chose item thing-3-")
 
 

@@ -1,4 +1,4 @@
-"""NCF: what it learns, when it stops, how it resumes, and that NumPy scores as PyTorch does."""
+"""NCF: what it learns, when it stops, how it resumes, and that NumPy and PyTorch score alike."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recstage.models.ncf.params import NcfParams
 from recstage.models.ncf.training import Penalty
 from recstage.models.neural.training import in_one_piece, seeded
 
-torch.set_num_threads(1)  # tests run beside each other
+torch.set_num_threads(1)  # several tests may run at once
 VARIANTS = ("mlp", "gmf", "neumf")
 SMALL = {
     "factors": 8,
@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
     fitted({"epochs": 1}, checkpoint=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(StoreError, match=r"\.pt: the checkpoint cannot be read .*Delete it to start afresh"):
+    with pytest.raises(StoreError, match=r"\.pt: the checkpoint cannot be read .*Delete it to start again"):
         fitted({"epochs": 1}, checkpoint=tmp_path)
 
 
@@ -263,8 +263,8 @@ def test_too_little_data_is_refused_by_name() -> None:
         Ncf().fit(few)
 
 
-def test_people_whom_training_did_not_meet_get_popularity() -> None:
-    assert fitted({"epochs": 1}).recommend("a stranger", 3).method == "popularity"
+def test_users_unknown_to_training_get_popularity() -> None:
+    assert fitted({"epochs": 1}).recommend("unknown", 3).method == "popularity"
 
 
 def test_a_fitted_ncf_scores_without_importing_torch() -> None:
@@ -276,7 +276,7 @@ def test_a_fitted_ncf_scores_without_importing_torch() -> None:
 @pytest.mark.parametrize("variant", ["mlp", "neumf"])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_the_gradient_written_out_is_that_of_autograd(kind: torch.dtype, variant: str, weighted: bool) -> None:
+def test_the_written_gradient_equals_that_of_autograd(kind: torch.dtype, variant: str, weighted: bool) -> None:
     params = NcfParams(**{**SMALL, "variant": variant, "layers": (16, 8, 4)})
     with seeded(3):
         network = Network(9, 7, params, kind)
@@ -284,25 +284,25 @@ def test_the_gradient_written_out_is_that_of_autograd(kind: torch.dtype, variant
         weight = torch.rand(12, 5)
 
     whole = in_one_piece(network)
-    loss = pair_gradient(network, users, items, weight if weighted else None, of_users=0.1, of_items=0.2)
+    loss = pair_gradient(network, users, items, weight if weighted else None, user_penalty=0.1, item_penalty=0.2)
     written = [loss, *(part.grad.clone() for part in network.parameters())]
     whole.grad.zero_()
-    loss, of_users, of_items = network.cross_entropy(users, items, weight if weighted else None)
-    ((loss + 0.1 * 5 * of_users.square().sum() + 0.2 * of_items.square().sum()) / 60).backward()
+    loss, user_emb, item_emb = network.cross_entropy(users, items, weight if weighted else None)
+    ((loss + 0.1 * 5 * user_emb.square().sum() + 0.2 * item_emb.square().sum()) / 60).backward()
     near = {} if kind == torch.float32 else {"rtol": 0.05, "atol": 0.02 / 60}
     for ours, theirs in zip(written, [loss, *(part.grad for part in network.parameters())], strict=True):
         torch.testing.assert_close(ours, theirs, **near)
         assert ours.abs().max() > 0
 
 
-def test_a_gradient_that_is_written_out_has_somewhere_to_go() -> None:
+def test_parameters_without_gradients_are_refused() -> None:
     network = Network(9, 7, NcfParams(**{**SMALL, "variant": "mlp"}))
     with pytest.raises(ValueError, match="gradients first"):
         pair_gradient(network, torch.tensor([1]), torch.tensor([[1, 2]]), None)
 
 
 @pytest.mark.parametrize("weights", [{}, {"popularity_exponent": 0.5}])
-def test_steps_written_out_lead_where_those_of_autograd_lead(weights: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_by_the_written_gradient_reaches_equal_weights(weights: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"variant": "neumf", "layers": (16, 8, 4), "negatives": "sampled", "epochs": 2, **weights}
     one = fitted(settings)
     calls: list[int] = []
@@ -311,7 +311,7 @@ def test_steps_written_out_lead_where_those_of_autograd_lead(weights: dict, monk
         calls.append(1)
         return training._by_autograd(self, network, batch)
 
-    monkeypatch.setattr(training.SampledPairs, "learn", by_autograd)
+    monkeypatch.setattr(training.SampledPairs, "add_gradients", by_autograd)
     other = fitted(settings)
     assert calls
     for name, value in one.state().items():

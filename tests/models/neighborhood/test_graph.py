@@ -21,7 +21,7 @@ def test_scores_are_the_walks_of_the_paper(alpha: float, beta: float, neighbors:
     def steps(weights: np.ndarray) -> np.ndarray:
         return (weights / weights.sum(axis=1, keepdims=True).clip(1e-12)) ** alpha
 
-    links = steps(edges.T) @ steps(edges)  # item -> person -> item
+    links = steps(edges.T) @ steps(edges)  # item -> user -> item
     np.fill_diagonal(links, 0)
     links = strongest(links.T, neighbors).T  # the strongest into each item
     expected = recent(rows.all_users, 0.5).toarray() @ links * rows.item_counts.clip(1) ** -beta
@@ -32,7 +32,7 @@ def test_scores_are_the_walks_of_the_paper(alpha: float, beta: float, neighbors:
 
 def test_links_explain_a_score() -> None:
     model = Graph(GraphParams()).fit(blocks())
-    reason = model.why("person-50", "thing-3-1")
-    assert reason.score == pytest.approx(float(model.predict("person-50", ["thing-3-1"])[0]), rel=1e-4)
+    reason = model.why("user-50", "thing-3-1")
+    assert reason.score == pytest.approx(float(model.predict("user-50", ["thing-3-1"])[0]), rel=1e-4)
     assert {group_of(one.name) for one in reason.contributions} == {3}
     assert reason.text.startswith("You chose item thing-3-")

@@ -1,4 +1,4 @@
-"""KNN: similarities by hand, and scores as the formulas say, written out densely."""
+"""KNN: similarities by hand, and scores by the formulas, written out densely."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recstage.config import model_config_of
 from recstage.data.interactions import Interactions, Users
+from recstage.models import build
 from recstage.models.neighborhood.knn import Knn, KnnParams
 from recstage.models.neighborhood.neighbors import Rows
 from recstage.models.neighborhood.weighting import Weighting
 from recstage.models.recent_items import recent
+from recstage.steps.train_settings import settings_from
 from tests.models.synthetic_blocks import blocks, disguised, group_of, ids
 
 
@@ -38,7 +41,7 @@ def cosines(rows: np.ndarray, shrinkage: float = 0.0) -> np.ndarray:
 
 
 def strongest(item_similarity: np.ndarray, k: int) -> np.ndarray:
-    """Only the k greatest of each row."""
+    """Only the k highest of each row."""
     kept = np.zeros_like(item_similarity)
     for row, values in enumerate(item_similarity):
         best = np.argsort(-values, kind="stable")[:k]
@@ -86,7 +89,7 @@ def test_bm25_by_hand() -> None:
     np.testing.assert_allclose(weighted, expected, rtol=1e-6)
 
 
-def test_a_strangers_row_is_weighted_as_the_training_rows_were() -> None:
+def test_the_row_of_an_unknown_user_is_weighted_as_the_training_rows_were() -> None:
     rows = random_rows()
     for kind in ("none", "tfidf", "bm25"):
         weigh = Weighting.of(rows, kind)
@@ -123,43 +126,52 @@ def test_by_user_scores_are_the_formulas(shrinkage: float) -> None:
     rows = random_interactions()
     params = KnnParams(
         by="user", neighbors=4, shrinkage=shrinkage, amplification=2.0, popularity_discount=0.4, recency_decay=0.7,
-        likeness_decay=0.3,
+        similarity_recency_decay=0.3,
     )  # fmt: skip
     model = Knn(params).fit(rows)
     item_similarity = strongest(cosines(recent(rows.all_users, 0.3).toarray().astype(float), shrinkage), 4) ** 2
-    votes = recent(rows.all_users, 0.7).toarray()
-    votes = votes / np.linalg.norm(votes, axis=1, keepdims=True).clip(1e-9)
-    expected = item_similarity @ votes * rows.item_counts.clip(1) ** -0.4
+    choices = recent(rows.all_users, 0.7).toarray()
+    choices = choices / np.linalg.norm(choices, axis=1, keepdims=True).clip(1e-9)
+    expected = item_similarity @ choices * rows.item_counts.clip(1) ** -0.4
     np.testing.assert_allclose(model.score(rows.all_users), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_by_user_a_stranger_hears_his_nearest_trained_users() -> None:
+def test_by_user_an_unknown_user_is_scored_by_the_nearest_trained_users() -> None:
     rows = random_interactions()
     model = Knn(KnnParams(by="user", neighbors=3)).fit(rows)
     history = [2, 7, 11]
     query = np.zeros(25)
     query[history] = 1
-    people = rows.matrix.toarray().astype(float)
-    item_similarity = people @ query / (np.linalg.norm(people, axis=1).clip(1e-9) * np.sqrt(3))
+    histories = rows.matrix.toarray().astype(float)
+    item_similarity = histories @ query / (np.linalg.norm(histories, axis=1).clip(1e-9) * np.sqrt(3))
     kept = strongest(item_similarity[None], 3)[0]
-    expected = kept @ (people / np.linalg.norm(people, axis=1, keepdims=True).clip(1e-9))
+    expected = kept @ (histories / np.linalg.norm(histories, axis=1, keepdims=True).clip(1e-9))
     np.testing.assert_allclose(model.score(Users.unknown(25, history))[0], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
-def test_the_neighbours_that_spoke_add_up_to_the_score(by: str) -> None:
+def test_the_contributions_of_neighbours_add_up_to_the_score(by: str) -> None:
     model = Knn(KnnParams(by=by, neighbors=20, popularity_discount=0.3, recency_decay=0.5)).fit(blocks())
-    reason = model.why("person-33", "thing-2-4")
+    reason = model.why("user-33", "thing-2-4")
     assert reason.method == "knn"
-    assert reason.score == pytest.approx(float(model.predict("person-33", ["thing-2-4"])[0]), rel=1e-4)
+    assert reason.score == pytest.approx(float(model.predict("user-33", ["thing-2-4"])[0]), rel=1e-4)
     assert reason.score == pytest.approx(sum(one.value for one in reason.contributions), rel=1e-4)
     assert {one.kind for one in reason.contributions} == {by}
     assert {group_of(one.name) for one in reason.contributions} == {2}
 
 
-def test_neighbours_are_not_named_to_the_person() -> None:
-    reason = Knn(KnnParams(by="user", neighbors=14)).fit(blocks()).why("person-33", "thing-2-4")
-    assert reason.text == f"{len(reason.contributions)} of the 14 people whose choices are nearest to yours chose it."
+def test_neighbours_are_not_named_to_the_user() -> None:
+    reason = Knn(KnnParams(by="user", neighbors=14)).fit(blocks()).why("user-33", "thing-2-4")
+    assert (
+        reason.text == f"{len(reason.contributions)} of the 14 users whose choices are most similar to yours chose it."
+    )
+
+
+def test_the_name_of_version_0_1_for_the_decay_in_similarities_still_works() -> None:
+    assert KnnParams(likeness_decay=0.4) == KnnParams(similarity_recency_decay=0.4)
+    assert build(model_config_of("knn"), likeness_decay=0.4).params.similarity_recency_decay == 0.4
+    settings = settings_from("knn", "ml-100k", ["--model.params.likeness_decay", "0.4"])
+    assert build(settings.model).params.similarity_recency_decay == 0.4
 
 
 def test_by_item_and_by_user_need_no_neighbour_to_answer() -> None:

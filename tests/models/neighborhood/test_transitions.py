@@ -79,7 +79,7 @@ def test_order_decides_what_comes_next():
     assert before.argmax() == rows.items.index_of(["a"])[0]
 
 
-def test_steps_back_count_as_far_as_they_are_told_to():
+def test_steps_back_have_the_weight_of_the_parameter():
     rows = histories(*["ab"] * 4)
     none, half = (Transitions(TransitionsParams(backward=b, damping=1)).fit(rows).links_ for b in (0, 0.5))
     assert none[1, 0] == 0

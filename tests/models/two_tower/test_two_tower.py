@@ -1,4 +1,4 @@
-"""Two-tower: order in time, people and items that arrive later, resuming, and that NumPy encodes as PyTorch does."""
+"""Two-tower: order in time, unknown users and new items, resuming, and that NumPy and PyTorch encode alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recstage.models.two_tower.model import TwoTower, encode
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.two_tower.training import Network, Windows
 
-torch.set_num_threads(1)  # tests run beside each other
+torch.set_num_threads(1)  # several tests may run at once
 N_ITEMS = 24
 SMALL = {
     "factors": 16,
@@ -40,7 +40,7 @@ def ids(prefix: str, n: int) -> IdMap:
 
 
 def walks(n_users: int = 60, length: int = 12) -> Interactions:
-    """Each user walks round a circle of items from a place of his own: after item i comes i + 1, always."""
+    """Each user walks round a circle of items from a random place: item i is always followed by i + 1."""
     start = np.random.default_rng(0).integers(N_ITEMS, size=n_users)
     users = np.repeat(np.arange(n_users), length)
     steps = np.tile(np.arange(length), n_users)
@@ -75,15 +75,15 @@ def test_the_order_of_a_history_matters(walker: TwoTower) -> None:
     assert not np.allclose(walker.score(forward), walker.score(backward), atol=0.1)
 
 
-def test_a_stranger_is_served_from_his_first_clicks(walker: TwoTower) -> None:
+def test_an_unknown_user_is_served_from_the_first_clicks(walker: TwoTower) -> None:
     ranking = walker.rank(Users.unknown(N_ITEMS, [10, 11]), 1)
     assert (ranking.items[0, 0], ranking.methods[0]) == (12, "two-tower")
 
 
-def test_a_known_user_and_a_stranger_with_the_same_history_get_the_same(walker: TwoTower) -> None:
+def test_a_known_and_an_unknown_user_with_the_same_history_get_the_same(walker: TwoTower) -> None:
     one = walks().of([5])
-    stranger = Users.unknown(N_ITEMS, one.items)
-    np.testing.assert_array_equal(walker.score(one), walker.score(stranger))
+    unknown = Users.unknown(N_ITEMS, one.items)
+    np.testing.assert_array_equal(walker.score(one), walker.score(unknown))
 
 
 def test_dismissed_items_are_not_part_of_the_history(walker: TwoTower) -> None:
@@ -169,7 +169,7 @@ def test_it_learns_with_a_sampled_softmax_too() -> None:
 
 
 def texts() -> Catalogue:
-    """Item i's text names its place on the circle, so that texts alone tell which item follows which."""
+    """Item i's text names its place on the circle, so that texts alone determine which item follows which."""
     frame = pd.DataFrame(
         {
             "item_id": [f"i{i}" for i in range(N_ITEMS)],

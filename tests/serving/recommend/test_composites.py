@@ -56,7 +56,7 @@ def test_each_part_can_be_asked_by_its_name(client, hybrid, strategy):
 def test_reasons_come_from_the_part_used(client):
     als, content = (ask(client, "u5", strategy=name, explain=True, limit=1)["items"][0] for name in ("als", "content"))
     assert als["reason"].startswith("You chose ")
-    assert content["reason"].startswith("It shares with what you chose: ")
+    assert content["reason"].startswith("It has in common with what you chose: ")
 
 
 def test_a_part_that_fails_is_left_out(client, monkeypatch):

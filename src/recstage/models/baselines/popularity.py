@@ -1,4 +1,4 @@
-"""The most popular items for everybody: the floor that every model must beat."""
+"""The most popular items for all users: the baseline that every model must beat."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from recstage.models import base
 class PopularityParams(base.ModelParams):
     """Hyperparameters of `Popularity`."""
 
-    damping: float = Field(0.0, ge=0, description="exponent of forgetting per day of age; 0 counts all time alike")
+    damping: float = Field(
+        0.0, ge=0, description="rate of exponential decay per day of age; 0: interactions of any age count alike"
+    )
 
 
 class Popularity(base.Recommender):
-    """Scores an item by the number of people who liked it, older ones counting less where `damping` is above zero."""
+    """Scores an item by the number of users who liked it; with `damping` above 0 older likes count less."""
 
     name = "popularity"
     Params = PopularityParams

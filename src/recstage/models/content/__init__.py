@@ -1,4 +1,4 @@
-"""Items by their texts and categories."""
+"""Recommendations by the texts and categories of items."""
 
 from recstage.models.content.model import Content
 

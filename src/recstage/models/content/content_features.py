@@ -1,7 +1,6 @@
-"""What an item's text and categories say of it, as a row of named numbers: TF-IDF words or a sentence embedding, and
-categories.
+"""Sparse features of an item: TF-IDF of its words or a sentence embedding, and its categories, each column named.
 
-Learnt once on the catalogue and nothing but arrays, so that an item that arrives after training is described as well.
+Fitted once to the catalogue and stored as arrays, so that new items are described without retraining.
 """
 
 from __future__ import annotations
@@ -18,68 +17,73 @@ from recstage.errors import ConfigError
 from recstage.models.neighborhood.weighting import unit
 
 RARE = 2
-"""Words in fewer items say nothing of likeness."""
+"""Words in fewer items are left out: they make no two items similar."""
 COMMON_SHARE, COMMON = 0.1, 100
-"""Words in more items than this share of them (and this number) say next to nothing of it, and cost the most."""
+"""Words in more items than this share (and this number) are left out: they distinguish least and cost most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """`words` and `categories` name the columns, with `word_rarity` and `category_rarity` (float32, inverse document
-    frequency) beside them; `category_share` in [0, 1] is the part that categories have in the likeness of two items.
-    Where `encoder` names a sentence-transformers model, its `width` dimensions stand in place of words."""
+    """Fitted columns: `words` and `categories`, with their inverse document frequencies `word_idf`, `category_idf`.
+
+    `category_share` in [0, 1] is the weight of categories in the similarity of two items. If `encoder` names a
+    sentence-transformers model, its `width` dimensions replace the words.
+    """
 
     words: tuple[str, ...]
-    word_rarity: NDArray[np.float32]
+    word_idf: NDArray[np.float32]
     categories: tuple[str, ...]
-    category_rarity: NDArray[np.float32]
+    category_idf: NDArray[np.float32]
     category_share: float
     encoder: str = ""
     width: int = 0
 
     @classmethod
     def learn(cls, catalogue: Catalogue, *, category_share: float, max_words: int, encoder: str = "") -> Description:
-        """From the items of a catalogue. Raises `ConfigError` where an encoder is asked for and its library missing."""
+        """Fit to the items of a catalogue. Raises `ConfigError` if the library of the encoder is missing."""
         n = len(catalogue.items)
         named = catalogue.category_matrix
-        rarity = _rarity(np.bincount(named.indices, minlength=named.shape[1]), n)
+        category_idf = _idf(np.bincount(named.indices, minlength=named.shape[1]), n)
         categories = tuple(catalogue.category_names)
         if encoder:
-            width = _encoded(["how wide?"], encoder).shape[1]
-            return cls((), np.empty(0, np.float32), categories, rarity, category_share, encoder, width)
+            width = _encoded(["any text"], encoder).shape[1]
+            return cls((), np.empty(0, np.float32), categories, category_idf, category_share, encoder, width)
         words, frequency = _vocabulary(_texts(catalogue), max_words)
-        return cls(words, _rarity(frequency, n), categories, rarity, category_share)
+        return cls(words, _idf(frequency, n), categories, category_idf, category_share)
 
     def of(self, catalogue: Catalogue) -> sparse.csr_matrix:
-        """A row of length 1 for each item of any catalogue, of length 0 where nothing known is said of it:
-        float32[n_items, columns]."""
+        """A row of length 1 for each item of any catalogue: float32[n_items, columns].
+
+        Items without known words and categories get a row of zeros.
+        """
         text, named = self._text(_texts(catalogue)), self.of_categories(catalogue.categories)
         both = sparse.hstack([text * np.float32(np.sqrt(1 - self.category_share)), named], format="csr")
         return unit(sparse.csr_matrix(both, dtype=np.float32))
 
     def of_categories(self, categories: Sequence[Sequence[str]]) -> sparse.csr_matrix:
-        """The categories' columns alone, as they stand in `of` before it is brought to length 1."""
+        """The columns of the categories alone, as in `of` before its rows are scaled to length 1."""
         column = {name: i for i, name in enumerate(self.categories)}
         known = [[column[name] for name in dict.fromkeys(names) if name in column] for names in categories]
         indptr = np.cumsum([0, *map(len, known)])
         indices = np.array([i for row in known for i in row], np.int32)
         rows = sparse.csr_matrix(
-            (self.category_rarity[indices], indices, indptr), shape=(len(known), len(self.categories))
+            (self.category_idf[indices], indices, indptr), shape=(len(known), len(self.categories))
         )
         return unit(rows) * np.float32(np.sqrt(self.category_share))
 
     def from_preferences(self, categories: Sequence[Sequence[str]]) -> sparse.csr_matrix:
-        """Rows of length 1 for people who say that they like these categories: float32[n, columns]."""
+        """Rows of length 1 for users who declare to like these categories: float32[n, columns]."""
         named = self.of_categories(categories)
         wide = (named.data, named.indices + (self.columns - named.shape[1]), named.indptr)
         return unit(sparse.csr_matrix(wide, shape=(named.shape[0], self.columns)))
 
     @property
     def columns(self) -> int:
+        """Number of columns."""
         return (self.width or len(self.words)) + len(self.categories)
 
     def name(self, column: int) -> str:
-        """What a column stands for."""
+        """Name of a column: a word, a category, or "meaning" for a dimension of the encoder."""
         if self.width and column < self.width:
             return "meaning"
         names = (*self.words, *self.categories)
@@ -88,9 +92,9 @@ class Description:
     def state(self) -> dict[str, NDArray]:
         return {
             "words": _to_bytes(self.words),
-            "word_rarity": self.word_rarity,
+            "word_rarity": self.word_idf,
             "categories": _to_bytes(self.categories),
-            "category_rarity": self.category_rarity,
+            "category_rarity": self.category_idf,
             "category_share": np.array(self.category_share),
             "encoder": _to_bytes((self.encoder,)),
             "width": np.array(self.width),
@@ -116,7 +120,7 @@ class Description:
         if not self.words:
             return sparse.csr_matrix(np.empty((len(texts), 0), np.float32))
         counts = _counts(texts, self.words)
-        counts.data = (1 + np.log(counts.data)) * self.word_rarity[counts.indices]
+        counts.data = (1 + np.log(counts.data)) * self.word_idf[counts.indices]
         return unit(counts)
 
 
@@ -124,20 +128,20 @@ def _texts(catalogue: Catalogue) -> list[str]:
     return [f"{title} {text}".strip() for title, text in zip(catalogue.titles, catalogue.texts, strict=True)]
 
 
-def _rarity(frequency: NDArray, n: int) -> NDArray[np.float32]:
+def _idf(frequency: NDArray, n: int) -> NDArray[np.float32]:
     return (np.log((n + 1) / (frequency + 1)) + 1).astype(np.float32)
 
 
 def _vocabulary(texts: Sequence[str], most: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The `most` commonest of the words that are neither rare nor common, and the number of texts each is in."""
+    """The `most` frequent words that are neither rare nor common, and the number of texts that hold each."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     if not any(texts):
         return (), np.empty(0, np.int64)
     counter = CountVectorizer(binary=True)
     frequency = np.asarray(counter.fit_transform(texts).sum(axis=0)).ravel()
-    telling = np.flatnonzero((frequency >= RARE) & (frequency <= max(COMMON, COMMON_SHARE * len(texts))))
-    kept = np.sort(telling[np.argsort(-frequency[telling], kind="stable")[:most]])
+    selective = np.flatnonzero((frequency >= RARE) & (frequency <= max(COMMON, COMMON_SHARE * len(texts))))
+    kept = np.sort(selective[np.argsort(-frequency[selective], kind="stable")[:most]])
     return tuple(counter.get_feature_names_out()[kept].tolist()), frequency[kept]
 
 

@@ -1,7 +1,7 @@
-"""Content: items like those a person chose, by their words and categories; needs nobody else's choices.
+"""Content-based recommendation: items similar to those a user chose, by words and categories.
 
-A profile is the weighted sum of the descriptions of what was chosen, as in Pazzani and Billsus, "Content-Based
-Recommendation Systems" (2007), plus the categories that a person declares to like. New items are scored from their text
+A profile is the weighted sum of the descriptions of the chosen items, as in Pazzani and Billsus, "Content-Based
+Recommendation Systems" (2007), plus the categories that a user declares to like. New items are scored by their text
 alone, new users from their first choice or declaration, both without retraining.
 """
 
@@ -20,10 +20,12 @@ from recstage.errors import TooLittleData
 from recstage.models import base
 from recstage.models.content.content_features import Description
 from recstage.models.explanation import by_popularity, largest
-from recstage.models.neighborhood.neighbors import votes
+from recstage.models.neighborhood.neighbors import weighted_sum
 from recstage.models.neighborhood.weighting import unit
 from recstage.models.recent_items import recent
 
+FEATURES_NAMED = 5
+"""Words and categories that the text of an explanation names."""
 VECTOR_SIZE = 128
 """Dimensions of `item_vectors`: a random projection keeps cosines within about 0.1."""
 
@@ -31,11 +33,13 @@ VECTOR_SIZE = 128
 class ContentParams(base.ModelParams):
     """Hyperparameters of `Content`."""
 
-    category_share: float = Field(0.4, ge=0, le=1, description="part of categories in likeness, the rest is text")
-    max_words: int = Field(20_000, ge=1, description="words kept, the commonest")
+    category_share: float = Field(
+        0.4, ge=0, le=1, description="weight of categories in the similarity of items, the rest is text"
+    )
+    max_words: int = Field(20_000, ge=1, description="words kept, the most frequent")
     encoder: str = Field("", description="sentence-transformers model for the text; empty: TF-IDF of its words")
-    recency_decay: float = Field(0.0, ge=0, description="the n-th last choice counts 1 / n**recency_decay")
-    preference_weight: float = Field(1.0, ge=0, description="weight of declared preferences, beside a history's 1")
+    recency_decay: float = Field(0.0, ge=0, description="the n-th last choice has weight 1 / n**recency_decay")
+    preference_weight: float = Field(1.0, ge=0, description="weight of declared preferences; that of the history is 1")
 
 
 class Content(base.Recommender):
@@ -63,22 +67,24 @@ class Content(base.Recommender):
         self._set(description, description.of(catalogue))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        return votes(self.profiles(users), self._by_column, items)
+        return weighted_sum(self.profiles(users), self._by_column, items)
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
         described = np.diff(self.vectors_.indptr) > 0
-        speaks = (users.weights > 0) & described[users.items]
-        return np.bincount(users.rows[speaks], minlength=len(users)) > 0
+        usable = (users.weights > 0) & described[users.items]
+        return np.bincount(users.rows[usable], minlength=len(users)) > 0
 
     def item_vectors(self) -> NDArray[np.float32]:
         directions = np.random.default_rng(0).standard_normal((self.vectors_.shape[1], VECTOR_SIZE), dtype=np.float32)
         return np.asarray(self.vectors_ @ directions, np.float32)
 
-    # -- people and items that training never met ---------------------------------------------------------------------
+    # -- users and items unknown to training --------------------------------------------------------------------------
 
     def profiles(self, users: Users, preferences: Sequence[Sequence[str]] | None = None) -> sparse.csr_matrix:
-        """What each user likes, from his history and (one list a user) the categories he declares: float32[n, columns],
-        rows of length 1, or 0 where nothing is known."""
+        """Each user's profile, from their history and the categories they declare (`preferences`, one list a user).
+
+        float32[n, columns], rows of length 1, or 0 without a usable history and known categories.
+        """
         profiles = unit(sparse.csr_matrix(recent(users, self.params.recency_decay) @ self.vectors_))
         if preferences is not None:
             declared = self.description_.from_preferences(preferences)
@@ -89,18 +95,14 @@ class Content(base.Recommender):
         self, users: Users, preferences: Sequence[Sequence[str]], items: NDArray[np.int32] | None = None
     ) -> NDArray[np.float32]:
         """`score` with declared categories, one list of names a user."""
-        return votes(self.profiles(users, preferences), self._by_column, items)
+        return weighted_sum(self.profiles(users, preferences), self._by_column, items)
 
     def embed_items(self, catalogue: Catalogue) -> sparse.csr_matrix:
-        """Descriptions of any items, those that arrived after training among them: float32[n, columns]."""
+        """Descriptions of any items, also of those unknown to training: float32[n, columns]."""
         return self.description_.of(catalogue)
 
-    def score_new(self, users: Users, catalogue: Catalogue) -> NDArray[np.float32]:
-        """Each user's preference for the items of another catalogue, comparable with `score`: float32[n, n_items]."""
-        return votes(self.profiles(users), self.embed_items(catalogue).T.tocsr(), None)
-
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """The words and categories that the profile and the item share."""
+        """The words and categories that the profile and the item have in common."""
         shared = sparse.csr_matrix(self.profiles(users).multiply(self.vectors_[item]))
         names = [self.description_.name(column) for column in shared.indices.tolist()]
         added: dict[str, float] = {}
@@ -110,8 +112,8 @@ class Content(base.Recommender):
         if not contributions:
             return by_popularity(self.train_, item)
         total = sum(one.value for one in contributions)
-        most = ", ".join(f"{one.name} ({one.value / total:.0%})" for one in contributions[:5])
-        text = f"It shares with what you chose: {most}."
+        named = ", ".join(f"{one.name} ({one.value / total:.0%})" for one in contributions[:FEATURES_NAMED])
+        text = f"It has in common with what you chose: {named}."
         return base.Explanation(self.name, total, text, contributions)
 
     # -- saving -------------------------------------------------------------------------------------------------------

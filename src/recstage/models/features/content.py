@@ -1,4 +1,4 @@
-"""Features of content: how alike the candidate's words are to those of what the user liked."""
+"""Features of content: similarity of the candidate's words to those of the items that the user liked."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ContentGroup(Group):
     name = "content"
     features = {
         "content_last": "cosine with the user's last like",
-        "content_recent": "cosine with the mean of his last five likes",
-        "content_best": "greatest cosine with one of his last five likes",
-        "content_profile": "cosine with the weighted mean of all his likes",
-        "content_dismissed": "cosine with the mean of what he dismissed last",
-        "content_known": "length of the candidate's vector before it is set to one: how far common words describe it",
+        "content_recent": "cosine with the mean of the last five likes",
+        "content_best": "highest cosine with one of the last five likes",
+        "content_profile": "cosine with the weighted mean of all likes",
+        "content_dismissed": "cosine with the mean of the last dismissed items",
+        "content_known": "length of the candidate's vector before scaling to one: how well common words describe it",
     }
 
     def learn(self, past: Past) -> None:

@@ -1,4 +1,4 @@
-"""Features of the moment: how the user came here, by his latest interactions."""
+"""Features of the moment: the session so far, by the user's latest interactions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PAUSE = 1800
 SESSION = 100
 """A session is counted up to so many interactions."""
 SEGMENT_BOUNDS = (5, 20)
-"""Fixed, whatever conf/evaluation.yaml says: trees that learnt from the feature keep its meaning."""
+"""Fixed, whatever conf/evaluation.yaml says: trees were trained with this meaning of the feature."""
 
 
 class ContextGroup(Group):
-    """The moment is that of the user's last interaction: it is known alike offline and online."""
+    """The moment is that of the user's last interaction: it is known offline and online alike."""
 
     name = "context"
     features = {
@@ -26,8 +26,8 @@ class ContextGroup(Group):
         "context_segment": "0: fewer than 5 interactions (cold), 1: fewer than 20 (warm), 2: hot",
         "context_hour": "hour of the day (UTC) of the user's last interaction; clock only",
         "context_weekday": "day of the week of the user's last interaction, Monday is 0; clock only",
-        "context_pause": "seconds between his last two interactions, as log(1 + s); clock only",
-        "context_session": "interactions since his last pause of 30 minutes, as log(1 + n); clock only",
+        "context_pause": "seconds between the last two interactions, as log(1 + s); clock only",
+        "context_session": "interactions since the last pause of 30 minutes, as log(1 + n); clock only",
     }
 
     def learn(self, past: Past) -> None:
@@ -48,14 +48,17 @@ class ContextGroup(Group):
         filled = np.flatnonzero(users.lengths > 0)
         end = users.indptr[1:][filled] - 1
         last = users.timestamps[end]
-        told = last >= CLOCK_FROM
-        out[0, filled[told]] = (last[told] % DAY) // 3600
-        out[1, filled[told]] = (last[told] // DAY + 3) % 7
+        timed = last >= CLOCK_FROM
+        out[0, filled[timed]] = (last[timed] % DAY) // 3600
+        out[1, filled[timed]] = (last[timed] // DAY + 3) % 7
         steps = end[:, None] - np.arange(SESSION)
         inside = steps > users.indptr[:-1][filled][:, None]
-        this, before = np.maximum(steps, 0), np.maximum(steps - 1, 0)  # where none is before, `inside` says so
+        this, before = (
+            np.maximum(steps, 0),
+            np.maximum(steps - 1, 0),
+        )  # `inside` marks the positions that have one before
         gaps = np.where(inside, users.timestamps[this] - users.timestamps[before], np.iinfo(np.int64).max)
         together = np.cumprod(gaps <= PAUSE, axis=1).sum(axis=1) + 1
-        out[3, filled[told]] = np.log1p(together[told])
-        paired = told & inside[:, 0]
+        out[3, filled[timed]] = np.log1p(together[timed])
+        paired = timed & inside[:, 0]
         out[2, filled[paired]] = np.log1p(np.maximum(gaps[paired, 0], 0))

@@ -16,13 +16,12 @@ from recstage.models.features.candidates import Candidates
 
 DAY = 86_400
 CLOCK_FROM = 100_000_000
-"""Seconds since 1970 of a day in March 1973: no interaction is older, and no rank in a history is as high."""
+"""Seconds from 1970 to a day in March 1973: no interaction is older, and no rank in a history is as high."""
 
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """Everything a group may learn from: rows before any label, and the catalogue. `now` is the time of the newest row,
-    or None where timestamps are ranks within a history rather than a clock."""
+    """What a group may be fitted to: rows before any label, and the catalogue."""
 
     rows: Interactions
     catalogue: Catalogue
@@ -30,20 +29,21 @@ class Past:
 
     @property
     def now(self) -> int | None:
+        """Time of the newest row in seconds since 1970, None if timestamps are ranks within a history."""
         newest = int(self.rows.timestamp.max(initial=0))
         return newest if newest >= CLOCK_FROM else None
 
 
 class Group(ABC):
-    """Features that are learnt, computed and left out together.
+    """Features that are fitted, computed and left out together.
 
-    `learn` fills `arrays` from the past; `compute` reads nothing but `arrays` and the slate, so that what is saved is
-    all that serving needs, and no feature can see a label.
+    `learn` fills `arrays` from the past; `compute` reads nothing but `arrays` and the candidates, so that the saved
+    arrays are all that serving needs, and no feature can see a label.
     """
 
     name: ClassVar[str]
     features: Mapping[str, str]
-    """Name of each feature and what it says, in the order of `compute`'s columns."""
+    """Name and meaning of each feature, in the order of `compute`'s columns."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray] = {}
@@ -54,15 +54,15 @@ class Group(ABC):
 
     @abstractmethod
     def compute(self, candidates: Candidates) -> NDArray[np.float32]:
-        """Each pair's features: float32[p, len(features)], NaN where one has no meaning."""
+        """Each pair's features: float32[p, len(features)], NaN where a feature is undefined."""
 
     def load(self, arrays: Mapping[str, NDArray]) -> None:
-        """Take over `arrays` of an equal group."""
+        """Set `arrays` to those of an equal group."""
         self.arrays = dict(arrays)
 
 
 def log_popularity(past: Past) -> NDArray[np.float32]:
-    """log(1 + likes) of each item minus that of a mean item, so that it stays put as data grows: float32[n_items]."""
+    """log(1 + likes) of each item minus that of a mean item, so that it is stable as data grows: float32[n_items]."""
     likes = past.rows.item_counts
     return (np.log1p(likes) - np.log1p(likes.sum() / max(1, len(likes)))).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Features of the candidate: how many like it, how much, and who they are."""
+"""Features of the candidate: how many users like it, how much, and how active they are."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from recstage.models.features.group import Group, Past, log_popularity, ratio, s
 
 
 class ItemGroup(Group):
-    """What all histories say of one item."""
+    """Aggregates of all histories for one item."""
 
     name = "item"
     features = {
         "item_popularity": "number of likes, as log(1 + n) minus that of a mean item",
         "item_popularity_rank": "share of the catalogue that has fewer likes",
         "item_weight_mean": "mean weight of its likes",
-        "item_dismiss_share": "share of the people who met it that dismissed it, shrunk to the mean of all items",
+        "item_dismiss_share": "share of the users who saw it that dismissed it, shrunk to the mean of all items",
         "item_audience": "mean length of the histories it is liked in, as mean log(1 + n), minus that of all likes",
         "item_categories": "number of its categories",
     }
@@ -25,10 +25,10 @@ class ItemGroup(Group):
 
     def learn(self, past: Past) -> None:
         rows, n = past.rows, past.rows.n_items
-        likes, met = rows.item_counts, np.bincount(rows.item_index, minlength=past.rows.n_items)
+        likes, seen = rows.item_counts, np.bincount(rows.item_index, minlength=past.rows.n_items)
         liked = rows.weight > 0
         overall = 1 - likes.sum() / max(1, len(rows))
-        dismissed = (met - likes + self.shrinkage * overall) / (met + self.shrinkage)
+        dismissed = (seen - likes + self.shrinkage * overall) / (seen + self.shrinkage)
         length = np.log1p(rows.lengths)[rows.user_index[liked]]
         columns = [
             log_popularity(past),

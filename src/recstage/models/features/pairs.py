@@ -1,4 +1,4 @@
-"""What is known of pairs of items: how often one follows the other, near and far, and how alike their audiences are.
+"""Measures of pairs of items: how often one follows the other, near and far, and how similar their audiences are.
 
 All measures share one sparse pattern, the strongest pairs of each kind, so that a single search finds them all.
 """
@@ -15,14 +15,17 @@ from recstage.data.interactions import Interactions
 from recstage.models.neighborhood.transitions import strongest, transition_counts
 
 NEXT, NEAR, FAR, BACK, COSINE, PROBABILITY = range(6)
-"""Columns: strength of steps from the first item to the second of just 1, up to 3 and up to 20; of steps up to 20 from
-the second to the first; cosine of their audiences; share of all steps from the first that lead to the second."""
+"""Columns of a `PairTable`.
+
+Strength of steps from the first item to the second of just 1, up to 3 and up to 20; of steps up to 20 from the second
+to the first; cosine of their audiences; share of all steps from the first that lead to the second.
+"""
 MEASURES = 6
 FAR_WINDOW, NEAR_WINDOW = 20, 3
 PER_ITEM = 400
-"""Pairs kept of each item and kind."""
+"""Pairs kept per item and kind of measure."""
 LIKES = 150
-"""Latest likes of a user that enter the cosine: bounds its cost."""
+"""Latest likes of a user that count for the cosine: bounds its cost."""
 DAMPING, SOURCE_DISCOUNT, POPULARITY_DISCOUNT, SHRINKAGE = 0.4, 0.32, 0.2, 30.0
 """As in `recstage.models.neighborhood.transitions`, whose defaults were tuned."""
 
@@ -45,11 +48,11 @@ class PairTable:
         strengths = [_strength(counts, frequency) for counts in (following, near, far, far.T.tocsr())]
         total = np.asarray(far.sum(axis=1)).ravel()
         probability = sparse.csr_matrix(sparse.diags_array((1 / np.maximum(total, 1)).astype(np.float32)) @ far)
-        alike = _cosine(rows)
-        kept = [strongest(matrix, PER_ITEM).astype(bool) for matrix in (strengths[FAR], strengths[BACK], alike)]
+        similar = _cosine(rows)
+        kept = [strongest(matrix, PER_ITEM).astype(bool) for matrix in (strengths[FAR], strengths[BACK], similar)]
         pattern = sparse.csr_matrix(kept[0] + kept[1] + kept[2])
         pattern.sort_indices()
-        measures = [_aligned(matrix, pattern) for matrix in (*strengths, alike, probability)]
+        measures = [_aligned(matrix, pattern) for matrix in (*strengths, similar, probability)]
         values = np.stack(measures, axis=1).astype(np.float16)
         return cls(pattern.indptr.astype(np.int64), pattern.indices.astype(np.int32), values)
 
@@ -81,7 +84,7 @@ def _strength(counts: sparse.csr_matrix, frequency: NDArray[np.float64]) -> spar
 
 
 def _cosine(rows: Interactions) -> sparse.csr_matrix:
-    """Cosine of the sets of people who like two items, each with himself left out: float32[n_items, n_items]."""
+    """Cosine of the sets of users who like two items, 0 for an item with itself: float32[n_items, n_items]."""
     back = rows.indptr[rows.user_index + 1] - np.arange(len(rows))
     kept = (rows.weight > 0) & (back <= LIKES)
     ones = np.ones(int(kept.sum()), np.float32)
@@ -89,10 +92,10 @@ def _cosine(rows: Interactions) -> sparse.csr_matrix:
     likes = sparse.csr_matrix((ones, (rows.user_index[kept], rows.item_index[kept])), shape=shape)
     count = np.asarray(likes.sum(axis=0)).ravel()
     scaled = likes @ sparse.diags_array((np.maximum(count, 1) ** -0.5).astype(np.float32))
-    alike = sparse.csr_matrix(scaled.T @ scaled)
-    alike.setdiag(0)
-    alike.eliminate_zeros()
-    return alike
+    similar = sparse.csr_matrix(scaled.T @ scaled)
+    similar.setdiag(0)
+    similar.eliminate_zeros()
+    return similar
 
 
 def _aligned(matrix: sparse.csr_matrix, pattern: sparse.csr_matrix) -> NDArray[np.float32]:

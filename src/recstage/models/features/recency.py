@@ -1,4 +1,4 @@
-"""Features of time: when in their histories people come to an item, and, where time is a clock, what is in fashion."""
+"""Features of time: the usual place of an item in histories and, if time is a clock, its current trend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recstage.models.features.group import DAY, Group, Past, ratio, stacked
 WINDOWS = (7, 30, 90)
 TAIL = 0.1
 UNKNOWN = -1
-"""Stands for `now` where time is a rank."""
+"""Value of `now` if timestamps are ranks."""
 
 
 class RecencyGroup(Group):
@@ -65,7 +65,9 @@ class RecencyGroup(Group):
         place = (np.arange(len(rows)) - rows.indptr[rows.user_index])[liked]
         length = rows.lengths[rows.user_index[liked]]
         item, log_place = rows.item_index[liked], np.log1p(place)
-        log_place -= log_place.mean() if len(log_place) else 0  # all places grow with the data: only differences last
+        log_place -= (
+            log_place.mean() if len(log_place) else 0
+        )  # all places grow with the data: only differences are stable
         mean = ratio(np.bincount(item, log_place, n), rows.item_counts)
         square = ratio(np.bincount(item, log_place**2, n), rows.item_counts)
         tail = ratio(np.bincount(item, place >= (1 - TAIL) * length, n), rows.item_counts)

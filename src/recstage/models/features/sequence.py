@@ -1,4 +1,4 @@
-"""Features of order: how the candidate follows, and resembles, the items that the user liked last."""
+"""Features of order: how strongly the candidate follows, and resembles, the items that the user liked last."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from recstage.models.features.pairs import PairTable
 
 
 class SequenceGroup(Group):
-    """By pairs (one of the last items, candidate). Strength is the damped number of steps from the one to the other,
-    over powers of the frequencies of both, as in the transitions model; sums weigh the n-th last item 1 / n."""
+    """Features of pairs (one of the last items, candidate).
+
+    Strength is the damped number of steps from the one to the other, over powers of the frequencies of both, as in the
+    transitions model; sums give the n-th last item the weight 1 / n.
+    """
 
     name = "sequence"
     features = {
@@ -31,11 +34,11 @@ class SequenceGroup(Group):
         "sequence_far_sum_5": "the same summed over the last five likes",
         "sequence_far_sum_10": "the same summed over the last ten likes",
         "sequence_far_mean_10": "its plain mean over the last ten likes",
-        "sequence_far_max_10": "its greatest value over the last ten likes",
+        "sequence_far_max_10": "its highest value over the last ten likes",
         "sequence_far_gap": "the sum over ten minus the best of the user's candidates",
         "sequence_far_links": "share of the last ten likes from which any step leads to the candidate",
         "sequence_far_lag": "which of the last ten likes has the strongest steps to the candidate, 1 is the last",
-        "sequence_back_1": "strength of steps up to 20 from the candidate to the last like: who goes the other way",
+        "sequence_back_1": "strength of steps up to 20 from the candidate to the last like: the other direction",
         "sequence_back_10": "the same summed over the last ten likes",
         "sequence_direction": "sum over ten forwards minus sum over ten backwards: does it come after, or before",
         "sequence_probability_1": "probability that a step up to 20 from the last like leads to the candidate",
@@ -45,9 +48,9 @@ class SequenceGroup(Group):
         "sequence_cosine_3": "mean cosine with the last three likes",
         "sequence_cosine_5": "mean cosine with the last five likes",
         "sequence_cosine_10": "mean cosine with the last ten likes",
-        "sequence_cosine_max": "greatest cosine with one of the last ten likes",
+        "sequence_cosine_max": "highest cosine with one of the last ten likes",
         "sequence_cosine_gap": "mean cosine over ten minus the best of the user's candidates",
-        "sequence_dismissed": "greatest cosine with one of the last ten dismissed items",
+        "sequence_dismissed": "highest cosine with one of the last ten dismissed items",
     }
 
     table: PairTable
@@ -100,7 +103,7 @@ class SequenceGroup(Group):
         return stacked(columns, len(candidates))
 
     def _dismissed(self, candidates: Candidates) -> NDArray[np.float32]:
-        """Greatest cosine with what the user dismissed last, NaN where he dismissed nothing."""
+        """Highest cosine with the last dismissed items, NaN without any."""
         out = np.full(len(candidates), np.nan, np.float32)
         concerned = (candidates.dismissed[:, 0] >= 0)[candidates.row]
         if concerned.any():

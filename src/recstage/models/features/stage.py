@@ -1,4 +1,4 @@
-"""Features from stage one: how each retriever scores and places the candidate, and how far they agree."""
+"""Features from stage one: each retriever's score and rank of the candidate, and their agreement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recstage.models.rank_fusion import OFFSET
 
 
 class StageGroup(Group):
-    """Three features a retriever, and four of all together."""
+    """Three features per retriever, and four of all together."""
 
     name = "stage"
     of_each = {

@@ -1,4 +1,4 @@
-"""Features of the user: how much he has done, how he rates, how mainstream he is."""
+"""Features of the user: activity, weights given, and popularity of the liked items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recstage.models.features.group import Group, Past, log_popularity, ratio, s
 
 
 class UserGroup(Group):
-    """What a history says as a whole."""
+    """Aggregates of a history."""
 
     name = "user"
     features = {
@@ -51,7 +51,7 @@ def _dismiss_share(users: Users, likes: NDArray[np.int64]) -> NDArray[np.float32
 def _moments(
     of: NDArray[np.int64], values: NDArray[np.float32], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each user's values, NaN where he has none."""
+    """Mean and standard deviation of each user's values, NaN without any: float32[n] each."""
     n = len(counts)
     mean = ratio(np.bincount(of, values, n), counts)
     square = ratio(np.bincount(of, np.square(values, dtype=np.float64), n), counts)

@@ -17,7 +17,7 @@ class LambdaRankParams(base.ModelParams):
     retrievers: Components = Field(
         named("transitions", "als", "knn", "graph"),
         min_length=1,
-        description="stage-one models; what none of them proposes is ranked by their votes, the first having half",
+        description="stage-one models; items that none proposes are ranked by fusion, the first with weight 0.5",
     )
     candidates: int = Field(100, ge=1, description="best items taken from each retriever")
     groups: tuple[GroupName, ...] = Field(GROUPS, min_length=1, description="groups of features")
@@ -28,28 +28,30 @@ class LambdaRankParams(base.ModelParams):
     page: int = Field(
         1,
         ge=1,
-        description="rows at the end of a history that may be of one moment: a label is any of them; 1: none are",
+        description="last rows of a history that may share one moment: a label is any of them; 1: none do",
     )
     holdout_share: float = Field(0.1, gt=0, lt=1, description="share of the rows after the moment")
-    min_interactions: int = Field(3, ge=1, description="rows before his labels that a user needs to give any")
+    min_interactions: int = Field(3, ge=1, description="rows before the labels that a user needs to have any")
     lookback_days: float | None = Field(
-        None, gt=0, description="rows older than this teach neither features nor labels (retrievers learn from all)"
+        None, gt=0, description="rows older than this are used for neither features nor labels (retrievers use all)"
     )
-    negatives: int | None = Field(50, ge=1, description="candidates kept of each training group beside labels")
+    negatives: int | None = Field(50, ge=1, description="candidates without a label kept in each training group")
     dismissal_gain: float = Field(
         0.5,
         ge=0,
-        description="how much worse than untouched a dismissed item is, where a positive of grade 1 is 1 better",
+        description="gain of an untouched item over a dismissed one; a positive of grade 1 is 1 above untouched",
     )
-    validation_split: float = Field(0.15, ge=0, lt=1, description="share of users whose labels stop the training")
-    num_boost_round: int = Field(300, ge=1, description="most trees")
+    validation_split: float = Field(
+        0.15, ge=0, lt=1, description="share of users whose labels are held out to stop the training"
+    )
+    num_boost_round: int = Field(300, ge=1, description="maximum number of trees")
     patience: int = Field(50, ge=0, description="rounds without a gain in validation NDCG@10 that end it; 0: never")
     learning_rate: float = Field(0.08, gt=0, le=1, description="of each round of boosting")
     num_leaves: int = Field(15, ge=2, description="leaves of a tree")
     min_data_in_leaf: int = Field(50, ge=1, description="candidates in a leaf")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="share of the features that a tree may use")
     lambda_l2: float = Field(10.0, ge=0, description="regularisation of the leaves")
-    truncation: int = Field(20, ge=1, description="pairs count where one of both is so high in the list")
+    truncation: int = Field(20, ge=1, description="pairs count if one of the two items ranks so high")
     evaluate_only: bool = Field(
-        False, description="end once NDCG is reported: the retrievers do not see the labels (for comparing params)"
+        False, description="end once NDCG is reported: retrievers are not refitted with the labels (to compare params)"
     )

@@ -1,9 +1,8 @@
-"""Neural collaborative filtering: GMF, the MLP, and NeuMF, which joins both (He et al. 2017,
-https://arxiv.org/abs/1708.05031).
+"""Neural collaborative filtering: GMF, the MLP, and NeuMF, which combines both.
 
-Training is PyTorch's (`recstage.models.ncf.training`, imported only by a fit); scoring is NumPy's, with the first layer
-of the MLP factored into a user's and an item's half, so that the service ranks a whole catalogue without importing
-torch.
+He et al. 2017, https://arxiv.org/abs/1708.05031. Training uses PyTorch (`recstage.models.ncf.training`, imported only
+by a fit), scoring NumPy, with the first layer of the MLP split into a user's and an item's half, so that the service
+ranks a whole catalogue without importing torch.
 """
 
 from __future__ import annotations
@@ -24,17 +23,19 @@ PAIRS_AT_ONCE = 1 << 14  # rows of hidden activations computed at once: they sta
 
 
 class Ncf(base.Recommender):
-    """Scores a pair with the probability that the user interacts with the item, learnt against sampled negatives by
-    binary cross-entropy. People that training did not meet are left to popularity."""
+    """Scores a pair with the probability that the user interacts with the item.
+
+    Trained against sampled negatives by binary cross-entropy. Users unknown to training are ranked by popularity.
+    """
 
     name = "ncf"
     Params = NcfParams
     minimum_positives = 10
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
-        from recstage.models.ncf.training import learn
+        from recstage.models.ncf.training import fit_network
 
-        weights, epochs = learn(self, train, fitting)
+        weights, epochs = fit_network(self, train, fitting)
         self._load_state(quantised(weights) if self.params.export == "int8" else weights)
         self.fitted_params_ = {"epochs": epochs}
 
@@ -50,7 +51,7 @@ class Ncf(base.Recommender):
         return expit(out, out=out)
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
-        return super().can_score(users) & self._met[users.index]
+        return super().can_score(users) & self._known[users.index]
 
     def item_vectors(self) -> NDArray[np.float32]:
         return np.concatenate(
@@ -63,35 +64,36 @@ class Ncf(base.Recommender):
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         self.stored_ = dict(state)
         self.weights_ = restored(state)
-        for derived in ("_met", "_user_half", "_item_half"):
+        for derived in ("_known", "_user_half", "_item_half"):
             self.__dict__.pop(derived, None)
 
     @cached_property
-    def _met(self) -> NDArray[np.bool_]:
-        """Whether training had something positive of a user: bool[n_users + 1], the last for strangers (index -1)."""
+    def _known(self) -> NDArray[np.bool_]:
+        """Users with a positive training row: bool[n_users + 1], the last for unknown users (index -1)."""
         liked = self.train_.user_index[self.train_.weight > 0]
         return np.bincount(liked, minlength=self.train_.n_users + 1) > 0
 
     @cached_property
     def _user_half(self) -> NDArray[np.float32]:
-        """What the user adds to the first hidden layer: float32[n_users, layers[0]]."""
+        """The users' part of the first hidden layer: float32[n_users, layers[0]]."""
         return self.weights_["mlp_users"] @ self.weights_["first_user"] + self.weights_["first_bias"]
 
     @cached_property
     def _item_half(self) -> NDArray[np.float32]:
-        """What the item adds to the first hidden layer: float32[n_items, layers[0]]."""
+        """The items' part of the first hidden layer: float32[n_items, layers[0]]."""
         return self.weights_["mlp_items"] @ self.weights_["first_item"]
 
     def _logits(self, users: NDArray[np.int64], items: NDArray[np.int32] | None) -> NDArray[np.float32]:
-        """float32[n, n_items], or [n, m] for items of shape [m] or [n, m]."""
+        """Logits float32[n, n_items], or [n, m] for items of shape [m] or [n, m]."""
         some = slice(None) if items is None else items
         each = items is not None and items.ndim == 2
         logits = self.weights_["output_bias"] + self.weights_["item_bias"][some]
         if "gmf_users" in self.weights_:
-            tastes = self.weights_["gmf_users"][users]
-            products = self.weights_["gmf_items"][some]
-            logits = logits + (np.einsum("nd,nmd->nm", tastes, products) if each else tastes @ products.T)
+            user_emb = self.weights_["gmf_users"][users]
+            item_emb = self.weights_["gmf_items"][some]
+            logits = logits + (np.einsum("nd,nmd->nm", user_emb, item_emb) if each else user_emb @ item_emb.T)
         if "mlp_users" in self.weights_:
+            # W [u; i] = W_u u + W_i i: both halves are computed once per table, a pair costs one addition
             hidden = self._item_half[some] + self._user_half[users][:, None]
             np.maximum(hidden, 0, out=hidden)
             for depth in range(1, len(self.params.layers)):

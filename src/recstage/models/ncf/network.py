@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """Logits of pairs. Each side has one table of embeddings; its first columns are GMF's, the rest the MLP's.
 
-    GMF's output weights (h in the paper) are part of the users' embeddings: the same functions can be learnt, and
-    regularisation cannot be dodged by small embeddings under large weights. `kind` is what matrix products are made in.
+    GMF's output weights (h in the paper) are part of the users' embeddings: the same functions can be represented, and
+    small embeddings under large weights cannot escape regularisation. `kind` is the type of matrix products.
     """
 
     def __init__(self, n_users: int, n_items: int, params: NcfParams, kind: torch.dtype = torch.float32) -> None:
@@ -44,30 +44,35 @@ class Network(nn.Module):
             self.output_mlp = nn.Linear(params.layers[-1], 1, bias=False)
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the embeddings met:
-        [n, width] and [n, m, width] (or [1, m, width])."""
-        u, i = rows(self.users.weight, users), rows(self.items.weight, items)
+        """Logits [n, m] of users [n] and their items [n, m] (or [1, m]: the same for all), and the embeddings used.
+
+        Those are [n, width] and [n, m, width] (or [1, m, width]). `ncf.gradient.pair_gradient` repeats this computation
+        with its backward pass written out: change both; a test compares them.
+        """
+        user_emb, item_emb = rows(self.users.weight, users), rows(self.items.weight, items)
         logits = rows(self.item_bias, items) + self.bias
-        with torch.autocast(u.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
+        with torch.autocast(user_emb.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
             split = (self.gmf_factors, self.mlp_factors)
-            (gmf_u, mlp_u), (gmf_i, mlp_i) = u.split(split, dim=-1), i.split(split, dim=-1)
+            (gmf_user, mlp_user), (gmf_item, mlp_item) = user_emb.split(split, dim=-1), item_emb.split(split, dim=-1)
             if self.gmf_factors:
-                logits = logits + _dot(gmf_u, gmf_i)
+                logits = logits + _dot(gmf_user, gmf_item)
             if self.mlp_factors:
-                hidden = self.first_user(mlp_u)[:, None] + self.first_item(mlp_i)
+                hidden = self.first_user(mlp_user)[:, None] + self.first_item(mlp_item)
                 hidden = dropout(nnf.relu_(hidden), self.dropout, self.training)
                 for layer in self.hidden:
                     hidden = dropout(nnf.relu_(layer(hidden)), self.dropout, self.training)
                 logits = logits + self.output_mlp(hidden).squeeze(-1)
-        return logits, u, i
+        return logits, user_emb, item_emb
 
     def cross_entropy(
         self, users: Tensor, items: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Binary cross-entropy of users [n] with items [n, m], of which the first is the positive, summed with `weight`
-        [n, m]; and the embeddings met."""
-        logits, u, i = self(users, items)
-        return cross_entropy(logits.float(), weight), u, i
+        """Binary cross-entropy of users [n] with items [n, m], the first of which is the positive; and the embeddings.
+
+        It is summed with `weight` [n, m] (None: 1 for all).
+        """
+        logits, user_emb, item_emb = self(users, items)
+        return cross_entropy(logits.float(), weight), user_emb, item_emb
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The weights as `Ncf.score` reads them: layers as [inputs, outputs]."""
@@ -87,25 +92,25 @@ class Network(nn.Module):
             out["output_mlp"] = weights["output_mlp.weight"][0]
         return {name: np.ascontiguousarray(value) for name, value in out.items()}
 
-    def begin_from(self, gmf: Network, mlp: Network) -> None:
-        """Start NeuMF from trained GMF and MLP networks; each has half a say (paper, section 3.4.1)."""
+    def start_from(self, gmf: Network, mlp: Network) -> None:
+        """Start NeuMF from trained GMF and MLP networks, each with weight 0.5 (paper, section 3.4.1)."""
         with torch.no_grad():
-            for mine, g, m in ((self.users, gmf.users, mlp.users), (self.items, gmf.items, mlp.items)):
-                mine.weight.copy_(torch.cat([g.weight, m.weight], dim=1))
-            for ours, theirs in zip(
+            for joint, of_gmf, of_mlp in ((self.users, gmf.users, mlp.users), (self.items, gmf.items, mlp.items)):
+                joint.weight.copy_(torch.cat([of_gmf.weight, of_mlp.weight], dim=1))
+            for layer, trained in zip(
                 (self.first_user, self.first_item, *self.hidden),
                 (mlp.first_user, mlp.first_item, *mlp.hidden),
                 strict=True,
             ):
-                ours.load_state_dict(theirs.state_dict())
+                layer.load_state_dict(trained.state_dict())
             self.users.weight[:, : self.gmf_factors] *= 0.5
             self.output_mlp.weight.copy_(0.5 * mlp.output_mlp.weight)
             self.item_bias.copy_(0.5 * (gmf.item_bias + mlp.item_bias))
             self.bias.copy_(0.5 * (gmf.bias + mlp.bias))
 
 
-def _dot(taste: Tensor, items: Tensor) -> Tensor:
-    """taste [n, d] with items [n, m, d], or with the same items [1, m, d] for all: [n, m]."""
-    if len(items) == 1 and len(taste) > 1:
-        return taste @ items[0].T
-    return (taste[:, None] * items).sum(-1)
+def _dot(users: Tensor, items: Tensor) -> Tensor:
+    """Dot products of users [n, d] with items [n, m, d], or with the same items [1, m, d] for all: [n, m]."""
+    if len(items) == 1 and len(users) > 1:
+        return users @ items[0].T
+    return (users[:, None] * items).sum(-1)

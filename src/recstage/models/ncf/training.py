@@ -1,4 +1,4 @@
-"""How NCF learns: binary cross-entropy of positives against negatives, sampled or all of them, and the epoch."""
+"""Training of NCF: binary cross-entropy of positives against negatives, sampled or all of them."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from recstage.models.neural.training import (
 if TYPE_CHECKING:
     from recstage.models.ncf.params import NcfParams
 
-LEAST_STEPS = 20  # of an epoch over all pairs, however few users there are
+MINIMUM_STEPS = 20  # of an epoch over all pairs, however few users there are
 VALIDATION_PAIRS_AT_ONCE = 1 << 16
 INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
 
 
 class Pairs(Protocol):
-    """A way to meet positives and negatives."""
+    """The positive and negative pairs of an epoch."""
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        """What each step of an epoch needs; every positive is met once."""
+        """The batch of each step of an epoch; every positive is in one of them."""
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        """Sums over the pairs of a step: cross-entropy and the penalty of the embeddings; and the number of pairs."""
+        """Cross-entropy and penalty of the embeddings, summed over the pairs of a step; and the number of pairs."""
 
-    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-        """Add the gradients of the mean of both to the network's; the cross-entropy and the number of pairs."""
+    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        """Add the gradients of the mean of both to the network's; returns cross-entropy and number of pairs."""
 
 
 def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
-    """How much each item counts as a negative: float32[n_items], 1 on average."""
+    """Weight of each item as a negative: float32[n_items], 1 on average."""
     weight = np.maximum(liked.item_counts, 1) ** float(params.popularity_exponent)
     return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
 
@@ -63,14 +63,14 @@ class Penalty:
     """L2 of the embeddings of every pair."""
 
     def __init__(self, params: NcfParams) -> None:
-        self.of_users = self.of_items = params.regularization
+        self.users = self.items = params.regularization
         if params.item_regularization is not None:
-            self.of_items = params.item_regularization
+            self.items = params.item_regularization
 
     def __call__(self, users: Callable[[], Tensor], items: Callable[[], Tensor]) -> Tensor | float:
-        """What the squared norms weigh; they are not computed where they weigh nothing."""
-        weighed = ((self.of_users, users), (self.of_items, items))
-        return sum((weight * squares() for weight, squares in weighed if weight), start=0.0)
+        """Weighted sum of the squared norms; a norm of weight 0 is not computed."""
+        weighted = ((self.users, users), (self.items, items))
+        return sum((weight * squares() for weight, squares in weighted if weight), start=0.0)
 
 
 def _squares(x: Tensor) -> Tensor:
@@ -91,16 +91,16 @@ class SampledPairs:
         self.liked, self.n, self.seed, self.device = liked, params.n_negatives, seed, device
         self.rows = max(1, params.batch_size // (1 + self.n))
         self.sampler = NegativeSampler(liked)
-        self.shares = liked.weight / liked.weight.mean()
+        self.weights = liked.weight / liked.weight.mean()
         self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
         self.penalty = Penalty(params)
-        self.last, self._aside = params.epochs, ThreadPoolExecutor(1)
+        self.last, self._sampling = params.epochs, ThreadPoolExecutor(1)
         self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         ahead = self._ahead.pop(epoch, None)
-        if epoch < self.last:  # drawn while this epoch is trained
-            self._ahead[epoch + 1] = self._aside.submit(self._draw, epoch + 1)
+        if epoch < self.last:  # sampled while this epoch is trained
+            self._ahead[epoch + 1] = self._sampling.submit(self._draw, epoch + 1)
         return self._draw(epoch) if ahead is None else ahead.result()
 
     def _draw(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
@@ -109,40 +109,42 @@ class SampledPairs:
         negatives = self.sampler.sample(users, self.n, np.random.default_rng((self.seed, epoch, NEGATIVES)))
         items = np.concatenate([self.liked.item_index[order, None], negatives], axis=1, dtype=np.int64)
         users = users.astype(np.int64)
-        whole = [users, items] if np.all(self.shares == 1) else [users, items, self.shares[order]]
+        whole = [users, items] if np.all(self.weights == 1) else [users, items, self.weights[order]]
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        users, items, *shares = batch
-        loss, of_users, of_items = network.cross_entropy(users, items, self._weight(items, shares))
-        penalty = self.penalty(lambda: items.shape[1] * _squares(of_users), lambda: _squares(of_items))
+        users, items, *weights = batch
+        loss, user_emb, item_emb = network.cross_entropy(users, items, self._weight(items, weights))
+        penalty = self.penalty(lambda: items.shape[1] * _squares(user_emb), lambda: _squares(item_emb))
         return loss, penalty, items.numel()
 
-    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
         if not network.mlp_factors or network.dropout or self.device.type != "cpu":
             return _by_autograd(self, network, batch)
-        users, items, *shares = batch
-        weighs = {"of_users": self.penalty.of_users, "of_items": self.penalty.of_items}
-        return pair_gradient(network, users, items, self._weight(items, shares), **weighs), items.numel()
+        users, items, *weights = batch
+        penalty = {"user_penalty": self.penalty.users, "item_penalty": self.penalty.items}
+        return pair_gradient(network, users, items, self._weight(items, weights), **penalty), items.numel()
 
-    def _weight(self, items: Tensor, shares: Sequence[Tensor]) -> Tensor | None:
-        if not shares and self.popularity is None:
+    def _weight(self, items: Tensor, of_positives: Sequence[Tensor]) -> Tensor | None:
+        if not of_positives and self.popularity is None:
             return None
         weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
-        weight[:, 0] = shares[0] if shares else 1
+        weight[:, 0] = of_positives[0] if of_positives else 1
         return weight
 
 
 class AllPairs:
-    """The same loss with the chance taken out of it: every unseen item of a user counts as often as it would be sampled
-    on average. Steps are batches of users; for GMF one is two matrix products."""
+    """The same loss without sampling noise: unseen items weighted by how often they would be sampled on average.
+
+    Steps are batches of users; for GMF one is two matrix products.
+    """
 
     def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
         self.seed, self.device, self.n = seed, device, params.n_negatives
         self.matrix = liked.matrix / liked.weight.mean()
         self.users = np.flatnonzero(liked.lengths).astype(np.int32)
-        self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // LEAST_STEPS))
+        self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // MINIMUM_STEPS))
         self.items = torch.arange(liked.n_items, device=device)[None]
         self.popularity = _popularity(liked, params, device)
         self.penalty = Penalty(params)
@@ -158,19 +160,20 @@ class AllPairs:
         weights = torch.from_numpy((self.n * counts / (liked.shape[1] - counts)).astype(np.float32)).to(self.device)
         row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
         column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
-        shares = torch.from_numpy(liked.data).to(self.device)
-        logits, of_users, of_items = network(batch[0].to(self.device), self.items)
+        positive_weights = torch.from_numpy(liked.data).to(self.device)
+        logits, user_emb, item_emb = network(batch[0].to(self.device), self.items)
         logits = logits.float()
         own = logits[row, column]
-        positives = nnf.softplus(-own) * shares
+        # all items as negatives in one product, then each positive corrected: fewer operations than a mask
+        positives = nnf.softplus(-own) * positive_weights
         as_negatives = nnf.softplus(own) * weights[row] * self.popularity[column]
         total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
-        met = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
+        uses = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
         pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
-        penalty = self.penalty(lambda: pairs @ of_users.square().sum(1), lambda: met @ of_items[0].square().sum(1))
+        penalty = self.penalty(lambda: pairs @ user_emb.square().sum(1), lambda: uses @ item_emb[0].square().sum(1))
         return total, penalty, float(pairs.sum())
 
-    def learn(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
         return _by_autograd(self, network, batch)
 
 
@@ -182,7 +185,7 @@ class Trainer:
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
         liked = rows.select(rows.weight > 0)
-        # somebody who likes everything has no negatives, and nothing left to be ranked
+        # a user who likes everything has no negatives, and nothing left to be ranked
         liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
         if not len(liked):
             raise TooLittleData(
@@ -191,9 +194,9 @@ class Trainer:
         kind = AllPairs if params.negatives == "all" else SampledPairs
         self.pairs: Pairs = kind(liked, params, fitting.seed, self.device)
         self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
-        self._set_exam(rows, fitting.validation)
+        self._set_validation(rows, fitting.validation)
 
-    def _set_exam(self, rows: Interactions, validation: Interactions | None) -> None:
+    def _set_validation(self, rows: Interactions, validation: Interactions | None) -> None:
         self.validation: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
         if validation is None:
             return
@@ -202,7 +205,7 @@ class Trainer:
             self.validation = rows, validation.user_index[asked], validation.item_index[asked]
 
     def run_epoch(self, epoch: int) -> float:
-        """Meet every positive once, with its negatives. Returns the mean loss of a pair."""
+        """Train on every positive once, with its negatives. Returns the mean loss of a pair."""
         self.network.train()
         batches = self.pairs.batches(epoch)
         total, count = torch.zeros((), device=self.device), 0.0
@@ -210,14 +213,14 @@ class Trainer:
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
                 self.optimiser.zero_grad(set_to_none=False)
-                loss, pairs = self.pairs.learn(self.network, batch)
+                loss, pairs = self.pairs.add_gradients(self.network, batch)
                 self.optimiser.step()
                 total += loss
                 count += pairs
         return float(total) / count
 
     def validate(self) -> Mapping[str, float]:
-        """NDCG@10 of each held-out item among all that its user has not met."""
+        """NDCG@10 of each held-out item among all items that its user has not seen."""
         assert self.validation is not None
         rows, users, held = self.validation
         self.network.eval()
@@ -236,10 +239,10 @@ class Trainer:
         return {METRIC: float(torch.cat(gains).mean())}
 
 
-def learn(
+def fit_network(
     model: base.Recommender, rows: Interactions, fitting: base.Fitting
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Train as `model.params` says; the weights for `Ncf.score` and the number of epochs behind them."""
+    """Train by `model.params`; returns the weights for `Ncf.score` and the number of epochs they were trained for."""
     params: NcfParams = model.params
     if params.variant != "neumf" or not params.pretrain:
         network, epochs = _train_one(model, params, rows, fitting)
@@ -249,7 +252,7 @@ def learn(
         _train_one(model, params.model_copy(update={"variant": part, "epochs": params.pretrain}), rows, alone)[0]
         for part in ("gmf", "mlp")
     )
-    network, epochs = _train_one(model, params, rows, fitting, begin=(gmf, mlp))
+    network, epochs = _train_one(model, params, rows, fitting, start=(gmf, mlp))
     return network.export(), epochs
 
 
@@ -259,12 +262,12 @@ def _train_one(
     rows: Interactions,
     fitting: base.Fitting,
     *,
-    begin: tuple[Network, Network] | None = None,
+    start: tuple[Network, Network] | None = None,
 ) -> tuple[Network, int]:
     with seeded(fitting.seed, INITIAL):
         network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
-    if begin is not None:
-        network.begin_from(*begin)
+    if start is not None:
+        network.start_from(*start)
     trainer = Trainer(network, params, rows, fitting)
     epochs = train(
         network,

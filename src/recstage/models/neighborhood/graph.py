@@ -1,9 +1,9 @@
 """RP3beta: walks of three steps over the graph of users and items.
 
 Paudel, Christoffel, Newell and Bernstein, "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive
-Applications" (ACM TiiS 2017). A walk goes from a user to an item of his, to a person who chose it, to an item of
-theirs; the probabilities of its steps are raised to `alpha`, and what is popular is held back by `popularity_discount`,
-the paper's beta.
+Applications" (ACM TiiS 2017). A walk goes from a user to one of their items, to a user who chose it, to an item of that
+user; the probabilities of its steps are raised to `alpha`, and popular items are demoted by `popularity_discount`, the
+paper's beta.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ class GraphParams(base.ModelParams):
 
     alpha: float = Field(1.0, gt=0, description="exponent of the probabilities of a step")
     popularity_discount: float = Field(
-        0.3, ge=0, le=1, description="exponent of an item's popularity, divided by: beta"
+        0.3, ge=0, le=1, description="scores are divided by the item's popularity to this power: beta"
     )
     neighbors: int = Field(200, ge=1, description="strongest links kept of each item")
     recency_decay: float = Field(
-        0.0, ge=0, description="a walk starts at the n-th last choice 1 / n**recency_decay as often"
+        0.0, ge=0, description="a walk starts at the n-th last choice with weight 1 / n**recency_decay"
     )
 
 
 class Graph(ItemNeighbors):
-    """Scores an item by the walks that end there; edges weigh as much as their interactions."""
+    """Scores an item by the walks that end there; an edge has the weight of its interaction."""
 
     name = "graph"
     Params = GraphParams
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         alpha, edges = self.params.alpha, train.matrix
-        # item -> person -> item is (w_uj / item_j)^alpha * (w_ui / user_u)^alpha: all but one factor are alike in both
-        # directions, so the strongest links into item i are its nearest rows
+        # item -> user -> item is (w_uj / item_j)^alpha * (w_ui / user_u)^alpha: all factors but one are the same in
+        # both directions, so the strongest links into item i are its nearest rows
         per_user = _degree(edges, 1) ** (-alpha / 2)
         per_item = _degree(edges, 0) ** -alpha
         walks = sparse.diags_array(per_item) @ edges.power(alpha).T @ sparse.diags_array(per_user)

@@ -1,4 +1,4 @@
-"""Nearest rows of a sparse matrix, and the recommender over item-to-item neighbours that KNN and graph models share."""
+"""Nearest rows of a sparse matrix, and the base of recommenders with item-to-item neighbours (KNN, graph)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Found = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Rows:
-    """Weighted rows that are compared with each other, and with rows that come later.
+    """Weighted rows that are compared with each other and with queries.
 
-    Similarity is the dot product, divided (where `cosine`) by the product of the two lengths plus `shrinkage`, which
-    distrusts pairs with little in common. Only similarities above zero count.
+    Similarity is the dot product, with `cosine` divided by the product of the two lengths plus `shrinkage`, which
+    lowers it for pairs with little in common. Only similarities above zero count.
     """
 
     def __init__(self, rows: sparse.csr_matrix, *, shrinkage: float = 0.0, cosine: bool = True) -> None:
@@ -37,11 +37,11 @@ class Rows:
         self._lengths = lengths(rows)
 
     def nearest(self, k: int) -> Found:
-        """The k rows most similar to each, itself left out."""
+        """The k rows most similar to each row, itself left out."""
         n = self.rows.shape[0]
         if self.shrinkage > 0 and self.cosine:
             return self.similar(self.rows, k, itself=np.arange(n))
-        from implicit.nearest_neighbours import all_pairs_knn  # compiled and threaded; serving never loads it
+        from implicit.nearest_neighbours import all_pairs_knn  # compiled and threaded; imported by a fit only
 
         columns = sparse.csr_matrix(unit(self.rows).T if self.cosine else self._columns, dtype=np.float64)
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
@@ -50,7 +50,7 @@ class Rows:
         return _best(others, np.where(others == np.arange(n)[:, None], 0, values), k)
 
     def similar(self, queries: sparse.csr_matrix, k: int, *, itself: NDArray[np.int64] | None = None) -> Found:
-        """The k rows most similar to each query; where `itself` is given, query i is row `itself[i]`, left out."""
+        """The k rows most similar to each query; with `itself`, query i is the row `itself[i]`, which is left out."""
         n = queries.shape[0]
         own = lengths(queries)
         indices, values = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
@@ -67,11 +67,11 @@ class Rows:
 
 
 class ItemNeighbors(base.Recommender):
-    """Scores an item by its similarity to the items of a user's history, the sum divided by the item's popularity to
-    the power of `params.popularity_discount`; with `params.recency_decay` old choices speak less.
+    """Scores an item by the sum of its similarities to the items of a user's history.
 
-    A subclass finds `neighbors_` (int32[n_items, k]: the items that speak for each, -1: no more) and `similarity_`
-    (float32[n_items, k]), and hands them to `_set`.
+    The sum is divided by the item's popularity to the power of `params.popularity_discount`; with
+    `params.recency_decay` old choices have less weight. A subclass finds `neighbors_` (int32[n_items, k]: the
+    neighbours of each item, -1: no more) and `similarity_` (float32[n_items, k]), and passes them to `_set`.
     """
 
     folds_in = True
@@ -81,7 +81,7 @@ class ItemNeighbors(base.Recommender):
     similarity_: NDArray[np.float32]
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        return votes(recent(users, self.params.recency_decay), self._links, items)
+        return weighted_sum(recent(users, self.params.recency_decay), self._links, items)
 
     def explain(self, users: Users, item: int) -> base.Explanation:
         history = recent(users, self.params.recency_decay)
@@ -100,32 +100,31 @@ class ItemNeighbors(base.Recommender):
         self._links = table(neighbors, similarity * discount[:, None], self.n_items).T.tocsr()
 
 
-def votes(
-    voters: sparse.csr_matrix, ballots: sparse.csr_matrix, items: NDArray[np.int32] | None
+def weighted_sum(
+    weights: sparse.csr_matrix, rows: sparse.csr_matrix, items: NDArray[np.int32] | None
 ) -> NDArray[np.float32]:
-    """Sum of each voter's weight (float32[n, voters]) times his ballot (float32[voters, n_items]), as `score` returns
-    it for its `items`."""
-    out = np.empty((voters.shape[0], ballots.shape[1] if items is None else items.shape[-1]), np.float32)
-    for rows in base.chunks(len(out), ballots.shape[1]):
-        own = items if items is None or items.ndim == 1 else items[rows]
-        out[rows] = base.gather((voters[rows] @ ballots).toarray(), own)
+    """`weights` (csr[n, m]) times `rows` (csr[m, n_items]), as `Recommender.score` returns scores for its `items`."""
+    out = np.empty((weights.shape[0], rows.shape[1] if items is None else items.shape[-1]), np.float32)
+    for part in base.chunks(len(out), rows.shape[1]):
+        own = items if items is None or items.ndim == 1 else items[part]
+        out[part] = base.gather((weights[part] @ rows).toarray(), own)
     return out
 
 
 def table(indices: NDArray[np.int32], values: NDArray[np.float32], columns: int) -> sparse.csr_matrix:
     """Neighbours (int32[n, k], -1: none) and their values as a sparse matrix: float32[n, columns]."""
-    there = indices >= 0
-    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    return sparse.csr_matrix((values[there], indices[there], indptr), shape=(len(indices), columns))
+    found = indices >= 0
+    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+    return sparse.csr_matrix((values[found], indices[found], indptr), shape=(len(indices), columns))
 
 
 def popularity_discount(counts: NDArray[np.int64], exponent: float) -> NDArray[np.float32]:
-    """Factor of each item: its number of people to the power of -exponent, 1 for items without any."""
+    """Factor of each item, float32: its number of users to the power of -exponent, 1 for items without any."""
     return (np.maximum(counts, 1).astype(np.float64) ** -exponent).astype(np.float32)
 
 
 def _best(indices: NDArray[np.int32], values: NDArray[np.float32], k: int) -> Found:
-    """The k greatest values above zero of each row."""
+    """The k highest values above zero of each row."""
     order = np.argsort(-values, axis=1, kind="stable")[:, :k]
     found = np.full((len(indices), k), -1, np.int32)
     similarity = np.zeros((len(indices), k), np.float32)

@@ -1,11 +1,11 @@
-"""What people turned to next: a Markov model over the order of histories, damped and blended over the last items.
+"""Transitions: a Markov model over the order of histories, damped, and summed over a user's last items.
 
 Each pair of items at most `window` steps apart in a history counts as a transition from the earlier to the later,
-nearer pairs more. A user's score for an item is the sum, over his last items, of the damped number of transitions from
-each, the latest weighing most. First-order chains are in Rendle, Freudenthaler and Schmidt-Thieme, "Factorizing
-Personalized Markov Chains" (WWW 2010); windows and decay follow Garg, Gupta, Malhotra, Vig and Shroff, "Sequence and
-Time Aware Neighborhood for Session-based Recommendations" (SIGIR 2019), and the power that damps counts, GloVe
-(Pennington, Socher and Manning, EMNLP 2014).
+nearer pairs more. A user's score for an item is the sum, over their last items, of the damped number of transitions
+from each, the latest with the highest weight. First-order chains are in Rendle, Freudenthaler and Schmidt-Thieme,
+"Factorizing Personalized Markov Chains" (WWW 2010); windows and decay follow Garg, Gupta, Malhotra, Vig and Shroff,
+"Sequence and Time Aware Neighborhood for Session-based Recommendations" (SIGIR 2019), and the power that damps counts,
+GloVe (Pennington, Socher and Manning, EMNLP 2014).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ PAIRS_AT_ONCE = 1 << 23
 class TransitionsParams(base.ModelParams):
     """Hyperparameters of `Transitions`."""
 
-    window: int = Field(20, ge=1, description="farthest step that still counts as a transition")
+    window: int = Field(20, ge=1, description="most steps between two items of a transition")
     lag_decay: float = Field(1.0, ge=0, description="a transition over d steps counts 1 / d**lag_decay")
     backward: float = Field(
-        0.3, ge=0, le=1, description="how much a step counts in the other direction: rows of one moment have no order"
+        0.3, ge=0, le=1, description="weight of a transition in the other direction: rows of one moment have no order"
     )
     damping: float = Field(0.4, gt=0, le=1, description="exponent of the counts; 1: as they are")
-    source_discount: float = Field(0.32, ge=0, le=1, description="exponent of the earlier item's frequency, divided by")
+    source_discount: float = Field(
+        0.32, ge=0, le=1, description="strengths are divided by the earlier item's frequency to this power"
+    )
     popularity_discount: float = Field(
-        0.2, ge=0, le=1, description="exponent of the later item's frequency, divided by"
+        0.2, ge=0, le=1, description="strengths are divided by the later item's frequency to this power"
     )
-    shrinkage: float = Field(
-        30.0, gt=0, description="added to frequencies: rare items weigh no more than this lets them"
-    )
-    history: int = Field(20, ge=1, description="number of a user's last items that speak")
-    recency_decay: float = Field(1.0, ge=0, description="the n-th last item speaks with weight 1 / n**recency_decay")
+    shrinkage: float = Field(30.0, gt=0, description="added to frequencies: bounds the strength of rare items")
+    history: int = Field(20, ge=1, description="number of a user's last items used")
+    recency_decay: float = Field(1.0, ge=0, description="the n-th last item has weight 1 / n**recency_decay")
     neighbors: int = Field(1000, ge=1, description="strongest transitions kept of each item")
 
 
@@ -73,10 +73,10 @@ class Transitions(base.Recommender):
         self.links_ = strongest(sparse.csr_matrix(links), params.neighbors)
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        return base.gather((self._speakers(users) @ self.links_).toarray(), items)
+        return base.gather((self._last_items(users) @ self.links_).toarray(), items)
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """The last items that lead to it."""
+        """The last items with transitions to it."""
         last = latest(users, self.params.history)[0]
         last = last[last >= 0]
         strength = np.asarray(self.links_[last, np.full(len(last), item)]).ravel()
@@ -93,13 +93,13 @@ class Transitions(base.Recommender):
     def _weights(self) -> NDArray[np.float32]:
         return (np.arange(1, self.params.history + 1) ** -float(self.params.recency_decay)).astype(np.float32)
 
-    def _speakers(self, users: Users) -> sparse.csr_matrix:
+    def _last_items(self, users: Users) -> sparse.csr_matrix:
         """Weight of each of the last items: float32[n, n_items]."""
         last = latest(users, self.params.history)
-        spoken = last >= 0
-        weights = np.broadcast_to(self._weights(), last.shape)[spoken]
-        indptr = np.concatenate([[0], np.cumsum(spoken.sum(axis=1))])
-        return sparse.csr_matrix((weights, last[spoken], indptr), shape=(len(users), self.n_items))
+        present = last >= 0
+        weights = np.broadcast_to(self._weights(), last.shape)[present]
+        indptr = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        return sparse.csr_matrix((weights, last[present], indptr), shape=(len(users), self.n_items))
 
 
 def latest(users: Users, length: int) -> NDArray[np.int32]:
@@ -116,7 +116,7 @@ def latest(users: Users, length: int) -> NDArray[np.int32]:
 
 
 def transition_counts(rows: Interactions, window: int, lag_decay: float, nearest: int = 1) -> sparse.csr_matrix:
-    """Transitions from item to item, over the positive rows of each user in their order: float32[n_items, n_items].
+    """Transitions between items, over the positive rows of each user in order: float32[n_items, n_items].
 
     A pair d steps apart (nearest <= d <= window) adds weight / d**lag_decay, with the weight of the later row.
     """
@@ -127,7 +127,7 @@ def transition_counts(rows: Interactions, window: int, lag_decay: float, nearest
     total = sparse.csr_matrix((np.empty(0, np.float32), (nothing, nothing)), shape=shape)
     blocks: list[tuple[NDArray, NDArray, NDArray]] = []
     for lag in tqdm(range(nearest, window + 1), desc="count transitions", disable=None, delay=2, leave=False):
-        together = user[lag:] == user[:-lag]
+        together = user[lag:] == user[:-lag]  # rows are sorted by user and time: a shift pairs rows `lag` apart
         blocks.append((item[:-lag][together], item[lag:][together], weight[lag:][together] * lag**-lag_decay))
         if lag == window or sum(len(block[0]) for block in blocks) >= PAIRS_AT_ONCE:
             before, after, value = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
@@ -138,7 +138,7 @@ def transition_counts(rows: Interactions, window: int, lag_decay: float, nearest
 
 
 def strongest(matrix: sparse.csr_matrix, per_row: int) -> sparse.csr_matrix:
-    """The `per_row` greatest entries of each row; ties go to the lowest column."""
+    """The `per_row` highest entries of each row; ties go to the lowest column."""
     matrix.sort_indices()
     lengths = np.diff(matrix.indptr)
     kept = np.ones(matrix.nnz, bool)

@@ -1,1 +1,1 @@
-"""What the neural models share: the training loop and the losses."""
+"""Shared by the neural models: the training loop and the losses."""

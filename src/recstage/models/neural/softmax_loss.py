@@ -1,7 +1,7 @@
-"""Softmax cross-entropy over a whole catalogue, in pieces that stay in the processor's cache.
+"""Softmax cross-entropy over a whole catalogue, in chunks that fit in the processor's cache.
 
-The logits of a step (thousands of positions times thousands of items) never exist at once: each piece is computed,
-turned into its gradient in place, multiplied out and dropped. Full, or against sampled items with the correction for
+The logits of a step (thousands of positions times thousands of items) never exist at once: each chunk is computed,
+turned into its gradient in place, multiplied and freed. Full, or against sampled items with the correction for
 sampling.
 """
 
@@ -39,17 +39,18 @@ class SoftmaxLoss(torch.autograd.Function):
         for start in range(0, len(hidden), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             target = targets[rows, None]
-            chance = torch.softmax(low_hidden[rows] @ low_items.T, dim=1)
-            losses = -chance.gather(1, target).float().clamp_(min=1e-30).log_()
-            chance.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=dtype))
+            # probabilities become the gradient in place: softmax minus the smoothed target, times the weight
+            grad = torch.softmax(low_hidden[rows] @ low_items.T, dim=1)
+            losses = -grad.gather(1, target).float().clamp_(min=1e-30).log_()
+            grad.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=dtype))
             if smoothing:
-                chance -= smoothing / len(items)
+                grad -= smoothing / len(items)
             if weights is not None:
                 losses *= weights[rows, None]
-                chance *= weights[rows, None].to(dtype)
+                grad *= weights[rows, None].to(dtype)
             total += losses.sum()
-            torch.mm(chance, low_items, out=hidden_grad[rows])
-            items_grad += chance.T @ low_hidden[rows]
+            torch.mm(grad, low_items, out=hidden_grad[rows])
+            items_grad += grad.T @ low_hidden[rows]
         ctx.save_for_backward(hidden_grad, items_grad)
         ctx.rows = len(hidden)
         return total / len(hidden)
@@ -64,7 +65,7 @@ class SoftmaxLoss(torch.autograd.Function):
 def sampled_softmax_loss(
     hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None, sampled: Tensor
 ) -> Tensor:
-    """The same against `sampled` items (int64[m], uniform without replacement) in place of the whole catalogue.
+    """`SoftmaxLoss` against `sampled` items (int64[m], uniform without replacement) instead of the whole catalogue.
 
     Each sampled item stands for n_items / m of them: log(n_items / m) is added to its logit (logQ correction; Bengio
     and Senécal 2008). A sampled item that is a row's own target does not count in that row.

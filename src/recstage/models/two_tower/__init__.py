@@ -1,4 +1,4 @@
-"""A transformer over the ordered history as the user tower; items are the other."""
+"""A transformer over the ordered history as the user tower; the other tower embeds items."""
 
 from recstage.models.two_tower.model import TwoTower
 

@@ -1,10 +1,10 @@
-"""Two towers: a small causal transformer reads a user's ordered history, the other tower makes a vector of each item.
+"""Two towers: a small causal transformer reads a user's ordered history, the other tower embeds each item.
 
-The score is the dot product of the two, so an exact or an approximate index serves it. The user tower follows SASRec
+The score is the dot product of the two, so an exact or an approximate index can serve it. The user tower follows SASRec
 (Kang and McAuley 2018, https://arxiv.org/abs/1808.09781) trained with a softmax over the catalogue (Klenitskiy and
-Vasilev 2023, https://arxiv.org/abs/2309.07602). Training is PyTorch's (`recstage.models.two_tower.training`, imported
-only by a fit); serving is NumPy's. Nothing is kept per user: whoever has a history is served, and a new item is
-embedded from its text.
+Vasilev 2023, https://arxiv.org/abs/2309.07602). Training uses PyTorch (`recstage.models.two_tower.training`, imported
+only by a fit), serving NumPy. No state is kept per user: all users with a history are served, and new items are
+embedded from their texts.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ class TwoTower(base.Recommender):
                 rule=f"{self.name} learns which item follows another",
                 fix="Give longer histories or choose another model",
             )
-        from recstage.models.two_tower.training import learn
+        from recstage.models.two_tower.training import fit_network
 
         features = None
         if self.params.text_factors:
             features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
-        weights, epochs = learn(self, liked, fitting, None if features is None else features.of(self.catalogue_))
+        weights, epochs = fit_network(self, liked, fitting, None if features is None else features.of(self.catalogue_))
         self._set(weights, features)
         self.fitted_params_ = {"epochs": epochs}
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        tastes = self.user_vectors(users)
+        user_vectors = self.user_vectors(users)
         vectors = self.item_vectors()
         if items is None or items.ndim == 1:
-            return tastes @ (vectors if items is None else vectors[items]).T
+            return user_vectors @ (vectors if items is None else vectors[items]).T
         out = np.empty(items.shape, np.float32)
         for rows in base.chunks(len(users), items.shape[1] * vectors.shape[1]):
-            out[rows] = np.einsum("nd,nmd->nm", tastes[rows], vectors[items[rows]])
+            out[rows] = np.einsum("nd,nmd->nm", user_vectors[rows], vectors[items[rows]])
         return out
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
@@ -84,13 +84,13 @@ class TwoTower(base.Recommender):
         return VectorIndex(self.item_vectors())
 
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
-        """What each user is looking for next, read from his history: float32[n, factors]; zeros where he has none."""
+        """Each user's vector, from their history: float32[n, factors]; zeros for users without a positive item."""
         liked = users.weights > 0
         items, rows = users.items[liked], users.rows[liked]
         ends = np.cumsum(np.bincount(rows, minlength=len(users)))
         lengths = np.minimum(np.diff(ends, prepend=0), self.params.window)
         out = np.zeros((len(users), self.params.factors), np.float32)
-        for length in np.unique(lengths[lengths > 0]):
+        for length in np.unique(lengths[lengths > 0]):  # histories of one length need no padding
             same = np.flatnonzero(lengths == length)
             step = max(1, TOKENS_AT_ONCE // int(length))
             for start in range(0, len(same), step):
@@ -100,8 +100,10 @@ class TwoTower(base.Recommender):
         return out
 
     def embed_items(self, catalogue: Catalogue) -> NDArray[np.float32]:
-        """Vectors of items from their texts and categories alone, to be scored against `user_vectors`:
-        float32[len(catalogue.items), factors]. Raises `DataError` where training saw no texts."""
+        """Vectors of items from their texts and categories alone: float32[len(catalogue.items), factors].
+
+        Their dot products with `user_vectors` are scores. Raises `DataError` if the model was trained without texts.
+        """
         if self.features_ is None:
             raise DataError(
                 "items to embed from their texts",
@@ -125,28 +127,29 @@ class TwoTower(base.Recommender):
 def encode(
     weights: Mapping[str, NDArray[np.float32]], history: NDArray[np.float32], params: TwoTowerParams
 ) -> NDArray[np.float32]:
-    """The user tower: vectors of histories of one length (float32[n, t, factors], oldest first) to float32[n, factors].
+    """The user tower: histories of one length (float32[n, t, factors], oldest first) to float32[n, factors].
 
-    The last block is computed for the last position only: nothing else of it is asked for.
+    The last block is computed for the last position only: its other outputs are not used.
     """
     n, t, d = history.shape
     heads = params.heads
+    # a position attends to itself and to earlier ones: -inf hides the later ones from the softmax
     later = np.triu(np.full((t, t), -np.inf, np.float32), 1)
     distance = np.maximum(np.arange(t)[:, None] - np.arange(t), 0)
     x = history + weights["positions"][:t]
     for i in range(params.layers):
-        asked = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
+        needed = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
         block = {name.removeprefix(f"block_{i}_"): w for name, w in weights.items() if name.startswith(f"block_{i}_")}
         h = _normalised(x, block["norm_1_weight"], block["norm_1_bias"])
         joint = _linear(h, block["qkv_weight"], block["qkv_bias"])
         q, k, v = joint.reshape(n, t, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)
-        attention = q[:, :, asked] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
-        attention += block["near"][:, distance[asked]] + later[asked]
-        attention -= attention.max(axis=-1, keepdims=True)
+        attention = q[:, :, needed] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
+        attention += block["near"][:, distance[needed]] + later[needed]
+        attention -= attention.max(axis=-1, keepdims=True)  # softmax in place; the shift keeps exp from overflowing
         np.exp(attention, out=attention)
         attention /= attention.sum(axis=-1, keepdims=True)
         mixed = (attention @ v).swapaxes(1, 2).reshape(n, -1, d)
-        x = x[:, asked] + _linear(mixed, block["out_weight"], block["out_bias"])
+        x = x[:, needed] + _linear(mixed, block["out_weight"], block["out_bias"])
         h = _linear(_normalised(x, block["norm_2_weight"], block["norm_2_bias"]), block["up_weight"], block["up_bias"])
         x = x + _linear(np.maximum(h, 0, out=h), block["down_weight"], block["down_bias"])
     return _normalised(x[:, -1], weights["norm_weight"], weights["norm_bias"])

@@ -28,13 +28,12 @@ class TwoTowerParams(base.ModelParams):
     )
     patience: NonNegativeInt = Field(6, description="epochs without a better validation before stopping; 0: never")
     text_factors: NonNegativeInt = Field(64, description="dimensions kept of the items' texts; 0: ids only")
-    id_dropout: float = Field(0.1, ge=0, lt=1, description="share of items known by text alone in a step")
+    id_dropout: float = Field(0.1, ge=0, lt=1, description="share of items represented by text alone in a step")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"
     )
-
     index: Literal["exact", "faiss"] = Field(
-        "exact", description="how the best items are found; faiss: approximately, for catalogues above some 100,000"
+        "exact", description="how the best items are found; faiss: approximately, for catalogues above about 100,000"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How the two-tower learns: both towers in PyTorch, histories cut into windows, and the epoch."""
+"""Training of the two-tower: both towers in PyTorch, histories cut into windows, and the epoch."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 FULL_SOFTMAX_UP_TO = 20_000
 NEGATIVES_OF_LARGE_CATALOGUES = 4_096
 WARM_UP_STEPS = 100
-LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: little is spent on padding
+LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: little padding is computed
 INITIAL, WINDOWS, STEPS, VALIDATION = range(4)  # streams of randomness
 
 
 class Block(nn.Module):
-    """One pre-norm block: causal self-attention, then two layers with ReLU. `near` [heads, window] is what a distance
-    adds to the attention of each head (Raffel et al. 2020, section 2.1)."""
+    """One pre-norm block: causal self-attention, then two layers with ReLU.
+
+    `near` [heads, window] is added to the attention of each head by distance (Raffel et al. 2020, section 2.1).
+    """
 
     def __init__(self, params: TwoTowerParams) -> None:
         super().__init__()
@@ -54,13 +56,13 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
 
     def forward(self, x: Tensor, later: Tensor, distance: Tensor) -> Tensor:
-        """`later` (0 or -inf) and `distance` (int64) are [t, t]: of every position from every other."""
+        """`x` is [n, t, factors]; `later` (0 or -inf) and `distance` (int64) are [t, t], position by position."""
         n, t, d = x.shape
         joint = self.qkv(self.norm_1(x)).view(n, t, 3, self.heads, d // self.heads)
         q, k, v = joint.permute(2, 0, 3, 1, 4)
-        # written out: at these sizes twice as fast on a CPU as scaled_dot_product_attention and its backward pass
-        known = (self.near[:, distance] + later).to(q.dtype)
-        attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + known, dim=-1)
+        # written out: half the CPU time of scaled_dot_product_attention (docs/models-neural.md, "Speed")
+        bias = (self.near[:, distance] + later).to(q.dtype)
+        attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + bias, dim=-1)
         mixed = self.out((attention @ v).transpose(1, 2).reshape(n, t, d))
         x = x + dropout(mixed, self.dropout, self.training)
         hidden = self.down(nnf.relu(self.up(self.norm_2(x))))
@@ -68,7 +70,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Both towers. `features` float32[n_items, width] are what is known of the items beside their ids."""
+    """Both towers. `features` float32[n_items, width] describe the items by their texts and categories."""
 
     features: Tensor | None
     later: Tensor
@@ -93,14 +95,14 @@ class Network(nn.Module):
         self.register_buffer("distance", (places[:, None] - places).clamp(min=0), persistent=False)
 
     def item_tower(self, hide_ids: Tensor | None = None) -> Tensor:
-        """Vectors of all items [n_items, factors]; `hide_ids` (bool[n_items]): known by their texts alone."""
+        """Vectors of all items [n_items, factors]; those of `hide_ids` (bool[n_items]) from their texts alone."""
         if self.text is None:
             return self.ids.weight
         ids = self.ids.weight if hide_ids is None else self.ids.weight * ~hide_ids[:, None]
         return ids + self.text(self.features)
 
     def user_tower(self, histories: Tensor, vectors: Tensor) -> Tensor:
-        """What comes next after each position of histories [n, t], given all items' vectors: [n, t, factors]."""
+        """Vectors of the item after each position of histories [n, t], given all items' vectors: [n, t, factors]."""
         t = histories.shape[1]
         x = nnf.embedding(histories, vectors) + self.positions.weight[:t]
         x = dropout(x, self.dropout, self.training)
@@ -123,19 +125,21 @@ class Network(nn.Module):
 
 
 class Windows:
-    """All histories, cut into windows of consecutive items; inputs and the items that follow them."""
+    """All histories, cut into windows of consecutive items, with the items that follow them as targets."""
 
     def __init__(self, liked: Interactions, window: int) -> None:
         self.items = torch.from_numpy(liked.item_index.astype(np.int64))
-        share = liked.weight / liked.weight.mean()
-        self.weights = None if np.all(share == 1) else torch.from_numpy(share.astype(np.float32))
+        weights = liked.weight / liked.weight.mean()
+        self.weights = None if np.all(weights == 1) else torch.from_numpy(weights.astype(np.float32))
         self.first = torch.from_numpy(liked.indptr[:-1].copy())
         self.steps = torch.from_numpy(np.maximum(liked.lengths - 1, 0))
         self.window = window
 
     def cut(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Starts and lengths of windows that cover every step from an item to the next once. Longer histories are cut
-        at a random place, another each time: positions keep meeting other contexts."""
+        """Starts and lengths of windows that cover every step from an item to the next once.
+
+        Histories longer than a window are cut at a random place, another in each epoch, so that contexts vary.
+        """
         offset = torch.randint(1, self.window + 1, self.steps.shape, generator=generator)
         head = torch.where(self.steps <= self.window, self.steps, offset)
         counts = 1 + (self.steps - head + self.window - 1) // self.window
@@ -192,14 +196,14 @@ class Trainer:
             weight_decay=params.regularization,
             fused=True,
         )
-        self._set_exam(liked, fitting.validation)
+        self._set_validation(liked, fitting.validation)
 
-    def _set_exam(self, liked: Interactions, validation: Interactions | None) -> None:
+    def _set_validation(self, liked: Interactions, validation: Interactions | None) -> None:
         self.validation: tuple[Interactions, NDArray[np.int32], NDArray[np.int32]] | None = None
         if validation is None:
             return
-        asked = (validation.weight > 0) & (liked.lengths[validation.user_index] > 0)
-        rows = validation_rows(asked, self.seed, VALIDATION)
+        eligible = (validation.weight > 0) & (liked.lengths[validation.user_index] > 0)
+        rows = validation_rows(eligible, self.seed, VALIDATION)
         if len(rows):
             self.validation = liked, validation.user_index[rows], validation.item_index[rows]
 
@@ -212,8 +216,8 @@ class Trainer:
         with seeded(self.seed, epoch, STEPS):
             for i, (start, length) in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 done = epoch - 1 + i / len(batches)
-                rise = min(1.0, (done * len(batches) + 1) / WARM_UP_STEPS)
-                set_learning_rate(self.optimiser, done / self.params.epochs, rise)
+                warm_up = min(1.0, (done * len(batches) + 1) / WARM_UP_STEPS)
+                set_learning_rate(self.optimiser, done / self.params.epochs, warm_up)
                 histories, real, targets, weights = self.windows.read(start, length)
                 loss = self._step(histories, real, targets, weights)
                 total += loss * len(targets)
@@ -228,20 +232,20 @@ class Trainer:
             hide = torch.rand(self.n_items, device=self.device) < self.params.id_dropout
         vectors = self.network.item_tower(hide)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            wanted = self.network.user_tower(histories, vectors)[real].float()
+            outputs = self.network.user_tower(histories, vectors)[real].float()
         if self.n_sampled:
             sampled = torch.randperm(self.n_items, device=self.device)[: self.n_sampled]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                loss = sampled_softmax_loss(wanted, vectors, targets, weights, sampled)
+                loss = sampled_softmax_loss(outputs, vectors, targets, weights, sampled)
         else:
-            loss = SoftmaxLoss.apply(wanted, vectors, targets, weights, self.params.label_smoothing, self.dtype)
+            loss = SoftmaxLoss.apply(outputs, vectors, targets, weights, self.params.label_smoothing, self.dtype)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         return loss.detach()
 
     def validate(self) -> Mapping[str, float]:
-        """NDCG@10 of each held-out item among all that its user has not met."""
+        """NDCG@10 of each held-out item among all items that its user has not seen."""
         assert self.validation is not None
         liked, users, held = self.validation
         self.network.eval()
@@ -255,8 +259,8 @@ class Trainer:
                 place = np.minimum((ends - lengths[some])[:, None] + ahead, len(liked) - 1)
                 histories = torch.from_numpy(liked.item_index[place]).to(self.device)
                 last = torch.from_numpy(lengths[some] - 1).to(self.device)
-                wanted = self.network.user_tower(histories, vectors)[torch.arange(len(some), device=self.device), last]
-                scores = wanted @ vectors.T
+                outputs = self.network.user_tower(histories, vectors)[torch.arange(len(some), device=self.device), last]
+                scores = outputs @ vectors.T
                 target = scores.gather(1, torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None])
                 seen = liked.of(users[some])
                 scores[seen.rows, seen.items] = -torch.inf
@@ -264,11 +268,10 @@ class Trainer:
         return {METRIC: float(torch.cat(gains).mean())}
 
 
-def learn(
+def fit_network(
     model: base.Recommender, liked: Interactions, fitting: base.Fitting, features: NDArray[np.float32] | None
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Train as `model.params` says on positive rows; the weights for `TwoTower` and the number of epochs behind
-    them."""
+    """Train on positive rows by `model.params`; returns `TwoTower`'s weights and the epochs they were trained for."""
     params: TwoTowerParams = model.params
     with seeded(fitting.seed, INITIAL):
         network = Network(liked.n_items, params, features)
