@@ -21,7 +21,7 @@ from recstage.cli import main
 from recstage.config import EvaluationConfig, model_config_of
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
-from recstage.errors import ConfigError
+from recstage.errors import DataError
 from recstage.evaluation.protocol import evaluate
 from recstage.models import build
 
@@ -30,18 +30,24 @@ CONFIG = EvaluationConfig(cutoffs=(10, 20), latency_requests=50)
 
 def read(folder: Path) -> tuple[Interactions, Interactions, Catalogue]:
     """Training rows, test rows, and what the tags say of the items."""
-    tables = {}
-    for name in ("train", "test", "items"):
-        found = sorted(folder.glob(f"{name}.csv*"))
-        if not found:
-            raise ConfigError(str(folder), rule=f"holds no {name}.csv", fix="Name a folder that has it, packed or not")
-        tables[name] = pd.read_csv(found[0], dtype=str)
-    train, test, described = tables["train"], tables["test"], tables["items"]
+    train, test = (_table(folder, name, ("user_id", "item_id")) for name in ("train", "test"))
+    described = _table(folder, "items", ("item_id", "tags"))
     users = IdMap(np.sort(pd.concat([train.user_id, test.user_id]).unique().astype(object)))
     items = IdMap(np.sort(pd.concat([train.item_id, test.item_id, described.item_id]).unique().astype(object)))
     text = described.assign(text=described.tags.fillna("").str.replace("|", " "))
     catalogue = Catalogue.from_frame(text[["item_id", "text"]], items)
     return *(Interactions.from_frame(rows, users=users, items=items) for rows in (train, test)), catalogue
+
+
+def _table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    found = sorted(folder.glob(f"{name}.csv*"))
+    if not found:
+        raise DataError(str(folder), rule=f"holds no {name}.csv", fix="Name a folder that has it, packed or not")
+    table = pd.read_csv(found[0], dtype=str)
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise DataError(str(found[0]), rule=f"has no column {', '.join(missing)}", fix=f"Give {', '.join(columns)}")
+    return table
 
 
 def cut(rows: Interactions, share: float = 0.2, seed: int = 1) -> tuple[Interactions, Interactions]:
