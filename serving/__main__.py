@@ -72,6 +72,7 @@ def _run(settings: ServingSettings) -> None:
     from uvicorn.supervisors import Multiprocess
 
     from serving.monitoring import logging as logs
+    from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 
     logs.configure(settings.log_level)
     several = settings.workers > 1
@@ -81,12 +82,14 @@ def _run(settings: ServingSettings) -> None:
         from serving.app import create_app
 
         app = create_app(settings, tune_gc=True)
+        LimitedHttpProtocol.limits = HeaderLimits.of(settings, app.state.metrics)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=several,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http=LimitedHttpProtocol,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -20,6 +20,7 @@ from serving.interfaces import Dependencies
 from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
+from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
 from serving.service import Service
 from serving.settings import ServingSettings, load
@@ -99,7 +100,9 @@ def from_environment() -> FastAPI:
     """`create_app` for servers that start their own workers: settings from conf/serving.yaml and the environment."""
     settings = load()
     logs.configure(settings.log_level)
-    return create_app(settings, tune_gc=True)
+    app = create_app(settings, tune_gc=True)
+    LimitedHttpProtocol.limits = HeaderLimits.of(settings, app.state.metrics)
+    return app
 
 
 def _freeze_loaded_objects() -> None:

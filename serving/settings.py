@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from pydantic_settings import EnvSettingsSource, PydanticBaseSettingsSource, Set
 
 from recstage import config, renamed
 from recstage.errors import ConfigError, valid_names
+from serving.secret_strength import is_digest_of_nothing, weakness_of
 
 PREFIX = "RECSTAGE_SERVING_"
 Role = Literal["client", "service", "admin"]
@@ -36,6 +38,23 @@ class ApiKey(config.Schema):
         if (self.key is None) == (self.sha256 is None):
             raise ValueError("an API key has a key or its sha256")
         return self
+
+    @field_validator("key")
+    @classmethod
+    def _strong(cls, key: SecretStr | None) -> SecretStr | None:
+        return _strong_secret(key)
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_a_key(cls, digest: str | None) -> str | None:
+        if digest is not None and is_digest_of_nothing(digest):
+            raise ValueError("this is the digest of an empty text or a common word, not of a key")
+        return digest
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the key in hexadecimal."""
+        return self.sha256 or hashlib.sha256(self.key.get_secret_value().encode()).hexdigest()  # type: ignore[union-attr]
 
 
 class ServingSettings(config.Settings):
@@ -93,6 +112,9 @@ class ServingSettings(config.Settings):
     max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more get 503")
     max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
     queue_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")
+    max_header_bytes: int = Field(32_768, ge=1024, description="request line and headers of a request together")
+    max_headers: int = Field(100, ge=10, description="most headers of a request")
+    header_timeout_seconds: float = Field(10.0, gt=0, description="longest time that headers may take to arrive")
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
     body_timeout_seconds: float = Field(10.0, gt=0, description="longest time that a request body may take to arrive")
     keep_alive_seconds: int = Field(
@@ -122,7 +144,17 @@ class ServingSettings(config.Settings):
     def _distinct(cls, keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
         if len({key.name for key in keys}) != len(keys):
             raise ValueError("API keys have distinct names")
+        names: dict[str, str] = {}
+        for key in keys:
+            if key.digest in names:
+                raise ValueError(f"'{names[key.digest]}' and '{key.name}' are the same key; give each holder their own")
+            names[key.digest] = key.name
         return keys
+
+    @field_validator("jwt_secret", "webhook_secret")
+    @classmethod
+    def _strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        return _strong_secret(secret)
 
     @property
     def guarded(self) -> bool:
@@ -178,6 +210,15 @@ def _without_secret(error: ConfigError) -> ConfigError:
     if not equals or name.split(".")[0] not in SECRETS:
         return error
     return ConfigError(name, rule=error.rule, fix=error.fix)
+
+
+def _strong_secret(secret: SecretStr | None) -> SecretStr | None:
+    weakness = None if secret is None else weakness_of(secret.get_secret_value())
+    if weakness is not None:
+        raise ValueError(
+            f"the secret {weakness}; python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one"
+        )
+    return secret
 
 
 def _loopback(host: str) -> bool:

@@ -14,14 +14,15 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from recstage import registry
+from recstage import registry, tracking
 from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
 from recstage.registry import Version, mlflow_client
 from serving.models.backoff import Backoff, Failure
-from serving.models.repository import BundleRepository, PollResult, ProductionVersion
+from serving.models.repository import RESTART, BundleRepository, PollResult, ProductionVersion
 from serving.monitoring import logging as logs
 
 log = logging.getLogger("serving.models.registry_sync")
@@ -146,19 +147,39 @@ def _broken(folder: Path, what: str) -> BundleError:
     return BundleError(f"bundle {folder}", rule=what, fix="Train it again, or promote another version")
 
 
-def main(arguments: list[str]) -> None:
-    """Poll until standard input closes."""
+class RegistryDatabase:
+    """Notices that another database took the place of the one that this process reads."""
+
+    def __init__(self, identity: Callable[[], object | None] = tracking.database_identity) -> None:
+        self._identity = identity
+        self._known = identity()
+
+    def replaced(self) -> bool:
+        """Whether it was; a file that is missing for a moment is not."""
+        now = self._identity()
+        if self._known is None:
+            self._known = now
+        return now is not None and now != self._known
+
+
+def main(arguments: list[str]) -> int:
+    """Poll until standard input closes; the exit status, `RESTART` where the registry's database was replaced."""
     root, poll_seconds, *names = arguments
     logs.configure("info")
     ended = threading.Event()
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
+    database = RegistryDatabase()
     syncs = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
     while not ended.is_set():
+        if database.replaced():
+            log.warning("the registry's database was replaced; it is opened anew", extra={"event": "registry-replaced"})
+            return RESTART
         for sync in syncs:
             sync.poll()
         until = time.monotonic() + float(poll_seconds)
         while time.monotonic() < until and not ended.is_set() and not any(sync.requested for sync in syncs):
             ended.wait(STEP_SECONDS)
+    return 0
 
 
 def _end_with_parent(ended: threading.Event) -> None:
@@ -168,6 +189,6 @@ def _end_with_parent(ended: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    status = main(sys.argv[1:])
     sys.stderr.flush()
-    os._exit(0)  # tearing MLflow's modules down would delay the end of the service
+    os._exit(status)  # tearing MLflow's modules down would delay the end of the service

@@ -24,6 +24,9 @@ from pathlib import Path
 
 from recstage.errors import BundleError, StoreError
 
+RESTART = 75
+"""Exit status by which the sync process asks to be started anew at once (EX_TEMPFAIL of sysexits.h)."""
+
 
 @dataclass(frozen=True)
 class ProductionVersion:

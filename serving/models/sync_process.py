@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from recstage.config import root
 from serving.models.backoff import Backoff
+from serving.models.repository import RESTART
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.models.sync_process")
@@ -58,6 +59,8 @@ class SyncSupervisor:
             if self._stop.is_set():
                 _end(child)
                 return
+            if child.poll() == RESTART:
+                continue
             log.error(
                 "the sync process ended; it is started again", extra={"event": "watcher-ended", "status": child.poll()}
             )

@@ -56,12 +56,7 @@ class Authenticator:
 
     def __init__(self, settings: ServingSettings) -> None:
         self._guarded = settings.guarded
-        self._keys = {
-            key.sha256 or hashlib.sha256(key.key.get_secret_value().encode()).hexdigest(): Principal(  # type: ignore[union-attr]
-                key.name, key.role, bucket=f"key {key.name}"
-            )
-            for key in settings.api_keys
-        }
+        self._keys = {key.digest: Principal(key.name, key.role, bucket=f"key {key.name}") for key in settings.api_keys}
         self._verifiers: dict[str, Any] = {}
         if settings.jwt_secret is not None:
             self._verifiers["HS256"] = settings.jwt_secret.get_secret_value()
@@ -90,6 +85,8 @@ class Authenticator:
         return self._by_key(credentials)
 
     def _by_key(self, key: bytes) -> Principal:
+        if not key:
+            raise _refused("The API key is empty.")
         # looked up by digest, so that timing reveals nothing about the key
         principal = self._keys.get(hashlib.sha256(key).hexdigest())
         if principal is None:

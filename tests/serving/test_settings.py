@@ -53,7 +53,7 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
         ("RECSTAGE_SERVING_API_KEYS", '[{"name": "a"}]', "an API key has a key or its sha256"),
         (
             "RECSTAGE_SERVING_API_KEYS",
-            json.dumps([{"name": "a", "key": "k" * 16}, {"name": "a", "key": "l" * 16}]),
+            json.dumps([{"name": "a", "key": "Vq7-kT9xW2mZp4_h"}, {"name": "a", "key": "R8aD3sYf6uJ1cB5n"}]),
             "API keys have distinct names",
         ),
         ("RECSTAGE_SERVING_JWT_PUBLIC_KEY", "/no/such/file.pem", "there is no such file"),
@@ -84,7 +84,11 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch, name, value):
 
 def test_secrets_do_not_show_when_settings_are_printed():
     url = "postgresql://me:a-password@127.0.0.1/service"
-    settings = ServingSettings(jwt_secret="s" * 40, api_keys=[{"name": "a", "key": "k" * 20}], database_url=url)
+    settings = ServingSettings(
+        jwt_secret="Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n",
+        api_keys=[{"name": "a", "key": "a-Strong-one-4-tests9"}],
+        database_url=url,
+    )
     assert "a-password" not in repr(settings) + str(settings)
     assert "ssss" not in repr(settings)
     assert "kkkk" not in repr(settings)
@@ -139,7 +143,7 @@ def test_the_webhook_of_mlflow_requests_a_poll(als, stage, serve):
 
     secret, body = "webhook-secret-of-some-length", b'{"entity": "model_version_tag", "action": "set"}'
     pointer, now = FakePointer(stage(als, "1")), str(int(time.time()))
-    keys = [{"name": "web", "role": "client", "key": "k" * 20}]
+    keys = [{"name": "web", "role": "client", "key": "a-Strong-one-4-tests9"}]
     with serve(pointer, webhook_secret=secret, api_keys=keys) as client:
         statuses = [
             client.post("/api/model/webhook", content=body, headers=headers).status_code
@@ -178,8 +182,15 @@ def test_settings_reach_the_workers_as_they_were_given(monkeypatch, tmp_path):
     given = load(
         [
             *("--workers", "2", "--bundle_dir", str(tmp_path / "bundles"), "--database_url", "", "--rate_limit", "2.5"),
-            *("--follow_registry", "false", "--cors_origins", '["https://a.example"]', "--jwt_secret", "s" * 40),
-            *("--api_keys", json.dumps([{"name": "a", "role": "admin", "key": "k" * 20}])),
+            *(
+                "--follow_registry",
+                "false",
+                "--cors_origins",
+                '["https://a.example"]',
+                "--jwt_secret",
+                "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n",
+            ),
+            *("--api_keys", json.dumps([{"name": "a", "role": "admin", "key": "a-Strong-one-4-tests9"}])),
         ]
     )
     for name in ServingSettings.model_fields:

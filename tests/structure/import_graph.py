@@ -34,7 +34,7 @@ LAYERS = {
         ["store", "models", "security"],
         ["monitoring"],
         ["interfaces", "settings"],
-        ["errors"],
+        ["errors", "secret_strength"],
     ],
 }
 """Top layer first: a module imports from its own part of the package and from layers below."""

@@ -25,6 +25,7 @@ from recstage.tracking.runs import run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
+    database_identity,
     experiment,
     outside_environment,
     store_uri,
@@ -37,6 +38,7 @@ __all__ = [
     "PER_USER",
     "configure",
     "connect",
+    "database_identity",
     "dataset_tags",
     "experiment",
     "log_config",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import mlflow
@@ -116,6 +117,28 @@ KNOWN_MESSAGES = {
 }
 """Part of a message of SQLite, the operating system or the HTTP client: the rule and the fix of the `StoreError`. A
 test provokes each of them."""
+
+
+def database_identity(uri: str | None = None) -> tuple[int, int, str | None] | None:
+    """What changes when another database takes the place of the store's: device and inode of the file, and the
+    revision of its schema. None where the store is no SQLite file, or the file is not there or cannot be read.
+
+    MLflow keeps its connections for as long as a process lives: it goes on reading a file that was replaced (a backup
+    renamed into its place), and finds no tables where a newer MLflow has changed them.
+    """
+    uri = store_uri() if uri is None else uri
+    if not uri.startswith("sqlite:///"):
+        return None
+    path = Path(uri.removeprefix("sqlite:///"))
+    try:
+        found = path.stat()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        return (found.st_dev, found.st_ino, None) if "no such table" in str(error) else None
+    except (OSError, sqlite3.Error):
+        return None
+    return found.st_dev, found.st_ino, None if row is None else str(row[0])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
 
-SECRET, HOOK = "s" * 40, "w" * 20
+SECRET, HOOK = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n", "hook-Vq7kT9xW2mZp4"
 LIMIT_SECONDS = 0.2
 LARGE = 1_000_000
 FUTURE = "2999-01-01T00:00:00Z"

@@ -38,7 +38,7 @@ NESTED = {"BatchBody", "ItemsBody"}
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    keys = [{"name": "a", "role": "admin", "key": "k" * 20}]
+    keys = [{"name": "a", "role": "admin", "key": "a-Strong-one-4-tests9"}]
     return create_app(ServingSettings(database_url="", follow_registry=False, api_keys=keys)).openapi()
 
 

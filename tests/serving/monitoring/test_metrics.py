@@ -112,14 +112,18 @@ def test_the_ages_of_the_version_its_data_and_the_last_poll_are_metrics(client, 
 
 
 def test_what_is_refused_is_counted_by_its_reason(pointer, serve):
-    key = {"name": "web", "role": "admin", "key": "k" * 20}
+    key = {"name": "web", "role": "admin", "key": "a-Strong-one-4-tests9"}
     with serve(pointer, api_keys=[key], rate_limit=0.001, rate_burst=3) as client:
         client.get(LIST, params={"user_id": "u5"})
         statuses = [
-            client.get(LIST, params={"user_id": "u5"}, headers={"x-api-key": "k" * 20}).status_code for _ in range(3)
+            client.get(LIST, params={"user_id": "u5"}, headers={"x-api-key": "a-Strong-one-4-tests9"}).status_code
+            for _ in range(3)
         ]
         assert statuses == [200, 200, 200]
-        assert client.get(LIST, params={"user_id": "u5"}, headers={"x-api-key": "k" * 20}).status_code == 429
+        assert (
+            client.get(LIST, params={"user_id": "u5"}, headers={"x-api-key": "a-Strong-one-4-tests9"}).status_code
+            == 429
+        )
         counted = client.app.state.metrics.render().decode()
     assert 'recstage_requests_refused_total{reason="unauthenticated",why="unauthenticated"} 1.0' in counted
     assert 'recstage_requests_refused_total{reason="too-many-requests",why="too-many-requests"} 1.0' in counted

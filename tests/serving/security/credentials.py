@@ -15,7 +15,7 @@ KEYS = [
 CLIENT = {"x-api-key": "a-client-key-of-24-chars"}
 SERVICE = {"x-api-key": "a-service-key-of-25-chars"}
 ADMIN = {"x-api-key": "an-admin-key-of-24-chars"}
-SECRET = "s" * 40
+SECRET = "kT9-vQ2x.Lw7_hR4m+Zp1_aD8s/Yf3uJ6"
 LIST = "/api/recommendations?user_id=u5"
 
 

@@ -230,13 +230,13 @@ def test_each_route_asks_for_its_role(guarded, method, path, body, least):
             return
 
 
-def token(user_id: str, secret: str = "s" * 32) -> dict[str, str]:
+def token(user_id: str, secret: str = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n") -> dict[str, str]:
     claims = {"role": "client", "user_id": user_id, "exp": time.time() + 60}
     return {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256')}"}
 
 
 def test_the_token_of_a_user_is_valid_for_that_user_only(sqlite_url, tmp_path):
-    settings = settings_for(sqlite_url, tmp_path, jwt_secret="s" * 32)
+    settings = settings_for(sqlite_url, tmp_path, jwt_secret="Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n")
     with TestClient(create_app(settings)) as client:
         assert client.post("/api/interactions", json=CLICK, headers=token("ann")).status_code == 201
         refused(client.post("/api/interactions", json=CLICK, headers=token("bob")), 403, "is for another user_id")
