@@ -33,7 +33,7 @@ _TICK = 0.04  # seconds between two writes of the backlog: small batches delay t
 
 
 class Task(Generic[T]):
-    """Something to write; `size` is its number of rows."""
+    """Something to write; `size` is about its number of rows."""
 
     name: ClassVar[str]
     purge_wal: ClassVar[bool] = False
@@ -73,8 +73,11 @@ class Writer:
         max_waiting: int = 20_000,
         observe: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
-        """`busy_timeout`: seconds to wait for a lock; `max_waiting`: rows that may be queued; `observe`: called with
-        the name and seconds of each commit."""
+        """Nothing is opened or started yet.
+
+        `busy_timeout`: seconds to wait for a lock; `max_waiting`: rows that may be queued; `observe`: called with the
+        name and seconds of each commit.
+        """
         self._url, self._engine = url, open_engine(url, busy_timeout=busy_timeout)
         self._max_waiting, self._observe = max_waiting, observe
         self._waiting: deque[tuple[Task, Future]] = deque()

@@ -56,9 +56,7 @@ class ImpressionQueue:
         """Queue the impressions of a failed task again, as far as newer ones leave room."""
         with self._lock:
             room = max(0, self._max_size - len(self._queue))
-            kept = (
-                task.impressions[len(task.impressions) - room :] if room < len(task.impressions) else task.impressions
-            )
+            kept = task.impressions[max(0, len(task.impressions) - room) :]
             for impression in reversed(kept):
                 self._queue[impression.request_id] = impression
                 self._queue.move_to_end(impression.request_id, last=False)

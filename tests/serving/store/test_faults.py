@@ -121,7 +121,7 @@ def postgres_like_url():
     return parse_url("postgresql://me:secret@127.0.0.1:1/none")
 
 
-def test_a_server_that_does_not_answer_is_unavailable_and_not_asked_by_every_request(postgres_like_url, data, tmp_path):
+def test_a_server_that_does_not_answer_is_unavailable_and_not_tried_by_every_request(postgres_like_url, data, tmp_path):
     store = Store(postgres_like_url, data, settings_for(postgres_like_url, tmp_path), Metrics())
     with pytest.raises(StoreUnavailable, match="the database cannot be reached") as caught:
         store.histories.history("ann")
@@ -370,7 +370,7 @@ def test_without_a_table_lists_come_all_the_same_and_everything_else_is_a_proble
             assert answer.status_code < 300 or answer.status_code in (404, 503), (method, path, answer.text)
 
 
-def test_an_error_of_the_database_does_not_repeat_what_was_asked(url):
+def test_an_error_of_the_database_does_not_repeat_the_parameters(url):
     with open_tool_engine(url).connect() as connection, pytest.raises(DBAPIError) as caught:
         connection.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a-private-user"})
     assert "nowhere" in str(caught.value)

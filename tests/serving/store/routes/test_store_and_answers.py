@@ -1,4 +1,4 @@
-"""The store and the answering side together: what is posted changes what is recommended."""
+"""The store and recommendations together: what is posted changes what is recommended."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from serving.store.training import lineage, lineage_index
 from serving.store.training.lineage import IndexedLineage, RecordTraining, TrainedOn, recorded
 
 
-def asked(found: IndexedLineage, user_id: str) -> TrainedOn:
+def lineage_of(found: IndexedLineage, user_id: str) -> TrainedOn:
     return asyncio.run(found.trained_on(user_id))
 
 
@@ -29,7 +29,7 @@ def index_of(*registered):
 
 @pytest.fixture
 def trained(do):
-    """Version 1 learnt from ann and bob, 2 from bob, the reverse model's 1 from ann."""
+    """Version 1 was trained on ann and bob, 2 on bob, the reverse model's 1 on ann."""
     do(RecordTraining(("recommender", "1"), ["ann", "bob"]))
     do(RecordTraining(("recommender", "2"), ["bob"]))
     do(RecordTraining(("recommender-reverse", "1"), ["ann"]))
@@ -37,19 +37,19 @@ def trained(do):
 
 def test_every_registered_version_that_knew_the_user_is_named(store, trained):
     index = index_of(("recommender", "1"), ("recommender", "2"), ("recommender-reverse", "1"))
-    found = asked(IndexedLineage(store.reader, index), "ann")
+    found = lineage_of(IndexedLineage(store.reader, index), "ann")
     assert found == TrainedOn((("recommender", "1"), ("recommender-reverse", "1")), complete=True)
-    assert asked(IndexedLineage(store.reader, index), "eve").versions == ()
+    assert lineage_of(IndexedLineage(store.reader, index), "eve").versions == ()
 
 
 def test_versions_that_were_deleted_since_are_not_named(store, trained):
-    found = asked(IndexedLineage(store.reader, index_of(("recommender", "2"))), "ann")
+    found = lineage_of(IndexedLineage(store.reader, index_of(("recommender", "2"))), "ann")
     assert found == TrainedOn((), complete=True)
 
 
 def test_a_version_whose_bundle_could_not_be_read_makes_the_answer_incomplete(store, trained):
     index = index_of(("recommender", "1"), ("recommender", "3"))
-    found = asked(IndexedLineage(store.reader, index), "ann")
+    found = lineage_of(IndexedLineage(store.reader, index), "ann")
     assert found.versions == (("recommender", "1"),)
     assert (found.complete, found.why) == (False, "the bundle cannot be read of recommender version 3")
 
@@ -58,7 +58,7 @@ def test_with_the_registry_unavailable_the_index_answers_and_says_so(store, trai
     async def unavailable():
         raise StoreError("the registered versions", rule="they could not be read: unavailable", fix="Try again later")
 
-    found = asked(IndexedLineage(store.reader, unavailable), "bob")
+    found = lineage_of(IndexedLineage(store.reader, unavailable), "bob")
     assert found.versions == (("recommender", "1"), ("recommender", "2"))
     assert not found.complete
     assert "they could not be read: unavailable" in found.why
@@ -76,7 +76,7 @@ def test_the_index_holds_no_ids(sqlite_url):
 def test_recording_a_version_again_replaces_it(store, do):
     do(RecordTraining(("recommender", "1"), ["ann"]))
     do(RecordTraining(("recommender", "1"), ["bob"]))
-    found = asked(IndexedLineage(store.reader, index_of(("recommender", "1"))), "ann")
+    found = lineage_of(IndexedLineage(store.reader, index_of(("recommender", "1"))), "ann")
     assert found.versions == ()
     assert recorded(store.reader) == {("recommender", "1")}
 
@@ -113,7 +113,7 @@ def test_each_registered_version_is_read_once(url, store, registered):
     assert registered == [1, 2, 3]
     again = lineage_index.index(url, ["recommender"])
     assert (again["added"], registered) == ([], [1, 2, 3, 3])
-    found = asked(IndexedLineage(store.reader, index_of(("recommender", "1"), ("recommender", "2"))), "ann")
+    found = lineage_of(IndexedLineage(store.reader, index_of(("recommender", "1"), ("recommender", "2"))), "ann")
     assert found.versions == (("recommender", "1"),)
 
 
