@@ -18,6 +18,7 @@ import pytest
 
 from recstage import bundle, config, models, renamed, tracking
 from recstage.data import dataset
+from recstage.steps.train_settings import settings_from
 
 TOLERANCE = 1e-3
 READY_SECONDS = 60
@@ -90,7 +91,7 @@ def test_every_file_of_the_old_conf_is_understood(installation, connected):
     for name in config.names_in("model"):
         mine = config.model_config_of(name)
         params = config.check(models.params_class(mine), mine.params, name)
-        assert set(mine.search) <= set(type(params).model_fields)
+        assert set(settings_from(name, "ml-100k").model.search) <= set(type(params).model_fields)
     for name, schema in (("evaluation", config.EvaluationConfig), ("promotion", config.PromotionConfig)):
         config.check(schema, config.read_yaml(installation.home / "conf" / f"{name}.yaml"), name)
 

@@ -19,7 +19,7 @@ from recstage.config import (
 )
 from recstage.data import dataset
 from recstage.models import params_class
-from recstage.renamed import new_options
+from recstage.renamed import new_names, new_options
 
 
 class TrainSettings(Settings):
@@ -47,10 +47,11 @@ def settings_from(
     typed = create_model(
         f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params))
     )
+    search = new_names(config.search, params.renamed, where=f"conf/model/{model}.yaml: search.")
     schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
     defaults = {
         "data": dataset.config_of(data),
-        "model": config.model_dump(exclude_unset=True),
+        "model": config.model_copy(update={"search": search}).model_dump(exclude_unset=True),
         "evaluation": read_yaml(root() / "conf" / "evaluation.yaml"),
         **(overrides or {}),
     }
