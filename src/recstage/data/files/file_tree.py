@@ -23,6 +23,7 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 DEEPEST = 2  # folders below the one that is given
 DAMAGED = (
     EOFError,
+    UnicodeDecodeError,
     zlib.error,
     lzma.LZMAError,
     zipfile.BadZipFile,

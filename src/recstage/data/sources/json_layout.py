@@ -23,6 +23,7 @@ from recstage.data.files.file_tree import FileTree, text_of
 from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, Places, RawData
 from recstage.data.sources.events import typed_events
 from recstage.data.sources.item_files import files_of_items, items_of, rejected_of
+from recstage.data.tables.json_rows import whole
 from recstage.data.tables.table import Table
 from recstage.data.tables.values.ids import IdRule, id_of
 from recstage.errors import DataError
@@ -114,8 +115,8 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     if not text.strip():
         raise DataError(where, rule="is empty", fix="Give a file with interactions")
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = whole(json.loads(text))
+    except (ValueError, RecursionError) as error:
         raise DataError(where, rule=f"is not JSON, or truncated ({error})", fix="Get the file again") from error
     if not isinstance(content, dict) or INTERACTIONS not in content:
         raise DataError(

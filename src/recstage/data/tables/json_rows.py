@@ -78,8 +78,8 @@ class JsonFile:
         with self._tree.open(self._name) as stream:
             content = b"".join(TextBlocks(stream, self.where, self._encoding))
         try:
-            value = json.loads(content)
-        except ValueError as error:
+            value = whole(json.loads(content))
+        except (ValueError, RecursionError) as error:
             if head.startswith(b"{") and b"\n{" in head:
                 return None  # lines, the first of which is broken
             raise DataError(
@@ -112,9 +112,20 @@ def _parsed(line: bytes) -> Any:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(line)
+            return whole(json.loads(line))
         except (ValueError, RecursionError):
             return None
+
+
+def whole(value: Any) -> Any:
+    """A value of JSON in whose text halves of characters (lone surrogates, which no file can hold) are replaced."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [whole(inner) for inner in value]
+    if isinstance(value, dict):
+        return {whole(key): whole(inner) for key, inner in value.items()}
+    return value
 
 
 def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Framer:
             text = lines.text(at)
             if self._grammar.whole.fullmatch(text):
                 continue
+            if lines.separators_in[at] == self.width - 1 and self._grammar.marks.fullmatch(text):
+                continue  # quotes inside fields, as in 5" disk, are text to Arrow too
             if self._grammar.opening.fullmatch(text):
                 closed = self._closing(lines, int(at), quoted[nth + 1 :])
                 if closed == len(lines.ends) and not last and len(lines.block) - lines.starts[at] <= LONGEST_FIELD:
@@ -235,7 +237,9 @@ class _Grammar:
         s = re.escape(separator)
         inside = rb'(?:[^"]++|"")*+'
         one = rb'(?:"%s"|[^"%s][^%s]*+|)' % (inside, s, s)
-        self.whole = re.compile(rb"%s(?:%s%s)*+" % (one, s, one))
+        strict, unquoted = rb'(?:"%s"|[^"%s]*+)' % (inside, s), rb'(?:[^"%s][^%s]*+|)' % (s, s)
+        self.whole = re.compile(rb"%s(?:%s%s)*+" % (strict, s, strict))
+        self.marks = re.compile(rb"%s(?:%s%s)*+" % (unquoted, s, unquoted))
         self.opening = re.compile(rb'(?:%s%s)*+"%s' % (one, s, inside))
         self.closing = re.compile(rb'%s"(?:%s%s)*+' % (inside, s, one))
         self.within = re.compile(rb'%s(?:"(?:%s%s)*+%s"%s)?+' % (inside, s, one, s, inside))

@@ -44,10 +44,10 @@ class ArrowFile:
             else:
                 first = self._all().slice(0, SAMPLE_ROWS)
                 schema = first.schema
-        self._structs = any(pa.types.is_struct(one.type) for one in schema)
-        sample = _flattened(first)
-        self.names = tuple(sample.column_names)
-        columns = [column.to_pylist() for column in sample.columns]
+            self._structs = any(pa.types.is_struct(one.type) for one in schema)
+            sample = _flattened(first)
+            self.names = tuple(sample.column_names)
+            columns = [column.to_pylist() for column in sample.columns]
         self.rows = tuple(tuple("" if v is None else str(v) for v in row) for row in zip(*columns, strict=True))
 
     def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
@@ -58,7 +58,7 @@ class ArrowFile:
                 table = self._file.read(columns=chosen)
             else:
                 table = _flattened(self._file.read() if self._parquet else self._all()).select(chosen)
-        frame = pd.DataFrame({name: _series(table[name], name in coded) for name in chosen})
+            frame = pd.DataFrame({name: _series(table[name], name in coded) for name in chosen})
         frame.index = pd.Index(np.arange(1, len(table) + 1, dtype=np.int64))
         return Table(frame, len(frame), places=Places(unit="row"))
 

@@ -78,7 +78,7 @@ def refuse_a_column_of(column: pd.Series, wrong: pd.Series, name: str, where: st
     if not len(given):
         return
     some = given.iloc[:1000].astype(str).str.strip().str.casefold()
-    if wrong[given.index].all() if len(wrong) else False:
+    if not isinstance(given.iloc[0], str) and bool(wrong.loc[given.index].all()):
         what = type(given.iloc[0]).__name__.removeprefix("numpy.").removesuffix("_")
     elif set(some.unique()) <= {"true", "false"} and set(given.astype(str).str.strip().str.casefold().unique()) <= {
         "true",

@@ -31,6 +31,8 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[
         return pd.Series(np.append(found.to_numpy(), np.nan)[codes], column.index), is_clock
     if pd.api.types.is_datetime64_any_dtype(column):
         return _since_1970(column), True
+    if column.dtype == object:
+        column = column.map(lambda value: str(value) if isinstance(value, bool | list | dict | np.ndarray) else value)
     if column.dtype == object and (typed := _typed(column, where)) is not None:
         return typed, True
     if how == "iso":
@@ -113,9 +115,12 @@ def _other_dates(text: pd.Series) -> pd.Series:
 
 
 def _since_1970(moments: pd.Series) -> pd.Series:
-    if moments.dt.tz is None:
-        moments = moments.dt.tz_localize("UTC")
-    return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().astype("float64")
+    """float64 seconds, to the microsecond, of years that nanoseconds do not reach as well."""
+    if moments.dt.tz is not None:
+        moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
+    micros = moments.to_numpy("datetime64[us]")
+    seconds = np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)
+    return pd.Series(seconds, moments.index, dtype="float64")
 
 
 def _no_date(where: str, value: str) -> DataError:
