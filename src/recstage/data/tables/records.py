@@ -105,9 +105,10 @@ class Framer:
                     first[at + 1 : closed + 1] = False
                     done = closed + 1
                     continue
-            replaced[int(at)] = self._mended(text)
-            self.stray += 1
-            if len(self.first_stray) < SHOWN:
+            fields, is_stray = self._fields(text)
+            replaced[int(at)] = self._written(fields)
+            self.stray += is_stray
+            if is_stray and len(self.first_stray) < SHOWN:
                 self.first_stray.append(self.line + int(at))
         return len(lines.ends), first, replaced
 
@@ -125,25 +126,29 @@ class Framer:
                 return None
         return len(lines.ends) if len(lines.ends) - at <= MOST_LINES else None
 
-    def _mended(self, text: bytes) -> bytes:
-        """A line whose quotes are not well-formed, with those of its fields that hold quotes written properly."""
-        fields = self._fields(text.decode())
+    def _written(self, fields: list[str]) -> bytes:
+        """A line of fields, with those that hold quotes or separators written properly."""
         return self.separator.join(
             '"' + one.replace('"', '""') + '"' if '"' in one or self.separator in one else one for one in fields
         ).encode()
 
-    def _fields(self, text: str) -> list[str]:
+    def _fields(self, line: bytes) -> tuple[list[str], bool]:
+        """The fields of a line whose quotes are not well-formed, and whether any of them was taken for text: not where
+        blanks stand before quotes, or backslashes in them."""
+        text = line.decode()
         plain = text.split(self.separator)
         if len(plain) == self.width:
-            return [one[1:-1].replace('""', '"') if len(one) > 1 and one[0] == one[-1] == '"' else one for one in plain]
+            return [
+                one[1:-1].replace('""', '"') if len(one) > 1 and one[0] == one[-1] == '"' else one for one in plain
+            ], True
         for how in ({"skipinitialspace": True}, {"escapechar": "\\", "doublequote": False, "skipinitialspace": True}):
             try:
                 rows = list(csv.reader([text], delimiter=self.separator, **how))
             except csv.Error:
                 continue
             if len(rows) == 1 and len(rows[0]) == self.width:
-                return [str(one) for one in rows[0]]
-        return plain
+                return [str(one) for one in rows[0]], False
+        return plain, True
 
     def _assembled(self, lines: _Lines, end: int, first: NDArray[np.bool_], replaced: dict[int, bytes]) -> Records:
         """The text of lines 0 to `end` without blank lines and comments between records, and with lines replaced."""
@@ -152,7 +157,7 @@ class Framer:
         for at in np.flatnonzero(first & lines.begins_with(b" ", end)):
             blank[at] = not lines.text(at).strip(b" ")
         for at in np.flatnonzero(first & lines.begins_with(b"#", end)):
-            comment[at] = lines.separators_in[at] != self.width - 1
+            comment[at] = len(self._fields(lines.text(at))[0]) != self.width
         single = np.append(first[1:], True)  # the line is a record of its own
         blank, comment = blank & single, comment & single
         self.blank += int(blank.sum())
