@@ -126,3 +126,17 @@ print(sorted({{"mlflow", "torch", "lightgbm", "optuna", "matplotlib", "implicit"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_bundle_keeps_that_its_rows_are_unordered_and_what_is_known_of_items(tmp_path):
+    frame = pd.DataFrame({"user_id": ["u", "u", "v", "v"], "item_id": ["a", "b", "a", "c"]})
+    train = Interactions.from_frame(frame, ordered=False)
+    items = pd.DataFrame({"item_id": ["a"], "price": [2.5], "colours": [["red"]], "new": pd.array([True], "boolean")})
+    model = Popularity().fit(train, seed=1, catalogue=Catalogue.from_frame(items, train.items))
+    bundle.save(model, tmp_path / "b")
+
+    loaded = bundle.load(tmp_path / "b").model
+
+    assert not loaded.train_.ordered
+    assert loaded.catalogue_.attribute_kinds == {"price": "number", "colours": "list", "new": "boolean"}
+    assert loaded.catalogue_.attributes.loc[0, "colours"] == ["red"]

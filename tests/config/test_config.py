@@ -4,6 +4,7 @@ from pydantic import Field
 from recstage import config
 from recstage.config import ModelConfig, Schema, SearchRange, Settings, check, model_config_of, read_yaml, resolve, root
 from recstage.errors import ConfigError
+from recstage.steps import prepare
 
 
 class Inner(Schema):
@@ -117,3 +118,50 @@ def test_strict_is_short_for_that_of_the_data_set(arguments):
 def test_strict_is_no_setting_where_no_data_is_read():
     with pytest.raises(ConfigError, match="--strict: no such setting"):
         resolve(Outer, {}, ["--strict"])
+
+
+class Mapped(Settings):
+    weights: dict[str, float | Inner] = {}
+    columns: dict[str, str] = {}
+    inner: Inner = Inner()
+
+
+def test_fields_of_maps_are_overrides_beside_those_of_the_yaml():
+    found = resolve(
+        Mapped,
+        {"weights": {"view": 0.1, "buy": 1.0}, "columns": {"item_id": "sku"}},
+        ["--columns.user_id=007", "--weights.view", "0.2", "--weights.rate.rate=0.5", "--inner.factors=3"],
+    )
+    assert found.columns == {"item_id": "sku", "user_id": "007"}
+    assert found.weights == {"view": 0.2, "buy": 1.0, "rate": Inner(rate=0.5)}
+    assert found.inner.factors == 3
+
+
+def test_a_field_of_a_map_without_a_value_is_refused():
+    with pytest.raises(ConfigError, match=r"weights\.view"):
+        resolve(Mapped, {}, ["--weights.view"])
+
+
+def test_valid_names_are_listed_once_each():
+    with pytest.raises(ConfigError) as caught:
+        prepare.settings_from(["--data.source.item_path=x"])
+    names = str(caught.value).partition("Valid names: ")[2].rstrip(".").split(", ")
+    assert len(names) == len(set(names))
+    assert "data.source.items_path" in names
+    assert "data.source.columns.NAME" in names
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_of_a_configuration_are_finite(value):
+    with pytest.raises(ConfigError, match="finite number"):
+        check(Inner, {"rate": value}, "x")
+
+
+@pytest.mark.parametrize("content", ["name: caf\xe9\n".encode("latin-1"), "a: 1\nname: \xff\n".encode("latin-1")])
+def test_a_yaml_file_that_is_not_utf_8_is_refused_by_its_line(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(
+        ConfigError, match=rf"mine\.yaml: line {content.count(10)}: a configuration is written in UTF-8"
+    ):
+        read_yaml(path)

@@ -90,7 +90,7 @@ def test_the_cache_is_parquet_under_name_and_fingerprint(tmp_path: Path) -> None
 
     folder = prepared_folder(tmp_path)
     assert folder.name == f"my-data-set-{made.fingerprint}"
-    assert {file.suffix for file in folder.iterdir()} == {".parquet", ".json"}
+    assert {file.suffix for file in folder.iterdir()} == {".parquet", ".json", ".html"}
 
 
 def flip_a_byte(folder: Path) -> None:

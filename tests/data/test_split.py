@@ -304,3 +304,97 @@ def test_transposed_swaps_people_and_items() -> None:
     assert swapped.train.n_users == 4
     assert swapped.train.matrix.toarray().tolist() == split.train.matrix.T.toarray().tolist()
     assert swapped.negatives is None
+
+
+# -- without an order ------------------------------------------------------------------------------------------------
+
+
+def unordered(*events: tuple[str, str, int, str], **parts: Any) -> EventLog:
+    config = DataConfig(name="x", source=SyntheticSource(), weights=WEIGHTS, negative_types=("no",))
+    frames = {name: frame_of(rows) for name, rows in parts.items()}
+    return to_log(RawData(events=frame_of(events), ordered=False, **frames), config)
+
+
+def at_once(user: str, items: str) -> list[tuple[str, str, int, str]]:
+    return [(user, item, 0, "like") for item in items]
+
+
+@pytest.mark.parametrize("method", ["temporal", "leave-one-out"])
+def test_unordered_data_has_no_last_item(method: Any) -> None:
+    with pytest.raises(
+        DataError, match=f"split.method = {method}: the data set is unordered .* Choose ratio or leave-k"
+    ):
+        cut(unordered(*at_once("u", "abcd")), SplitConfig(method=method))
+
+
+def test_auto_draws_a_ratio_of_unordered_data_by_the_seed_and_not_by_the_order_of_the_file() -> None:
+    rows = [row for user in "uvwxyz" for row in at_once(user, "abcdefghij")]
+    splits = [cut(unordered(*order), SplitConfig(seed=seed)) for order, seed in ((rows, 1), (rows[::-1], 1), (rows, 2))]
+
+    assert {split.method for split in splits} == {"ratio"}
+    assert [len(split.test) for split in splits] == [12, 12, 12]
+    first, reversed_rows, other_seed = (set(pairs(split.test)) for split in splits)
+    assert first == reversed_rows
+    assert first != other_seed
+    assert {item for _, item in first} - {"i", "j"}, "the last of the file are not the test"
+    assert not splits[0].train.ordered
+    assert not splits[0].train_and_validation.all_users.take([0]).ordered
+
+
+def test_auto_is_leave_one_out_in_order_and_given_where_the_source_brings_a_test() -> None:
+    assert cut(log_of(*likes("u", "abcd")), SplitConfig()).method == "leave-one-out"
+    assert cut(log_of(*likes("u", "abc"), test=(("u", "d", 0, "like"),)), SplitConfig()).method == "given"
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_leave_k_out_takes_k_of_each_user_for_both_parts(in_order: bool) -> None:
+    rows = [*likes("u", "abcdefgh"), *likes("v", "abc"), *likes("w", "ab"), *likes("x", "a")]
+    log = log_of(*rows) if in_order else unordered(*rows)
+
+    split = cut(log, SplitConfig(method="leave-k-out", k=2))
+
+    assert split.test.lengths.tolist() == [2, 2, 0, 0]
+    assert split.validation.lengths.tolist() == [2, 0, 0, 0]
+    assert split.train.lengths.tolist() == [4, 1, 2, 1]
+    if in_order:
+        assert (np.diff(split.train.of([0]).timestamps) > 0).all()
+
+
+def test_repeats_of_a_pair_stay_in_its_part() -> None:
+    split = cut(unordered(*at_once("u", "aaabbbcccddd")), SplitConfig(method="ratio", test_fraction=0.5))
+
+    assert split.left_out["repeats after the cut"] == 0
+    assert (split.train.weight == 3).all()
+
+
+def test_given_takes_validation_rows_that_the_source_brings() -> None:
+    validation, test = at_once("u", "d"), [*at_once("u", "e"), *at_once("v", "b")]
+
+    split = cut(
+        unordered(*at_once("u", "abc"), *at_once("v", "a"), validation=validation, test=test),
+        SplitConfig(method="given"),
+    )
+
+    assert pairs(split.validation) == [("u", "d")]
+    assert sorted(pairs(split.test)) == [("u", "e"), ("v", "b")]
+    assert sorted(pairs(split.train)) == [("u", "a"), ("u", "b"), ("u", "c"), ("v", "a")]
+
+
+def test_candidates_are_drawn_among_items_with_events() -> None:
+    items = pd.DataFrame({"item_id": [f"new{n}" for n in range(50)]})
+    config = DataConfig(name="x", source=SyntheticSource(), weights=WEIGHTS)
+    log = to_log(RawData(events=frame_of([*likes("u", "abc"), *likes("v", "defg")]), items=items), config)
+
+    split = cut(log, SplitConfig(negatives=10))
+
+    assert split.train.n_items == 57
+    assert split.negatives is not None
+    drawn = split.train.items.id_of(split.negatives[split.negatives >= 0])
+    assert set(drawn) <= set("abcdefg")
+
+
+def test_ties_are_counted_and_keep_the_order_of_the_source() -> None:
+    log = log_of(("u", "b", 1, "like"), ("u", "a", 1, "like"), ("u", "c", 2, "like"), ("v", "a", 1, "like"))
+
+    assert log.ties == 0.5
+    assert pairs(log.aggregate("sum"))[:2] == [("u", "b"), ("u", "a")]

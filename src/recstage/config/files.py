@@ -33,10 +33,15 @@ def root() -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises `ConfigError` on a missing or malformed file."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(str(path), rule=f"cannot be read ({error.strerror})", fix="Give an existing file") from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path}: line {line}", rule="a configuration is written in UTF-8", fix="Save the file as UTF-8"
+        ) from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(str(path), rule=f"is not YAML ({error})", fix="Mend the file") from error
     if not isinstance(values, dict):
         raise ConfigError(str(path), rule="a configuration is a mapping of names to values", fix="Mend the file")

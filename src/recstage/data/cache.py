@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
+from recstage.data.report.page import page
 from recstage.data.schema import ITEM, USER
 from recstage.data.split import Split
 from recstage.errors import DataError, StoreError
 
 PARTS = ("train", "validation", "test")
-CONTENTS = "dataset.json"
+CONTENTS, REPORT, PAGE = "dataset.json", "report.json", "report.html"
 LOCKS = ".locks"
 ARROW_KINDS = {
     "number": pa.float64(),
@@ -87,6 +89,17 @@ class Folder:
         except UNREADABLE:
             return None
 
+    def previous(self) -> Dataset | None:
+        """The last prepared data set of the same name with another fingerprint; None where there is none that can be
+        read."""
+        stem = self.path.name.removesuffix(self.fingerprint)
+        others = [path for path in self.cache.glob(f"{glob.escape(stem)}*/{CONTENTS}") if path.parent != self.path]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            fingerprint = path.parent.name.removeprefix(stem)
+            if re.fullmatch("[0-9a-f]{16}", fingerprint):
+                return Folder(self.cache, self.name, fingerprint).read()
+        return None
+
     def write(self, dataset: Dataset) -> None:
         """All files in a folder of another name, renamed when whole. Call it under `lock`. Raises `StoreError`."""
         partial = self.cache / f".{self.path.name}.partial"
@@ -95,6 +108,9 @@ class Folder:
             partial.mkdir(parents=True)
             for name, table in _tables(dataset).items():
                 pq.write_table(table, partial / f"{name}.parquet", compression="zstd")
+            shown = {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split.method}
+            (partial / PAGE).write_text(page(dataset.report, **shown))
+            (partial / REPORT).write_text(json.dumps({**shown, **dataset.report}, indent=1))
             contents = {
                 "name": dataset.name,
                 "fingerprint": dataset.fingerprint,

@@ -22,6 +22,7 @@ from recstage.data.event_log import EventLog
 from recstage.data.files.file_tree import damaged_is_an_error
 from recstage.data.files.layout_detection import config_of
 from recstage.data.interactions import IdMap
+from recstage.data.report import distributions, drift
 from recstage.data.schema import ITEM, USER, RawData
 from recstage.data.split import Split, cut
 from recstage.errors import TooLittleData
@@ -52,6 +53,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         if found is not None:
             return found
         made = prepare(config, fingerprint)
+        made.report["drift"] = _drift(made, kept.previous())
         _tell(made)
         kept.write(made)
     return made
@@ -80,6 +82,7 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         )
         bar.update()
     report = _report(raw, findings, events, catalogue, split) | join
+    report["distributions"] = distributions.described(raw, events, catalogue)
     return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
 
 
@@ -134,6 +137,16 @@ def _content_of(file: Path) -> bytes:
             stream.seek(int(start))
             digest.update(stream.read(1 << 20))
         return digest.digest()
+
+
+def _drift(made: Dataset, before: Dataset | None) -> dict[str, Any] | None:
+    """How a data set differs from its last preparation; None where there is none."""
+    if before is None:
+        return None
+    ids = [(one.split.train.users.ids.tolist(), one.split.train.items.ids.tolist()) for one in (made, before)]
+    (users, items), (old_users, old_items) = ids
+    found = drift.drift(made.report, before.report, users=(users, old_users), items=(items, old_items))
+    return {"fingerprint": before.fingerprint, **found}
 
 
 def _tell(dataset: Dataset) -> None:

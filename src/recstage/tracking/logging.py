@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 
 from recstage import bundle
 from recstage.data.dataset import Dataset
+from recstage.data.report.page import page
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
@@ -73,7 +74,7 @@ def log_config(run_id: str, config: Mapping[str, Any]) -> None:
 
 
 def log_dataset(run_id: str, dataset: Dataset) -> None:
-    """The data set as MLflow knows one (name, digest, profile) and its fingerprint as a tag."""
+    """The data set as MLflow knows one (name, digest, profile), its fingerprint as a tag, and its validation report."""
     client = MlflowClient()
     split = dataset.split
     profile = {
@@ -88,6 +89,8 @@ def log_dataset(run_id: str, dataset: Dataset) -> None:
     )
     mlflow.log_input(described, context="training", tags={key: str(value) for key, value in profile.items()})
     client.log_dict(run_id, {**profile, "fingerprint": dataset.fingerprint, "report": dataset.report}, "dataset.json")
+    shown = page(dataset.report, name=dataset.name, fingerprint=dataset.fingerprint, split=split.method)
+    client.log_text(run_id, shown, "data/report.html")
     for key, value in dataset_tags(dataset).items():
         client.set_tag(run_id, key, value)
 

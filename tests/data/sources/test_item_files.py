@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recstage.data.sources.item_files import read_items
+from recstage.data.sources.item_files import categories_of, read_items
+from recstage.data.tables.values.attributes import kind_of
 from recstage.errors import DataError
 
 Writer = Callable[[str, str | bytes], Path]
@@ -75,3 +76,78 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_a_broken_parquet_file_is_refused(write: Writer) -> None:
     with pytest.raises(DataError, match=r"i\.parquet: is truncated or damaged"):
         read_items(write("i.parquet", "no"))
+
+
+def test_columns_of_no_name_of_ours_are_attributes_each_of_one_kind(write: Writer) -> None:
+    text = (
+        "SKU;Product Name;Preis;on sale;code;colours;note;empty\n"
+        "1;Pen;2,50;yes;007;red|blue;fine;\n2;Ink;1,25;no;008;black;;\n3;Nib;;;;;;\n"
+    )
+
+    items = read_items(write("i.csv", text)).frame
+
+    assert items["title"].tolist() == ["Pen", "Ink", "Nib"]
+    assert items["Preis"].tolist()[:2] == [2.5, 1.25]
+    assert items["on sale"].tolist()[:2] == [True, False]
+    assert items["code"].tolist() == ["007", "008", None]
+    assert items["colours"].tolist() == [["red", "blue"], ["black"], None]
+    assert "empty" not in items
+    assert {name: kind_of(items[name]) for name in ("Preis", "on sale", "code", "colours", "note")} == {
+        "Preis": "number",
+        "on sale": "boolean",
+        "code": "text",
+        "colours": "list",
+        "note": "text",
+    }
+
+
+def test_every_column_can_be_mapped(write: Writer) -> None:
+    path = write("i.csv", "art,bez,shelf,lager\n1,Pen,A|B,nein\n2,Ink,C,1\n")
+
+    items = read_items(
+        path, columns={"item_id": "art", "title": "bez", "categories": "shelf", "available": "lager"}
+    ).frame
+
+    assert items["categories"].tolist() == [["A", "B"], ["C"]]
+    with pytest.raises(DataError, match=r"column 'artt' for item_id: the file has no such column\. Did you mean 'art'"):
+        read_items(path, columns={"item_id": "artt"})
+    with pytest.raises(DataError, match=r"source\.items_columns\.price: no such column of ours"):
+        read_items(path, columns={"price": "lager"})
+
+
+def test_rows_of_an_items_file_are_accounted_for(write: Writer) -> None:
+    items = read_items(write("i.csv", "item_id,title\na,1\n,2\nb\na,3\nc,4\n"))
+
+    assert items.frame["title"].tolist() == ["3", "4"]
+    assert items.rejected.counts == {"wrong number of fields": 1, "missing item_id": 1, "item given twice": 1}
+    assert items.rejected.first["item given twice"] == ("line 2: a",)
+
+
+def test_a_quote_that_never_closes_costs_no_item(write: Writer) -> None:
+    lines = [f"{n},Thing {n},plain" for n in range(50)]
+    lines[3] = '3,"5 inch disk,plain'
+
+    assert len(read_items(write("i.csv", "\n".join(["item_id,title,note", *lines]))).frame) == 50
+
+
+def test_a_categorical_title_may_be_missing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"item_id": [1, 2], "title": pd.Categorical(["a", None]), "price": [1, None]})
+    frame.to_parquet(tmp_path / "i.parquet")
+
+    assert read_items(tmp_path / "i.parquet").frame["title"].tolist() == ["a", ""]
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("a|b", ["a", "b"]),
+        ("['a', 'b']", ["a", "b"]),
+        ([["a", "b"], ["b", "c"]], ["a", "b", "c"]),
+        (12.0, ["12"]),
+        (None, []),
+        (float("nan"), []),
+        ("(no genres listed)", []),
+    ],
+)
+def test_categories_of_every_writing(value: object, names: list[str]) -> None:
+    assert categories_of(value) == names

@@ -38,13 +38,13 @@ def restored(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame:
         column = frame[name]
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-            values = column.astype(object).where(column.notna(), None)
+            values = _without_nulls(column)
             given = [value for value in values if value is not None]
             if given and all(isinstance(value, bool | np.bool_) for value in given):
                 column = values.astype("boolean")
             else:
-                column = values.map(lambda value: list(map(str, value)) if isinstance(value, np.ndarray) else value)
-                column = column.astype(object)
+                lists = [list(map(str, value)) if isinstance(value, np.ndarray) else value for value in values]
+                column = _objects(lists, values.index)
         elif pd.api.types.is_bool_dtype(column.dtype):
             column = column.astype("boolean")
         elif pd.api.types.is_numeric_dtype(column.dtype):
@@ -64,26 +64,41 @@ def kind_of(column: pd.Series) -> str:
 
 
 def _without_nulls(column: pd.Series) -> pd.Series:
-    values = column.astype(object).where(column.notna(), None)
-    return values.map(lambda value: None if isinstance(value, str) and value.strip() in NULLS else value)
+    known = column.notna().to_numpy()
+    return _objects(
+        [
+            value if is_known and not (isinstance(value, str) and value.strip() in NULLS) else None
+            for value, is_known in zip(column, known, strict=True)
+        ],
+        column.index,
+    )
+
+
+def _objects(values: list[Any], index: pd.Index) -> pd.Series:
+    """Values as they are: left to infer, pandas makes NaN of None beside text."""
+    return pd.Series(values, index=index, dtype=object)
 
 
 def _of_one_kind(values: pd.Series) -> pd.Series:
-    given = values[values.map(lambda value: value is not None)]
-    if given.map(_is_list).any():
-        return values.map(_as_list).astype(object)
-    words = given.map(lambda value: str(value).strip().lower())
-    if set(words.unique()) <= YES | NO:
-        return values.map(lambda v: None if v is None else str(v).strip().lower() in YES).astype("boolean")
-    zeros = words.str.match(r"^0\d").any()
-    if not zeros and not given.map(lambda value: isinstance(value, bool)).any():
+    given = [value for value in values if value is not None]
+    if any(map(_is_list, given)):
+        return _objects([_as_list(value) for value in values], values.index)
+    words = [str(value).strip().lower() for value in given]
+    if set(words) <= YES | NO:
+        flags = [None if value is None else str(value).strip().lower() in YES for value in values]
+        return _objects(flags, values.index).astype("boolean")
+    codes = any(word[:1] == "0" and word[1:2].isdigit() for word in words)
+    if not codes and not any(isinstance(value, bool | np.bool_) for value in given):
         parsed = numbers(values)
-        if parsed[given.index].notna().all():
+        if int(parsed.notna().sum()) == len(given):
             return parsed
-    text = values.map(lambda value: None if value is None else str(value))
-    if text.dropna().map(_has_bars).any() and text.dropna().map(_short_parts).all():
-        return text.map(lambda value: None if value is None else [part.strip() for part in value.split("|")])
-    return text.astype(object)
+    texts = [None if value is None else str(value) for value in values]
+    some = [text for text in texts if text is not None]
+    if any(map(_has_bars, some)) and all(map(_short_parts, some)):
+        return _objects(
+            [None if text is None else [part.strip() for part in text.split("|")] for text in texts], values.index
+        )
+    return _objects(texts, values.index)
 
 
 def _is_list(value: Any) -> bool:
