@@ -1,4 +1,4 @@
-"""Which retriever and group of features of LambdaRank earns what: `--data NAME`; `--write true` puts it in the docs."""
+"""What each retriever and group of features of LambdaRank contributes: `--data NAME`; `--write true` for the docs."""
 
 import sys
 

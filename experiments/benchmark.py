@@ -1,4 +1,4 @@
-"""Measure all models on a data set; `--against '["als-fit"]'` holds contests with the libraries of the field."""
+"""Measure all models on a data set; `--against '["als-fit"]'` compares with other libraries."""
 
 import sys
 

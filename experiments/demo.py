@@ -1,4 +1,4 @@
-"""`make demo`: the whole way once, with real parts: train, compare, promote, serve, promote another, roll back."""
+"""`make demo`: the whole path once, with real parts: train, compare, promote, serve, promote another, roll back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The versions that answered, in order: first promotion, second promotion, after the rollback."""
+    """The versions that were served, in order: first promotion, second promotion, after the rollback."""
 
     served: list[int]
     metrics: dict[str, float]
@@ -36,53 +36,55 @@ class DemoResult:
 def step(arguments: Sequence[str]) -> DemoResult:
     """Train on `--data`, then let the service follow a promotion, another one, and a rollback."""
     names, rest = named(arguments, data="synthetic", trials=TRIALS)
-    say("1. prepare the data, train and tune the models, compare them, promote the best through the gate")
+    report("1. prepare the data, train and tune the models, compare them, promote the best through the gate")
     trained = pipeline.run(
         pipeline.settings_from(["--data", names["data"], "--trials", names["trials"], *rest]),
     )
     for one in sorted(trained.trained, key=lambda result: -result.metrics["ndcg_at_10"]):
         seconds = sum(one.seconds.values())
-        say(f"   version {one.version}  {one.model:<12} ndcg_at_10 {one.metrics['ndcg_at_10']:.4f}  in {seconds:.1f} s")
+        report(
+            f"   version {one.version}  {one.model:<12} ndcg_at_10 {one.metrics['ndcg_at_10']:.4f}  in {seconds:.1f} s"
+        )
     for model, reason in trained.skipped.items():
-        say(f"   {model} left out: {reason}")
+        report(f"   {model} left out: {reason}")
     if trained.kept_because:
-        say(f"   the gate kept what was in Production: {trained.kept_because}")
+        report(f"   the gate kept what was in Production: {trained.kept_because}")
     tracking.connect()
     first = _production(max(trained.trained, key=lambda result: result.metrics["ndcg_at_10"]).version)
-    user = _somebody(first)
-    say("2. start the service and ask it")
-    with _service() as ask:
-        served = [_answer(ask, user, first)]
+    user = _user_with_history(first)
+    report("2. start the service and request a list")
+    with _service() as get:
+        served = [_request(get, user, first)]
         other = _another(first)
-        say(f"3. promote version {other} by hand, past the gate, and ask again")
+        report(f"3. promote version {other} by hand, past the gate, and request again")
         promote.run(promote.settings_from(["--version", str(other), "--force", "true", "--reason", "demo"]))
-        served.append(_answer(ask, user, other))
-        say("4. roll back, and ask again")
+        served.append(_request(get, user, other))
+        report("4. roll back, and request again")
         rollback.run(rollback.settings_from(["--reason", "demo"]))
-        served.append(_answer(ask, user, first))
-    say("")
-    say("All runs, plots and versions are in the MLflow UI:  make ui   (then http://127.0.0.1:5000)")
-    say("The service on what is in Production:               make serve")
-    say("Notebooks:                                          make lab")
+        served.append(_request(get, user, first))
+    report("")
+    report("All runs, plots and versions are in the MLflow UI:  make ui   (then http://127.0.0.1:5000)")
+    report("The service on what is in Production:               make serve")
+    report("Notebooks:                                          make lab")
     return DemoResult(served, trained.metrics)
 
 
-def say(text: str) -> None:
-    """A line for the person who watches."""
+def report(text: str) -> None:
+    """A line of progress."""
     print(text, flush=True)
 
 
 def _production(best: int | None) -> int:
-    """The version in Production; where the gate let none in, the best is put there by hand."""
+    """The version in Production; where the gate refused all, the best is promoted by hand."""
     try:
         return registry.production().number
     except NoProduction:
-        say(f"   nothing is in Production: version {best} is put there by hand")
-        options = ["--version", str(best), "--force", "true", "--reason", "demo: the gate let none in"]
+        report(f"   nothing is in Production: version {best} is promoted by hand")
+        options = ["--version", str(best), "--force", "true", "--reason", "demo: the gate refused all"]
         return promote.run(promote.settings_from(options)).version
 
 
-def _somebody(version: int) -> str:
+def _user_with_history(version: int) -> str:
     """A user with a history."""
     from recstage import bundle
 
@@ -92,7 +94,7 @@ def _somebody(version: int) -> str:
 
 
 def _another(number: int) -> int:
-    """The best version beside the given one."""
+    """The best version apart from the given one."""
     others = [version for version in registry.versions() if version.number != number]
     return max(others, key=lambda version: float(version.tags.get("ndcg_at_10", 0))).number
 
@@ -128,28 +130,26 @@ def _ready(process: subprocess.Popen, client: httpx.Client) -> bool:
         return False
 
 
-def _answer(ask: Callable[..., Any], user: str, version: int) -> int:
-    """Ask for a list once the service has followed to `version`; prints it."""
+def _request(get: Callable[..., Any], user: str, version: int) -> int:
+    """Request a list once the service has followed to `version`; prints it."""
     started = time.monotonic()
-    _until(lambda: _version(ask("/api/model")) == version, f"the service does not follow to version {version}")
+    _until(lambda: _version(get("/api/model")) == version, f"the service does not follow to version {version}")
     waited = time.monotonic() - started
-    answer = ask("/api/recommendations", user_id=user, limit=5)
-    items = ", ".join(str(item["item_id"]) for item in answer["items"])
-    say(
-        f"   after {waited:.1f} s, version {answer['model_version']} ({answer['method_used']}) for user {user}: {items}"
-    )
-    return int(answer["model_version"])
+    body = get("/api/recommendations", user_id=user, limit=5)
+    items = ", ".join(str(item["item_id"]) for item in body["items"])
+    report(f"   after {waited:.1f} s, version {body['model_version']} ({body['method_used']}) for user {user}: {items}")
+    return int(body["model_version"])
 
 
-def _version(answer: dict[str, Any]) -> int:
-    return int(answer["version"])
+def _version(body: dict[str, Any]) -> int:
+    return int(body["version"])
 
 
 def _until(holds: Callable[[], bool], otherwise: str) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         if time.monotonic() > end:
-            raise StoreError("the demo", rule=otherwise, fix="See the service's own words with `make serve`")
+            raise StoreError("the demo", rule=otherwise, fix="See the service's log with `make serve`")
         time.sleep(0.1)
 
 

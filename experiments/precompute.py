@@ -1,4 +1,4 @@
-"""Store lists by the Production version for everybody it knows: `--limit`, `--hours`, and `--url` of the database."""
+"""Store lists by the Production version for all users it knows: `--limit`, `--hours`, and `--url` of the database."""
 
 import sys
 

@@ -34,7 +34,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def small_config() -> DataConfig:
-    """120 people, 60 items, 4,000 events of a feed, cut leave-one-out, 20 sampled candidates a user."""
+    """120 users, 60 items, 4,000 events of a feed, cut leave-one-out, 20 sampled candidates a user."""
     return DataConfig(
         name="small",
         source=SyntheticSource(users=120, items=60, interactions=4000, seed=7),
@@ -51,7 +51,7 @@ def small_dataset(small_config: DataConfig) -> Dataset:
 
 @pytest.fixture(scope="session")
 def temporal_dataset(small_config: DataConfig) -> Dataset:
-    """The same events cut at one moment for everybody."""
+    """The same events cut at one moment for all users."""
     split = SplitConfig(method="temporal", negatives=20)
     return prepare(small_config.model_copy(update={"name": "small-temporal", "split": split}), "small-temporal")
 

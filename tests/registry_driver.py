@@ -1,4 +1,4 @@
-"""What people do to a registry, by code."""
+"""Changes that users of MLflow make to a registry, by code."""
 
 from __future__ import annotations
 

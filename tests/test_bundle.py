@@ -29,7 +29,7 @@ def fitted():
 def test_a_bundle_answers_as_the_model_did(fitted, tmp_path):
     bundle.save(fitted, tmp_path / "b", metadata={"data": "tiny"})
     loaded = bundle.load(tmp_path / "b")
-    users = [*fitted.train_.users.ids, "stranger"]
+    users = [*fitted.train_.users.ids, "unknown"]
     assert loaded.model.recommend_batch(users) == fitted.recommend_batch(users)
     assert loaded.model.catalogue_.titles.tolist() == fitted.catalogue_.titles.tolist()
     assert loaded.model.catalogue_.categories == fitted.catalogue_.categories

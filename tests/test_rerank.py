@@ -91,7 +91,7 @@ def test_a_row_without_candidates_stays_empty():
 
 
 def test_an_unknown_item_is_no_stranger_than_the_others_are_on_average():
-    # beside the best, candidates with cosines .8 and 0 and one unknown: taken for the mean of all three known, .6
+    # apart from the best, candidates with cosines .8 and 0 and one unknown: taken for the mean of all three known, .6
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 0], [0, 1]], np.float32)
     items = np.array([[0, 1, 2, 3]], np.int32)
     scores = np.array([[1, 0.5, 0.5, 0]], np.float32)

@@ -63,16 +63,16 @@ def test_an_error_in_a_trial_passes_on_without_words_of_optuna(tmp_path):
     def failing(params, number, report):
         raise ConfigError("data", rule="too little", fix="Give more")
 
-    said = []
+    messages = []
     handler = logging.Handler(logging.INFO)
-    handler.emit = said.append
+    handler.emit = messages.append
     logging.getLogger("optuna").addHandler(handler)
     try:
         with pytest.raises(ConfigError, match="too little"):
             found(tmp_path, failing, trials=2)
     finally:
         logging.getLogger("optuna").removeHandler(handler)
-    assert said == []
+    assert messages == []
 
 
 def test_a_search_that_is_done_is_not_done_again(tmp_path):

@@ -4,7 +4,7 @@
     users.parquet     user ids in order of index
     items.parquet     item ids in order of index, with title, text, categories, availability
     train.npz         the training rows: histories, what is seen, popularity
-    state.npz         what the model learnt (a composite's parts below parts/NAME/state.npz)
+    state.npz         fitted state of the model (a composite's parts below parts/NAME/state.npz)
 
 Loading reads just these names, checks each digest first, and imports no class from outside `recstage.models`.
 """
@@ -58,7 +58,7 @@ class Golden(Schema):
 
 
 class Manifest(Schema):
-    """What a bundle says of itself."""
+    """What a bundle records about itself."""
 
     format: Literal[1] = FORMAT
     algorithm: str
@@ -162,7 +162,7 @@ def digest_of(folder: Path) -> str:
 
 
 def verify_answers(bundle: Bundle) -> None:
-    """Ask the loaded model what the manifest's golden users were told. Raises `BundleError` where scores differ."""
+    """Score the manifest's golden users with the loaded model again. Raises `BundleError` where scores differ."""
     for golden in bundle.manifest.golden:
         scores = bundle.model.predict(golden.user_id, golden.item_ids)
         if not np.allclose(scores, golden.scores, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):

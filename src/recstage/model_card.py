@@ -21,7 +21,8 @@ BEYOND = ("coverage_at_10", "gini_at_10", "novelty_at_10", "diversity_at_10", "l
 def render(
     model: Recommender, data: Dataset, result: Evaluation, seconds: Mapping[str, float], registered_name: str
 ) -> str:
-    """Markdown: what the model is, what it was trained and tested on, how well it does and for whom, its limits."""
+    """Markdown: what the model is, what it was trained and tested on, its metrics over all users and by segment, its
+    limits."""
     train, test = model.train_, data.split.test
     about = inspect.getdoc(type(model)) or model.name
     lines = [

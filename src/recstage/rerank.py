@@ -1,8 +1,7 @@
-"""Maximal marginal relevance: a list that is good and not all of a kind, from any model's candidates.
+"""Maximal marginal relevance: a list that is relevant and diverse, from any model's candidates.
 
-`vectors_of` says by which vectors two items are alike; the diversity that the evaluation reports is measured by the
-same.
-"""
+`vectors_of` gives the vectors by which two items are alike; the diversity that the evaluation reports is measured by
+the same."""
 
 from __future__ import annotations
 
@@ -19,14 +18,14 @@ from recstage.errors import ConfigError, DataError
 from recstage.models.base import Recommender
 
 CATEGORIES, ITEM_VECTORS, CO_OCCURRENCE = "categories", "item vectors", "co-occurrence"
-SKETCH = 256  # dimensions that stand for the people who know an item
+SKETCH = 256  # dimensions for the users who know an item
 FLOATS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class ItemVectors:
     """`vectors` float32[n_items, d], rows of length one, or all zero where nothing is known of the item; the cosine
-    of two says how alike they are. `source` says what they come from: categories, item vectors, or co-occurrence."""
+    of two is their similarity. `source` names what they come from: categories, item vectors, or co-occurrence."""
 
     source: str
     vectors: NDArray[np.float32]
@@ -160,7 +159,7 @@ def _relevance(scores: NDArray[np.float32], real: NDArray[np.bool_]) -> NDArray[
 
 
 def source_of(model: Recommender, catalogue: Catalogue | None = None) -> str:
-    """What says how alike two items are: the categories of the catalogue (the model's own by default) where it has any,
+    """The source of item similarity: the categories of the catalogue (the model's own by default) where it has any,
     else the model's item vectors, else who interacted with what in training."""
     catalogue = model.catalogue_ if catalogue is None else catalogue
     if catalogue.category_names:

@@ -1,4 +1,4 @@
-"""Hyperparameter search: the only room that imports optuna.
+"""Hyperparameter search: the only module that imports optuna.
 
 Studies live in an SQLite file of their own, each under a name made of all that decides its outcome, so that an
 interrupted search goes on where it stopped. Unpromising trials are pruned where a model reports a validation metric
@@ -65,14 +65,14 @@ def search(
 ) -> Search:
     """Maximise `objective` over `space` until the study has `trials` finished trials; the first one tries `start`.
 
-    `identity` is all that decides the outcome beside the space (data, model, seed): the same one resumes the same
+    `identity` is all that decides the outcome apart from the space (data, model, seed): the same one resumes the same
     study. `metric` names the reported number that pruning looks at. Raises `ConfigError` where there is no space, or
     where no trial succeeded.
     """
     if not space:
         raise ConfigError("trials", rule="the model has no search space", fix="Give `search` in its YAML, or trials=0")
     storage.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is told by whoever asked for it
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # whoever started a trial reports what ended it
     name = study_name(identity, space)
     with _alone(storage, name):
         with FileLock(f"{storage}.lock"):  # two processes must not initialise one database together

@@ -1,4 +1,4 @@
-"""Latency of several models side by side, on clocks that a test moves: slow machines, slow models, noisy rounds."""
+"""Latency of several models measured in turn, on clocks that a test sets: slow machines, slow models, noisy rounds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Machine:
 
 
 class Timed:
-    """A model whose lists take `milliseconds`; the round is told by how often it was asked."""
+    """A model whose lists take `milliseconds`; the round follows from the number of calls."""
 
     def __init__(self, machine: Machine, name: str, milliseconds: float, requests: int = 40, threads: int = 1) -> None:
         self.machine, self.name, self.milliseconds = machine, name, milliseconds

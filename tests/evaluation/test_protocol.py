@@ -68,7 +68,7 @@ def test_an_item_that_training_never_met_cannot_be_found_and_counts_as_missed(wr
 
 def test_a_user_whom_training_never_met_gets_popularity_and_is_cold(written, interactions):
     model = written([[1, 2, 3], [1, 2, 3]], interactions(2, 3, [(0, 0), (1, 0)]))
-    test = Interactions.from_arrays(IdMap(["stranger"]), model.items, [0], [0])
+    test = Interactions.from_arrays(IdMap(["unknown"]), model.items, [0], [0])
     result = evaluate(model, test, config=CONFIG)
     assert result.metrics["cold_hit_rate_at_1"] == 1
     assert result.lists[0, 0] == 0

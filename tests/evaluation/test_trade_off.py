@@ -10,7 +10,7 @@ CONFIG = EvaluationConfig(cutoffs=(5,), latency_requests=0, bootstrap=200)
 
 @pytest.fixture
 def case(interactions, written):
-    """Eight kinds of items; a user's relevant ones are of the kind that his scores favour."""
+    """Eight kinds of items; a user's relevant ones are of the kind that their scores favour."""
     random = np.random.default_rng(0)
     kinds = np.arange(80) % 8
     taste = random.integers(0, 8, 60)

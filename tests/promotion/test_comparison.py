@@ -1,4 +1,4 @@
-"""The comparison: what stands beside what, as table, text and page."""
+"""The comparison: what is compared with what, as table, text and page."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CONFIG = PromotionConfig(bootstrap=300)
 
 @pytest.fixture
 def four(registry_driver):
-    """Versions 1 (knn) and 2 (als, Production) on one data set, a run beside them, and 3 on another data set."""
+    """Versions 1 (knn) and 2 (als, Production) on one data set, a run that is none, and 3 on another data set."""
     registry_driver.register("knn", mean=0.3, metrics={"ndcg_at_10_low": 0.28, "ndcg_at_10_high": 0.32})
     registry_driver.register("als", mean=0.4, seed=1)
     registry_driver.train("ncf", mean=0.35, seed=2)
     registry_driver.register("als", mean=0.9, fingerprint="f1", data="<toy>")
-    registry.move("recommender", 2, how="promote", by="ada")
+    registry.set_production("recommender", 2, how="promote", by="ada")
     return registry_driver
 
 
@@ -125,7 +125,7 @@ class Reader(HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_needs_nothing_beside_it_and_escapes_what_it_shows(four):
+def test_the_page_needs_no_other_file_and_escapes_what_it_shows(four):
     text = comparison_report.page(comparison.compare("recommender", CONFIG))
     reader = Reader()
     reader.feed(text)

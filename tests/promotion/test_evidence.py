@@ -26,7 +26,7 @@ def earlier(small_config):
 
 @pytest.fixture
 def later(small_config):
-    """More events of another world with the same people and items."""
+    """More events of another world with the same users and items."""
     source = small_config.source.model_copy(update={"seed": 8, "users": 150})
     return small_config.model_copy(update={"name": "events", "source": source})
 
@@ -51,9 +51,9 @@ def test_production_is_tested_on_the_rows_of_the_challenger(registry_driver, ear
 def test_users_whose_test_rows_production_has_learnt_are_left_out(registry_driver, earlier, later):
     champion = registry.version_of("recommender", trained(registry_driver, earlier))
     challenger = registry.version_of("recommender", trained(registry_driver, later))
-    learnt = dataset.load(earlier).split.train_and_validation.to_frame()
+    trained_on = dataset.load(earlier).split.train_and_validation.to_frame()
     test = dataset.load(later).split.test.to_frame()
-    pairs = set(zip(learnt["user_id"], learnt["item_id"], strict=True))
+    pairs = set(zip(trained_on["user_id"], trained_on["item_id"], strict=True))
     spoilt = {user for user, item in zip(test["user_id"], test["item_id"], strict=True) if (user, item) in pairs}
     left = set(evidence.remeasured(champion, challenger, least=1).per_user["user_id"])
     assert spoilt

@@ -81,7 +81,7 @@ def test_without_a_required_gain_the_margin_is_tolerated_and_no_more(loss, passe
     config = PromotionConfig(require_gain=False, margin=0.01, bootstrap=500)
     verdict = judge(evidence(OLD - loss), evidence(OLD), config)
     assert verdict.passed is passes
-    assert (f"{'not' if passes else 'may be'} worse by more than 0.01") in verdict.checks[0].says
+    assert (f"{'not' if passes else 'may be'} worse by more than 0.01") in verdict.checks[0].message
 
 
 def test_half_of_the_coverage_is_the_least():
@@ -125,7 +125,7 @@ def test_waiting_for_a_busy_machine_refuses_nobody(champion):
     verdict = judge(evidence(OLD + 0.1, latency=Latency(115.8, 31.0, 5)), champion, CONFIG)
     assert verdict.passed
     assert outcomes(verdict)["latency"] == "noted"
-    assert verdict.checks[-1].says.endswith("over 100 ms, 31.0 ms of it computing: a busy machine")
+    assert verdict.checks[-1].message.endswith("over 100 ms, 31.0 ms of it computing: a busy machine")
 
 
 def test_a_slow_model_is_refused_on_a_busy_machine_too():
@@ -186,7 +186,7 @@ def test_only_common_users_with_values_count():
     ours = OLD + 0.1
     ours[0] = np.nan
     verdict = judge(evidence(ours), evidence(OLD[:100]), CONFIG)
-    assert "over 99 users" in verdict.checks[0].says
+    assert "over 99 users" in verdict.checks[0].message
 
 
 def test_without_a_common_user_it_is_refused():
@@ -208,20 +208,20 @@ def test_the_first_production_needs_no_champion():
 
 
 def test_the_first_production_must_beat_popularity_where_that_was_measured():
-    floor = evidence(OLD, label="run 7 (popularity)", algorithm="popularity")
-    assert judge(evidence(OLD + 0.1), None, CONFIG, floor=floor).passed
-    verdict = judge(evidence(OLD - 0.1), None, CONFIG, floor=floor)
+    baseline = evidence(OLD, label="run 7 (popularity)", algorithm="popularity")
+    assert judge(evidence(OLD + 0.1), None, CONFIG, baseline=baseline).passed
+    verdict = judge(evidence(OLD - 0.1), None, CONFIG, baseline=baseline)
     assert not verdict.passed
     assert verdict.against == "run 7 (popularity)"
 
 
 def test_popularity_itself_may_be_the_first():
-    floor = evidence(OLD, algorithm="popularity")
-    assert judge(evidence(OLD, algorithm="popularity"), None, CONFIG, floor=floor).passed
+    baseline = evidence(OLD, algorithm="popularity")
+    assert judge(evidence(OLD, algorithm="popularity"), None, CONFIG, baseline=baseline).passed
 
 
 def test_the_floor_does_not_matter_once_there_is_a_champion():
-    verdict = judge(evidence(OLD + 0.1), evidence(OLD, label="c"), CONFIG, floor=evidence(OLD + 0.5, label="f"))
+    verdict = judge(evidence(OLD + 0.1), evidence(OLD, label="c"), CONFIG, baseline=evidence(OLD + 0.5, label="f"))
     assert verdict.passed
     assert verdict.against == "c"
 

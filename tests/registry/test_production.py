@@ -1,4 +1,4 @@
-"""Stage, alias and record: what each gesture leads to."""
+"""Stage, alias and record: what each change leads to."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def current(name: str = "recommender") -> int | None:
     return None if version is None else version.number
 
 
-def move(number: int, how: str = "promote", **more: object) -> registry.Resolution:
-    return registry.move("recommender", number, how=how, by="ada", reason="better", **more)  # type: ignore[arg-type]
+def promote(number: int, how: str = "promote", **more: object) -> registry.Resolution:
+    return registry.set_production("recommender", number, how=how, by="ada", reason="better", **more)  # type: ignore[arg-type]
 
 
 def test_an_empty_registry_has_no_production(registry_driver):
@@ -56,8 +56,8 @@ def test_two_versions_by_hand_with_the_recorded_one_gone_are_taken_as_the_stage_
 
 def test_a_move_sets_stage_alias_tags_and_history(registry_driver):
     first, second = registry_driver.add(), registry_driver.add("knn")
-    move(first)
-    resolution = move(second)
+    promote(first)
+    resolution = promote(second)
     assert resolution.version is not None
     assert resolution.version.number == second
     assert (registry_driver.staged, registry_driver.pointed, registry_driver.stages[first]) == (
@@ -78,8 +78,8 @@ def test_a_move_sets_stage_alias_tags_and_history(registry_driver):
 
 def test_a_move_to_what_is_production_already_records_nothing(registry_driver):
     only = registry_driver.add()
-    move(only)
-    assert move(only).change is None
+    promote(only)
+    assert promote(only).change is None
     assert len(registry.history()) == 1
 
 
@@ -87,14 +87,14 @@ def test_a_move_to_a_version_that_does_not_exist_names_those_that_do(registry_dr
     registry_driver.add()
     registry_driver.add()
     with pytest.raises(RegistryError, match=r"version 9 of recommender: there is no such version\. There are 1, 2"):
-        move(9)
+        promote(9)
 
 
 def test_a_move_that_expected_another_production_changes_nothing(registry_driver):
     first, second = registry_driver.add(), registry_driver.add()
-    move(first)
+    promote(first)
     with pytest.raises(registry.Overtaken, match="was nothing when this was decided and is version 1 now"):
-        move(second, expected=None)
+        promote(second, expected=None)
     assert registry_driver.staged == [first]
 
 
@@ -108,11 +108,11 @@ def test_no_stage_call_of_ours_warns(registry_driver):
     version = registry_driver.add()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        move(version)
+        promote(version)
         registry.reconcile()
 
 
-# -- gestures in the UI -------------------------------------------------------------------------------------------
+# -- changes in the UI -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def three(registry_driver):
     """Versions 1, 2, 3 with 2 in Production."""
     for _ in range(3):
         registry_driver.add()
-    move(1)
-    move(2)
+    promote(1)
+    promote(2)
     return registry_driver
 
 
@@ -203,7 +203,7 @@ def test_a_conflict_ends_by_a_promotion_of_any_version(three, number):
     three.stage(3)
     three.alias(1)
     registry.reconcile()
-    move(number)
+    promote(number)
     assert (three.staged, three.pointed, current(), registry.reconcile().conflict) == ([number], number, number, "")
 
 
@@ -232,12 +232,12 @@ def test_deleting_production_brings_its_predecessor_back(three):
 
 def test_deleting_the_only_version_that_ever_was_production_leaves_none(registry_driver):
     only, other = registry_driver.add(), registry_driver.add()
-    move(only)
+    promote(only)
     registry_driver.delete(only)
     assert registry.reconcile().version is None
     assert (registry_driver.staged, registry_driver.pointed) == ([], None)
     assert registry.history()[-1].version is None
-    move(other)
+    promote(other)
     assert current() == other
 
 
@@ -249,7 +249,7 @@ def test_taking_production_off_its_stage_withdraws_it(three, stage):
     assert (change.version, change.previous, change.how, change.reason) == (
         None,
         2,
-        "withdrawn",
+        "unset",
         f"moved to stage {stage}",
     )
     assert (three.staged, three.pointed, current()) == ([], None, None)
@@ -310,7 +310,7 @@ def test_a_promotion_killed_at_any_write_is_finished_or_never_was(three, survive
         for name in ("stage", "point_alias", "tag_model", "tag_version"):
             patch.setattr(mlflow_client, name, counted(getattr(mlflow_client, name)))
         try:
-            move(3)
+            promote(3)
         except KeyboardInterrupt:
             pass
         else:

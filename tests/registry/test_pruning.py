@@ -8,8 +8,8 @@ from recstage import registry
 from recstage.errors import RegistryError
 
 
-def move(number: int, how: str = "promote") -> None:
-    registry.move("recommender", number, how=how, by="ada")  # type: ignore[arg-type]
+def promote(number: int, how: str = "promote") -> None:
+    registry.set_production("recommender", number, how=how, by="ada")  # type: ignore[arg-type]
 
 
 def numbers(pruned: registry.Pruned) -> list[int]:
@@ -29,8 +29,8 @@ def test_production_its_predecessor_aliases_and_stages_are_kept(registry_driver)
     for _ in range(8):
         registry_driver.add()
     for number in (1, 2, 3, 4):
-        move(number)
-    move(2, "rollback")
+        promote(number)
+    promote(2, "rollback")
     registry_driver.client.set_registered_model_alias("recommender", "candidate", "5")
     registry_driver.stage(6, "Staging")
     pruned = registry.prune(keep=1)
@@ -49,7 +49,7 @@ def test_production_its_predecessor_aliases_and_stages_are_kept(registry_driver)
 def test_what_was_just_staged_in_the_ui_counts(registry_driver):
     for _ in range(5):
         registry_driver.add()
-    move(2)
+    promote(2)
     registry_driver.stage(1)
     assert numbers(registry.prune(keep=1)) == [3, 4]
     assert registry.production().number == 1

@@ -44,7 +44,7 @@ def test_a_database_that_refuses_is_one_clear_line(registry_driver, refuse, capf
     registry_driver.add()
     refuse(words)
     with pytest.raises(StoreError, match=rf"sqlite:///.*mlflow\.db: {rule}"):
-        registry.move("recommender", 1, how="promote", by="ada")
+        registry.set_production("recommender", 1, how="promote", by="ada")
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -55,8 +55,8 @@ def test_after_a_refusal_everything_goes_on(registry_driver, refuse):
             mlflow_client, "stage", lambda *_: (_ for _ in ()).throw(StoreError("x", rule="locked", fix="wait"))
         )
         with pytest.raises(StoreError):
-            registry.move("recommender", 1, how="promote", by="ada")
-    registry.move("recommender", 1, how="promote", by="ada")
+            registry.set_production("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     assert registry_driver.staged == [1]
 
 
@@ -73,7 +73,7 @@ def test_a_change_that_another_process_holds_up_is_one_clear_line(registry_drive
     with mlflow_client.lock("recommender"):
         path = next(registry_driver.folder.glob("mlflow.db.*.lock"))
     with FileLock(path), pytest.raises(StoreError, match="'recommender': another process has been changing it"):
-        registry.move("recommender", 1, how="promote", by="ada")
+        registry.set_production("recommender", 1, how="promote", by="ada")
 
 
 def test_the_lock_does_not_depend_on_how_the_database_is_spelt(tmp_path):

@@ -1,4 +1,4 @@
-"""Random sequences of all that people do, and the processes that do it at once: one Production comes out."""
+"""Random sequences of changes, also by several processes at once: one Production is left."""
 
 from __future__ import annotations
 
@@ -12,21 +12,32 @@ import pytest
 from recstage import registry
 from recstage.registry import mlflow_client
 
-GESTURES = ("move", "rollback", "stage", "stage beside", "unstage", "alias", "no alias", "delete", "add", "reconcile")
+CHANGES = (
+    "promote",
+    "rollback",
+    "stage",
+    "stage another",
+    "unstage",
+    "alias",
+    "no alias",
+    "delete",
+    "add",
+    "reconcile",
+)
 WEIGHTS = (4, 3, 3, 3, 1, 4, 1, 2, 2, 4)
 
 
-def gesture(registry_driver, kind: str, chance: random.Random) -> None:
+def change(registry_driver, kind: str, chance: random.Random) -> None:
     existing = sorted(registry_driver.stages)
     number = chance.choice(existing)
-    if kind == "move":
-        registry.move("recommender", number, how="promote", by="ada")
+    if kind == "promote":
+        registry.set_production("recommender", number, how="promote", by="ada")
     elif kind == "rollback":
         past, current = registry.history(), registry.resolve().version
         target = registry.predecessor(past, None if current is None else current.number, existing)
         if target is not None:
-            registry.move("recommender", target, how="rollback", by="ada")
-    elif kind in ("stage", "stage beside"):
+            registry.set_production("recommender", target, how="rollback", by="ada")
+    elif kind in ("stage", "stage another"):
         registry_driver.stage(number, archive=kind == "stage")
     elif kind == "unstage":
         registry_driver.stage(number, chance.choice(["None", "Archived", "Staging"]))
@@ -47,10 +58,10 @@ def test_whatever_people_do_one_production_comes_out(registry_driver, seed):
     chance = random.Random(seed)
     for _ in range(4):
         registry_driver.add()
-    registry.move("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     for _ in range(12):
-        for kind in chance.choices(GESTURES, WEIGHTS, k=chance.randint(1, 2)):
-            gesture(registry_driver, kind, chance)
+        for kind in chance.choices(CHANGES, WEIGHTS, k=chance.randint(1, 2)):
+            change(registry_driver, kind, chance)
         before, foreseen = registry.history(), registry.resolve()
         resolution = registry.reconcile()
         past = registry.history()
@@ -66,7 +77,7 @@ def test_whatever_people_do_one_production_comes_out(registry_driver, seed):
             assert registry_driver.pointed not in registry_driver.staged
         elif current is None:
             assert (registry_driver.staged, registry_driver.pointed) == ([], None)
-            assert past[-1].how == "withdrawn" or not set(registry.trail(past)) & set(registry_driver.stages)
+            assert past[-1].how == "unset" or not set(registry.trail(past)) & set(registry_driver.stages)
         else:
             assert (registry_driver.staged, registry_driver.pointed) == ([current], current)
         again = registry.reconcile()
@@ -80,14 +91,14 @@ PROMOTER = """
     print("ready", flush=True)
     sys.stdin.readline()
     for _ in range(4):
-        registry.move("recommender", 2, how="promote", by="the other")
+        registry.set_production("recommender", 2, how="promote", by="the other")
 """
 
 
 def test_two_processes_promoting_at_once_leave_one_production(registry_driver):
     for _ in range(3):
         registry_driver.add()
-    registry.move("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     other = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROMOTER)],
         stdin=subprocess.PIPE,
@@ -100,7 +111,7 @@ def test_two_processes_promoting_at_once_leave_one_production(registry_driver):
     other.stdin.write("go\n")
     other.stdin.close()
     for _ in range(4):
-        registry.move("recommender", 3, how="promote", by="this one")
+        registry.set_production("recommender", 3, how="promote", by="this one")
     assert other.wait(60) == 0
     assert registry.reconcile().change is None
     assert len(registry_driver.staged) == 1
@@ -124,7 +135,7 @@ def test_a_move_that_another_machine_overtook_says_so(registry_driver, monkeypat
 
     monkeypatch.setattr(mlflow_client, "stage", overtaken)
     with pytest.raises(registry.Overtaken, match="was version 2 when this was decided and is version 3 now"):
-        registry.move("recommender", 2, how="promote", by="ada")
+        registry.set_production("recommender", 2, how="promote", by="ada")
     assert registry_driver.staged == [registry_driver.pointed] == [3]
 
 
@@ -133,7 +144,7 @@ def test_two_moves_that_no_lock_kept_apart_are_mended(registry_driver):
     neither sees the other's."""
     for _ in range(3):
         registry_driver.add()
-    registry.move("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     registry_driver.stage(2, archive=False)
     registry_driver.stage(3, archive=False)
     registry_driver.stage(1, "Archived")

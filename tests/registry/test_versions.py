@@ -59,7 +59,7 @@ def test_production_is_a_version_by_that_word(registry_driver):
     registry_driver.add()
     with pytest.raises(NoProduction):
         registry.version_of("recommender", "Production")
-    registry.move("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     assert registry.version_of("recommender", "Production").number == 1
 
 

@@ -17,7 +17,7 @@ def ran(data, *models, **options):
 
 @pytest.fixture
 def telling(workspace):
-    """Enough people for the gate to see that a model beats popularity."""
+    """Enough users for the gate to see that a model beats popularity."""
     enlarged = TINY.replace("users: 80, items: 40, interactions: 3000", "users: 400, items: 80, interactions: 16000")
     (workspace / "telling.yaml").write_text(enlarged)
     return str(workspace / "telling.yaml")

@@ -63,10 +63,10 @@ def test_the_mean_over_the_logged_users_is_the_logged_metric(tiny):
 def test_the_logged_pyfunc_answers_as_the_bundle_does(tiny):
     result = trained(tiny, "als", *ALS[2:])
     pyfunc = mlflow.pyfunc.load_model(result.model_uri)
-    answer = pyfunc.predict(pd.DataFrame({"user_id": ["u1", "nobody"]}), params={"k": 3})
+    answer = pyfunc.predict(pd.DataFrame({"user_id": ["u1", "unknown"]}), params={"k": 3})
     folder = bundle_of(result)
     loaded = bundle.load(folder)
-    expected = loaded.model.recommend_batch(["u1", "nobody"], 3)
+    expected = loaded.model.recommend_batch(["u1", "unknown"], 3)
     assert answer["item_ids"].tolist() == [one.item_ids for one in expected]
     assert answer["method"].tolist() == [one.method for one in expected]
     assert loaded.manifest.metadata["run_id"] == result.run_id

@@ -95,7 +95,7 @@ def test_a_store_that_is_being_initialised_for_too_long_is_one_clear_error(works
 
 @pytest.fixture
 def no_more_metrics():
-    """A database that has no room for another metric."""
+    """A database that is full when a metric is written."""
 
     def refusing(_connection, _cursor, statement, *_):
         if statement.startswith("INSERT") and "metrics" in statement:
@@ -113,7 +113,7 @@ def test_a_database_that_fills_up_during_a_run_fails_it_without_a_traceback(work
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_an_error_that_says_all_already_is_left_as_it_is():
+def test_an_error_of_recstage_passes_on_unchanged():
     with (
         pytest.raises(StoreError, match="^service.db: the database is locked. Wait.$"),
         tracking.translate_store_errors("mlflow.db"),
@@ -121,10 +121,10 @@ def test_an_error_that_says_all_already_is_left_as_it_is():
         raise StoreError("service.db", rule="the database is locked", fix="Wait")
 
 
-def test_what_the_database_said_is_found_beneath_the_errors_around_it():
-    said = sqlite3.OperationalError("database or disk is full")
+def test_the_message_of_the_database_is_found_in_the_causes_of_the_error():
+    cause = sqlite3.OperationalError("database or disk is full")
     with pytest.raises(StoreError, match="^optuna.db: the disk is full"), tracking.translate_store_errors("optuna.db"):
-        raise RuntimeError("An exception is raised during the commit") from said
+        raise RuntimeError("An exception is raised during the commit") from cause
 
 
 def test_other_errors_of_the_system_pass_as_they_are(workspace):
@@ -224,7 +224,7 @@ sys.exit(main(step, []))
     run_id = process.stdout.readline().strip()
     process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)  # as `mlflow run` does: the second one must not cut the farewell short
+    process.send_signal(signal.SIGTERM)  # as `mlflow run` does: the second one must not interrupt the clean-up
     assert process.wait(30) == 130
     tracking.connect()
     assert mlflow.get_run(run_id).info.status == "KILLED"

@@ -2,7 +2,7 @@
 
 An impression is one row for the whole list, and each item has a count of its impressions. One row for each item, under
 a key and in three indexes, took two to three times the processor time: the benchmark is in
-docs/decisions/0011-a-shown-list-is-one-row.md.
+docs/decisions/0011-one-row-per-shown-list.md.
 """
 
 from __future__ import annotations

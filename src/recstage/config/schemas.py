@@ -1,7 +1,7 @@
 """Every schema of configuration: data sets, evaluation, promotion, models.
 
 All are frozen and refuse unknown names, so that a typo ends a program before it trains. A model's hyperparameters are a
-schema beside the model (`recstage.models.base.ModelParams`).
+schema next to the model (`recstage.models.base.ModelParams`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class SyntheticSource(Schema):
     items: int = Field(500, ge=1)
     interactions: int = Field(50_000, ge=1)
     profile: Literal["feed", "advice"] = Field(
-        "feed", description="what people do: see conf/data/feed.yaml, advice.yaml"
+        "feed", description="what users do: see conf/data/feed.yaml, advice.yaml"
     )
     seed: int = 42
 
@@ -139,8 +139,15 @@ class SplitConfig(Schema):
     test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
     negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
-    newcomers: float = Field(0, ge=0, le=1, description="share of the tested users who lose all but their latest rows")
-    newcomer_rows: int = Field(19, ge=0, description="a newcomer keeps 0 to so many rows of training and validation")
+    newcomers: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of the tested users made cold-start users: they lose all but their latest rows",
+    )
+    newcomer_rows: int = Field(
+        19, ge=0, description="a cold-start user keeps 0 to so many rows of training and validation"
+    )
     seed: int = 42
 
 

@@ -118,7 +118,7 @@ def fingerprint_of(config: DataConfig) -> str:
     values = config.model_dump(mode="json", exclude={"name", "strict"})
     for place in (*sources.PATHS, "table", "query", "release"):
         values["source"].pop(place, None)
-    if not config.split.newcomers:  # without them the data is what it was before they could be asked for
+    if not config.split.newcomers:  # without them the fingerprint is that of versions that lacked the setting
         values["split"] = config.split.model_dump(mode="json", exclude={"newcomers", "newcomer_rows"})
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
     for content in sorted(_content_of(file) for file in sources.files(config.source)):

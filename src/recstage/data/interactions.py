@@ -1,6 +1,6 @@
-"""Who did what, as arrays: ids become indices here, once, and every room below and above speaks indices.
+"""Interactions as arrays: ids become indices here, once, and all other modules use indices.
 
-One row per (user, item) pair, sorted by user and, within a user, by time. A pair's weight says how strong the signal
+One row per (user, item) pair, sorted by user and, within a user, by time. A pair's weight is how strong the signal
 is; a weight of zero or less is a dismissal: the item counts as seen and never as liked.
 """
 
@@ -58,8 +58,8 @@ class IdMap:
 class Users:
     """A batch of users as a model sees them: who they are and what they have done so far, oldest first.
 
-    `index` is the row in training, or -1 for people the model has never met. The history of the i-th user is
-    `items[indptr[i]:indptr[i + 1]]`, with `weights` and `timestamps` beside it.
+    `index` is the row in training, or -1 for users unknown to the model. The history of the i-th user is
+    `items[indptr[i]:indptr[i + 1]]`, with `weights` and `timestamps` of the same length.
     """
 
     index: NDArray[np.int32]
@@ -126,7 +126,7 @@ class Users:
     def unknown(
         cls, n_items: int, items: ArrayLike = (), weights: ArrayLike | None = None, timestamps: ArrayLike | None = None
     ) -> Users:
-        """One person whom training never met, with what he has done since (nothing by default), oldest first."""
+        """One user who is not in training, with what they have done since (nothing by default), oldest first."""
         known = np.asarray(items, dtype=np.int32)
         return cls(
             np.array([-1], dtype=np.int32),

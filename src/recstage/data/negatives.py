@@ -1,4 +1,4 @@
-"""Items that a person never touched, drawn uniformly: n a positive for training, 99 a user for the sampled protocol."""
+"""Items that a user never touched, drawn uniformly: n a positive for training, 99 a user for the sampled protocol."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class NegativeSampler:
             out[rows, columns] = drawn
             again = self.is_seen(users[rows], drawn)
             rows, columns = rows[again], columns[again]
-        for row in np.unique(rows):  # people who have seen nearly all: choose among the rest
+        for row in np.unique(rows):  # users who have seen nearly all: choose among the rest
             mine = columns[rows == row]
             unseen = self.unseen(users[row])
             out[row, mine] = rng.choice(unseen, len(mine)) if len(unseen) else -1

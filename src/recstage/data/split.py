@@ -29,8 +29,8 @@ class Split:
     """`train`, `validation` and `test` share id maps and no pair; `validation` is never later than `test`.
 
     `negatives` int32[n_users, c] holds each user's sampled candidates for the sampled protocol (padded with -1), to be
-    ranked against his test items; None where the protocol is not asked for. `left_out` counts what belongs to no part.
-    """
+    ranked against their test items; None where the protocol is not asked for. `left_out` counts what belongs to no
+    part."""
 
     method: str
     train: Interactions
@@ -53,7 +53,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Cuts:
-    """For each user the number of events before his validation, and before his test (`NEVER`: he has none)."""
+    """For each user the number of events before validation, and before the test (`NEVER`: they have none)."""
 
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
@@ -147,7 +147,7 @@ def _with_newcomers(split: Split, config: SplitConfig) -> Split:
     validation = _latest(split.validation, kept)
     train = _latest(split.train, kept - validation.lengths)
     dropped = len(split.train) + len(split.validation) - len(train) - len(validation)
-    left_out = split.left_out | {"earlier rows of newcomers": dropped}
+    left_out = split.left_out | {"earlier rows of cold-start users": dropped}
     return replace(split, train=train, validation=validation, left_out=left_out)
 
 
@@ -187,7 +187,7 @@ def _share(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
 def _place_from_the_end(
     log: EventLog, candidates: NDArray[np.int64], counts: NDArray[np.int64], n: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Where in each user's events his last `n` candidates begin."""
+    """Where in each user's events their last `n` candidates begin."""
     ends = np.cumsum(counts)
     some = n > 0
     places = np.full(len(counts), NEVER)
@@ -213,7 +213,7 @@ def _given(log: EventLog, candidates: NDArray[np.int64]) -> Cuts:
 
 
 def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
-    """One moment for everybody. Events of that very moment fall after it."""
+    """One moment for all users. Events of that very moment fall after it."""
     if not time_is_clock:
         raise DataError(
             "split.method = temporal",

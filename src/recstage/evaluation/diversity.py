@@ -1,7 +1,7 @@
 """Intra-list diversity: one minus the mean cosine of the pairs of a list (Smyth and McClave 2001; Ziegler et al. 2005).
 
-Items of which nothing is known (no category, nobody who liked them) are left out of the pairs, not taken as unlike all.
-"""
+Items of which nothing is known (no category, no user who liked them) are left out of the pairs, not taken as unlike
+all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_USERS = 32_768  # whose co-occurrences are counted; a seeded sample of them
 def diversity_of(
     lists: NDArray[np.int32], cutoffs: Sequence[int], model: Recommender, catalogue: Catalogue | None = None
 ) -> tuple[NDArray[np.float64], str]:
-    """Diversity of each list at each cutoff, float64[n, len(cutoffs)] (NaN: no pair to speak of), and the name of the
+    """Diversity of each list at each cutoff, float64[n, len(cutoffs)] (NaN: no pair), and the name of the
     vectors it was measured by (`rerank.vectors_of`). Co-occurrence is counted exactly here, not sketched."""
     source = source_of(model, catalogue)
     if source == CO_OCCURRENCE:
@@ -58,13 +58,13 @@ def vector_diversity(
 def co_occurrence_diversity(
     lists: NDArray[np.int32], cutoffs: Sequence[int], train: Interactions
 ) -> NDArray[np.float64]:
-    """From the people who liked both items: cosine of the items' columns in the binary user-item matrix, exact.
+    """From the users who liked both items: cosine of the items' columns in the binary user-item matrix, exact.
 
-    The people of an item are the bits of a row of words; a pair costs one AND and one population count.
+    The users of an item are the bits of a row of words; a pair costs one AND and one population count.
     """
     shown, compact = np.unique(lists, return_inverse=True)
     compact = compact.reshape(lists.shape)
-    bits = _people_bits(train, shown)
+    bits = _user_bits(train, shown)
     liked_by = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
     width = max(cutoffs)
     second, first = np.tril_indices(
@@ -93,8 +93,8 @@ def _one_minus_mean(cosines: NDArray[np.float64], count: NDArray) -> NDArray[np.
     return 1 - np.divide(cosines, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def _people_bits(train: Interactions, items: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Who liked each of the given items (-1: nobody), one bit a user: uint64[len(items), words]."""
+def _user_bits(train: Interactions, items: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Which users liked each of the given items (-1: none), one bit a user: uint64[len(items), words]."""
     liked = train.matrix
     if liked.shape[0] > MOST_USERS:
         liked = liked[np.sort(np.random.default_rng(0).choice(liked.shape[0], MOST_USERS, replace=False))]

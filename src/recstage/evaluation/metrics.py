@@ -1,10 +1,9 @@
 """Metrics of ranked lists: pure functions over arrays; `recstage.evaluation.protocol` feeds them.
 
-Accuracy works on `hits`, bool[n, K]: whether the item at each rank of each user's list is one of his relevant (test)
-items, and on `n_relevant`, int[n]: how many he has. Relevance is binary. Every accuracy metric returns float64[n], one
-value a user, for the first `k <= K` ranks. Definitions follow trec_eval where it has the metric, so that they can be
-checked against it.
-"""
+Accuracy works on `hits`, bool[n, K]: whether the item at each rank of each user's list is one of their relevant (test)
+items, and on `n_relevant`, int[n]: how many they have. Relevance is binary. Every accuracy metric returns float64[n],
+one value a user, for the first `k <= K` ranks. Definitions follow trec_eval where it has the metric, so that they can
+be checked against it."""
 
 from __future__ import annotations
 
@@ -90,7 +89,7 @@ ACCURACY = {
 def ranks_among(
     scores: NDArray[np.float32], others: NDArray[np.float32], counted: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Rank (from 1) of each user's test item among his candidates: int64[n, p].
+    """Rank (from 1) of each user's test item among their candidates: int64[n, p].
 
     `scores` float32[n, p] of test items, `others` float32[n, m] of candidates, of which those that `counted` (bool[n,
     m]) marks take part. Ties are broken against the test item, as He et al.'s published evaluation does (it puts the
@@ -152,8 +151,8 @@ def gini(shown: NDArray[np.int64]) -> float:
 
 
 def self_information(item_counts: NDArray[np.int64], n_users: int) -> NDArray[np.float64]:
-    """Surprise of each item in bits: log2(n_users / count), float64[n_items]. An item that nobody has counts as held by
-    one person, the greatest surprise that the data can speak of. Zhou et al. 2010."""
+    """Surprise of each item in bits: log2(n_users / count), float64[n_items]. An item that no user has counts as held
+    by one user, the greatest surprise that the data allows. Zhou et al. 2010."""
     return np.log2(max(1, n_users) / np.maximum(item_counts, 1))
 
 

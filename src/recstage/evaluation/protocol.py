@@ -1,7 +1,7 @@
 """Evaluating a fitted recommender on test rows: full ranking, the sampled protocol, beyond accuracy, and latency.
 
-Full ranking is what a user would get: each user's best items of the whole catalogue, his known ones left out, made by
-the very code that serves (`Recommender.rank`); ties fall as they fall in service, to the item that comes first in the
+Full ranking is what a user would get: each user's best items of the whole catalogue, known ones left out, made by
+the code that serves (`Recommender.rank`); ties fall as they fall in service, to the item that comes first in the
 id map. The sampled protocol (He et al. 2017) ranks each test item among the user's sampled candidates; ties count
 against it.
 """
@@ -51,7 +51,7 @@ class Evaluation:
 @dataclass(frozen=True, eq=False)
 class Cases:
     """The test users as the model knows them, and their relevant items: (`row`, `item`) pairs sorted by row, where
-    `row` is a position in `users` and `item` the model's index, -1 for an item that it has never met."""
+    `row` is a position in `users` and `item` the model's index, -1 for an item unknown to it."""
 
     user_ids: NDArray[np.object_]
     users: Users
@@ -64,8 +64,8 @@ class Cases:
         return np.bincount(self.row, minlength=len(self.users))
 
     @property
-    def met(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """`row` and `item` of the relevant items that the model has met."""
+    def known(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """`row` and `item` of the relevant items that the model knows."""
         known = self.item >= 0
         return self.row[known], self.item[known]
 
@@ -163,7 +163,7 @@ def lists_of(model: Recommender, users: Users, k: int, progress: bool = True) ->
 
 
 def _accuracy(lists: NDArray[np.int32], cases: Cases, cutoffs: list[int], n_items: int) -> dict[str, NDArray]:
-    hits = metrics.hits_of(lists, *cases.met, n_items)
+    hits = metrics.hits_of(lists, *cases.known, n_items)
     n_relevant = cases.n_relevant
     return {f"{name}_at_{k}": metric(hits, n_relevant, k) for name, metric in metrics.ACCURACY.items() for k in cutoffs}
 
@@ -188,7 +188,7 @@ def _shares(
 
 
 def _sampled(model: Recommender, cases: Cases, cutoffs: list[int], progress: bool) -> dict[str, NDArray]:
-    """Each test item among the user's candidates; a user's value is the mean over his test items, NaN for a user who
+    """Each test item among the user's candidates; a user's value is the mean over their test items, NaN for a user who
     has no candidates."""
     assert cases.negatives is not None
     n_relevant = cases.n_relevant
@@ -238,7 +238,7 @@ def _spans(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
 def _means(
     columns: dict[str, NDArray], segment: NDArray[np.object_], config: EvaluationConfig, seed: int
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Means over all users and over each segment, and their bootstrap intervals. What nobody has a value for is left
+    """Means over all users and over each segment, and their bootstrap intervals. What no user has a value for is left
     out."""
     values = np.stack(list(columns.values()), axis=1)
     group = np.array([SEGMENTS.index(name) for name in segment])

@@ -48,7 +48,7 @@ def paired_bootstrap(
     The p-value is the share of resamples whose mean difference, shifted to zero mean, is at least as far from zero as
     the observed one (one added above and below: never 0). Efron and Tibshirani 1993, ch. 16; Davison and Hinkley
     1997, ch. 4. Users where either value is NaN are left out. Raises `DataError` on lengths that differ and where
-    nobody is left.
+    no user is left.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape:

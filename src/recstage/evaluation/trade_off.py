@@ -1,4 +1,4 @@
-"""What variety costs: accuracy against diversity of re-ranked lists, for several lambdas of MMR."""
+"""What diversity costs: accuracy against diversity of re-ranked lists, for several lambdas of MMR."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def trade_off(
         relisted[:, part] = mmr_grid(ranking.items[part], ranking.scores[part], space.vectors, k, lambdas)
     rows = []
     for lambda_, lists in zip(lambdas, relisted, strict=True):
-        hits = metrics.hits_of(lists, *cases.met, model.n_items)
+        hits = metrics.hits_of(lists, *cases.known, model.n_items)
         ndcg = metrics.ndcg(hits, cases.n_relevant, k)
         diversity = diversity_of(lists, [k], model, catalogue)[0][:, 0]
         row = {"lambda": lambda_}

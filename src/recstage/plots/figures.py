@@ -24,17 +24,17 @@ from recstage.plots.style import (
     ORANGE,
     QUIET,
     SKY,
+    bar_label,
     bars,
-    beside,
+    bars_height,
     heading,
-    height_of,
+    horizontal_bars,
     label,
     legend,
     mean_line,
     panels,
-    reach,
+    scale_to_longest,
     short,
-    sideways,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def optuna_importances(importances: Mapping[str, float]) -> Figure:
     """How much each hyperparameter decided over the score: shares that sum to one."""
     n = len(_some(importances, "importances"))
     figure, (axis,) = panels(
-        "Hyperparameter importance", "share of the variance of the score over all trials", 1, height=height_of(n)
+        "Hyperparameter importance", "share of the variance of the score over all trials", 1, height=bars_height(n)
     )
     bars(axis, importances, n, percent=True)
     return figure
@@ -117,7 +117,7 @@ def feature_importance(gain: Mapping[str, float], shap: Mapping[str, float] | No
     subtitle = f"the first {shown} of {len(gain)} features" if shown < len(gain) else f"all {shown} features"
     both = shap is not None
     width = 5.8 if both else None
-    figure, axes = panels("Feature importance", subtitle, 1 + both, columns=2, width=width, height=height_of(shown))
+    figure, axes = panels("Feature importance", subtitle, 1 + both, columns=2, width=width, height=bars_height(shown))
     total = sum(gain.values()) or 1
     bars(axes[0], {name: value / total for name, value in gain.items()}, top, percent=True)
     axes[0].set_xlabel("share of the total gain")
@@ -140,8 +140,8 @@ def metric_by_segment(
     greatest)."""
     k = k or _cutoff(evaluation)
     names = _some([f"{m}_at_{k}" for m in metrics if f"{m}_at_{k}" in evaluation.metrics], f"metrics at {k}")
-    people = {name: int(evaluation.metrics.get(_within(name, "n_users"), 0)) for name in SEGMENT_ORDER}
-    segments = [name for name in SEGMENT_ORDER if people[name]]
+    n_users = {name: int(evaluation.metrics.get(_within(name, "n_users"), 0)) for name in SEGMENT_ORDER}
+    segments = [name for name in SEGMENT_ORDER if n_users[name]]
     figure, axes = panels(
         "By segment of users", "mean and confidence interval; below each segment, how many users are in it", len(names),
         columns=4 if len(names) == 4 else 3, width=3.3,
@@ -157,7 +157,7 @@ def metric_by_segment(
                     evaluation.intervals.get(key),
                     QUIET if segment == "all" else BLUE,
                 )
-        axis.set_xticks(range(len(segments)), [f"{name}\n{people[name]:,}" for name in segments])
+        axis.set_xticks(range(len(segments)), [f"{name}\n{n_users[name]:,}" for name in segments])
         axis.set_xlim(-0.6, len(segments) - 0.1)
         axis.set_ylim(0, 1.1 * axis.dataLim.y1 or 1)
         heading(axis, label(name, unit=True))
@@ -169,11 +169,11 @@ def compare_models(
     intervals: Mapping[str, Mapping[str, tuple[float, float]]],
     metrics: Sequence[str] = ("ndcg_at_10", "hit_rate_at_10", "coverage_at_10"),
 ) -> Figure:
-    """Models side by side: `values` and `intervals` map a model to its metrics, as an `Evaluation` holds them. Sorted
-    by the first metric; the best of each panel stands out."""
+    """Several models: `values` and `intervals` map a model to its metrics, as an `Evaluation` holds them. Sorted
+    by the first metric; the best of each panel is darker."""
     order = sorted(_some(values, "models"), key=lambda name: values[name].get(metrics[0], -np.inf))
     subtitle = f"sorted by {label(metrics[0])}; whiskers are confidence intervals"
-    figure, axes = panels("Models compared", subtitle, len(metrics), columns=3, height=height_of(len(order)))
+    figure, axes = panels("Models compared", subtitle, len(metrics), columns=3, height=bars_height(len(order)))
     for i, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         known = {place: values[name][metric] for place, name in enumerate(order) if metric in values[name]}
         best = (min if metric.startswith(LESS_IS_BETTER) else max)(known.values(), default=0)
@@ -183,22 +183,23 @@ def compare_models(
             axis.barh(place, value, height=0.62, color=BLUE if value == best else SKY)
             if high > low:
                 axis.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
-            beside(axis, f"{value:.3f}", (max(value, high), place), bold=value == best)
+            bar_label(axis, f"{value:.3f}", (max(value, high), place), bold=value == best)
             longest = max(longest, high)
         axis.set_yticks(range(len(order)), [short(name) if i % 3 == 0 else "" for name in order])
         axis.set_ylim(-0.6, len(order) - 0.4)
-        reach(axis, longest, 1.25)
+        scale_to_longest(axis, longest, 1.25)
         heading(axis, label(metric, unit=True))
-        sideways(axis)
+        horizontal_bars(axis)
     return figure
 
 
 def mmr_trade_off(curve: pd.DataFrame, *, k: int = 10, chosen: float = 0.7) -> Figure:
-    """Accuracy against variety: the table of `evaluation.trade_off.trade_off`, one point a lambda, `chosen` marked."""
+    """Accuracy against diversity: the table of `evaluation.trade_off.trade_off`, one point a lambda, `chosen`
+    marked."""
     x, y = f"diversity_at_{k}", f"ndcg_at_{k}"
     curve = _some(curve, "lambdas").sort_values("lambda")
     figure, (axis,) = panels(
-        "Relevance against variety",
+        "Relevance against diversity",
         "lists re-ranked by MMR, one point a lambda; the band is NDCG's confidence interval",
         1,
     )
@@ -219,7 +220,7 @@ def mmr_trade_off(curve: pd.DataFrame, *, k: int = 10, chosen: float = 0.7) -> F
 
 
 def long_tail(item_counts: ArrayLike, shown: ArrayLike, novelty: ArrayLike, *, name: str = "the lists") -> Figure:
-    """Whether the lists reach beyond what everybody knows. `item_counts` int[n_items]: training interactions; `shown`
+    """Whether the lists reach beyond the most popular items. `item_counts` int[n_items]: training interactions; `shown`
     int[n_items]: how many lists show the item (`metrics.exposure`); `novelty` float[n_users]: bits of each list."""
     counts = np.asarray(item_counts, float)
     order = np.argsort(-_some(counts, "items"), kind="stable")
@@ -267,7 +268,7 @@ def _mean_with_interval(
     if interval is not None:
         axis.plot([place, place], interval, color=colour, linewidth=5, alpha=0.3, solid_capstyle="butt")
     axis.plot(place, value, "o", color=colour, markersize=6.5)
-    beside(axis, f"{value:#.3g}", (place, value))
+    bar_label(axis, f"{value:#.3g}", (place, value))
 
 
 def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,5 @@
-"""The look of every plot: a title that names what is shown, a quiet line below it that says how to read it, no frame,
-colours that the colour-blind can tell apart. All by objects: nothing global is touched."""
+"""The look of every plot: a title that names what is shown, a pale line below it that explains how to read it, no
+frame, colours that the colour-blind can distinguish. All by objects: nothing global is touched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = (BLUE, ORANGE, GREEN, ROSE, VIOLET, QUIET)
 DPI = 144
 HEADER = 0.68  # inches of title and explanation
 LONGEST_NAME = 40
-FEWEST_BARS = 3  # that a panel has room for
+FEWEST_BARS = 3  # the least that a panel is drawn for
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.0
 SINGLE_WIDTH, SINGLE_HEIGHT = 7.2, 4.2
 SPELLED = {"ndcg": "NDCG", "map": "MAP", "mrr": "MRR", "gini": "Gini"}
@@ -27,7 +27,7 @@ UNITS = {"novelty": "bits", "diversity": "1 − mean cosine", "coverage": "share
 
 
 def label(name: str, *, unit: bool = False) -> str:
-    """A logged name as people write it: ndcg_at_10 as NDCG@10, sampled_hit_rate_at_5 as Sampled hit rate@5."""
+    """A logged name as it is usually written: ndcg_at_10 as NDCG@10, sampled_hit_rate_at_5 as Sampled hit rate@5."""
     plain, _, k = name.partition("_at_")
     text = " ".join(SPELLED.get(word, word) for word in plain.split("_"))
     text = text[:1].upper() + text[1:] + (f"@{k}" if k else "")
@@ -35,7 +35,7 @@ def label(name: str, *, unit: bool = False) -> str:
 
 
 def short(name: str) -> str:
-    """A name beside a bar: of a long one, its beginning and its end."""
+    """A name next to a bar: of a long one, its beginning and its end."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 12]}…{name[-11:]}"
 
 
@@ -62,7 +62,7 @@ def panels(
     for axis in axes[n:]:
         axis.remove()
     for axis in axes[:n]:
-        _quieten(axis)
+        _style_axis(axis)
     return figure, axes[:n]
 
 
@@ -76,8 +76,8 @@ def legend(axis: Axes) -> None:
     axis.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.6)
 
 
-def sideways(axis: Axes) -> None:
-    """For horizontal bars: the grid stands upright, and names need no ticks."""
+def horizontal_bars(axis: Axes) -> None:
+    """For horizontal bars: the grid is vertical, and names need no ticks."""
     axis.grid(False)
     axis.grid(axis="x", color=FAINT, linewidth=0.8)
     axis.tick_params(axis="y", length=0, labelcolor=INK)
@@ -94,23 +94,23 @@ def bars(axis: Axes, values: Mapping[str, float], top: int, *, percent: bool = F
     axis.barh(places, lengths, height=0.66, color=colour)
     for place, length in zip(places, lengths, strict=True):
         text = f"{100 * length:.1f}%" if percent else f"{length:#.3g}"
-        beside(axis, text, (length, place))
+        bar_label(axis, text, (length, place))
     axis.set_yticks(places, [short(name) for name in names])
     axis.set_ylim(len(names) - max(len(names), FEWEST_BARS) - 0.6, len(names) - 0.4)
-    reach(axis, float(lengths.max(initial=0)), 1.18)
+    scale_to_longest(axis, float(lengths.max(initial=0)), 1.18)
     if percent:
         axis.xaxis.set_major_formatter(PercentFormatter(1))
-    sideways(axis)
+    horizontal_bars(axis)
 
 
-def reach(axis: Axes, longest: float, room: float) -> None:
-    """Scale an x axis to its longest bar, with room for the number beside it and no tick beyond the bar."""
+def scale_to_longest(axis: Axes, longest: float, margin: float) -> None:
+    """Scale an x axis to its longest bar, with space for the number next to it and no tick beyond the bar."""
     longest = longest or 1
-    axis.set_xlim(0, room * longest)
+    axis.set_xlim(0, margin * longest)
     axis.set_xticks([tick for tick in MaxNLocator(4).tick_values(0, longest) if 0 <= tick <= 1.001 * longest])
 
 
-def beside(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = False) -> None:
+def bar_label(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = False) -> None:
     """A number to the right of a bar's end."""
     axis.annotate(
         text,
@@ -124,13 +124,13 @@ def beside(axis: Axes, text: str, point: tuple[float, float], *, bold: bool = Fa
     )
 
 
-def height_of(n_bars: int) -> float:
-    """Inches that so many horizontal bars want."""
+def bars_height(n_bars: int) -> float:
+    """Height in inches of so many horizontal bars."""
     return 0.9 + 0.27 * max(n_bars, FEWEST_BARS)
 
 
 def mean_line(axis: Axes, values: NDArray[np.float64]) -> None:
-    """An upright line at the mean of what a histogram shows, with its number."""
+    """A vertical line at the mean of what a histogram shows, with its number."""
     mean = float(values.mean())
     axis.axvline(mean, color=ORANGE, linewidth=1.6)
     axis.annotate(
@@ -145,7 +145,7 @@ def mean_line(axis: Axes, values: NDArray[np.float64]) -> None:
     )
 
 
-def _quieten(axis: Axes) -> None:
+def _style_axis(axis: Axes) -> None:
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.spines["bottom"].set_color(QUIET)

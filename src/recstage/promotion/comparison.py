@@ -1,4 +1,4 @@
-"""All versions and the current Production side by side, only where they were tested on the same rows."""
+"""All versions and the current Production, compared only where they were tested on the same rows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _lines(group: Group) -> Iterable[str]:
         )
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for line in cells:
-        # words to the left, numbers to the right
+        # text to the left, numbers to the right
         padded = [
             cell.ljust(width) if i < 3 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
@@ -171,7 +171,7 @@ def written(value: float | None, key: str = "") -> str:
 
 
 def bounds(interval: tuple[float, float] | None) -> str:
-    """An interval in words."""
+    """An interval as text."""
     return "" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]"
 
 

@@ -103,7 +103,7 @@ def popularity_like(version: Version) -> Evidence | None:
 def remeasured(version: Version, like: Version, *, least: int) -> Evidence:
     """What `version` does on the test rows of `like`, which it was not tested on.
 
-    Users of whom it has learnt a test row already are left out: it would have to leave those items out of their lists,
+    Users with a test row among its training rows are left out: it would have to leave those items out of their lists,
     and so could not find them. Raises `RecstageError` in one line where the data set is gone or has changed, the bundle
     is broken, or fewer than `least` users remain.
     """
@@ -183,7 +183,7 @@ def _configuration(version: Version) -> tuple[DataConfig, EvaluationConfig, int]
         )
     except (MlflowException, OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
-            str(version), rule=f"its run's {CONFIG} does not say what it was trained on", fix="Train it again"
+            str(version), rule=f"its run's {CONFIG} does not record what it was trained on", fix="Train it again"
         ) from error
 
 
@@ -212,7 +212,7 @@ def _users_with_known_test_rows(model: Recommender, test: Interactions) -> NDArr
     train = model.train_
     user = train.users.index_of(test.users.id_of(test.user_index))
     item = train.items.index_of(test.items.id_of(test.item_index))
-    met = (user >= 0) & (item >= 0)
-    learnt = train.user_index.astype(np.int64) * train.n_items + train.item_index
-    known = met & np.isin(user.astype(np.int64) * train.n_items + item, learnt)
-    return np.unique(test.users.id_of(test.user_index[known]).astype(str)).astype(object)
+    known = (user >= 0) & (item >= 0)
+    trained_on = train.user_index.astype(np.int64) * train.n_items + train.item_index
+    seen = known & np.isin(user.astype(np.int64) * train.n_items + item, trained_on)
+    return np.unique(test.users.id_of(test.user_index[seen]).astype(str)).astype(object)

@@ -42,16 +42,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Check:
-    """One question of the gate: what it asked, how it came out, and the figures in words."""
+    """One question of the gate: what it asked, its outcome, and the figures as a sentence."""
 
     name: str
     outcome: Outcome
-    says: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`passed` unless a check failed. `against` names whom it was compared with, '' for nobody."""
+    """`passed` unless a check failed. `against` names what it was compared with, '' for nothing."""
 
     passed: bool
     checks: tuple[Check, ...]
@@ -61,11 +61,11 @@ class Verdict:
     @property
     def reasons(self) -> list[str]:
         """Why it was refused; empty where it passed."""
-        return [check.says for check in self.checks if check.outcome == "failed"]
+        return [check.message for check in self.checks if check.outcome == "failed"]
 
     @property
     def summary(self) -> str:
-        return "; ".join(check.says for check in self.checks)
+        return "; ".join(check.message for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
         """For a tag."""
@@ -77,20 +77,19 @@ def judge(
     champion: Evidence | None,
     config: PromotionConfig,
     *,
-    floor: Evidence | None = None,
+    baseline: Evidence | None = None,
 ) -> Verdict:
     """Whether the challenger may replace the champion. Both must stem from the same test rows.
 
-    With no champion, the challenger must beat `floor` (popularity on the same test rows) where there is one, unless it
-    is popularity itself. Raises `ConfigError` where the configured metric is none that one user can have.
-    """
+    With no champion, the challenger must beat `baseline` (popularity on the same test rows) where there is one, unless
+    it is popularity itself. Raises `ConfigError` where the configured metric is none that one user can have."""
     values = _metric_of(challenger, config.metric)
     values = values[np.isfinite(values)]
     if not values.sum() > 0:
         return refuse(config.metric, f"{config.metric} of {challenger.label} is not above 0")
     rival = champion
-    if rival is None and floor is not None and challenger.algorithm != POPULARITY:
-        rival = floor
+    if rival is None and baseline is not None and challenger.algorithm != POPULARITY:
+        rival = baseline
     checks, paired = [], None
     if rival is None:
         checks.append(
@@ -110,9 +109,9 @@ def judge(
     return Verdict(passed, tuple(checks), "" if rival is None else rival.label, paired)
 
 
-def refuse(name: str, says: str) -> Verdict:
-    """A verdict for want of evidence."""
-    return Verdict(False, (Check(name, "failed", says),))
+def refuse(name: str, message: str) -> Verdict:
+    """A refusal for lack of evidence."""
+    return Verdict(False, (Check(name, "failed", message),))
 
 
 # -- the questions ----------------------------------------------------------------------------------------------------

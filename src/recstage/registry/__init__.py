@@ -1,8 +1,8 @@
-"""The model registry: versions, Production, and who made it so. The only room that knows stages and aliases."""
+"""The model registry: versions, Production, and who made it so. The only package that knows stages and aliases."""
 
 from recstage.registry.audit_log import Change, How, author, history, predecessor, production_at, trail
 from recstage.registry.mlflow_client import Version
-from recstage.registry.production import Overtaken, Resolution, move, production, reconcile, resolve
+from recstage.registry.production import Overtaken, Resolution, production, reconcile, resolve, set_production
 from recstage.registry.pruning import Pruned, prune
 from recstage.registry.versions import fetch, figures, register, version_of, versions
 
@@ -17,7 +17,6 @@ __all__ = [
     "fetch",
     "figures",
     "history",
-    "move",
     "predecessor",
     "production",
     "production_at",
@@ -25,6 +24,7 @@ __all__ = [
     "reconcile",
     "register",
     "resolve",
+    "set_production",
     "trail",
     "version_of",
     "versions",

@@ -1,7 +1,7 @@
 """Who was Production, when and why. MLflow keeps no history: tags of the registered model do, one a change.
 
 A tag `production/2026-11-20T18:18:01.123Z/v3` holds the change as JSON. Tags of the registered model outlive the
-versions they speak of, and a key made of time and version makes recording twice the same as recording once.
+versions they name, and a key made of time and version makes recording twice the same as recording once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from recstage.registry import mlflow_client
 PREFIX = "production/"
 LONGEST_REASON = 2000
 
-How = Literal["promote", "rollback", "stage", "alias", "deleted", "withdrawn"]
+How = Literal["promote", "rollback", "stage", "alias", "deleted", "unset"]
+OLD_HOW: dict[str, How] = {"withdrawn": "unset"}
+"""As version 0.1 recorded it."""
 RETURNING: tuple[How, ...] = ("rollback", "stage", "alias", "deleted")
 """Changes that, when they name a version that was Production before, go back to it rather than on."""
 
@@ -62,7 +64,7 @@ def production_at(when: datetime, changes: Sequence[Change]) -> Change | None:
 
 def read_from(tags: Mapping[str, str]) -> list[Change]:
     """The changes that a registered model's tags record, oldest first. Two machines that recorded one and the same
-    gesture left two entries for one version, of which the first counts. A tag that does not parse is left out."""
+    change left two entries for one version, of which the first counts. A tag that does not parse is left out."""
     found = sorted(_parsed(value for key, value in tags.items() if key.startswith(PREFIX)), key=lambda one: one.at)
     changes: list[Change] = []
     for change in found:
@@ -80,7 +82,7 @@ def record(name: str, change: Change, changes: Sequence[Change]) -> Change:
 
 
 def trail(changes: Iterable[Change]) -> list[int]:
-    """The versions that lead to Production, the current one last: a promotion adds one; a way back takes away those
+    """The versions that lead to Production, the current one last: a promotion adds one; a way back removes those
     after it, so that a second rollback goes one further back instead of forth."""
     versions: list[int] = []
     for change in changes:
@@ -105,7 +107,7 @@ def predecessor(changes: Sequence[Change], current: int | None, existing: Iterab
 
 
 def author() -> str:
-    """Who does things here: the MLflow user where one is set, else the login name."""
+    """The author of changes made here: the MLflow user where one is set, else the login name."""
     named = os.environ.get("MLFLOW_TRACKING_USERNAME")
     if named:
         return named
@@ -125,6 +127,7 @@ def _parsed(values: Iterable[str]) -> Iterable[Change]:
     for value in values:
         try:
             change = Change(**json.loads(value))
+            change = replace(change, how=OLD_HOW.get(change.how, change.how))
         except (ValueError, TypeError):
             continue
         if isinstance(change.at, int) and (change.version is None or isinstance(change.version, int)):

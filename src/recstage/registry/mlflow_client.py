@@ -92,8 +92,8 @@ def peek(name: str) -> RegisteredModelState:
 
 
 def read(name: str) -> RegisteredModelState:
-    """The registered model with all its versions. The model is read first: what moves between the two calls has a newer
-    `updated_at` than the shelf says, and so is seen by the next look."""
+    """The registered model with all its versions. The model is read first: what changes between the two calls has a
+    newer `updated_at` than the state, and so is seen by the next read."""
     with translate_errors(name):
         model = client().get_registered_model(name)
         found: list[ModelVersion] = []
@@ -173,7 +173,7 @@ def delete(name: str, number: int) -> None:
 
 
 def client() -> MlflowClient:
-    """One client a store: `connect` looks for a fresh database each time, which a poll each second need not."""
+    """One client a store: `connect` checks for a fresh database each time, which a poll every second need not."""
     uri = store_uri()
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)

@@ -1,8 +1,8 @@
-"""Production: the stage is the truth, the alias `production` mirrors it, and a tag records the version last reconciled.
+"""Production: the stage decides, the alias `production` mirrors it, and a tag records the version last reconciled.
 
-Whichever of stage and alias moved away from the tag is somebody's gesture in the MLflow UI and is followed. `decide`
-says what to follow and touches nothing; `reconcile` does it; `move` is a gesture of our own, announced by a note so
-that even a promotion that was killed half-way is finished, with its author and reason, by whoever looks next.
+Whichever of stage and alias differs from the tag was changed in the MLflow UI and is followed. `decide` returns what to
+follow and writes nothing; `reconcile` does it; `set_production` is a change of our own, recorded as pending first so
+that even a promotion that was killed half-way is finished, with its author and reason, by the next reconciliation.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from recstage.registry.mlflow_client import RegisteredModelState, Version
 RECORDED = "production_version"
 SEEN = "production_seen"
 CONFLICT = "production_conflict"
-NOTE = "production_note"
-NOTE_LIVES_MS = 60_000
+PENDING = "production_note"
+PENDING_LIVES_MS = 60_000
 UI_STAGE, UI_ALIAS = "MLflow UI (stage)", "MLflow UI (alias)"
 ANY: Final = -1
-"""For `move`: whatever is Production now may be replaced."""
+"""For `set_production`: whatever is Production now may be replaced."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What is Production. `change`: what reconciling recorded, where something had moved. `conflict`: why nothing was
-    changed although both stage and alias moved; empty where there is none."""
+    """What is Production. `change`: what reconciling recorded, where something had changed. `conflict`: why nothing was
+    done although both stage and alias changed; empty where there is none."""
 
     version: Version | None
     change: Change | None = None
@@ -42,7 +42,7 @@ class Resolution:
 
 @dataclass(frozen=True)
 class PendingPromotion:
-    """A move that was announced: who, why, and where to."""
+    """A change of Production that has begun: who, why, and to which version."""
 
     version: int
     how: How
@@ -53,7 +53,7 @@ class PendingPromotion:
 
 @dataclass(frozen=True)
 class Decision:
-    """`version` shall be Production. `how` is None where nothing moved."""
+    """`version` is to be Production. `how` is None where nothing changed."""
 
     version: int | None
     how: How | None = None
@@ -75,7 +75,7 @@ def production(name: str = "recommender") -> Version:
 
 
 def resolve(name: str = "recommender") -> Resolution:
-    """What is Production, gestures that nobody has reconciled yet included. Writes nothing."""
+    """What is Production, changes that are not yet reconciled included. Writes nothing."""
     model_state = mlflow_client.peek(name)
     if _settled(model_state):
         return _unchanged(model_state)
@@ -85,11 +85,11 @@ def resolve(name: str = "recommender") -> Resolution:
 
 
 def decide(model_state: RegisteredModelState) -> Decision:
-    """What the state of the registry means. The shelf must hold all versions (`store.read`)."""
-    recorded, note = _recorded(model_state), _note(model_state)
-    if note is not None and note.version in model_state.staged:
-        announced = Decision(note.version, note.how, note.by, note.reason, note.at)
-        return announced if note.version != recorded else Decision(recorded)
+    """What is to be Production. The state must hold all versions (`mlflow_client.read`)."""
+    recorded, pending = _recorded(model_state), _pending(model_state)
+    if pending is not None and pending.version in model_state.staged:
+        begun = Decision(pending.version, pending.how, pending.by, pending.reason, pending.at)
+        return begun if pending.version != recorded else Decision(recorded)
     staged = model_state.staged - {recorded}
     alias = model_state.alias if model_state.alias in model_state.versions and model_state.alias != recorded else None
     if staged and alias is not None and alias not in staged and recorded in model_state.versions:
@@ -102,7 +102,7 @@ def decide(model_state: RegisteredModelState) -> Decision:
         return Decision(recorded)
     if recorded in model_state.versions:
         unstaged = model_state.versions[recorded]
-        return Decision(None, "withdrawn", UI_STAGE, f"moved to stage {unstaged.stage}", unstaged.updated_at)
+        return Decision(None, "unset", UI_STAGE, f"moved to stage {unstaged.stage}", unstaged.updated_at)
     back = audit_log.predecessor(audit_log.read_from(model_state.tags), recorded, model_state.versions)
     reason = f"version {recorded} was deleted while in Production"
     return Decision(back, "deleted", "recstage", reason, model_state.updated_at)
@@ -129,8 +129,8 @@ def _disagreement(recorded: int | None, staged: set[int], alias: int) -> str:
 
 
 def reconcile(name: str = "recommender") -> Resolution:
-    """Follow what was moved in the MLflow UI and make stage, alias and record agree. One cheap read when nothing moved;
-    safe from several processes at once; doing it again does nothing."""
+    """Follow what was changed in the MLflow UI and make stage, alias and record agree. One cheap read when nothing
+    changed; safe from several processes at once; doing it again does nothing."""
     model_state = mlflow_client.peek(name)
     if _settled(model_state):
         return _unchanged(model_state)
@@ -138,10 +138,13 @@ def reconcile(name: str = "recommender") -> Resolution:
         return _settle(mlflow_client.read(name))
 
 
-def move(name: str, number: int, *, how: How, by: str, reason: str = "", expected: int | None = ANY) -> Resolution:
-    """Make a version Production: announce it, stage it (archiving the others in the same transaction), reconcile.
+def set_production(
+    name: str, number: int, *, how: How, by: str, reason: str = "", expected: int | None = ANY
+) -> Resolution:
+    """Make a version Production: record it as pending, stage it (archiving the others in the same transaction),
+    reconcile.
 
-    `expected` is what the caller believes to be Production (None: nothing); where another process was faster,
+    `expected` is what the caller believes to be Production (None: nothing); where another process was first,
     `Overtaken` is raised and nothing changes. A version that is Production already stays so, and no change is recorded.
     """
     with mlflow_client.lock(name):
@@ -154,8 +157,8 @@ def move(name: str, number: int, *, how: How, by: str, reason: str = "", expecte
             raise Overtaken(name, expected, current)
         if current == number and not before.conflict:
             return before
-        note = PendingPromotion(number, how, by, audit_log.shortened(reason), _now())
-        mlflow_client.tag_model(name, NOTE, json.dumps(asdict(note)))
+        pending = PendingPromotion(number, how, by, audit_log.shortened(reason), _now())
+        mlflow_client.tag_model(name, PENDING, json.dumps(asdict(pending)))
         mlflow_client.stage(name, number)
         after = _settle(mlflow_client.read(name))
     if after.version is None or after.version.number != number:  # another machine, which our lock does not hold
@@ -164,7 +167,7 @@ def move(name: str, number: int, *, how: How, by: str, reason: str = "", expecte
 
 
 class Overtaken(RegistryError):
-    """Production changed between the decision and the deed."""
+    """Production changed between the decision and the change."""
 
     def __init__(self, name: str, expected: int | None, current: int | None) -> None:
         self.name, self.expected, self.current = name, expected, current
@@ -180,7 +183,7 @@ class Overtaken(RegistryError):
 
 
 def _settle(model_state: RegisteredModelState) -> Resolution:
-    """Carry out `decide`; each write can be repeated, and the record, written last, says that all are done."""
+    """Carry out `decide`; each write can be repeated, and the record, written last, marks all as done."""
     decision = decide(model_state)
     if decision.conflict:
         return _report(model_state, decision)
@@ -200,12 +203,12 @@ def _settle(model_state: RegisteredModelState) -> Resolution:
 
 
 def _record(model_state: RegisteredModelState, target: int | None, updated_at: int) -> dict[str, str | None]:
-    note = _note(model_state)
-    done = note is None or note.version == target or _now() - note.at > NOTE_LIVES_MS
+    pending = _pending(model_state)
+    done = pending is None or pending.version == target or _now() - pending.at > PENDING_LIVES_MS
     return {
         RECORDED: "none" if target is None else str(target),
         CONFLICT: None,
-        **({NOTE: None} if done else {}),
+        **({PENDING: None} if done else {}),
         SEEN: _seen(updated_at, target),
     }
 
@@ -236,13 +239,13 @@ def _remember(model_state: RegisteredModelState, decision: Decision) -> Change:
     return change
 
 
-# -- what the tags say ------------------------------------------------------------------------------------------------
+# -- reading the tags --------------------------------------------------------------------------------------------------
 
 
 def _settled(model_state: RegisteredModelState) -> bool:
-    """Whether the last reconciliation saw the registry as it is now: every move of a stage, every deletion and every
-    new version changes `updated_at`; a move of the alias does not, so it is compared."""
-    return NOTE not in model_state.tags and model_state.tags.get(SEEN) == _seen(
+    """Whether the last reconciliation saw the registry as it is now: every change of a stage, every deletion and every
+    new version changes `updated_at`; a change of the alias does not, so it is compared."""
+    return PENDING not in model_state.tags and model_state.tags.get(SEEN) == _seen(
         model_state.updated_at, model_state.alias
     )
 
@@ -264,9 +267,9 @@ def _recorded(model_state: RegisteredModelState) -> int | None:
     return int(value) if value.isdigit() else None
 
 
-def _note(model_state: RegisteredModelState) -> PendingPromotion | None:
+def _pending(model_state: RegisteredModelState) -> PendingPromotion | None:
     try:
-        return PendingPromotion(**json.loads(model_state.tags[NOTE]))
+        return PendingPromotion(**json.loads(model_state.tags[PENDING]))
     except (KeyError, ValueError, TypeError):
         return None
 
@@ -302,5 +305,5 @@ def _listed(numbers: list[int]) -> str:
             spans[-1].append(number)
         else:
             spans.append([number])
-    words = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
-    return ", ".join(words)
+    parts = [f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans]
+    return ", ".join(parts)

@@ -32,7 +32,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """`data` and `fingerprint` say what the version was measured on."""
+    """`data` and `fingerprint` are those of the rows it was measured on."""
 
     run_id: str
     name: str

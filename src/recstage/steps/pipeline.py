@@ -30,7 +30,7 @@ class PipelineSettings(Settings):
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """`production` is the version in Production afterwards; `kept_because` the gate's words where it did not change;
+    """`production` is the version in Production afterwards; `kept_because` the gate's message where it did not change;
     `skipped` the models that the data set is too small for, with the reason."""
 
     run_id: str

@@ -1,4 +1,4 @@
-"""Make a data set ready, and say what it holds: the first step of the main job, so that the others read the cache."""
+"""Prepare a data set and report what it holds: the first step of the main job, so that the others read the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of an MLflow run: it always ends as FINISHED, FAILED or KILLED, and says which code it ran."""
+"""The life of an MLflow run: it always ends as FINISHED, FAILED or KILLED, and records which code it ran."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
             _log_resources(run_id, time.perf_counter() - started)
             mlflow.end_run("FINISHED")
     except KeyboardInterrupt:
-        # `mlflow run` passes the interrupt on a second time: it must not cut the farewell short
+        # `mlflow run` passes the interrupt on a second time: it must not interrupt the clean-up
         for sign in (signal.SIGINT, signal.SIGTERM):
             _ignore(sign)
         _end(run_id, "KILLED")

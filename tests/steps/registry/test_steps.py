@@ -114,7 +114,7 @@ def test_popularity_on_other_rows_does_not_count(registry_driver):
 
 @pytest.fixture
 def timings(monkeypatch):
-    """Sets what a list of the challenger, and of Production beside it, takes in milliseconds."""
+    """Sets what a list of the challenger, and of Production next to it, takes in milliseconds."""
 
     def set_to(*milliseconds: float) -> list[tuple[int, int, int]]:
         asked = []
@@ -141,7 +141,7 @@ def test_guardrails_are_asked(registry_driver, timings):
         promoted(2)
 
 
-def test_latency_is_timed_beside_production_at_the_promotion_whatever_the_runs_have_logged(registry_driver, timings):
+def test_latency_is_timed_with_production_at_the_promotion_whatever_the_runs_have_logged(registry_driver, timings):
     registry_driver.register("als", mean=0.3, metrics={"latency_p95_ms": 1.0})
     registry_driver.register("ncf", mean=0.5, metrics={"latency_p95_ms": 900.0}, seed=1)
     asked = timings(5.0, 4.0)
@@ -211,7 +211,7 @@ def test_a_production_on_other_data_that_is_gone_is_a_refusal_in_one_line(regist
     registry_driver.register(mean=0.3, fingerprint="old")
     registry_driver.register(mean=0.4, fingerprint="new")
     promoted(1)
-    with pytest.raises(GateRefused, match=r"its run's config\.yaml does not say what it was trained on"):
+    with pytest.raises(GateRefused, match=r"its run's config\.yaml does not record what it was trained on"):
         promoted(2)
 
 
@@ -224,7 +224,7 @@ def test_judged_against_a_production_that_changed_meanwhile_it_is_judged_again(r
 
     def slow(challenger, champion, config):
         if not judged:
-            registry.move("recommender", 2, how="promote", by="somebody faster")
+            registry.set_production("recommender", 2, how="promote", by="another process")
         judged.append(champion.number)
         return judge(challenger, champion, config)
 
@@ -238,7 +238,9 @@ def test_judged_against_a_production_that_changed_meanwhile_it_is_judged_again(r
 def test_a_production_that_never_holds_still_ends_in_one_line(registry_driver, monkeypatch):
     registry_driver.register("knn", mean=0.2)
     registry_driver.register("als", mean=0.5, seed=1)
-    monkeypatch.setattr(registry, "move", lambda *_, **__: (_ for _ in ()).throw(Overtaken("recommender", 1, 2)))
+    monkeypatch.setattr(
+        registry, "set_production", lambda *_, **__: (_ for _ in ()).throw(Overtaken("recommender", 1, 2))
+    )
     with pytest.raises(Overtaken, match=r"was version 1 when this was decided and is version 2 now\. Run it again"):
         promoted(2)
 
@@ -260,7 +262,7 @@ def test_a_locked_database_is_one_clear_line(registry_driver, monkeypatch):
 def test_rollbacks_walk_back_and_do_not_swing(registry_driver):
     for seed in range(3):
         registry_driver.register(seed=seed)
-        registry.move("recommender", seed + 1, how="promote", by="ada")
+        registry.set_production("recommender", seed + 1, how="promote", by="ada")
     assert (back().version, back(reason="worse").version) == (2, 1)
     assert (registry_driver.staged, registry_driver.pointed, current()) == ([1], 1, 1)
     last = registry.history()[-1]
@@ -300,7 +302,7 @@ def test_a_rollback_to_what_does_not_exist_is_refused(registry_driver):
 def test_history_tells_what_was_production_at_a_time(registry_driver):
     for _ in range(2):
         registry_driver.add()
-    registry.move("recommender", 1, how="promote", by="ada", reason="first")
+    registry.set_production("recommender", 1, how="promote", by="ada", reason="first")
     between = datetime.now(UTC)
     registry_driver.stage(2)
     result = promotion_history.run(promotion_history.HistorySettings())
@@ -320,7 +322,7 @@ def test_history_tells_what_was_production_at_a_time(registry_driver):
 def test_history_reports_what_stage_and_alias_disagree_about(registry_driver):
     for _ in range(3):
         registry_driver.add()
-    registry.move("recommender", 1, how="promote", by="ada")
+    registry.set_production("recommender", 1, how="promote", by="ada")
     registry_driver.stage(2)
     registry_driver.alias(3)
     result = promotion_history.run(promotion_history.HistorySettings())

@@ -56,7 +56,7 @@ class AblateResult:
 
 
 def settings_from(arguments: Sequence[str] = ()) -> AblateSettings:
-    """`--data NAME` and any override; the whole is what conf/model/lambdarank.yaml says. Raises `ConfigError`."""
+    """`--data NAME` and any override; the whole is conf/model/lambdarank.yaml. Raises `ConfigError`."""
     names, rest = named(arguments, data="ml-1m-ncf")
     config = model_config_of("lambdarank")
     defaults = {

@@ -104,7 +104,7 @@ def _metric_times(model: Recommender, test: Interactions) -> list[float]:
     lists = lists_of(model, cases.users, K, progress=False).items
 
     def measure() -> None:
-        hits = metrics.hits_of(lists, *cases.met, model.n_items)
+        hits = metrics.hits_of(lists, *cases.known, model.n_items)
         information = metrics.self_information(model.train_.item_counts, model.train_.n_users)
         for k in CUTOFFS:
             metrics.novelty(lists[:, :k], information)
@@ -126,7 +126,7 @@ def _quality(
     for user, items in zip(found["users"], found["lists"], strict=True):
         theirs[row_of[user], : len(items)] = items
     mine, yours = (
-        float(metrics.ndcg(metrics.hits_of(lists, *cases.met, ours.n_items), cases.n_relevant, K).mean())
+        float(metrics.ndcg(metrics.hits_of(lists, *cases.known, ours.n_items), cases.n_relevant, K).mean())
         for lists in (own, theirs)
     )
     return LibraryComparison(f"{name}-ndcg", f"{title}, NDCG@10, ours / {library}", mine, yours, mine / yours, "")

@@ -22,7 +22,7 @@ class CompareSettings(Settings):
     """What is compared."""
 
     name: str = Field("recommender", description="the registered model")
-    unregistered: int = Field(10, ge=0, description="training runs a group that are no version, shown beside them")
+    unregistered: int = Field(10, ge=0, description="training runs a group that are no version, shown with them")
     promotion: PromotionConfig = PromotionConfig()
 
 

@@ -82,7 +82,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
     write_down(challenger, verdict, outcome)
     for check in verdict.checks:
-        log.info("%s: %s", check.outcome, check.says)
+        log.info("%s: %s", check.outcome, check.message)
     if outcome == "refused":
         raise GateRefused(
             str(challenger),
@@ -90,7 +90,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
             fix="Improve it, or promote it with --force true and a --reason",
         )
     reason = settings.reason if outcome == "passed" else f"{settings.reason} [forced past the gate]".strip()
-    registry.move(
+    registry.set_production(
         settings.name,
         challenger.number,
         how="promote",
@@ -98,7 +98,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
         reason=reason,
         expected=previous,
     )
-    checks = [f"{check.outcome}: {check.says}" for check in verdict.checks]
+    checks = [f"{check.outcome}: {check.message}" for check in verdict.checks]
     return PromoteResult(settings.name, challenger.number, previous, outcome, checks, registry.figures(challenger))
 
 
@@ -132,14 +132,14 @@ def judge(challenger: Version, champion: Version | None, config: PromotionConfig
     try:
         ours = evidence.of_version(challenger)
         theirs = None if champion is None else _on_the_rows_of(challenger, champion, config)
-        floor = evidence.popularity_like(challenger) if champion is None else None
+        baseline = evidence.popularity_like(challenger) if champion is None else None
     except RecstageError as error:
         return gate.refuse("evidence", f"there is no evidence to compare: {error.given}: {error.rule}")
     users = ours.per_user["user_id"].astype(str).tolist()
     mine, others = evidence.latencies(challenger, champion, users, config.guardrails)
     ours = replace(ours, latency=mine)
     theirs = None if theirs is None else replace(theirs, latency=others)
-    return gate.judge(ours, theirs, config, floor=floor)
+    return gate.judge(ours, theirs, config, baseline=baseline)
 
 
 def _on_the_rows_of(challenger: Version, champion: Version, config: PromotionConfig) -> gate.Evidence:

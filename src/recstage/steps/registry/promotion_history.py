@@ -59,7 +59,7 @@ def run(settings: HistorySettings) -> HistoryResult:
     """Raises `ConfigError` on a time that is none, `RegistryError` on an unknown registered model."""
     tracking.connect()
     when = _time(settings.at)
-    conflict = registry.reconcile(settings.name).conflict  # what was just done in the UI is told, too
+    conflict = registry.reconcile(settings.name).conflict  # changes made in the UI since then are included
     past = [change for change in registry.history(settings.name) if change.time <= when]
     entries = [_entry(change) for change in past]
     for line in as_text(entries).splitlines():

@@ -19,7 +19,7 @@ class PruneSettings(Settings):
 
     keep: int = Field(3, ge=1, description="versions of each algorithm that are kept, the newest")
     name: str = Field("recommender", description="the registered model")
-    dry_run: bool = Field(False, description="only say what would be deleted")
+    dry_run: bool = Field(False, description="only list what would be deleted")
 
 
 @dataclass(frozen=True)

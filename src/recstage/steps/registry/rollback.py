@@ -47,7 +47,7 @@ def run(settings: RollbackSettings) -> RollbackResult:
     current = registry.reconcile(name).version
     number = None if current is None else current.number
     target = _target(settings, number)
-    registry.move(
+    registry.set_production(
         name, target, how="rollback", by=settings.by or registry.author(), reason=settings.reason, expected=number
     )
     return RollbackResult(name, target, number, registry.figures(registry.version_of(name, target)))
