@@ -282,7 +282,7 @@ def test_newcomers_keep_their_latest_rows_and_what_is_tested() -> None:
     for user, items in split.train_and_validation.to_frame().groupby("user_id")["item_id"]:
         assert "".join(items) == "abcdefg"[-len(items) :], user
     assert (split.validation.lengths == (known > 0)).all()
-    assert split.left_out["earlier rows of newcomers"] == 200 * 7 - known.sum()
+    assert split.left_out["earlier rows of cold-start users"] == 200 * 7 - known.sum()
     assert set(split.validation.item_index) == set(whole.validation.item_index)
 
 
