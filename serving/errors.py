@@ -38,7 +38,7 @@ class Problem(Exception):  # noqa: N818  the name RFC 9457 gives it
         Args:
             status: the HTTP status.
             kind: a stable lower-case word that a program can switch on ('unknown-item').
-            detail: one sentence for people: what was given, the rule, the fix.
+            detail: one sentence for the reader: what was given, the rule, the fix.
             headers: further headers of the response.
             errors: one entry for each field that broke a rule, as `FieldError`.
         """

@@ -210,7 +210,9 @@ def test_name_strictness_and_place_do_not_change_the_fingerprint(write: Writer) 
         fingerprint_of(events_config(here)),
         fingerprint_of(events_config(there)),
         fingerprint_of(events_config(here, name="other", strict=True)),
-        fingerprint_of(events_config(here, split=SplitConfig(newcomer_rows=9))),  # without newcomers it says nothing
+        fingerprint_of(
+            events_config(here, split=SplitConfig(newcomer_rows=9))
+        ),  # without cold-start users it changes nothing
     }
 
     assert len(fingerprints) == 1

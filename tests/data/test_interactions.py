@@ -114,9 +114,9 @@ def test_users_can_be_taken_in_any_order(rows: Interactions) -> None:
 
 
 def test_a_stranger_has_what_he_brings() -> None:
-    nobody, somebody = Users.unknown(3), Users.unknown(3, [2, 0])
+    empty, some = Users.unknown(3), Users.unknown(3, [2, 0])
 
-    assert nobody.index.tolist() == somebody.index.tolist() == [-1]
-    assert nobody.seen.toarray().tolist() == [[False, False, False]]
-    assert somebody.seen.toarray().tolist() == [[True, False, True]]
-    assert somebody.weights.tolist() == [1.0, 1.0]
+    assert empty.index.tolist() == some.index.tolist() == [-1]
+    assert empty.seen.toarray().tolist() == [[False, False, False]]
+    assert some.seen.toarray().tolist() == [[True, False, True]]
+    assert some.weights.tolist() == [1.0, 1.0]

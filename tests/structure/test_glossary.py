@@ -31,7 +31,8 @@ def retired() -> dict[str, str]:
 def pattern() -> re.Pattern[str]:
     """Any retired word, standing alone: not a part of an identifier, a setting or a path."""
     words = "|".join(re.escape(word) for word in sorted(retired(), key=len, reverse=True))
-    return re.compile(rf"(?<![\w./\-\"'`])({words})(?![\w/\-\"'`=(]|\.\w)", re.IGNORECASE)
+    authors, field = r" et al\b", r": (int|float|str|[0-9])"
+    return re.compile(rf"(?<![\w./\-\"'`])({words})(?![\w/\-\"'`=(]|\.\w|{authors}|{field})", re.IGNORECASE)
 
 
 def files() -> list[str]:
@@ -41,7 +42,8 @@ def files() -> list[str]:
 
 def test_the_table_is_read():
     assert {"people", "he", "drills"} <= retired().keys()
-    assert pattern().search("what people do") and not pattern().search("split.newcomers: 0")
+    assert pattern().search("what people do")
+    assert not pattern().search("split.newcomers: 0")
 
 
 @pytest.mark.parametrize("name", files())

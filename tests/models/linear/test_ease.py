@@ -99,8 +99,8 @@ def test_scores_are_histories_times_weights_and_old_choices_may_count_less() -> 
 
 
 def test_who_is_folded_in_is_scored_as_training_would_have() -> None:
-    model, everybody = Ease(EaseParams(l2=5.0)).fit(blocks()), blocks().all_users
-    np.testing.assert_array_equal(model.score(everybody), model.score(disguised(everybody)))
+    model, all_users = Ease(EaseParams(l2=5.0)).fit(blocks()), blocks().all_users
+    np.testing.assert_array_equal(model.score(all_users), model.score(disguised(all_users)))
 
 
 def test_texts_and_categories_lead_to_items_that_nobody_shares() -> None:
@@ -189,7 +189,7 @@ def test_one_item_and_one_user_are_served() -> None:
 def test_similar_items_are_of_the_same_group() -> None:
     vectors = Ease(EaseParams(l2=5.0, side_weight=1.0)).fit(blocks(), catalogue=catalogue()).item_vectors()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    likeness = unit @ unit.T
-    np.fill_diagonal(likeness, -1)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -1)
     names = blocks().items.ids
-    assert [group_of(names[i]) for i in likeness.argmax(axis=1)] == [group_of(name) for name in names]
+    assert [group_of(names[i]) for i in similarity.argmax(axis=1)] == [group_of(name) for name in names]

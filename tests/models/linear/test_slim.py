@@ -15,7 +15,7 @@ from tests.models.synthetic_blocks import blocks, disguised, group_of, ids
 
 
 def expected_weights(rows: np.ndarray, l1: float, l2: float, positive: bool) -> np.ndarray:
-    """Each column told by all others that share a row with it, on the dense rows."""
+    """Each column regressed on all others that share a row with it, on the dense rows."""
     n = rows.shape[1]
     weights = np.zeros((n, n))
     for target in range(n):
@@ -77,8 +77,8 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_who_is_folded_in_is_scored_as_training_would_have() -> None:
-    model, everybody = Slim(SlimParams()).fit(blocks()), blocks().all_users
-    np.testing.assert_array_equal(model.score(everybody), model.score(disguised(everybody)))
+    model, all_users = Slim(SlimParams()).fit(blocks()), blocks().all_users
+    np.testing.assert_array_equal(model.score(all_users), model.score(disguised(all_users)))
 
 
 def test_popularity_discount_divides_scores() -> None:

@@ -86,10 +86,10 @@ def test_exponents_discount_and_recency_as_written_out() -> None:
 
 
 def test_who_is_folded_in_is_scored_as_training_would_have() -> None:
-    everybody = blocks().all_users
+    all_users = blocks().all_users
     for params in (SpectralParams(), SpectralParams(sharpen_time=0.5, merge="early")):
         model = Spectral(params).fit(blocks())
-        np.testing.assert_array_equal(model.score(everybody), model.score(disguised(everybody)))
+        np.testing.assert_array_equal(model.score(all_users), model.score(disguised(all_users)))
 
 
 @pytest.mark.parametrize("merge", ["early", "late"])

@@ -130,7 +130,7 @@ def unpacked(name: str) -> str:
 
 @contextmanager
 def unpacking(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """A stream of plain bytes from one that may be packed, told by its first bytes."""
+    """A stream of plain bytes from one that may be packed, recognised by its first bytes."""
     head = stream.read(6)
     stream.seek(0)
     if head[:4] == b"\x28\xb5\x2f\xfd":

@@ -28,7 +28,7 @@ KNOWN_WEIGHTS: dict[str, Any] = {
     "interaction": 1.0,
     "dismiss": 0.0,
 }
-"""For event files that nobody has written a YAML for: the usual types. A YAML says better what yours are worth."""
+"""The usual event types, for files without a YAML of their own. A YAML can weigh them better."""
 
 ANY_TYPE: dict[str, Any] = {"weights": KNOWN_WEIGHTS, "negative_types": ["dismiss"]}
 

@@ -1,4 +1,4 @@
-"""Tables of events of any format, one row an event, columns mapped to ours: what most people come with."""
+"""Tables of events of any format, one row an event, columns mapped to ours: the usual export."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The service's own database as a source: everything it collected until now, or until an earlier moment.
 
-`docs/database.md` draws the tables. People who opted out are left out, and so are their events; items that are hidden,
+`docs/database.md` draws the tables. Users who opted out are left out, and so are their events; items that are hidden,
 expired or deleted come as not available.
 """
 
@@ -43,7 +43,7 @@ def files(config: ServiceSource) -> list[Path]:
 
 def pinned(config: ServiceSource) -> ServiceSource:
     """The same source with what decides its data written down: the newest event, and where the counters of items and
-    people stand. A later `read` of it gives the same events, less what has been erased since."""
+    users are. A later `read` of it gives the same events, less what has been erased since."""
     with _connected(config) as connection:
         until, state = marks(connection)
     return config.model_copy(update={"until": until if config.until is None else config.until, "state": state})

@@ -42,7 +42,7 @@ def read(config: SyntheticSource) -> RawData:
 
 
 def stream(config: SyntheticSource, path: Path, *, block_events: int = BLOCK_EVENTS) -> int:
-    """Writes the events to a Parquet file, one row group a block of people (in order of time inside it), and returns
+    """Writes the events to a Parquet file, one row group a block of users (in order of time inside it), and returns
     how many. Memory is bounded by a block. The file appears when it is whole."""
     world = World(config)
     schema = pa.schema(
@@ -66,9 +66,11 @@ def stream(config: SyntheticSource, path: Path, *, block_events: int = BLOCK_EVE
             tqdm(total=config.interactions, desc=path.name, unit="event", unit_scale=True, disable=None) as bar,
         ):
             for block in world.blocks(block_events):
-                people, tree = np.unique(block.user, return_inverse=True)
+                users, position = np.unique(block.user, return_inverse=True)
                 columns = [
-                    pa.DictionaryArray.from_arrays(tree.astype(np.int32), pa.array(names(people, "u", config.users))),
+                    pa.DictionaryArray.from_arrays(
+                        position.astype(np.int32), pa.array(names(users, "u", config.users))
+                    ),
                     pa.DictionaryArray.from_arrays(block.item, items),
                     pa.array(block.time),
                     pa.DictionaryArray.from_arrays(block.kind, kinds),

@@ -1,12 +1,11 @@
-"""A seeded world to practise on: people with tastes that drift, items in topics, sessions, and what people do in them.
+"""A seeded world to practise on: users with tastes that drift, items in topics, sessions and events.
 
-Items fall into small clusters, clusters into categories. A person likes a few clusters, mostly of one category; what
-he likes changes over time. In a session he mostly stays in one of his clusters, and often goes on to the item that
-follows the last one in the cluster's own order, as in a series. The rest of his visits go to what is popular
-everywhere. So neighbours and factors are there to be found, the recent past says more than the distant one, and order
-matters.
+Items fall into small clusters, clusters into categories. A user likes a few clusters, mostly of one category, and their
+taste changes over time. In a session they mostly stay in one of these clusters, and often continue with the item that
+follows the last one in the cluster's own order, as in a series. Their other visits go to what is popular everywhere. So
+neighbours and factors exist to be found, the recent past says more than the distant one, and order matters.
 
-Everything is drawn in blocks of people, each from a seed of its own: memory is bounded by a block, whatever the total.
+Everything is drawn in blocks of users, each from its own seed: memory is bounded by a block, whatever the total.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ BLOCK_EVENTS = 500_000
 START, SPAN = 1_704_067_200, 180 * 86_400  # half a year from the first of January 2024
 ITEMS_A_CLUSTER = 20
 CATEGORIES = 12
-SLOTS = np.cumsum([0.45, 0.25, 0.18, 0.12])  # how much of a person's visits go to each of his clusters
+SLOTS = np.cumsum([0.45, 0.25, 0.18, 0.12])  # share of a user's visits that goes to each of their clusters
 VISITS_A_SESSION = 6
 GOES_ON = 0.35  # next visit of a session: the item that follows the last one
 STAYS = 0.6  # else: the session's own cluster
 WANDERS = 0.12  # visits to what is popular everywhere
-DRIFT = 0.85  # chance, long after a person's tastes have turned, that a visit follows the later ones
+DRIFT = 0.85  # chance, long after a user's taste has turned, that a visit follows the later ones
 TURNING = 0.06  # how long the turn takes, as a share of the span
 REVISITS = 0.08
 OVERSAMPLED = 1.45  # visits drawn for each that is expected, since most repeats are thrown away
@@ -38,7 +37,7 @@ ALWAYS_THERE = 3  # the most popular items of a cluster, older than the log
 
 class Kind(NamedTuple):
     """One interaction type: it happens where a visit's interest, uniform in [0, 1), falls in a range, which is
-    another for items after the person's taste (`liked`) than for those he came by (`other`)."""
+    another for items of the user's taste (`liked`) than for other ones (`other`)."""
 
     name: str
     liked: tuple[float, float]
@@ -66,7 +65,7 @@ PROFILES: dict[str, tuple[Kind, ...]] = {
 
 @dataclass(frozen=True)
 class Block:
-    """Events of some people, in order of time: `user` and `item` numbers from 0, `time` in seconds, `kind` an index
+    """Events of some users, in order of time: `user` and `item` numbers from 0, `time` in seconds, `kind` an index
     into the profile's types, `value` seconds of a view, stars of a rating, else NaN."""
 
     user: NDArray[np.int64]
@@ -115,7 +114,7 @@ class World:
         self.events_of = _activity(config.users, config.interactions, rng)
 
     def blocks(self, events: int = BLOCK_EVENTS) -> Iterator[Block]:
-        """All events, about `events` at a time, people after people. Another size gives other events of the same
+        """All events, about `events` at a time, user after user. Another size gives other events of the same
         world."""
         ends = np.cumsum(self.events_of)
         number, begin = 0, 0
@@ -243,12 +242,12 @@ def _chosen(
     n_items: int,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Visits to keep: whole sessions at random until a person has his events, without most of the repeats."""
+    """Visits to keep: whole sessions at random until a user has their events, without most of the repeats."""
     n = len(user)
     first = np.zeros(n, bool)
     first[np.unique(user * n_items + position, return_index=True)[1]] = True
     fresh = first | (rng.random(n) < REVISITS)
-    fresh[np.flatnonzero(np.diff(user, prepend=-1) > 0)] = True  # everybody keeps something
+    fresh[np.flatnonzero(np.diff(user, prepend=-1) > 0)] = True  # every user keeps something
     order = np.lexsort((np.arange(n), rng.random(session[-1] + 1)[session] if n else session, ~fresh, user))
     gained = np.where(fresh[order], events[order], 0)
     before = np.cumsum(gained) - gained
@@ -266,14 +265,14 @@ def _exactly(
     wanted: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """As many events of each person as he shall have, and how much later than their visit they are: the last are cut
+    """As many events of each user as wanted, and how much later than their visit they are: the last are cut
     off, or some visits are viewed again, on the next day."""
     counts = np.bincount(user[visit], minlength=len(wanted))
     starts = np.cumsum(counts) - counts
     within = np.arange(len(visit)) - starts[user[visit]] < wanted[user[visit]]
     lacking = np.maximum(wanted - counts, 0)
-    people = np.repeat(np.arange(len(wanted)), lacking)
-    again = visit[starts[people] + (rng.random(len(people)) * counts[people]).astype(np.int64)]
+    users = np.repeat(np.arange(len(wanted)), lacking)
+    again = visit[starts[users] + (rng.random(len(users)) * counts[users]).astype(np.int64)]
     later = np.concatenate([np.zeros(within.sum(), np.int64), rng.integers(600, 86_400, len(again))])
     viewed = np.zeros(len(again), kind.dtype)
     return np.concatenate([visit[within], again]), np.concatenate([kind[within], viewed]), later

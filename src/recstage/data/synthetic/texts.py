@@ -1,4 +1,4 @@
-"""Titles, texts and categories of the synthetic items: words of their cluster, of their category, and of everybody."""
+"""Titles, texts and categories of the synthetic items: words of their cluster, of their category, and common ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table or query of a database as a Parquet file, so that what was read can be told by its content.
+"""A table or query of a database as a Parquet file, so that what was read is identified by its content.
 
 `sqlite:///shop.db` and `postgresql://user@host/shop` are read through SQLAlchemy, in one transaction that writes
 nothing. Every column comes as text, as in a CSV.

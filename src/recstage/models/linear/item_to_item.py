@@ -22,7 +22,7 @@ class ItemToItem(base.Recommender):
     """Scores an item by the sum of the weights that lead to it from the items of a user's history; with
     `params.recency_decay` old choices weigh less.
 
-    A subclass finds `weights_` and `vectors_`. A history is all that a score is made of, so people whom training never
+    A subclass finds `weights_` and `vectors_`. A history is all that a score is made of, so users that training never
     met are served like those it did.
     """
 

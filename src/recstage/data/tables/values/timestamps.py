@@ -1,4 +1,4 @@
-"""Columns of time: seconds, finer units, dates in any usual writing, or ranks, told apart where nobody says."""
+"""Columns of time: seconds, finer units, dates in any usual writing, or ranks; recognised unless configured."""
 
 from __future__ import annotations
 
