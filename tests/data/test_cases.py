@@ -36,7 +36,7 @@ def test_01_a_lone_quote_swallows_no_rows(cases: Path, tmp_path: Path) -> None:
     report = loaded(cases / "01-lone-quote/events.tsv", tmp_path, strict=True).report
 
     assert (report["rows"], report["kept"]) == (400, 400)
-    assert report["notes"] == ["a quote that opens or closes nothing was read as text in 1 rows (line 202)"]
+    assert report["notes"] == ["a quote that opens or closes nothing was read as text in 1 row (line 202)"]
 
 
 def test_02_line_breaks_in_a_file_above_the_block(cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

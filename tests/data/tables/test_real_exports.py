@@ -452,3 +452,61 @@ def test_values_that_a_column_only_seems_to_hold_are_not_read(write: Writer) -> 
     assert np.isnan(raw.events["value"]).all()
     assert raw.rejected.counts == {}
     assert "holds no numbers" in raw.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "seconds"),
+    [
+        (  # H&M
+            "t_dat,customer_id,article_id,price,sales_channel_id\n2023-01-05,00a1,0663713001,0.05,2\n2023-01-06,00a1,0541518023,0.03,2\n",
+            ("00a1", "0663713001"),
+            NOON - 43_200,
+        ),
+        (  # RetailRocket
+            "timestamp,visitorid,event,itemid,transactionid\n1672920000000,257597,view,355908,\n1672920001000,2,addtocart,3,\n",
+            ("257597", "355908"),
+            NOON,
+        ),
+        (  # Taobao
+            "1,2268318,2520377,pv,1672920000\n1,2333346,2520771,buy,1672920001\n",
+            ("1", "2268318"),
+            NOON,
+        ),
+        (  # Book-Crossing
+            '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"0"\n"276726";"0155061224";"5"\n',
+            ("276725", "034545104X"),
+            0,
+        ),
+        (  # Steam
+            "151603712,The Elder Scrolls V Skyrim,purchase,1.0,0\n151603712,Fallout 4,play,87.0,0\n",
+            ("151603712", "The Elder Scrolls V Skyrim"),
+            0,
+        ),
+        (  # REES46
+            "event_time,event_type,product_id,category_code,brand,price,user_id,user_session\n"
+            "2023-01-05 12:00:00 UTC,view,44600062,,shiseido,35.79,541312140,72d76fde\n",
+            ("541312140", "44600062"),
+            NOON,
+        ),
+        (  # Goodreads
+            "user_id,book_id,rating,date_added\n8842,24375664,5,Thu Jan 05 04:00:00 -0800 2023\n",
+            ("8842", "24375664"),
+            NOON,
+        ),
+    ],
+)
+def test_public_data_sets_are_understood_as_they_are(
+    write: Writer, text: str, row: tuple[str, str], seconds: int
+) -> None:
+    raw = read(write("e.csv", text))
+
+    assert rows_of(raw)[0] == (*row, seconds)
+    assert raw.rejected.counts == {}
+    assert raw.ordered is (seconds > 0)
+
+
+def test_a_yaml_names_files_beside_itself(write: Writer, tmp_path: Path) -> None:
+    write("shop/e.csv", "user_id,item_id\na,x\n")
+    path = write("shop/shop.yaml", "source: {kind: events, path: e.csv}\n")
+
+    assert config_of(str(path))["source"]["path"] == str(tmp_path / "shop" / "e.csv")

@@ -8,7 +8,7 @@ from typing import Any
 
 from recstage.config import named_yaml, names_in, read_yaml
 from recstage.data.files.file_tree import ARCHIVES, FileTree, unpacked
-from recstage.data.sources import events, json_layout, movielens, ncf
+from recstage.data.sources import PATHS, events, json_layout, movielens, ncf
 from recstage.data.tables import database, opening
 from recstage.errors import DataError, valid_names
 
@@ -56,9 +56,23 @@ def config_of(name_or_path: str) -> dict[str, Any]:
             fix=valid_names(name_or_path, names_in("data")),
         )
     if path.is_file() and path.suffix in {".yaml", ".yml"}:
-        return {"name": path.stem, **read_yaml(path)}
+        return {"name": path.stem, **_beside(path.parent, read_yaml(path))}
     found = layout_of(FileTree(path))
     return {"name": name_of(path), **found, **_as_named(name_of(path), found["source"]["kind"])}
+
+
+def _beside(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a YAML file, with paths that lead nowhere from the current folder, but somewhere from the file's,
+    made so."""
+    source = values.get("source")
+    if not isinstance(source, dict):
+        return values
+    found = {
+        name: str(folder.resolve() / path)
+        for name in PATHS
+        if isinstance(path := source.get(name), str) and not Path(path).exists() and (folder / path).exists()
+    }
+    return {**values, "source": {**source, **found}}
 
 
 def _as_named(name: str, kind: str) -> dict[str, Any]:
@@ -90,7 +104,7 @@ def layout_of(tree: FileTree) -> dict[str, Any]:
     tables = [name for name in tree.names if a_file] or _tables(tree)
     if len(jsons) == 1 and (a_file or set(tables) <= set(jsons)):
         return _json(tree, jsons[0])
-    parts = {part: [name for name in tables if _stem(name) in stems] for part, stems in PARTS.items()}
+    parts = {part: [name for name in tables if _stem(name) in stems] for part, stems in STEMS.items()}
     if len(parts["path"]) == 1 and len(parts["test_path"]) == 1:
         return _events(tree, parts["path"][0], {part: names[0] for part, names in parts.items() if len(names) == 1})
     if len(tables) == 1:
@@ -106,7 +120,7 @@ def layout_of(tree: FileTree) -> dict[str, Any]:
     )
 
 
-PARTS = {"path": TRAIN_STEMS, "test_path": TEST_STEMS, "validation_path": VALIDATION_STEMS}
+STEMS = {"path": TRAIN_STEMS, "test_path": TEST_STEMS, "validation_path": VALIDATION_STEMS}
 
 
 def _alike(tree: FileTree, tables: list[str]) -> bool:

@@ -14,7 +14,7 @@ from recstage.config import EventsSource
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
 from recstage.data.sources.item_files import items_of, rejected_of
-from recstage.data.tables.names import EVENT_NAMES, mapped
+from recstage.data.tables.names import EVENT_NAMES, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.ids import IdRule, first_of, ids_of, refuse_a_column_of, rejected_ids
@@ -22,9 +22,11 @@ from recstage.data.tables.values.numbers import numbers
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError
 
+USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
 DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
-A_CLOCK = 1e8
+SINCE_1990, UNTIL_2050 = 6.3e8, 2.53e9
 FEW_TYPES = 20
+LONGEST_VALUE = 6  # digits of a number that is a value and not an id
 
 
 def files(config: EventsSource) -> list[Path]:
@@ -98,22 +100,34 @@ def _tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, st
 def _ours(file: TableFile, config: EventsSource) -> dict[str, str]:
     if not file.has_header and not config.columns:
         return _by_content(file)
-    return mapped(file.names, config.columns, EVENT_NAMES, setting="source.columns", where=file.where)
+    found = mapped(file.names, config.columns, EVENT_NAMES, setting="source.columns", where=file.where)
+    if TIME not in found:
+        time = _time_by_content({name: values for name, values in _samples(file).items() if name not in found.values()})
+        found |= {} if time is None else {TIME: time}
+    return found
+
+
+def _samples(file: TableFile) -> dict[str, list[str]]:
+    return {name: [row[at] for row in file.rows if len(row) > at] for at, name in enumerate(file.names)}
+
+
+def _time_by_content(columns: Mapping[str, list[str]]) -> str | None:
+    """The last column that holds nothing but dates, or numbers as large as times since 1970 are: ids come first."""
+    times = [name for name, values in columns.items() if any(values) and all(_is_time(v) for v in values if v)]
+    return times[-1] if times else None
 
 
 def _by_content(file: TableFile) -> dict[str, str]:
     """Our columns to those of a file without a header: a time by its size or form, then user and item as they come,
     then a small number as value and a few words as type."""
-    columns = {name: [row[at] for row in file.rows if len(row) > at] for at, name in enumerate(file.names)}
-    found: dict[str, str] = {}
-    for name, values in columns.items():
-        if TIME not in found and values and all(map(_is_time, values)):
-            found[TIME] = name
-    rest = [name for name in columns if name not in found.values()]
+    columns = _samples(file)
+    time = _time_by_content(columns) if len(columns) > 2 else None
+    found = {} if time is None else {TIME: time}
+    rest = [name for name in columns if name != time]
     found |= dict(zip((USER, ITEM), rest, strict=False))
     for name in rest[2:]:
         numeric = all(re.fullmatch(r"\s*-?\d+([.,]\d+)?\s*", value) for value in columns[name])
-        if numeric and VALUE not in found:
+        if numeric and VALUE not in found and max(map(len, columns[name]), default=0) <= LONGEST_VALUE:
             found[VALUE] = name
         elif not numeric and TYPE not in found and len(set(columns[name])) <= FEW_TYPES:
             found[TYPE] = name
@@ -122,9 +136,10 @@ def _by_content(file: TableFile) -> dict[str, str]:
 
 def _is_time(value: str) -> bool:
     try:
-        return float(value) >= A_CLOCK
+        number = float(value)
     except ValueError:
-        return re.match(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{4})", value) is not None
+        return re.match(r"\s*(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./-]\d\d?[./-]\d{4})\b", value) is not None
+    return any(SINCE_1990 * unit <= number <= UNTIL_2050 * unit for unit in (1, 10**3, 10**6, 10**9))
 
 
 @dataclass(frozen=True)
@@ -150,6 +165,8 @@ class _Columns:
         if not file.has_header:
             taken = ", ".join(f"{theirs} as {column}" for column, theirs in ours.items())
             notes = (f"no header: {taken} (say otherwise in source.columns)",)
+        elif TIME in ours and TIME not in config.columns and plain(ours[TIME]) not in USUAL_TIMES:
+            notes = (f"{ours[TIME]} is taken as timestamp (say otherwise in source.columns)",)
         return cls(file, ours, _date_beside(file, ours, config), notes)
 
     def read(self) -> Table:

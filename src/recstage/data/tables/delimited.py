@@ -181,7 +181,8 @@ class _Reading:
         notes = list(self.file.dialect.notes)
         if framer.stray:
             lines = ", ".join(map(str, framer.first_stray))
-            notes.append(f"a quote that opens or closes nothing was read as text in {framer.stray} rows (line {lines})")
+            rows = "1 row" if framer.stray == 1 else f"{framer.stray} rows"
+            notes.append(f"a quote that opens or closes nothing was read as text in {rows} (line {lines})")
         if framer.comments:
             notes.append(f"{framer.comments} lines that begin with # are comments")
         if blocks.legacy_lines:

@@ -27,14 +27,15 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "timestamp", "time_stamp", "datetime", "date_time", "event_time", "event_timestamp", "event_date", "ts", "time",
         "unix_time", "unix_timestamp", "unix_review_time", "created_at", "created", "occurred_at", "bought_at",
         "purchased_at", "purchase_date", "order_date", "ordered_at", "viewed_at", "watched_at", "rated_at", "read_at",
-        "played_at", "invoice_date", "transaction_date", "review_date", "date", "day", "when", "at", "position", "rank",
+        "played_at", "date_added", "added_at", "date_updated", "updated_at", "reviewed_at", "start_time", "server_time",
+        "invoice_date", "transaction_date", "review_date", "date", "day", "when", "at", "position", "rank",
     ),
     TYPE: (
         "interaction_type", "interaction", "event_type", "event_name", "event", "action", "action_type", "activity",
         "behavior", "behaviour", "behavior_type", "feedback_type", "verb", "type",
     ),
     VALUE: ("value", "rating", "stars", "score", "overall", "review_score", "duration", "dwell_time", "play_count",
-            "quantity", "amount", "implicit_rating"),
+            "quantity", "amount", "implicit_rating", "book_rating", "user_rating", "ratings", "plays", "watch_time"),
 }  # fmt: skip
 """Ours to theirs, the likeliest first; compared without case, blanks and punctuation."""
 ITEM_NAMES: dict[str, tuple[str, ...]] = {
