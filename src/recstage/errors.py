@@ -9,6 +9,7 @@ RecstageError
 │   └── RegistryError       a version, a stage, an alias
 │       └── NoProduction    nothing is staged Production
 ├── StoreError              exit 2: a database or disk that cannot be used: locked, full, unavailable
+├── OutOfMemory             exit 2: what was asked for does not fit into the memory of this machine
 ├── ExternalToolError       exit 1: a program outside recstage failed
 └── GateRefused             exit 3: the promotion gate said no
 """
@@ -71,6 +72,12 @@ class StoreError(RecstageError):
 
     It is not the user's input, but has the same status.
     """
+
+    exit_code = 2
+
+
+class OutOfMemory(RecstageError):
+    """A fit that needs more memory than there is; the program ends with status 2: other settings may fit."""
 
     exit_code = 2
 

@@ -29,6 +29,7 @@ from scipy import sparse
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import TooLittleData
+from recstage.models import memory
 from recstage.models.explanation import Explanation, by_popularity
 from recstage.models.external_ids import ExternalIdMethods
 from recstage.models.ranking import (
@@ -186,7 +187,7 @@ class Recommender(ExternalIdMethods):
     ) -> Self:
         """Learn from scratch; parameters as in `Fitting`.
 
-        Raises `TooLittleData` if `train` has fewer positive interactions than the model needs.
+        Raises `TooLittleData` if `train` has fewer positive interactions than the model needs, `OutOfMemory`.
         """
         positives = int((train.weight > 0).sum())
         if positives < self.minimum_positives:
@@ -197,7 +198,8 @@ class Recommender(ExternalIdMethods):
             )
         self.attach(train, catalogue)
         self.fitted_params_ = {}
-        self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint))
+        with memory.told_by_setting(self.name, self.params):
+            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint))
         return self
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:

@@ -107,3 +107,32 @@ def test_a_folder_with_two_files_is_refused(write: Writer) -> None:
 
     with pytest.raises(DataError, match=r"must hold one \.json file, and has 2"):
         json_layout.read(JsonSource(path=str(path.parent)))
+
+
+def test_numbers_of_the_metadata_that_the_rows_contradict_are_told(write: Writer) -> None:
+    rows = [{"user_id": 1, "item_id": item} for item in "abc"]
+    metadata = {
+        "n_users": 1,
+        "num_items": 4,
+        "interactions": 3,
+        "total_interactions": 5,
+        "source": "shop",
+        "users": True,
+    }
+
+    raw = read(write, {"metadata": metadata, "interactions": rows})
+
+    assert raw.notes == (
+        "metadata.num_items says 4, and the rows have 3 items",
+        "metadata.total_interactions says 5, and the rows have 3 interactions",
+    )
+    assert not raw.ordered
+
+
+def test_a_row_whose_id_is_none_is_counted(write: Writer) -> None:
+    rows = [{"user_id": True, "item_id": "a"}, {"user_id": [1], "item_id": "b"}, {"user_id": 1.0, "item_id": " b "}]
+
+    raw = read(write, {"interactions": rows})
+
+    assert raw.rejected.counts == {"invalid user_id": 2}
+    assert raw.events[["user_id", "item_id"]].astype(str).to_numpy().tolist() == [["1", "b"]]
