@@ -56,6 +56,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         made.report["drift"] = _drift(made, kept.previous())
         _tell(made)
         kept.write(made)
+        log.info("%s: report in %s", config.name, kept.path / prepared_cache.PAGE)
     return made
 
 

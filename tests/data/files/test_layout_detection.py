@@ -127,3 +127,23 @@ def test_what_is_detected_loads(write: Writer, tmp_path: Path) -> None:
     config = check(DataConfig, config_of(str(write("e.csv", TABLE))), "e")
 
     assert load(config, cache=tmp_path / "cache").report["pairs"] == 20
+
+
+def test_a_path_named_like_a_data_set_of_ours_is_split_as_its_yaml_says(write: Writer) -> None:
+    ratings = "userId,movieId,rating,timestamp\n1,2,3.5,1700000000\n"
+    ours = write("ml-latest-small/ratings.csv", ratings).parent
+    other = write("another/ratings.csv", ratings).parent
+
+    assert config_of(str(ours))["split"] == config_of("ml-latest-small")["split"]
+    assert "split" not in config_of(str(other))
+    assert config_of(str(ours))["source"]["path"] == str(ours)
+
+
+def test_a_folder_with_train_and_test_files_brings_its_own_split(write: Writer) -> None:
+    train = write("own/train.csv", TABLE)
+    test = write("own/test.csv", "user_id,item_id\nu1,i9\n")
+
+    config = config_of(str(train.parent))
+
+    assert (config["source"]["path"], config["source"]["test_path"]) == (str(train), str(test))
+    assert config["split"] == {"method": "given"}
