@@ -68,7 +68,7 @@ class Catalogue:
                 "item_id": self.items.ids,
                 "title": self.titles,
                 "text": self.texts,
-                "categories": [list(names) for names in self.categories],
+                "categories": pd.Series([list(names) for names in self.categories], dtype=object),
                 "available": self.available,
             }
         )

@@ -8,7 +8,10 @@ import pytest
 
 from recstage.config import DataConfig, check
 from recstage.data import sources, validation
+from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import config_of, load
+from recstage.data.interactions import IdMap
+from recstage.data.sources.item_files import read_items
 from recstage.errors import RecstageError
 from tests.data.tables import mutated_files
 
@@ -55,3 +58,18 @@ def test_mutated_files_are_prepared_to_the_end(tmp_path: Path) -> None:
         assert dataset.report["rows"] == dataset.report["kept"] + sum(dataset.report["dropped"].values())
         prepared += 1
     assert prepared > 8
+
+
+def test_mutated_files_are_survived_as_items_files_too(tmp_path: Path) -> None:
+    described = 0
+    for seed in range(FILES, FILES + 200):
+        file = mutated_files.write(seed, tmp_path / str(seed))
+        try:
+            items = read_items(file.path)
+        except RecstageError:
+            continue
+        assert items.frame["item_id"].is_unique
+        frame = Catalogue.from_frame(items.frame, IdMap(items.frame["item_id"].to_numpy(object))).to_frame()
+        assert len(frame) == len(items.frame)
+        described += 1
+    assert described > 100

@@ -126,6 +126,10 @@ def understood(table: Table, where: str, columns: Mapping[str, str] = {}, ids: I
         TWICE, int(twice.sum()), (f"{table.places.words(at)}: {names[at]}" for at in frame.index[twice][:3])
     )
     kept = names.notna() & ~twice
+    if table.rows_read != int(kept.sum()) + rejected.total:
+        raise AssertionError(
+            f"{where}: {table.rows_read} rows read, {kept.sum()} kept, {dict(rejected.counts)} rejected"
+        )
     items = _columns(frame[kept], names[kept].astype(object), found)
     return Items(items.reset_index(drop=True), rejected, table.notes)
 
@@ -193,9 +197,7 @@ def categories_of(value: Any) -> list[str]:
 
 
 def _movies_dat(content: bytes) -> Items:
-    lines = list(enumerate(lines_of(content), 1))
-    rows = [line.split("::") for _, line in lines if line.count("::") >= 2]
-    bad = [number for number, line in lines if line.strip() and line.count("::") < 2]
+    rows, rejected = _cut(content, "::", 3)
     frame = pd.DataFrame(
         {
             ITEM: pd.Series([id_of(row[0]) for row in rows], dtype="object"),
@@ -203,25 +205,23 @@ def _movies_dat(content: bytes) -> Items:
             CATEGORIES: [categories_of(row[-1]) for row in rows],
         }
     )
-    return Items(frame, Rejected.of("wrong number of fields", len(bad), (f"line {number}" for number in bad)))
+    return Items(frame, rejected)
 
 
 def _u_item(content: bytes) -> Items:
-    rows = [line.split("|") for line in lines_of(content) if line.count("|") >= 4 + len(GENRES_OF_100K)]
+    rows, rejected = _cut(content, "|", 5 + len(GENRES_OF_100K))
     flags = [row[-len(GENRES_OF_100K) :] for row in rows]
-    return Items(
-        pd.DataFrame(
-            {
-                ITEM: pd.Series([id_of(row[0]) for row in rows], dtype="object"),
-                TITLE: [row[1] for row in rows],
-                CATEGORIES: [
-                    [
-                        name
-                        for name, flag in zip(GENRES_OF_100K, row, strict=True)
-                        if flag == "1" and name not in NO_GENRE
-                    ]
-                    for row in flags
-                ],
-            }
-        )
-    )
+    categories = [
+        [name for name, flag in zip(GENRES_OF_100K, row, strict=True) if flag == "1" and name not in NO_GENRE]
+        for row in flags
+    ]
+    ids = pd.Series([id_of(row[0]) for row in rows], dtype="object")
+    return Items(pd.DataFrame({ITEM: ids, TITLE: [row[1] for row in rows], CATEGORIES: categories}), rejected)
+
+
+def _cut(content: bytes, separator: str, fewest: int) -> tuple[list[list[str]], Rejected]:
+    """The fields of each line, without quotes, as MovieLens writes them; lines with too few are rejected."""
+    lines = [(number, line.split(separator)) for number, line in enumerate(lines_of(content), 1) if line.strip()]
+    bad = [number for number, fields in lines if len(fields) < fewest]
+    rejected = Rejected.of("wrong number of fields", len(bad), (f"line {number}" for number in bad[: Rejected.SHOWN]))
+    return [fields for _, fields in lines if len(fields) >= fewest], rejected

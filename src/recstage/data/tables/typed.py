@@ -45,6 +45,7 @@ class ArrowFile:
                 first = self._all().slice(0, SAMPLE_ROWS)
                 schema = first.schema
             self._structs = any(pa.types.is_struct(one.type) for one in schema)
+            first.validate(full=True)  # what is damaged could otherwise be read outside of its bytes
             sample = _flattened(first)
             self.names = tuple(sample.column_names)
             columns = [column.to_pylist() for column in sample.columns]
@@ -58,6 +59,7 @@ class ArrowFile:
                 table = self._file.read(columns=chosen)
             else:
                 table = _flattened(self._file.read() if self._parquet else self._all()).select(chosen)
+            table.validate(full=True)
             frame = pd.DataFrame({name: _series(table[name], name in coded) for name in chosen})
         frame.index = pd.Index(np.arange(1, len(table) + 1, dtype=np.int64))
         return Table(frame, len(frame), places=Places(unit="row"))
