@@ -23,17 +23,15 @@ from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS
 from serving.models.repository import BundleRepository, ProductionVersion
 
-FOLLOWS_WITHIN_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 
 
-def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> float:
-    """Wait for a condition; returns how long it took."""
-    began = time.monotonic()
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition. (How soon a promotion is followed is measured by the benchmark `promotions`.)"""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s"
         time.sleep(0.02)
-    return time.monotonic() - began
 
 
 class Running:
@@ -123,8 +121,7 @@ def test_promotion_rollback_a_broken_version_and_an_unavailable_registry(registe
         with load_on(service.url) as answers:
             for version in (2, 1):
                 promote(uri, version)
-                took = until(lambda wanted=str(version): service.version() == wanted)
-                assert took < FOLLOWS_WITHIN_SECONDS
+                until(lambda wanted=str(version): service.version() == wanted)
             time.sleep(0.3)
         assert {status for status, _ in answers} == {200}
         turns = [version for version, _ in itertools.groupby(version for _, version in answers)]
@@ -138,11 +135,9 @@ def test_promotion_rollback_a_broken_version_and_an_unavailable_registry(registe
         service.stop()
 
     # the registry is gone, version 3 cannot be had, and a new process answers with what is on disk, at once
-    began = time.monotonic()
     service = Running(tmp_path, f"sqlite:///{folder}/nowhere/that/exists/mlflow.db")
     try:
         until(lambda: service.version() == "1")
-        assert time.monotonic() - began < 10
         assert service.client.get("/api/recommendations", params={"user_id": "u7"}).json()["method_used"] == "als"
     finally:
         service.stop()

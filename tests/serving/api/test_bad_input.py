@@ -21,7 +21,6 @@ from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
 
 SECRET, HOOK = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n", "hook-Vq7kT9xW2mZp4"
-LIMIT_SECONDS = 0.2
 LARGE = 1_000_000
 FUTURE = "2999-01-01T00:00:00Z"
 KEYS = {role: f"a-key-for-the-role-{role}" for role in ("client", "service", "admin")}
@@ -93,13 +92,10 @@ def token(**claims: object) -> dict[str, str]:
 
 
 def refused(client: TestClient, method: str, path: str, status: int, sentence: str, **how: Any) -> None:
-    """Sent three times: a refused request changes nothing, and the fastest is the time the service needs."""
+    """Sent twice: a refused request changes nothing."""
     how.setdefault("headers", key("admin"))
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
+    for _ in range(2):
         response = client.request(method, path, **how)
-        took.append(time.perf_counter() - began)
     assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -108,7 +104,6 @@ def refused(client: TestClient, method: str, path: str, status: int, sentence: s
     assert problem["type"].startswith("/problems/")
     assert problem["request_id"] == response.headers["x-request-id"]
     assert len(response.content) < 10_000
-    assert min(took) < LIMIT_SECONDS
 
 
 def sent(content: bytes) -> dict[str, Any]:
