@@ -8,10 +8,10 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check ui serve lab architecture mlproject constraints clean help
+.PHONY: setup demo test test-fast check ui serve lab architecture mlproject constraints clean help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: $(STAMP) ## the virtual environment, with everything pinned
 
@@ -27,6 +27,9 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 
 test: setup ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-fast: setup ## the fast tests, without programs, servers and trainings
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
 
 check: setup ## static checks: ruff, types, and the rules of tests/structure
 	$(BIN)/ruff check .

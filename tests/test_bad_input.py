@@ -20,6 +20,8 @@ from recstage.steps import evaluate, prepare, train
 from recstage.steps.registry import promote, promotion_history, prune, rollback
 from recstage.steps.registry import register as registering
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "experiments"
 STEPS = {
     "evaluate": evaluate,

@@ -14,6 +14,8 @@ import pytest
 from recstage.cli import INTERRUPTED, main, named, plain, step_of
 from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parents[1]
 
 

@@ -11,6 +11,8 @@ from nbclient import NotebookClient
 
 from recstage.config import root
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from recstage.config import DataConfig, check
 from recstage.data.dataset import Dataset, config_of, load
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import Event, RecordEvents, now_ms
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path):

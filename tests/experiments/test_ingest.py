@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from experiments.benchmarks import ingest
 from serving.store.admin import backup
 from serving.store.db.connection import parse_url
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_counted_event_is_in_the_database(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 
 from experiments.benchmarks import mutants, mutation
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''"""Two functions, of which one is tested."""
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.models import base, build, params_class
 from tests.models.synthetic_blocks import DISMISSER, HIDDEN, active_users, blocks, catalogue, disguised, group_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = names_in("model")
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "als": {"factors": 16},

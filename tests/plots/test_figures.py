@@ -16,6 +16,8 @@ from recstage.evaluation.protocol import evaluate
 from recstage.plots import figures as plots
 from recstage.plots.style import label, short
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(0)
 LONG = {
     f"cosine_between_the_last_items_and_the_candidate_{i}": float(v) for i, v in enumerate(RANDOM.exponential(size=40))

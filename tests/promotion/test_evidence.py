@@ -17,6 +17,8 @@ from recstage.models.baselines.popularity import Popularity
 from recstage.promotion import evidence
 from recstage.steps.registry import promote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def earlier(small_config):

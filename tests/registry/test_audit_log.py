@@ -11,6 +11,8 @@ from recstage import registry
 from recstage.registry import audit_log, mlflow_client
 from recstage.registry.audit_log import Change
 
+pytestmark = pytest.mark.slow
+
 
 def at(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

@@ -14,6 +14,8 @@ from recstage.config import root
 from recstage.errors import NoProduction, RegistryError
 from recstage.registry import mlflow_client
 
+pytestmark = pytest.mark.slow
+
 
 def current(name: str = "recommender") -> int | None:
     version = registry.resolve(name).version

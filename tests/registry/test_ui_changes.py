@@ -12,6 +12,8 @@ import pytest
 from recstage import registry
 from recstage.registry import mlflow_client
 
+pytestmark = pytest.mark.slow
+
 CHANGES = (
     "promote",
     "rollback",

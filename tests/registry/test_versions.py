@@ -8,6 +8,8 @@ from mlflow.entities import Metric
 from recstage import registry
 from recstage.errors import NoProduction, RegistryError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_registered_version_carries_what_its_run_says(registry_driver):
     run_id = registry_driver.train(

@@ -23,6 +23,8 @@ from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS
 from serving.models.repository import BundleRepository, ProductionVersion
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 60.0
 
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from serving.__main__ import ACCEPTED_A_TURN, listening
+from serving.__main__ import ACCEPTS_PER_ITERATION, listening
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -26,7 +26,7 @@ def test_connections_that_arrive_at_once_are_accepted_within_a_few_turns_of_the_
             first.listen(256)
             sockets = listening(first)
             servers = [await loop.create_server(Server, sock=one) for one in sockets]
-            clients = [socket.create_connection(first.getsockname()) for _ in range(3 * ACCEPTED_A_TURN)]
+            clients = [socket.create_connection(first.getsockname()) for _ in range(3 * ACCEPTS_PER_ITERATION)]
             for _ in range(6):
                 await asyncio.sleep(0)
             number = len(accepted)
@@ -34,4 +34,4 @@ def test_connections_that_arrive_at_once_are_accepted_within_a_few_turns_of_the_
                 closing.close()
             return number
 
-    assert uvloop.run(main()) == 3 * ACCEPTED_A_TURN
+    assert uvloop.run(main()) == 3 * ACCEPTS_PER_ITERATION

@@ -12,6 +12,8 @@ import pytest
 from recstage import tracking
 from recstage.config import root
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parents[2]
 
 

@@ -10,6 +10,8 @@ from recstage.evaluation.trade_off import LAMBDAS
 from recstage.steps import evaluate, pipeline, prepare, train
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.slow
+
 
 def ran(data, *models, **options):
     return pipeline.run(pipeline.PipelineSettings(data=data, models=models or pipeline.MODELS, **options))

@@ -16,6 +16,8 @@ from recstage.data import dataset
 from recstage.errors import ConfigError, RegistryError, StoreError, TooLittleData
 from recstage.steps import train
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=5"]
 ALS = [*QUICK, "--model.params.factors=8", "--model.params.iterations=3"]
 

@@ -17,6 +17,8 @@ from recstage import tracking
 from recstage.config import root
 from recstage.errors import ConfigError, StoreError
 
+pytestmark = pytest.mark.slow
+
 SNIPPET = "from recstage import tracking; print(tracking.experiment().artifact_location)"
 
 

@@ -17,6 +17,8 @@ from serving import __main__ as serving_main
 from serving.monitoring.metrics import Metrics
 from serving.settings import PREFIX, ServingSettings, load
 
+pytestmark = pytest.mark.slow
+
 VALUES = {
     "body_seconds": 7.0,
     "bundles": "data/elsewhere",

@@ -20,6 +20,8 @@ from recstage import bundle, config, models, renamed, tracking
 from recstage.data import dataset
 from recstage.steps.train_settings import settings_from
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-3
 READY_SECONDS = 60
 

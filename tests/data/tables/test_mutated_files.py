@@ -15,6 +15,8 @@ from recstage.data.sources.item_files import read_items
 from recstage.errors import RecstageError
 from tests.data.tables import mutated_files
 
+pytestmark = pytest.mark.slow
+
 FILES, BLOCKS = 1000, 4
 WEIGHTS = {"weights": {"view": 0.1}, "default_weight": 1.0, "minimum": {"interactions": 1}}
 

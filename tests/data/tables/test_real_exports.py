@@ -22,6 +22,8 @@ from recstage.data.schema import RawData
 from recstage.data.sources import events
 from recstage.errors import DataError, StoreError
 
+pytestmark = pytest.mark.slow
+
 Writer = Callable[[str, str | bytes], Path]
 NOON = 1_672_920_000  # 2023-01-05 12:00 UTC
 

@@ -20,6 +20,8 @@ from recstage.models.rank_fusion import by_rank
 from recstage.models.two_tower.model import TwoTower
 from tests.synthetic_data import chains, disappointing, without_last
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
 
 

@@ -25,6 +25,8 @@ from recstage.models.ncf.params import NcfParams
 from recstage.models.ncf.training import Penalty
 from recstage.models.neural.training import in_one_piece, seeded
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)  # several tests may run at once
 VARIANTS = ("mlp", "gmf", "neumf")
 SMALL = {

@@ -21,6 +21,8 @@ from recstage.models.two_tower.model import TwoTower, encode
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.two_tower.training import Network, Windows
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)  # several tests may run at once
 N_ITEMS = 24
 SMALL = {

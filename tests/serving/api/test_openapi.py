@@ -18,6 +18,8 @@ from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
 
+pytestmark = pytest.mark.slow
+
 SEED = "20261120"
 EXAMPLES = os.environ.get("RECSTAGE_FUZZ_EXAMPLES", "3")
 CHECKS = (

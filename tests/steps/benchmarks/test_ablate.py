@@ -13,6 +13,8 @@ from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.steps.benchmarks.ablate import ablate
 from tests.synthetic_data import chains, without_last
 
+pytestmark = pytest.mark.slow
+
 PARAMS = LambdaRankParams(
     retrievers=["popularity", "random"],
     groups=("sequence", "item", "context"),

@@ -11,6 +11,8 @@ from recstage.errors import ConfigError, ExternalToolError
 from recstage.steps.benchmarks import ablate, benchmark, benchmark_tables, docs_tables, library_comparison
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page(workspace):

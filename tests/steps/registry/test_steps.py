@@ -16,6 +16,8 @@ from recstage.promotion import evidence
 from recstage.registry import Overtaken
 from recstage.steps.registry import compare, promote, promotion_history, prune, register, rollback
 
+pytestmark = pytest.mark.slow
+
 
 def promoted(version: int | str = "best", **more: object) -> promote.PromoteResult:
     return promote.run(promote.PromoteSettings(version=str(version), by="ada", **more))  # type: ignore[arg-type]
