@@ -94,8 +94,10 @@ def _user_with_history(version: int) -> str:
 
 
 def _another(number: int) -> int:
-    """The best version apart from the given one."""
+    """The best version apart from the given one, of the same data where there is one."""
+    ours = registry.version_of("recommender", number)
     others = [version for version in registry.versions() if version.number != number]
+    others = [version for version in others if version.group == ours.group] or others
     return max(others, key=lambda version: float(version.tags.get("ndcg_at_10", 0))).number
 
 

@@ -156,6 +156,17 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
+def ids_of(folder: Path) -> tuple[IdMap, IdMap]:
+    """The users and items that a bundle's model was fitted on, without the model. Raises `BundleError`."""
+    files = _Files(folder, read_manifest(folder).files)
+    try:
+        users = pd.read_parquet(files.open("users.parquet"), columns=["user_id"])
+        items = pd.read_parquet(files.open("items.parquet"), columns=["item_id"])
+    except (KeyError, ValueError, OSError) as error:
+        raise _broken(folder, f"its ids cannot be read ({type(error).__name__}: {error})") from error
+    return IdMap(users["user_id"].astype(str).to_numpy(object)), IdMap(items["item_id"].astype(str).to_numpy(object))
+
+
 def digest_of(folder: Path) -> str:
     """SHA-256 of the manifest, which holds those of all other files: one digest for the whole bundle."""
     return _digest((folder / MANIFEST).read_bytes())

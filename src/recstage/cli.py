@@ -29,8 +29,14 @@ from recstage.errors import ConfigError, RecstageError
 INTERRUPTED = 130
 
 
-def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None = None) -> int:
-    """Run `step(arguments)`: progress to stderr, the result as stdout's last line. Returns the exit status."""
+def main(
+    step: Callable[[Sequence[str]], Any],
+    arguments: Sequence[str] | None = None,
+    *,
+    show: Callable[[Any], str] | None = None,
+) -> int:
+    """Run `step(arguments)`: progress to stderr, the result to stdout, as its last line in JSON or as `show` writes it.
+    Returns the exit status."""
     _collect_less_garbage()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib", "httpx"):
@@ -47,7 +53,7 @@ def main(step: Callable[[Sequence[str]], Any], arguments: Sequence[str] | None =
     except KeyboardInterrupt:
         print("recstage: interrupted", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
-    print(json.dumps(plain(result)), flush=True)  # noqa: T201
+    print(json.dumps(plain(result)) if show is None else show(result), flush=True)  # noqa: T201
     return 0
 
 

@@ -11,6 +11,8 @@ from recstage.config import root
 
 LAYERS = {
     "recstage": [
+        ["__main__"],
+        ["commands"],
         ["steps"],
         ["promotion"],
         ["registry"],

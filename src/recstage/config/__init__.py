@@ -1,6 +1,6 @@
 """Configuration: schemas, the YAML files of `conf`, and how both are resolved with environment and command line."""
 
-from recstage.config.files import model_config_of, named_yaml, names_in, read_yaml, root
+from recstage.config.files import model_config_of, named_yaml, names_in, read_yaml, root, with_whole_paths
 from recstage.config.resolve import Settings, check, explain, option_names, resolve
 from recstage.config.schemas import (
     DataConfig,
@@ -50,4 +50,5 @@ __all__ = [
     "read_yaml",
     "resolve",
     "root",
+    "with_whole_paths",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from recstage.config.resolve import check
-from recstage.config.schemas import ModelConfig
+from recstage.config.schemas import DataConfig, ModelConfig
 from recstage.errors import ConfigError, valid_names
 
 
@@ -65,3 +65,20 @@ def named_yaml(folder: str, name: str) -> dict[str, Any]:
 def model_config_of(name: str) -> ModelConfig:
     """conf/model/`name`.yaml. Raises `ConfigError` listing the valid names."""
     return check(ModelConfig, named_yaml("model", name), f"conf/model/{name}.yaml")
+
+
+def with_whole_paths(data: DataConfig) -> DataConfig:
+    """The same data set with absolute paths, so that what a run logs can be read from any folder. A relative path is
+    looked for in the current folder, then in the repository; one with `${NAME}` and a URL stay as they are."""
+    found = {
+        name: str(_whole(value))
+        for name, value in data.source
+        if name.endswith("path") and isinstance(value, str) and "${" not in value and "://" not in value
+    }
+    return data.model_copy(update={"source": data.source.model_copy(update=found)}) if found else data
+
+
+def _whole(path: str) -> Path:
+    here = Path(path).expanduser()
+    inside = root() / here
+    return (inside if not here.exists() and inside.exists() else here).absolute()

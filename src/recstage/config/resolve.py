@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -141,20 +142,21 @@ def explain(error: ValidationError, schema: type[BaseModel], where: str = "") ->
     return ConfigError(given, rule=first["msg"].removeprefix("Value error, "), fix="Correct the value")
 
 
-def option_names(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def option_names(schema: type[BaseModel]) -> Iterator[str]:
     """Dotted names of all leaves that can be set, each once; of a map, NAME stands for its fields."""
-    yield from dict.fromkeys(_options(schema, prefix))
+    yield from dict.fromkeys(name for name, _ in options_of(schema))
 
 
-def _options(schema: type[BaseModel], prefix: str) -> Iterator[str]:
+def options_of(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The same with what is said of each; a name may come again from another kind of source."""
     for name, info in schema.model_fields.items():
         dotted, inner = f"{prefix}{info.alias or name}", _schemas_in(info.annotation)
         if not inner or float in get_args(info.annotation):
-            yield dotted
+            yield dotted, info
         if getattr(info.annotation, "__origin__", None) is dict:
-            yield f"{dotted}.NAME"
+            yield f"{dotted}.NAME", info
         for nested in inner:
-            yield from _options(nested, f"{dotted}.")
+            yield from options_of(nested, f"{dotted}.")
 
 
 def _schemas_in(annotation: Any) -> list[type[BaseModel]]:

@@ -204,6 +204,9 @@ class GuardrailConfig(Schema):
     )
     latency_requests: int = Field(40, ge=0, description="single lists of either model timed in a round; 0: not judged")
     latency_rounds: int = Field(5, ge=1, description="rounds in which challenger and Production are timed in turn")
+    common_share: float = Field(
+        0.1, ge=0, le=1, description="least share of users and of items in common with Production, of other data"
+    )
 
 
 class PromotionConfig(Schema):

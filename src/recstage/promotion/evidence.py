@@ -22,7 +22,7 @@ from recstage.config import DataConfig, EvaluationConfig, GuardrailConfig, check
 from recstage.data import dataset
 from recstage.data.cache import Folder
 from recstage.data.dataset import Dataset
-from recstage.data.interactions import Interactions
+from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import ConfigError, DataError, RecstageError, RegistryError
 from recstage.evaluation.latency import Latency, side_by_side
 from recstage.evaluation.protocol import evaluate
@@ -107,8 +107,8 @@ def remeasured(version: Version, like: Version, *, least: int) -> Evidence:
     and so could not find them. Raises `RecstageError` in one line where the data set is gone or has changed, the bundle
     is broken, or fewer than `least` users remain.
     """
-    config, evaluation, seed = _configuration(like)
-    data = _dataset(config, like)
+    _, evaluation, seed = _configuration(like)
+    data = dataset_of(like)
     model = bundle.load(fetch(version)).model
     test = (data.split.transposed() if model.reverse else data.split).test
     quick = evaluation.model_copy(update={"latency_requests": 0})
@@ -116,12 +116,7 @@ def remeasured(version: Version, like: Version, *, least: int) -> Evidence:
     spoilt = _users_with_known_test_rows(model, test)
     fair = result.per_user[~result.per_user["user_id"].isin(spoilt)]
     if len(fair) < least:
-        raise DataError(
-            f"{version} on the test rows of {like.tags.get('data')}",
-            rule=f"it was trained on some of them: {len(fair)} of {len(result.per_user)} users are left to compare, "
-            f"{least} are needed",
-            fix="Train it again on the same data, or force the promotion",
-        )
+        raise _too_few(version, like, tested=len(result.per_user), spoilt=len(spoilt), least=least)
     label = f"version {version.number} ({version.algorithm}), measured again on {like.tags.get('data')}"
     return Evidence(label, version.algorithm, result.metrics, fair.reset_index(drop=True))
 
@@ -144,6 +139,34 @@ def latencies(
             log.warning("latency is judged without %s: %s", champion, error)
     found = side_by_side(models, user_ids, requests=limits.latency_requests, rounds=limits.latency_rounds)
     return found[0], found[1] if len(found) > 1 else None
+
+
+def common_share(version: Version, other: Version) -> tuple[float, float]:
+    """How much two versions were trained on in common: users, items, each as a share of the smaller number of both.
+    Raises `RecstageError` where a bundle cannot be read."""
+    (users, items), (their_users, their_items) = (bundle.ids_of(fetch(one)) for one in (version, other))
+    return _common(users, their_users), _common(items, their_items)
+
+
+def _common(ours: IdMap, theirs: IdMap) -> float:
+    least = min(len(ours), len(theirs))
+    return float((ours.index_of(theirs.ids) >= 0).sum()) / least if least else 0.0
+
+
+def _too_few(version: Version, like: Version, *, tested: int, spoilt: int, least: int) -> DataError:
+    given = f"{version} on the test rows of {like.tags.get('data')}"
+    if not spoilt:
+        return DataError(
+            given,
+            rule=f"{tested} users are tested there, {least} are needed to compare",
+            fix="Train on more data, lower promotion.guardrails.segment_users, or force the promotion",
+        )
+    return DataError(
+        given,
+        rule=f"it was trained on test rows of {spoilt} of {tested} users: {tested - spoilt} are left to compare, "
+        f"{least} are needed",
+        fix="Train it again on the same data, or force the promotion",
+    )
 
 
 def _evidence(run: Run, label: str, algorithm: str) -> Evidence:
@@ -187,8 +210,11 @@ def _configuration(version: Version) -> tuple[DataConfig, EvaluationConfig, int]
         ) from error
 
 
-def _dataset(config: DataConfig, like: Version) -> Dataset:
-    """The data set of a version: from the cache, where the raw files may be gone, else prepared anew."""
+def dataset_of(like: Version) -> Dataset:
+    """The data set of a version, by the configuration that its run logged: from the cache, where the raw files may be
+    gone, else prepared anew. Raises `RegistryError` where the run does not say, `DataError` where the data is gone or
+    its fingerprint is another one now."""
+    config = _configuration(like)[0]
     fingerprint = like.tags.get("fingerprint", "")
     kept = Folder(root() / "data", config.name, fingerprint).read()
     if kept is not None:

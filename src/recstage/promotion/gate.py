@@ -158,7 +158,8 @@ def _segment(name: str, users: pd.DataFrame, config: PromotionConfig) -> Check:
     before = users["champion"].mean()
     loss = (before - users["challenger"].mean()) / before if before > 0 else 0.0
     paired = _paired(users, config)
-    figures = f"{name}: {config.metric} {-loss:+.1%} ({in_words(paired)} over {len(users)} users)"
+    change = f"{-loss + 0.0:+.1%}" if before > 0 else f"0 before, {users['challenger'].mean():.4f} now"
+    figures = f"{name}: {config.metric} {change} ({in_words(paired)} over {len(users)} users)"
     if loss <= limits.segment_loss:
         return Check(name, "passed", figures)
     if paired.p_value >= config.alpha:

@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from recstage import bundle, registry, tracking
-from recstage.config import DataConfig, EvaluationConfig, Settings, check, read_yaml, resolve, root
+from recstage.config import DataConfig, EvaluationConfig, check, read_yaml, resolve, root, with_whole_paths
+from recstage.config.steps import SAME, EvaluateSettings
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.evaluation.trade_off import trade_off
 from recstage.models.base import Recommender
-
-SAME = "same"
-
-
-class EvaluateSettings(Settings):
-    """Which version is measured, and how."""
-
-    version: str = Field("Production", description="a version's number, or Production")
-    name: str = Field("recommender", description="the registered model")
-    data: str = Field(SAME, description="a name of conf/data, or a path; same: what the version was tested on")
-    evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = Field(42, ge=0)
-    trade_off: bool = Field(False, description="log what diversity costs: lists re-ranked by MMR for several lambdas")
+from recstage.promotion import evidence
+from recstage.registry import Version
 
 
 @dataclass(frozen=True)
@@ -49,14 +37,12 @@ def settings_from(arguments: Sequence[str] = ()) -> EvaluateSettings:
 
 
 def run(settings: EvaluateSettings) -> EvaluateResult:
-    """Raises `RegistryError` on an unknown version, `DataError` where the data set shares nothing with it."""
+    """Raises `RegistryError` on an unknown version, `DataError` where what it was trained on is gone or has changed."""
     tracking.connect()
     version = registry.version_of(settings.name, settings.version)
-    name = version.tags.get("data", "") if settings.data == SAME else settings.data
-    config = check(DataConfig, dataset.config_of(name), name)
     tags = {"model": version.algorithm, "stage-of-work": "evaluate", "version": str(version.number)}
     with tracking.run(f"evaluate {settings.name} {version.number}", tags=tags) as active:
-        data = dataset.load(config)
+        data = _data_of(version, settings)
         tracking.log_dataset(active.info.run_id, data)
         tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
         model = bundle.load(registry.fetch(version)).model
@@ -80,6 +66,14 @@ def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: Eva
     curve = trade_off(model, data.split.test, config=settings.evaluation, catalogue=data.catalogue, seed=settings.seed)
     tracking.log_table(run_id, "trade_off", curve)
     tracking.log_figures(run_id, {"mmr_trade_off": figures.mmr_trade_off(curve)})
+
+
+def _data_of(version: Version, settings: EvaluateSettings) -> Dataset:
+    """What is asked for; `same`: by the configuration that the version's run logged, where the fingerprint agrees."""
+    if settings.data == SAME:
+        return evidence.dataset_of(version)
+    config = check(DataConfig, dataset.config_of(settings.data), settings.data)
+    return dataset.load(with_whole_paths(config))
 
 
 def measure(model: Recommender, data: Dataset, config: EvaluationConfig, seed: int) -> Evaluation:

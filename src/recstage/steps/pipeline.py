@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic import Field
-
 from recstage import tracking
-from recstage.config import Settings, model_config_of, resolve
+from recstage.config import model_config_of, resolve
+from recstage.config.steps import PipelineSettings
 from recstage.errors import GateRefused, TooLittleData
 from recstage.steps import prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
-
-MODELS = ("popularity", "als", "knn", "ncf", "lambdarank")
-
-
-class PipelineSettings(Settings):
-    """What the main job trains, and on what."""
-
-    data: str = Field("synthetic", description="a name of conf/data, a YAML file, or a file or folder with data")
-    models: tuple[str, ...] = Field(MODELS, min_length=1, description="names of conf/model")
-    trials: int = Field(0, ge=0, description="trials of each model's hyperparameter search")
-    seed: int = Field(42, ge=0)
-    strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")
-    promote: bool = Field(True, description="promote the best version, if the gate allows")
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,12 @@ def run(settings: PipelineSettings) -> PipelineResult:
             name,
             settings.data,
             ["--strict"] if settings.strict else [],
-            overrides={"trials": settings.trials if _tunable(name) else 0, "seed": settings.seed, "register": True},
+            overrides={
+                "trials": settings.trials if _tunable(name) else 0,
+                "seed": settings.seed,
+                "register": True,
+                "name": settings.name,
+            },
         )
         for name in settings.models
     ]
@@ -66,18 +57,23 @@ def run(settings: PipelineSettings) -> PipelineResult:
                 rule="no model can be trained on it",
                 fix="Give more data; the messages above say how much",
             )
-        compare.run(compare.settings_from(), nested=True)
+        compare.run(compare.settings_from(_named(settings)), nested=True)
         production, kept_because = None, None
         if settings.promote:
-            production, kept_because = _promote_best()
+            production, kept_because = _promote_best(settings)
         best = max(trained, key=lambda result: result.metrics["ndcg_at_10"])
         tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
     return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
 
 
-def _promote_best() -> tuple[int | None, str | None]:
+def _named(settings: PipelineSettings) -> list[str]:
+    return ["--name", settings.name] if settings.name else []
+
+
+def _promote_best(settings: PipelineSettings) -> tuple[int | None, str | None]:
+    options = ["--reason", "best of the main job", "--new_data", str(settings.new_data).lower(), *_named(settings)]
     try:
-        promoted = promote.run(promote.settings_from(["--reason", "best of the main job"]))
+        promoted = promote.run(promote.settings_from(options))
     except GateRefused as refusal:
         return None, str(refusal)
     return promoted.version, None

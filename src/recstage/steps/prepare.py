@@ -8,14 +8,9 @@ from dataclasses import dataclass
 
 from recstage import tracking
 from recstage.cli import named
-from recstage.config import DataConfig, Settings, resolve
+from recstage.config import DataConfig, resolve, with_whole_paths
+from recstage.config.steps import PrepareSettings
 from recstage.data import dataset
-
-
-class PrepareSettings(Settings):
-    """The data set to prepare."""
-
-    data: DataConfig
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,8 @@ class Prepared:
 def settings_from(arguments: Sequence[str] = ()) -> PrepareSettings:
     """`--data NAME` and any setting of it. Raises `ConfigError` on a wrong name."""
     names, rest = named(arguments, data="synthetic")
-    return resolve(PrepareSettings, {"data": dataset.config_of(names["data"])}, rest, program="prepare")
+    found = resolve(PrepareSettings, {"data": dataset.config_of(names["data"])}, rest, program="prepare")
+    return found.model_copy(update={"data": with_whole_paths(found.data)})
 
 
 def run(settings: PrepareSettings) -> Prepared:

@@ -8,30 +8,17 @@ from typing import Any
 from pydantic import Field, create_model
 
 from recstage.config import (
-    DataConfig,
-    EvaluationConfig,
     ModelConfig,
-    Settings,
     model_config_of,
     read_yaml,
     resolve,
     root,
+    with_whole_paths,
 )
+from recstage.config.steps import DEFAULT_NAME, TrainSettings
 from recstage.data import dataset
 from recstage.models import params_class
 from recstage.renamed import new_names, new_options
-
-
-class TrainSettings(Settings):
-    """Everything that decides a training run."""
-
-    data: DataConfig
-    model: ModelConfig
-    evaluation: EvaluationConfig = EvaluationConfig()
-    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
-    seed: int = Field(42, ge=0)
-    register_: bool = Field(False, alias="register", description="register the model as a new version")
-    work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
 
 
 def settings_from(
@@ -58,4 +45,12 @@ def settings_from(
     old_names = {f"model.params.{old}": f"model.params.{new}" for old, new in params.renamed.items()}
     found = resolve(schema, defaults, new_options(arguments, old_names), program=f"train {model}")
     values = {name: getattr(found, name) for name in TrainSettings.model_fields}
-    return TrainSettings.model_construct(**{**values, "model": ModelConfig(**found.model.model_dump())})
+    chosen = ModelConfig(**found.model.model_dump())
+    if found.name:
+        chosen = chosen.model_copy(update={"registered_name": registered_name(chosen, found.name)})
+    return TrainSettings.model_construct(**{**values, "model": chosen, "data": with_whole_paths(found.data)})
+
+
+def registered_name(model: ModelConfig, name: str) -> str:
+    """The registered model of a family called `name`: "shop", or "shop-reverse" of a model from items to users."""
+    return model.registered_name.replace(DEFAULT_NAME, name, 1)

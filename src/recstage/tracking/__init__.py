@@ -21,13 +21,16 @@ from recstage.tracking.logging import (
     per_user_of,
     prepare_to_log,
 )
+from recstage.tracking.moved import Misplaced, mend, misplaced
 from recstage.tracking.runs import run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
     database_identity,
     experiment,
+    last_runs,
     outside_environment,
+    shown_uri,
     store_uri,
     translate_store_errors,
 )
@@ -36,11 +39,13 @@ __all__ = [
     "EXPERIMENT",
     "MODEL_ARTIFACT",
     "PER_USER",
+    "Misplaced",
     "configure",
     "connect",
     "database_identity",
     "dataset_tags",
     "experiment",
+    "last_runs",
     "log_config",
     "log_dataset",
     "log_evaluation",
@@ -50,10 +55,13 @@ __all__ = [
     "log_model",
     "log_table",
     "log_text",
+    "mend",
+    "misplaced",
     "outside_environment",
     "per_user_of",
     "prepare_to_log",
     "run",
+    "shown_uri",
     "store_uri",
     "translate_store_errors",
 ]

@@ -15,10 +15,20 @@ from functools import cache
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from recstage.config import root
+from recstage.errors import ConfigError
 from recstage.tracking.logging import LONGEST_PARAM, log_metrics
-from recstage.tracking.store import EXPERIMENT, connect, experiment, store_uri, translate_store_errors
+from recstage.tracking.moved import refuse_old_place
+from recstage.tracking.store import (
+    EXPERIMENT,
+    connect,
+    experiment,
+    experiment_by_id,
+    store_uri,
+    translate_store_errors,
+)
 
 SYSTEM_METRICS_SECONDS = 1.0
 
@@ -34,6 +44,8 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
         parent = mlflow.active_run()
         where = None if given_from_outside else parent.info.experiment_id if parent else _experiment_id()
+        if parent is None:
+            refuse_old_place(_artifacts_of(where))
         all_tags = {**tags, **_provenance()}
         active = mlflow.start_run(
             run_name=None if given_from_outside else name,
@@ -54,6 +66,8 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         # `mlflow run` passes the interrupt on a second time: it must not interrupt the clean-up
         for sign in (signal.SIGINT, signal.SIGTERM):
             _ignore(sign)
+        with suppress(Exception):  # `mlflow run` calls every child that did not end well FAILED: this tag says more
+            MlflowClient().set_tag(run_id, "ended", "KILLED")
         _end(run_id, "KILLED")
         raise
     except BaseException as error:
@@ -63,9 +77,29 @@ def run(name: str, *, tags: Mapping[str, str], nested: bool = False, system_metr
         raise
 
 
-def _experiment_id() -> str | None:
+def _experiment_id() -> str:
     named = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    return named or experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)).experiment_id
+    found = experiment_by_id(named) if named else experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+    return found.experiment_id
+
+
+def _artifacts_of(experiment_id: str | None) -> str:
+    """Where a run will put its artifacts: a new one of that experiment, or the one that `mlflow run` opened. Raises
+    `ConfigError` where MLFLOW_RUN_ID names none."""
+    client = MlflowClient()
+    if experiment_id is not None:
+        return client.get_experiment(experiment_id).artifact_location
+    run_id = os.environ["MLFLOW_RUN_ID"]
+    try:
+        return client.get_run(run_id).info.artifact_uri
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ConfigError(
+            f"MLFLOW_RUN_ID = {run_id}",
+            rule=f"{store_uri()} has no such run",
+            fix="Unset it: `mlflow run` sets it for the run that it opens",
+        ) from error
 
 
 def _end(run_id: str, status: str) -> None:

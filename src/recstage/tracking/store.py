@@ -13,11 +13,12 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from recstage.config import root
-from recstage.errors import RecstageError, StoreError
+from recstage.errors import ConfigError, RecstageError, StoreError
+from recstage.tracking.addresses import check_uri, reachable, without_password
 from recstage.tracking.environment import configure
 
 EXPERIMENT = "recstage"
@@ -38,16 +39,25 @@ def connect() -> MlflowClient:
     """
     configure()
     uri = store_uri()
+    check_uri(uri)
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
     with translate_store_errors(uri), _initialisation_lock(uri):
+        reachable(uri)
         client = MlflowClient()
         client.search_experiments(max_results=1)
     return client
 
 
 def experiment(name: str = EXPERIMENT) -> Experiment:
-    """The experiment of that name, made on first use with an artifact location that no current folder can change."""
+    """The experiment of that name, made on first use with an artifact location that no current folder can change.
+    Raises `ConfigError` on a name without letters, and on one that was deleted."""
+    if not name.strip():
+        raise ConfigError(
+            f"experiment name '{name}'",
+            rule="an experiment has a name",
+            fix="Unset MLFLOW_EXPERIMENT_NAME, or name one",
+        )
     client = connect()
     with translate_store_errors(store_uri()):
         found = client.get_experiment_by_name(name)
@@ -61,7 +71,49 @@ def experiment(name: str = EXPERIMENT) -> Experiment:
                     raise
             found = client.get_experiment_by_name(name)
     assert found is not None
-    return found
+    return _alive(found)
+
+
+def experiment_by_id(number: str) -> Experiment:
+    """The experiment that `MLFLOW_EXPERIMENT_ID` names. Raises `ConfigError` where there is none, or it was deleted."""
+    client = connect()
+    try:
+        with translate_store_errors(store_uri()):
+            return _alive(client.get_experiment(number))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        known = {found.name: found.experiment_id for found in client.search_experiments()}
+        listed = ", ".join(f"{number} ({name})" for name, number in known.items())
+        raise ConfigError(
+            f"experiment id '{number}'", rule=f"{store_uri()} has no such experiment", fix=f"There are {listed}"
+        ) from error
+
+
+def _alive(found: Experiment) -> Experiment:
+    if found.lifecycle_stage == "active":
+        return found
+    raise ConfigError(
+        f"experiment '{found.name}'",
+        rule="it was deleted",
+        fix=f"Restore it (mlflow experiments restore --experiment-id {found.experiment_id}), or name another in "
+        "MLFLOW_EXPERIMENT_NAME",
+    )
+
+
+def shown_uri() -> str:
+    """The store's address as it may be shown: without a password."""
+    return without_password(store_uri())
+
+
+def last_runs(most: int) -> list[Run]:
+    """The newest runs of all experiments."""
+    if not most:
+        return []
+    client = connect()
+    with translate_store_errors(store_uri()):
+        ids = [one.experiment_id for one in client.search_experiments()]
+        return list(client.search_runs(ids, max_results=most, order_by=["attributes.start_time DESC"]))
 
 
 def outside_environment() -> dict[str, str]:
@@ -113,6 +165,14 @@ KNOWN_MESSAGES = {
     "No space left on device": ("the disk is full", "Free some space and run again"),
     "unable to open database file": ("the database cannot be opened", "Check the path and its permissions"),
     "attempt to write a readonly database": ("the database is read-only", "Change its permissions"),
+    "Can't locate revision identified by": (
+        f"the database was made by a newer MLflow than the {mlflow.__version__} that is installed",
+        "Install that MLflow, or name another store in MLFLOW_TRACKING_URI",
+    ),
+    "Detected out-of-date database schema": (
+        "the database was made by an older MLflow",
+        "Back it up, then bring it up to date: mlflow db upgrade URI",
+    ),
     "Max retries exceeded": ("the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
 }
 """Part of a message of SQLite, the operating system or the HTTP client: the rule and the fix of the `StoreError`. A

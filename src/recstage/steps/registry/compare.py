@@ -6,24 +6,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from recstage import tracking
-from recstage.config import PromotionConfig, Settings, read_yaml, resolve, root
+from recstage.config import read_yaml, resolve, root
+from recstage.config.steps import CompareSettings
 from recstage.promotion import comparison, comparison_report
 from recstage.promotion.comparison import Comparison
 
 ARTIFACT = "comparison"
 
 log = logging.getLogger(__name__)
-
-
-class CompareSettings(Settings):
-    """What is compared."""
-
-    name: str = Field("recommender", description="the registered model")
-    unregistered: int = Field(10, ge=0, description="training runs a group that are no version, shown with them")
-    promotion: PromotionConfig = PromotionConfig()
 
 
 @dataclass(frozen=True)

@@ -8,30 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pydantic import Field
-
 from recstage import bundle, registry, tracking
-from recstage.config import PromotionConfig, Settings, read_yaml, resolve, root
+from recstage.config import PromotionConfig, read_yaml, resolve, root
+from recstage.config.steps import BEST, PromoteSettings
 from recstage.errors import GateRefused, RecstageError, RegistryError
 from recstage.promotion import evidence, gate
 from recstage.promotion.gate import Verdict
 from recstage.registry import Overtaken, Version, mlflow_client
 
-BEST = "best"
 ATTEMPTS = 3
 
 log = logging.getLogger(__name__)
-
-
-class PromoteSettings(Settings):
-    """Which version is promoted, and what is asked of it."""
-
-    version: str = Field(BEST, description="a version's number; best: the best of the newest version's data and split")
-    name: str = Field("recommender", description="the registered model")
-    force: bool = Field(False, description="promote even if the gate refuses; that is recorded")
-    reason: str = Field("", description="why, for the history")
-    by: str = Field("", description="who, for the history; empty: the login name")
-    promotion: PromotionConfig = PromotionConfig()
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,17 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     previous = None if champion is None else champion.number
     if previous == challenger.number and not resolution.conflict:
         return PromoteResult(settings.name, challenger.number, previous, "unchanged", [], registry.figures(challenger))
-    verdict = judge(challenger, champion, config)
+    foreign = "" if champion is None else other_data(challenger, champion, config.guardrails.common_share)
+    if foreign and not settings.new_data:
+        write_down(challenger, gate.refuse("data", foreign), "refused")
+        raise GateRefused(
+            str(challenger),
+            rule=f"the promotion gate refused it: {foreign}",
+            fix="Keep data sets apart by name (train and promote with --name "
+            f"{challenger.tags.get('data', 'NAME')}), or "
+            "replace Production with --new_data true",
+        )
+    verdict = judge(challenger, None if foreign else champion, config)
     outcome = "passed" if verdict.passed else "forced" if settings.force else "refused"
     if outcome != "refused":
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
@@ -100,6 +97,24 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     )
     checks = [f"{check.outcome}: {check.message}" for check in verdict.checks]
     return PromoteResult(settings.name, challenger.number, previous, outcome, checks, registry.figures(challenger))
+
+
+def other_data(challenger: Version, champion: Version, least: float) -> str:
+    """In words, how little the challenger's data has in common with Production's; empty where it is enough, where both
+    were tested on the same rows, or where a bundle does not tell."""
+    if challenger.group == champion.group:
+        return ""
+    try:
+        users, items = evidence.common_share(challenger, champion)
+    except RecstageError:
+        return ""  # what is wrong with a bundle is told where it is needed
+    if min(users, items) >= least:
+        return ""
+    ours, theirs = (one.tags.get("data", "unknown") for one in (challenger, champion))
+    return (
+        f"it was trained on other data ({ours}) than Production, {champion} ({theirs}): {users:.0%} of the users and "
+        f"{items:.0%} of the items are in common, {least:.0%} of each are needed"
+    )
 
 
 def choose(name: str, version: str, metric: str) -> Version:

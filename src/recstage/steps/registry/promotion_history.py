@@ -7,23 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import Field
-
 from recstage import registry, tracking
-from recstage.config import Settings, resolve
+from recstage.config import resolve
+from recstage.config.steps import NOW, HistorySettings
 from recstage.errors import ConfigError
 from recstage.registry import Change
 
-NOW = "now"
-
 log = logging.getLogger(__name__)
-
-
-class HistorySettings(Settings):
-    """Whose history, and the time that is asked about."""
-
-    at: str = Field(NOW, description="ISO 8601, local where it names no zone: what was Production then?")
-    name: str = Field("recommender", description="the registered model")
 
 
 @dataclass(frozen=True)

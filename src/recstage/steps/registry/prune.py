@@ -6,20 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from recstage import registry, tracking
-from recstage.config import Settings, read_yaml, resolve, root
+from recstage.config import read_yaml, resolve, root
+from recstage.config.steps import PruneSettings
 
 log = logging.getLogger(__name__)
-
-
-class PruneSettings(Settings):
-    """What is kept."""
-
-    keep: int = Field(3, ge=1, description="versions of each algorithm that are kept, the newest")
-    name: str = Field("recommender", description="the registered model")
-    dry_run: bool = Field(False, description="only list what would be deleted")
 
 
 @dataclass(frozen=True)

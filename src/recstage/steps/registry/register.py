@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from recstage import registry, tracking
-from recstage.config import Settings, resolve
-
-
-class RegisterSettings(Settings):
-    """What is registered, and as what."""
-
-    run: str = Field(description="a training run's id, runs:/RUN/model or models:/m-...")
-    name: str = Field("recommender", description="the registered model")
+from recstage.config import resolve
+from recstage.config.steps import RegisterSettings
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from recstage import registry, tracking
-from recstage.config import Settings, resolve
+from recstage.config import resolve
+from recstage.config.steps import PREVIOUS, RollbackSettings
 from recstage.errors import RegistryError
-
-PREVIOUS = "previous"
-
-
-class RollbackSettings(Settings):
-    """Where to go back to."""
-
-    to: str = Field(
-        PREVIOUS, description="a version's number; previous: what was Production before, one further each time"
-    )
-    name: str = Field("recommender", description="the registered model")
-    reason: str = Field("", description="why, for the history")
-    by: str = Field("", description="who, for the history; empty: the login name")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""The application: all subcommands, `--json`, and how what went wrong is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from recstage import cli
+from recstage.commands import programs, registry, state, steps
+from recstage.commands.calls import Context
+from recstage.errors import ConfigError, RecstageError, valid_names
+
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""Click's, of whichever Click Typer uses: it shows only what is made of it."""
+GUIDE = """Train recommenders, compare them, promote one, serve it.
+
+Own data in five commands:
+
+\b
+  recstage init shop.csv                 what is in the file? writes conf/data/shop.yaml
+  recstage train als --data shop         fit, test once, register as a version
+  recstage promote                       the best version becomes Production, if the gate allows
+  recstage serve                         answers on http://127.0.0.1:8000/docs
+  curl 'http://127.0.0.1:8000/api/recommendations?user_id=42&limit=5'
+
+Any setting is an option by its name (--data.split.method ratio, --model.params.factors 64); `recstage train als --help`
+lists them. Every step prints the `mlflow run` line that does the same.
+
+\b
+Exit status: 0 done, 2 wrong input, 3 refused by the promotion gate, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="recstage",
+    help=GUIDE,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for part in (steps, registry, programs, state):
+    part.add_to(app)
+
+
+@app.callback()
+def _options(
+    as_json: bool = typer.Option(False, "--json", help="print the result as one JSON line (anywhere on the line)"),
+) -> None:
+    """Options of every subcommand; `main` has read them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status. A mistake is one line on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = words or ["--help"]
+    context = Context(as_json="--json" in words, words=[word for word in words if word != "--json"])
+    try:
+        command = typer.main.get_command(app)
+        status = command.main(context.words, prog_name="recstage", standalone_mode=False, obj=context)
+    except UsageError as error:
+        return _say(_explained(error))
+    except (typer.Abort, KeyboardInterrupt):
+        return cli.INTERRUPTED
+    except RecstageError as error:
+        return _say(error)
+    return status if isinstance(status, int) else 0
+
+
+def _explained(error: Any) -> RecstageError:
+    """Click's complaint about the command line as one of ours."""
+    called = error.ctx.command_path if error.ctx is not None else "recstage"
+    known: Any = error.ctx.command if error.ctx is not None else None
+    if hasattr(known, "commands") and "No such command" in error.format_message():
+        given = error.format_message().split("'")[1]
+        return ConfigError(f"{called} {given}", rule="no such command", fix=valid_names(given, known.commands))
+    return ConfigError(called, rule=error.format_message().rstrip("."), fix=f"See {called} --help")
+
+
+def _say(error: RecstageError) -> int:
+    print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+    return error.exit_code

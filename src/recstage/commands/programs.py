@@ -1,0 +1,69 @@
+"""Subcommands that become another program: the service, the MLflow UI, JupyterLab, stored lists."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recstage.commands.calls import PASS_ON, mlflow_line, options, say
+from recstage.config import root
+from recstage.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the subcommands."""
+    for command in (serve, precompute, ui, lab):
+        app.command(context_settings=PASS_ON)(command)
+
+
+def serve(
+    ctx: typer.Context,
+    port: Annotated[str | None, typer.Option(help="to listen on  [8000]")] = None,
+    name: Annotated[str | None, typer.Option(help="registered model that is served  [recommender]")] = None,
+) -> None:
+    """The service on whatever is Production: http://127.0.0.1:8000/docs. It follows promotions within two seconds.
+
+    Its settings are options by their names: docs/service.md.
+    """
+    named = [] if name is None else ["--model_name", name, "--reverse_model_name", f"{name}-reverse"]
+    _become([sys.executable, "-m", "serving", *options(port=port), *named, *ctx.args])
+
+
+def precompute(ctx: typer.Context, name: Annotated[str | None, typer.Option(help="registered model")] = None) -> None:
+    """Store lists by the Production version for every user it knows, for slow models."""
+    words = [*options(name=name), *ctx.args]
+    say(f"same as: {mlflow_line('precompute', words)}")
+    _become([sys.executable, "-m", "serving.store", "precompute", *words])
+
+
+def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on")] = "5000") -> None:
+    """The MLflow UI on this repository's runs and versions: http://127.0.0.1:5000."""
+    from recstage.tracking import store_uri
+
+    _become([_program("mlflow"), "ui", "--backend-store-uri", store_uri(), "--port", port, *ctx.args])
+
+
+def lab(ctx: typer.Context) -> None:
+    """JupyterLab on the notebooks."""
+    _become([_program("jupyter"), "lab", "--notebook-dir", "notebooks", *ctx.args])
+
+
+def _program(name: str) -> str:
+    """A program of this environment. Raises `ConfigError` where it is not installed."""
+    path = Path(sys.executable).with_name(name)
+    if not path.is_file():
+        raise ConfigError(f"recstage needs {name}", rule="it is not installed here", fix="Install it: make setup")
+    return str(path)
+
+
+def _become(command: Sequence[str]) -> None:
+    say(f"same as: {shlex.join(command)}")
+    sys.stdout.flush()
+    os.chdir(root())
+    os.execv(command[0], list(command))
