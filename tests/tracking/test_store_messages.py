@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config, _verify_schema
+from sqlalchemy import create_engine
 
 from recstage.errors import StoreError
 from recstage.tracking.store import KNOWN_MESSAGES, translate_store_errors
@@ -47,7 +50,24 @@ def no_server(folder: Path) -> None:
     requests.get("http://127.0.0.1:9", timeout=1)
 
 
+def newer(folder: Path) -> None:
+    uri = f"sqlite:///{folder / 'a.db'}"
+    with sqlite3.connect(folder / "a.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('0123456789ab')")
+    command.upgrade(_get_alembic_config(uri), "heads")
+
+
+def older(folder: Path) -> None:
+    with sqlite3.connect(folder / "a.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")
+    _verify_schema(create_engine(f"sqlite:///{folder / 'a.db'}"))
+
+
 CAUSES = {
+    "Can't locate revision identified by": newer,
+    "Detected out-of-date database schema": older,
     "database is locked": locked,
     "database or disk is full": full,
     "No space left on device": no_space,
