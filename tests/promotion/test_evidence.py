@@ -68,7 +68,7 @@ def test_a_production_that_has_learnt_most_test_rows_is_no_evidence(registry_dri
     champion = registry.version_of("recommender", trained(registry_driver, earlier))
     challenger = registry.version_of("recommender", trained(registry_driver, whole))
     with pytest.raises(
-        DataError, match=r"it was trained on some of them: \d+ of \d+ users are left to compare, 1000 are"
+        DataError, match=r"it was trained on test rows of \d+ of \d+ users: \d+ are left to compare, 1000 are"
     ):
         evidence.remeasured(champion, challenger, least=1000)
 

@@ -1,0 +1,113 @@
+"""The command `recstage`: what it passes on, what it refuses, and the line of MLflow that it prints."""
+
+import shlex
+
+import pytest
+import yaml
+
+from recstage.commands import app, calls
+from recstage.config import root
+from recstage.config.steps import PromoteSettings, TrainSettings
+from recstage.errors import ConfigError
+from recstage.mlproject import render
+
+STEPS = {
+    "prepare": ["prepare", "--data", "ml-100k", "--strict"],
+    "train": ["train", "als", "--data", "ml-100k", "--model.params.factors", "8"],
+    "tune": ["tune", "knn", "--data", "ml-100k"],
+    "main": ["main", "--data", "ml-100k", "--name", "films"],
+    "evaluate": ["evaluate", "3", "--data", "same"],
+    "compare": ["compare"],
+    "promote": ["promote", "best", "--force", "--reason", "the autumn data"],
+    "rollback": ["rollback", "--to", "2"],
+    "history": ["history", "--at", "2026-11-20T18:00"],
+    "register": ["register", "abc"],
+    "prune": ["prune", "--dry-run"],
+    "benchmark": ["benchmark", "--data", "ml-100k"],
+    "ablate": ["ablate", "--data", "ml-100k"],
+}
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """The steps do not run: (module, words) of what would have."""
+    seen = []
+    monkeypatch.setattr(calls.cli, "main", lambda step, words, show=None: seen.append(words) or 0)
+    return seen
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_line_of_mlflow_that_is_printed_is_one_that_mlflow_understands(name, stopped, capsys):
+    assert app.main(STEPS[name]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("same as: ")]
+    words = shlex.split(line.removeprefix("same as: "))
+    assert words[:5] == ["mlflow", "run", ".", "--env-manager", "local"]
+    entry, given = words[words.index("-e") + 1], words[words.index("-e") + 2 :]
+    entries = yaml.safe_load(render())["entry_points"]
+    assert entry in entries
+    assert all(flag == "-P" and "=" in value for flag, value in zip(given[::2], given[1::2], strict=True))
+    required = {key for key, value in entries[entry].get("parameters", {}).items() if "default" not in value}
+    assert required <= {value.split("=")[0] for value in given[1::2]}
+
+
+def test_settings_go_on_to_the_step_as_they_are(stopped):
+    settings = ["--model.params.factors", "8", "--data.split.method=ratio"]
+    assert app.main(["train", "als", "--data", "ml-100k", *settings]) == 0
+    (words,) = stopped
+    assert words[-3:] == settings
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian", "als"], "recstage trian: no such command. Did you mean 'train'?"),
+        (["train", "alz"], "model 'alz': conf/model has no such file. Did you mean 'als'?"),
+        (["train", "als", "--data", "ml-100"], "Did you mean 'ml-100k'?"),
+        (["train", "als", "--trialz", "3"], "--trialz: no such setting. Did you mean --trials"),
+        (["train", "als", "--data.splt.method", "ratio"], "Did you mean --data.split.method"),
+        (["promote", "--forse"], "--forse: no such setting. Did you mean --force"),
+        (["train"], "recstage train: Missing argument"),
+        (["train", "--trials", "3"], "recstage train: Missing argument"),
+    ],
+)
+def test_a_typo_is_one_line_with_the_nearest_names_and_starts_nothing(words, says, stopped, capsys):
+    assert app.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recstage: ")
+    assert says in line
+    assert not stopped
+
+
+def test_fields_of_maps_are_settings(stopped):
+    calls.check_options(TrainSettings, ["--data.source.columns.user_id=customer", "--data.weights.buy", "1"])
+    with pytest.raises(ConfigError, match="no such setting"):
+        calls.check_options(PromoteSettings, ["--promotion.marjin", "0.1"])
+
+
+def test_without_a_word_the_help_is_shown(capsys):
+    assert app.main([]) == 0
+    assert "Own data in five commands" in capsys.readouterr().out
+
+
+def test_the_help_of_train_lists_the_settings_of_the_model_that_is_named(capsys):
+    assert app.main(["train", "als", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--model.params.factors" in said
+    assert "--data.split.method" in said
+
+
+def test_json_may_stand_anywhere(monkeypatch):
+    seen = []
+    monkeypatch.setattr(calls.cli, "main", lambda step, words, show=None: seen.append(show) or 0)
+    app.main(["compare", "--json"])
+    app.main(["--json", "compare"])
+    app.main(["compare"])
+    assert [show is None for show in seen] == [True, True, False]
+
+
+def test_the_commands_are_documented():
+    page = (root() / "docs" / "cli.md").read_text()
+    import typer
+
+    names = typer.main.get_command(app.app).commands
+    assert [name for name in names if f"`recstage {name}" not in page] == []
