@@ -1,1 +1,1 @@
-"""`recstage init`: from a file that nobody has seen to a data set of conf/data."""
+"""`recstage init`: from an unknown file to a data set of conf/data."""

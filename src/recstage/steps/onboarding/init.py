@@ -127,7 +127,7 @@ def _with_items(source: dict[str, Any], settings: InitSettings) -> dict[str, Any
 def _completed(
     columns: dict[str, str], names: Sequence[str], examples: dict[str, list[str]], settings: InitSettings
 ) -> dict[str, str]:
-    """Asks for the ids that no usual name tells. Raises `DataError` where nobody can be asked."""
+    """Asks for the ids that no usual name tells. Raises `DataError` where there is no terminal to ask."""
     for ours in (USER, ITEM):
         if ours in columns:
             continue
