@@ -41,10 +41,11 @@ _NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
 class IdInPath(StringConvertor):
     """`{item_id:id}` in a route: an id that may hold slashes, but not end like the routes below it.
 
-    `DELETE /api/users/42/history` is refused, and does not erase a user called '42/history'.
+    `DELETE /api/users/42/history` is refused, and does not erase a user called '42/history'; `DELETE /api/users/42/`
+    is redirected to user '42', and does not erase a user called '42/'.
     """
 
-    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})/?$)[\s\S])+"
+    regex = rf"(?:(?!/(?:{'|'.join(BELOW_AN_ID)})/?$)[\s\S])+(?<!/)"
 
 
 register_url_convertor("id", IdInPath())

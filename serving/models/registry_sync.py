@@ -135,7 +135,9 @@ def verify(folder: Path) -> None:
             raise _broken(folder, f"{name} is not listed in its manifest")
     for name, digest in listed.items():
         path = folder / name
-        if ".." in PurePosixPath(name).parts or not path.is_file():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise _broken(folder, f"its manifest lists {name}, which is not inside the bundle")
+        if not path.is_file():
             raise _broken(folder, f"{name} is missing")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -112,6 +112,13 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
     for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
         if value <= 0:
             raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
+    served = settings.load().model_name
+    if chosen.name != served:
+        raise ConfigError(
+            f"name={chosen.name}",
+            rule=f"the service reads stored lists of '{served}' alone (model_name), and others would replace them",
+            fix=f"Give {served}, or set {settings.PREFIX}MODEL_NAME={chosen.name} as for the service",
+        )
     found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours)
     return {"database": display_url(url), **found}
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 from tqdm import tqdm
 
 from recstage import bundle, registry
+from recstage.errors import ConfigError
 from recstage.models.base import Recommender
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import now_ms
@@ -20,11 +21,17 @@ USERS_PER_BATCH = 200
 def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, Any]:
     """Store a list of `limit` items, valid for `hours`, for each user the Production version of `name` knows.
 
-    Lists of other versions and expired ones are deleted; users who opted out get none. Raises `NoProduction`,
-    `BundleError`, `StoreError`.
+    Lists of other versions and expired ones are deleted; users who opted out get none. Raises `ConfigError` where the
+    version ranks users for items (nothing is changed then), `NoProduction`, `BundleError`, `StoreError`.
     """
     version = registry.production(name)
     model = bundle.load(registry.fetch(version)).model
+    if model.reverse:
+        raise ConfigError(
+            f"name={name}",
+            rule=f"version {version.number} ranks users for items, and lists are stored of items for users",
+            fix="Name a model that ranks items, or leave the name out",
+        )
     expires_at = now_ms() + int(hours * 3_600_000)
     user_ids = model.train_.users.ids
     writer = Writer(url, busy_timeout=10.0)

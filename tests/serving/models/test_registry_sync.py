@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from recstage.errors import BundleError, RegistryError, StoreError
 from recstage.registry import Resolution, Version
 from serving.models import registry_sync, sync_process
 from serving.models.registry_sync import RegistrySync, verify
-from serving.models.repository import BundleRepository, ProductionVersion
+from serving.models.repository import RESTART, BundleRepository, ProductionVersion
 from serving.models.sync_process import SyncSupervisor
 
 
@@ -173,10 +174,17 @@ def test_a_link_an_unlisted_file_a_missing_one_and_a_name_that_leads_out_are_ref
         verify(saved)
     (saved / "link").unlink()
     manifest = json.loads((saved / "manifest.json").read_text())
-    for name in ("absent.npz", "../manifest.json"):
-        changed = {**manifest, "files": {**manifest["files"], name: "0" * 64}}
+    outside = saved.parent / "outside.npz"
+    outside.write_bytes(b"x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    for name, rule in (
+        ("absent.npz", "is missing"),
+        ("../outside.npz", "which is not inside the bundle"),
+        (str(outside), "which is not inside the bundle"),
+    ):
+        changed = {**manifest, "files": {**manifest["files"], name: digest}}
         (saved / "manifest.json").write_text(json.dumps(changed))
-        with pytest.raises(BundleError, match="is missing"):
+        with pytest.raises(BundleError, match=rule):
             verify(saved)
 
 
@@ -261,3 +269,22 @@ def test_the_sync_process_ends_when_its_standard_input_closes(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_sync_process_that_asks_for_it_is_started_anew_without_a_pause(started, settings_in, monkeypatch):
+    monkeypatch.setattr(sync_process, "PAUSE_SECONDS", 60.0)  # a pause would outlast the test
+    settings = settings_in()
+    settings.bundle_root.mkdir(parents=True)
+    supervisor = SyncSupervisor(settings)
+    spawn = supervisor._spawn
+
+    def restarting() -> subprocess.Popen:
+        if started:
+            return spawn()
+        started.append(subprocess.Popen([sys.executable, "-c", f"raise SystemExit({RESTART})"], stdin=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr(supervisor, "_spawn", restarting)
+    supervisor.start()
+    until(lambda: len(started) == 2)
+    supervisor.stop()

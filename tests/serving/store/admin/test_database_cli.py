@@ -73,6 +73,7 @@ def test_a_backup_goes_to_the_given_file(run, tmp_path):
         (["downgrade", "-3"], "it is not below 0002, where the database is"),
         (["prune", "--days", "0"], "--days 0: the age in days must be positive"),
         (["precompute", "--limit", "0"], "--limit 0: it must be above 0"),
+        (["precompute", "--name", "recommender-reverse"], "the service reads stored lists of 'recommender' alone"),
         (["prune"], "the following arguments are required: --days"),
         (["downgrade"], "the following arguments are required: revision"),
         (["verify", "--fast"], "unrecognized arguments: --fast"),

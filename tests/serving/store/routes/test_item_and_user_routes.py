@@ -212,3 +212,11 @@ def test_erasing_an_unknown_user_succeeds(client):
     answer = client.delete("/api/users/unknown").json()
     assert set(answer["removed"].values()) == {0}
     assert answer["trained_versions"] == []
+
+
+def test_a_slash_at_the_end_names_no_other_user(client):
+    post = client.post("/api/interactions", json={"user_id": "42", "item_id": "film", "interaction_type": "like"})
+    assert post.status_code == 201
+    answer = client.delete("/api/users/42/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"].removeprefix("http://testserver")) == (307, "/api/users/42")
+    assert client.get("/api/users/42/history").status_code == 200

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from recstage import bundle
-from recstage.errors import NoProduction
+from recstage.errors import ConfigError, NoProduction
 from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.reverse_als import ReverseALS
 from serving.store.db.tables import UserRecommendation
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
@@ -67,3 +68,16 @@ def test_without_production_nothing_is_made(sqlite_url, monkeypatch):
     monkeypatch.setattr(batch_recommendations.registry, "production", nothing)
     with pytest.raises(NoProduction):
         batch_recommendations.precompute(sqlite_url, "recommender", limit=3, hours=1)
+
+
+def test_a_version_that_ranks_users_for_items_is_refused_before_anything_is_deleted(
+    url, store, do, small_dataset, tmp_path, production
+):
+    do(PutLists("6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
+    model = ReverseALS().fit(small_dataset.split.train.transposed())
+    bundle.save(model, tmp_path / "reverse", metadata={})
+    (tmp_path / "bundle").rename(tmp_path / "forward")
+    (tmp_path / "reverse").rename(tmp_path / "bundle")
+    with pytest.raises(ConfigError, match="version 7 ranks users for items"):
+        batch_recommendations.precompute(url, "recommender-reverse", limit=3, hours=1)
+    assert store.precomputed.precomputed("other", "6") is not None
