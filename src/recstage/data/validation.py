@@ -2,7 +2,7 @@
 
 By default they are dropped and counted; a strict data set is refused instead. The checks are a handful of passes over
 whole columns: of ten million rows they take a third of the time and half of the memory of a schema library's
-(docs/decisions/0014-arrow-reads-records-that-we-find.md).
+(docs/decisions/0015-arrow-reads-records-that-we-find.md).
 """
 
 from __future__ import annotations
