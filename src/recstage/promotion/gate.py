@@ -207,7 +207,7 @@ def _paired(both: pd.DataFrame, config: PromotionConfig) -> Paired:
 
 
 def _pairs(challenger: Evidence, champion: Evidence, metric: str) -> pd.DataFrame:
-    """Users whom both were tested on: challenger, champion, segment (as the challenger knows the user)."""
+    """Users that both were tested on: challenger, champion, segment (as the challenger knows the user)."""
     ours = pd.DataFrame(
         {
             "user_id": challenger.per_user["user_id"].astype(str),
