@@ -14,7 +14,7 @@ LAYERS = {
         ["__main__"],
         ["commands"],
         ["steps"],
-        ["promotion"],
+        ["promotion", "mlflow_plugin"],
         ["registry"],
         ["tracking"],
         ["pyfunc", "model_card", "cli"],

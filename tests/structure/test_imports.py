@@ -20,7 +20,7 @@ SERVING_MAY_USE = {
     "tracking",
     "registry",
 }
-ONLY_IN = {"optuna": {"tuning"}, "mlflow": {"tracking", "registry", "pyfunc", "promotion"}}
+ONLY_IN = {"optuna": {"tuning"}, "mlflow": {"tracking", "registry", "pyfunc", "promotion", "mlflow_plugin"}}
 MOST_MODULES = 12
 FOLDERS = sorted({path.parent for path in MODULES.values()})
 ENTRY_POINTS = {*STEPS, "train"}

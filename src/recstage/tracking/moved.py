@@ -82,9 +82,10 @@ def mend(found: list[Misplaced]) -> Path:
 
 def _locations(connection: Connection) -> Iterator[tuple[str, str, str]]:
     for table, column in LOCATIONS:
-        for (location,) in connection.execute(
-            text(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL")
-        ):
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
+        if table == "experiments":  # Default, unless it is used: MLflow makes it in whatever folder is current
+            query += " AND (experiment_id <> 0 OR EXISTS (SELECT 1 FROM runs WHERE runs.experiment_id = 0))"
+        for (location,) in connection.execute(text(query)):
             yield table, column, location
 
 
