@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from recstage import registry
+from recstage.config.steps import MODELS
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation.trade_off import LAMBDAS
 from recstage.steps import evaluate, pipeline, prepare, train
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def ran(data, *models, **options):
-    return pipeline.run(pipeline.PipelineSettings(data=data, models=models or pipeline.MODELS, **options))
+    return pipeline.run(pipeline.PipelineSettings(data=data, models=models or MODELS, **options))
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def telling(workspace):
 def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client):
     result = ran(telling)
     assert result.kept_because is None
-    assert [one.model for one in result.trained] == list(pipeline.MODELS)
+    assert [one.model for one in result.trained] == list(MODELS)
     assert result.skipped == {}
     production = registry.production()
     assert production.number == result.production
