@@ -12,7 +12,7 @@ from serving.recommend.strategies import strategies
 from serving.security.middleware import API, METRICS, WEBHOOK
 from serving.settings import ServingSettings
 
-LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users")
+LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users", "/api/items/{item_id}/similar")
 
 
 def describe(app: FastAPI, settings: ServingSettings) -> None:

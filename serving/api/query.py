@@ -22,7 +22,7 @@ class RecommendationQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
     user_id: LookupId = Field(description="for whom", examples=["42"])
-    limit: int = Field(10, ge=1, le=1000, description="items wanted; at most `max_limit` of the settings")
+    limit: int = Field(10, ge=1, description="items wanted; at most `max_limit` of the settings")
     strategy: LookupName = Field(
         AUTO,
         description="auto: as the served version says; or a model by name (als, hybrid, content, popularity, ...)."

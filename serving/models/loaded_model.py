@@ -126,6 +126,19 @@ class LoadedModel:
     # -- items --------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def similar_item_vectors(self) -> rerank.ItemVectors:
+        """What similar items are found by: the item vectors of the first model that has some, else `item_similarity`.
+
+        Re-ranking for diversity prefers categories; a user who asks for similar items wants those that users choose
+        together.
+        """
+        for model in self.chain:
+            vectors = model.item_vectors()
+            if vectors is not None:
+                return rerank.ItemVectors(rerank.ITEM_VECTORS, rerank.unit_rows(np.asarray(vectors)))
+        return self.item_similarity
+
+    @cached_property
     def _in_category(self) -> tuple[Mapping[str, int], sparse.csc_matrix]:
         names = {name: column for column, name in enumerate(self.catalogue.category_names)}
         return names, self.catalogue.category_matrix.tocsc()

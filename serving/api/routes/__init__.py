@@ -11,6 +11,7 @@ from serving.api.routes import (
     predict,
     recommendations,
     recommended_users,
+    similar_items,
     users,
 )
 
@@ -18,6 +19,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     recommendations.router,
     predict.router,
     recommended_users.router,
+    similar_items.router,
     interactions.router,
     feedback.router,
     users.router,

@@ -49,7 +49,7 @@ class RecommendedUsersBody(BaseModel):
 async def recommended_users(
     service: ServiceDep,
     item_id: PathId,
-    limit: Annotated[int, Query(ge=1, le=1000, description="users wanted; at most `max_limit` of the settings")] = 10,
+    limit: Annotated[int, Query(ge=1, description="users wanted; at most `max_limit` of the settings")] = 10,
     role: Annotated[
         str | None,
         Query(min_length=1, max_length=64, pattern="^[^\\x00]*$", description="only users of this declared role"),

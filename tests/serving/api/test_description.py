@@ -15,6 +15,7 @@ from serving.settings import ServingSettings
 TABLE = {
     "/api/recommendations": {"get"},
     "/api/items/{item_id}/recommended-users": {"get"},
+    "/api/items/{item_id}/similar": {"get"},
     "/api/predict": {"post"},
     "/api/interactions": {"post"},
     "/api/recommendations/feedback": {"post"},
