@@ -66,7 +66,8 @@ class RegistrySync:
             problem = str(error)
         except Exception as error:  # a library's own error: the next poll may well succeed
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        self._report(PollResult(time.time(), None if version is None else str(version.number), problem))
+        tries = 0 if self._failure is None or version is None else self._failure.tries
+        self._report(PollResult(time.time(), None if version is None else str(version.number), problem, tries))
 
     def _absent(self) -> bool:
         """Whether nothing was ever registered under the name.

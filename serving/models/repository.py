@@ -47,11 +47,13 @@ class ProductionVersion:
 
 @dataclass(frozen=True)
 class PollResult:
-    """What a poll of the registry found. `at`: Unix time; `version`: the one staged Production, None where none is."""
+    """What a poll of the registry found. `at`: Unix time; `version`: the one staged Production, None where none is;
+    `tries`: how often that version could not be fetched."""
 
     at: float
     version: str | None
     problem: str | None = None
+    tries: int = 0
 
 
 class BundleRepository:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from fastapi import APIRouter
@@ -14,6 +15,8 @@ from serving.errors import documented
 from serving.service import Service
 
 router = APIRouter(tags=["health"])
+LEAST_STALE_SECONDS, POLLS_MISSED = 30.0, 10
+"""A poll that hangs, or a sync process that does not run, is told after so long, and so many polls."""
 EXPOSITION = """# HELP recstage_recommendations_total Lists served, by the model used
 # TYPE recstage_recommendations_total counter
 recstage_recommendations_total{method_used="als"} 1.0
@@ -45,9 +48,15 @@ async def degradations(service: Service) -> list[str]:
         found.append(f"version {failure.version} cannot be served: {failure.reason}")
     if poll is not None and poll.problem is not None:
         found.append(poll.problem)
+    if poll is not None and service.settings.follow_registry:
+        age = time.time() - poll.at
+        if age > max(LEAST_STALE_SECONDS, POLLS_MISSED * service.settings.poll_seconds):
+            found.append(f"the registry was last polled {age:.0f} seconds ago; promotions since are not followed")
     if service.versions.served is None:
         source = "its own data" if service.fallback.served is not None else "popularity alone"
-        found.append(f"nothing is staged Production; the service answers from {source}")
+        staged = None if poll is None else poll.version
+        what = "nothing is staged Production" if staged is None else f"version {staged} is not on this machine"
+        found.append(f"{what}; the service answers from {source}")
     health = service.dependencies.health_check.health
     fast = service.dependencies.histories.fast
     if (health() if fast else await service.recommender.in_thread(health)) == "unavailable":

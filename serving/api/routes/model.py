@@ -141,7 +141,9 @@ def _promotion(served: LoadedModel) -> Promotion | None:
 
 
 def _failing(versions: VersionManager) -> Failing | None:
-    failure = versions.failure
-    if failure is None:
-        return None
-    return Failing(version=failure.version, reason=failure.reason, tries=failure.tries)
+    failure, poll = versions.failure, versions.last_poll()
+    if failure is not None:
+        return Failing(version=failure.version, reason=failure.reason, tries=failure.tries)
+    if poll is not None and poll.version is not None and poll.problem is not None and poll.tries:
+        return Failing(version=poll.version, reason=poll.problem, tries=poll.tries)
+    return None
