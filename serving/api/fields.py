@@ -20,6 +20,7 @@ from pydantic import (
 )
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from serving.errors import Problem
 from serving.interfaces import ID_LENGTH
 
 BELOW_AN_ID = ("history", "profile", "stats", "recommended-users", "similar")
@@ -194,6 +195,14 @@ Context = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH), AfterValidator(without_nul)], Scalar],
     Field(max_length=MAX_CONTEXT_KEYS, examples=[{"page": "home", "position": 3}]),
 ]
+
+
+def check_limit(limit: int, most: int, what: str) -> None:
+    """Raise a 422 problem where a list of more than `most` (the setting `max_limit`) is asked for; `what`: of what."""
+    if limit > most:
+        rule = f"a list has at most {most} {what}."
+        errors = [{"where": "query.limit", "rule": rule}]
+        raise Problem(422, "invalid-request", f"query.limit: {rule}", errors=errors)
 
 
 def check_stars(kind: str, value: float | None) -> None:

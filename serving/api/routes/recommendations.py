@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from serving.api.fields import check_limit
 from serving.api.query import RECOMMENDATION_LISTS, RecommendationQuery, parameters_of, read_query
-from serving.errors import Problem, documented
+from serving.errors import documented
 from serving.recommend.response import RecommendationsBody
 from serving.security.authentication import principal_of
 from serving.service import Service
@@ -31,8 +32,7 @@ async def recommendations(request: Request) -> Response:
     )
     principal.require_user(query.user_id)
     service: Service = request.app.state.service
-    if query.limit > service.settings.max_limit:
-        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} items.")
+    check_limit(query.limit, service.settings.max_limit, "items")
     request_id: str = request.scope["request_id"]
     found, degraded = await service.recommend(query.to_request(), request_id)
     return Response(found.with_request(query.user_id, request_id, degraded), media_type=JSON)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from recstage.errors import StoreError
 from serving.api.dependencies import ServiceDep
-from serving.api.fields import PathId
+from serving.api.fields import PathId, check_limit
 from serving.errors import Problem, documented
 from serving.interfaces import Item
 from serving.models.loaded_model import LoadedModel
@@ -58,8 +58,7 @@ async def recommended_users(
     exclude_known: Annotated[bool, Query(description="leave out users who have seen the item")] = True,
 ) -> RecommendedUsersBody:
     """Users to whom an item should be recommended. Users who opted out or were erased are never listed."""
-    if limit > service.settings.max_limit:
-        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} users.")
+    check_limit(limit, service.settings.max_limit, "users")
     forward, reverse = service.select_model(), service.reverse_versions.served
     among, opted_out, item = await service.recommender.in_thread(_from_database, service, role, item_id)
     request = UsersRequest(item_id, limit, among, opted_out | service.erased, segment, exclude_known)

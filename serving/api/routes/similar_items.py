@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from serving.api.dependencies import ServiceDep
-from serving.api.fields import LookupId, PathId
+from serving.api.fields import LookupId, PathId, check_limit
 from serving.errors import Problem, documented
 from serving.recommend.response import RecommendedItem
 from serving.recommend.similar_items import SimilarItemsRequest, similar_items, unknown_items
@@ -50,8 +50,7 @@ async def get_similar_items(
     ] = (),
 ) -> SimilarItemsBody:
     """Items similar to this one, or to all items of a basket. Hidden items are never listed."""
-    if limit > service.settings.max_limit:
-        raise Problem(422, "invalid-request", f"query.limit: a list has at most {service.settings.max_limit} items.")
+    check_limit(limit, service.settings.max_limit, "items")
     served = service.select_model()
     given = tuple(dict.fromkeys((item_id, *basket)))
     unknown = unknown_items(served, given)
