@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from serving import errors
 from serving.api.openapi import describe
 from serving.api.routes import ROUTERS
-from serving.api.routes.recommendations import DIRECT_ROUTES
+from serving.api.routes.recommendations.for_user import DIRECT_ROUTES
 from serving.interfaces import Dependencies
 from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs

@@ -59,7 +59,7 @@ class GuardMiddleware:
             app: the application.
             settings: authentication and every limit.
             metrics: counts requests and refusals.
-            direct_routes: `serving.api.routes.recommendations.DIRECT_ROUTES`, called without the framework's routing.
+            direct_routes: `DIRECT_ROUTES` of the routes, called without the framework's routing.
             tolerate_queue: whether waiting requests are no overload now.
         """
         self._app, self._settings, self._metrics = app, settings, metrics

@@ -1,22 +1,15 @@
-"""The routes, one router a resource; `serving.app` includes all that are listed here, in this order."""
+"""The routes: a folder a subject, a module a resource; `serving.app` includes all that are listed here, in order."""
 
 from fastapi import APIRouter
 
-from serving.api.routes import (
-    feedback,
-    health,
-    interactions,
-    items,
-    model,
-    predict,
-    recommendations,
-    recommended_users,
-    similar_items,
-    users,
-)
+from serving.api.routes import users
+from serving.api.routes.catalogue import items
+from serving.api.routes.events import feedback, interactions
+from serving.api.routes.operations import health, model
+from serving.api.routes.recommendations import for_user, predict, recommended_users, similar_items
 
 ROUTERS: tuple[APIRouter, ...] = (
-    recommendations.router,
+    for_user.router,
     predict.router,
     recommended_users.router,
     similar_items.router,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from serving.api.routes import ROUTERS
-from serving.api.routes.recommendations import DIRECT_ROUTES
+from serving.api.routes.recommendations.for_user import DIRECT_ROUTES
 from serving.recommend.response import RecommendationsBody, RecommendedItem, SerializedList
 from tests.serving.doubles import FakePointer
 

@@ -7,8 +7,10 @@ import re
 import pytest
 
 from recstage.config import root
-from serving.api.routes import feedback, interactions, items, users
-from serving.api.routes.interactions import EventBody
+from serving.api.routes import users
+from serving.api.routes.catalogue import items
+from serving.api.routes.events import feedback, interactions
+from serving.api.routes.events.interactions import EventBody
 from serving.store import __main__ as database
 from serving.store.db.tables import INTERACTION_TYPES, Table
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from serving.api.dependencies import ServiceDep
-from serving.api.routes.health import degradations
+from serving.api.routes.operations.health import degradations
 from serving.errors import Problem, documented
 from serving.models.loaded_model import LoadedModel
 from serving.models.version_manager import VersionManager
