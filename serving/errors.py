@@ -115,6 +115,11 @@ def of_error(error: RecstageError) -> Problem:
         return Problem(503, "store-away", str(error), headers={"retry-after": "1"})
     if isinstance(error, InputError):
         return Problem(422, "invalid-request", str(error))
+    return internal()
+
+
+def internal() -> Problem:
+    """An unexpected error; the log has it."""
     return Problem(500, "internal", "Something went wrong in the service; the request id finds it in the log.")
 
 
@@ -173,5 +178,9 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         return response_to(error, request)
 
+    async def handle_unexpected(request: Request, error: Exception) -> Response:
+        return response(internal(), request.url.path, request.scope.get("request_id"))
+
     for kind in (Problem, RecstageError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, handle_unexpected)

@@ -125,7 +125,7 @@ class UserHistoryReader:
         *,
         limit: int,
         fast: bool,
-        cache_size: int = 5_000,
+        cache_size: int = 20_000,
     ) -> None:
         """`limit`: items of a history, the newest; `fast`: as in `HistorySource`; `cache_size`: histories kept."""
         self.fast = fast
