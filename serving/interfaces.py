@@ -227,15 +227,22 @@ class NullStore:
     def health(self) -> Health:
         return "ready"
 
+    def write_failure(self) -> str | None:
+        return None
+
 
 _NOTHING_HIDDEN = HiddenItems()
 NULL_STORE = NullStore()
 
 
 class HealthCheck(Protocol):
-    """Whether the database answers."""
+    """Whether the database answers, and whether it can be written."""
 
     def health(self) -> Health: ...
+
+    def write_failure(self) -> str | None:
+        """Why the last write failed; None where it did not, or none was tried."""
+        ...
 
 
 @dataclass(frozen=True)

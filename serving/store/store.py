@@ -121,6 +121,17 @@ class Store:
             self._pending_health = self._health_executor.submit(self._check_health)
         return self._health
 
+    def write_failure(self) -> str | None:
+        """Why the last write of this process failed; None where it did not. A failed write is tried again by itself.
+
+        The next event may be hours away, so that a database that can be written again would be told as one that cannot.
+        """
+        failure = self.writer.failure
+        if failure is None:
+            return None
+        self.writer.probe()
+        return failure.rule if isinstance(failure, StoreError) else type(failure).__name__
+
     def _check_health(self) -> Health:
         try:
             self.hidden_items.hidden()

@@ -60,6 +60,7 @@ class MemoryStore:
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
     impressions: list[Impression] = field(default_factory=list)
     reads: int = 0
+    refused_writes: str | None = None
 
     def dependencies(self) -> Dependencies:
         return Dependencies(self, self, self, self, self, self, self)
@@ -128,6 +129,9 @@ class MemoryStore:
 
     def health(self) -> str:
         return "unavailable" if self.unavailable else "ready"
+
+    def write_failure(self) -> str | None:
+        return self.refused_writes
 
     def _check(self) -> None:
         if self.unavailable:

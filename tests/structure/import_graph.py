@@ -32,6 +32,7 @@ LAYERS = {
         ["app"],
         ["api"],
         ["service"],
+        ["health"],
         ["recommend"],
         ["store", "models", "security"],
         ["monitoring"],
