@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from recstage.models.base import POPULARITY
 from serving.health.conditions import ActiveCondition, Condition
 from serving.health.model_checks import of_registry, of_serving
 from serving.health.monitor import HealthMonitor
@@ -147,7 +148,12 @@ class Service:
 
     async def recommend(self, request: RecommendationRequest, request_id: str) -> tuple[SerializedList, bool]:
         """The list for one request, and whether it is degraded. Raises what `select_model` raises."""
-        return await self.recommender.make(self.select_model(request.strategy), request, request_id)
+        found, degraded = await self.recommender.make(self.select_model(request.strategy), request, request_id)
+        return found, degraded or self.lacks(request.strategy)
+
+    def lacks(self, strategy: str) -> bool:
+        """Whether the version that serves has no model of a strategy, so that another one answers."""
+        return strategy not in (AUTO, POPULARITY) and strategy not in self.select_model().methods
 
     @property
     def swapping(self) -> bool:
