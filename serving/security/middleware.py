@@ -21,6 +21,7 @@ from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.security import authentication
 from serving.security.authentication import Authenticator, Principal
+from serving.security.cross_origin import check_origin
 from serving.security.load_shedding import Condition, LoadShedder, never
 from serving.security.rate_limit import RateLimiter
 from serving.security.request_body import deeper_than, read_body, replay_body, too_large, too_slow
@@ -31,6 +32,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _UNMATCHED = "(unmatched)"
 API = "/api/"
 METRICS = "/metrics"
+PLAIN_LIST = "/plain"
 WEBHOOK = "/api/model/webhook"
 
 SECURITY_HEADERS = [
@@ -70,6 +72,7 @@ class GuardMiddleware:
             settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, tolerate_queue
         )
         self._local_names_only = not settings.guarded
+        self._allowed_origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,22 +84,22 @@ class GuardMiddleware:
         scope["request_id"] = request_id
         token = logs.request_id.set(request_id)
         status = 500
-        started = ended = False
+        started = False
         path: str = scope["path"]
         is_api = path.startswith(API)
         extra = [(b"x-request-id", request_id.encode()), *(API_HEADERS if is_api else SECURITY_HEADERS)]
 
         async def sending(message: Message) -> None:
-            nonlocal status, started, ended
+            nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                message["headers"] = [*message.get("headers", ()), *extra]
-            else:
-                ended = not message.get("more_body", False)
+                given = list(message.get("headers", ()))
+                own = {name for name, _ in given}
+                message["headers"] = given + [header for header in extra if header[0] not in own]
             await send(message)
 
         try:
-            if is_api or path == METRICS:
+            if is_api or path in (METRICS, PLAIN_LIST):
                 await self._guarded(scope, receive, sending, headers, started_at)
             else:
                 await self._app(scope, receive, sending)
@@ -108,10 +111,9 @@ class GuardMiddleware:
             raise
         except Exception:
             log.exception("unexpected error", extra={"event": "unforeseen"})
-            if started and not ended:
+            if started:
                 raise
-            if not started:
-                await errors.response(errors.internal(), path, request_id)(scope, receive, sending)
+            await errors.response(_internal_error(), path, request_id)(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - started_at
             route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
@@ -154,6 +156,8 @@ class GuardMiddleware:
         if self._local_names_only and not _is_local(headers.get(b"host", b"")):
             # DNS rebinding: a web page whose name resolves to this machine could use its visitor's browser
             raise Problem(403, "forbidden", "An unguarded service answers to localhost and 127.0.0.1 only.")
+        if self._local_names_only:
+            check_origin(scope["method"], headers, self._allowed_origins)
         principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
         if principal is None:
             raise authentication.missing()
@@ -186,8 +190,21 @@ class GuardMiddleware:
         log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
 
 
+def _internal_error() -> Problem:
+    return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
+
+
 _HEADERS = frozenset(
-    {b"host", b"x-request-id", b"x-api-key", b"authorization", b"content-length", b"transfer-encoding"}
+    {
+        b"host",
+        b"x-request-id",
+        b"x-api-key",
+        b"authorization",
+        b"content-length",
+        b"transfer-encoding",
+        b"sec-fetch-site",
+        b"origin",
+    }
 )
 
 

@@ -30,9 +30,9 @@ LAYERS = {
     "serving": [
         ["__main__", "database", "drills", "watcher"],
         ["app"],
+        ["pages"],
         ["api"],
         ["service"],
-        ["health"],
         ["recommend"],
         ["store", "models", "security"],
         ["monitoring"],

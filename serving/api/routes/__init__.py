@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from serving.api.routes import users
 from serving.api.routes.catalogue import items
 from serving.api.routes.events import feedback, interactions
-from serving.api.routes.operations import health, model
+from serving.api.routes.operations import health, model, session
 from serving.api.routes.recommendations import for_user, predict, recommended_users, similar_items
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -18,5 +18,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     users.router,
     items.router,  # last of /api/items: an item's id may hold slashes
     model.router,
+    session.router,
     health.router,
 )

@@ -31,6 +31,7 @@ PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommend
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
+SESSION = "/api/session"
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", PREDICT): {"user_id": "ann", "item_ids": ["i1"]},
@@ -42,7 +43,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}}
 ROUTES = [
-    *(("GET", path) for path in (LISTS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, "/metrics")),
+    *(("GET", path) for path in (LISTS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, SESSION, "/metrics")),
     *BODIES,
     ("DELETE", ITEM),
     ("DELETE", USER),

@@ -28,6 +28,7 @@ TABLE = {
     "/api/model": {"get"},
     "/api/model/reload": {"post"},
     "/api/model/webhook": {"post"},
+    "/api/session": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
     "/metrics": {"get"},

@@ -1,0 +1,29 @@
+"""A list as plain HTML, for a browser without JavaScript."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from serving.recommend.request import RecommendationRequest
+from serving.service import Service
+
+LIMIT = 10
+
+
+async def plain_list(service: Service, user_id: str, request_id: str) -> str:
+    """The page with the list of a user; whatever it shows is escaped. Raises what `Service.recommend` raises."""
+    request = RecommendationRequest(user_id, LIMIT, explain=True)
+    found, degraded = await service.recommend(request, request_id)
+    body = orjson.loads(found.with_request(user_id, request_id, degraded))
+    return _template().render(user_id=user_id, found=body)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("serving.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("plain.html")
