@@ -11,6 +11,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from serving import errors
 from serving.api.openapi import describe
@@ -79,21 +80,23 @@ def create_app(
         service: Service | None = getattr(app.state, "service", None)
         return service is not None and service.swapping
 
-    app.add_middleware(
-        GuardMiddleware,
+    # around the framework's own middleware, which direct routes then skip: a tenth of a list's processor time
+    stack: ASGIApp = GuardMiddleware(
+        app.build_middleware_stack(),
         settings=settings,
         metrics=app.state.metrics,
         direct_routes=DIRECT_ROUTES,
         tolerate_queue=swapping,
     )
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        stack = CORSMiddleware(
+            stack,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"],
             expose_headers=["x-request-id", "retry-after"],
         )
+    app.middleware_stack = stack
     return app
 
 

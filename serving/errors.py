@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -107,14 +109,41 @@ def _encodable(text: str) -> bool:
     return True
 
 
+_ADDRESS = re.compile(r"\b[a-z+]+:///+[^\s'\"`,;()]+")
+_QUOTED = re.compile(r"""(?<=['"`])/[^'"`]+(?=['"`])""")
+_PATH = re.compile(r"(?<![\w.:/])/[^\s/:'\"`,;()]+(?:/[^\s/:'\"`,;()]*)*")
+
+
+def without_paths(text: str) -> str:
+    """The text with only the last name of each absolute path of this machine, `sqlite:///` and `file:///` included.
+
+    Routes such as /docs stay: a path is of this machine where its first folder exists here.
+    """
+    for pattern in (_ADDRESS, _QUOTED, _PATH):
+        text = pattern.sub(_last_name, text)
+    return text
+
+
+def _last_name(found: re.Match[str]) -> str:
+    whole = found.group()
+    is_address = "://" in whole
+    parts = [part for part in whole.rpartition("://")[2].split("/") if part]
+    return parts[-1] if parts and (is_address or Path("/", parts[0]).exists()) else whole
+
+
 def of_error(error: RecstageError) -> Problem:
     """A recstage error as a problem: the user's mistake is a 422, a missing model or database a 503."""
     if isinstance(error, NoProduction):
-        return Problem(503, "no-production", str(error), headers={"retry-after": "5"})
+        return Problem(503, "no-production", without_paths(str(error)), headers={"retry-after": "5"})
     if isinstance(error, StoreError):
-        return Problem(503, "store-away", str(error), headers={"retry-after": "1"})
+        return Problem(503, "store-away", without_paths(str(error)), headers={"retry-after": "1"})
     if isinstance(error, InputError):
-        return Problem(422, "invalid-request", str(error))
+        return Problem(422, "invalid-request", without_paths(str(error)))
+    return internal()
+
+
+def internal() -> Problem:
+    """An unexpected error; the log has it."""
     return Problem(500, "internal", "Something went wrong in the service; the request id finds it in the log.")
 
 
@@ -173,5 +202,9 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         return response_to(error, request)
 
+    async def handle_unexpected(request: Request, error: Exception) -> Response:
+        return response(internal(), request.url.path, request.scope.get("request_id"))
+
     for kind in (Problem, RecstageError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, handle_unexpected)

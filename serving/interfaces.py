@@ -8,7 +8,7 @@ made without it and marked `degraded`. Ids are external ids (`str`), times are s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -60,10 +60,14 @@ class HistorySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HiddenItems:
-    """Items that must not be served: hidden, deleted or expired. `version` changes whenever the set does."""
+    """Items that must not be served: hidden, deleted or expired. `version` changes whenever the set does.
+
+    `catalogue`: the version of the service's own catalogue when this was read; it changes with every item.
+    """
 
     item_ids: frozenset[str] = frozenset()
     version: int = 0
+    catalogue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,24 @@ class Item:
     title: str = ""
     text: str = ""
     categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnItem:
+    """What the service's own catalogue says of an item; times in milliseconds since 1970. Texts are not kept."""
+
+    title: str = ""
+    categories: tuple[str, ...] = ()
+    created_at: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCatalogue:
+    """All items that the service's own catalogue describes, by id; those that only events name are not in it."""
+
+    items: Mapping[str, OwnItem] = field(default_factory=dict)
+    version: int = 0
 
 
 class ItemSource(Protocol):
@@ -87,6 +109,31 @@ class ItemSource(Protocol):
 
     def item(self, item_id: str) -> Item | None:
         """One item; None where the service's catalogue lacks it (the model may still know it)."""
+        ...
+
+    def catalogue(self, version: int) -> OwnCatalogue:
+        """Every item, at least as new as a version that `hidden` gave; cheap where nothing has changed since."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecentActivity:
+    """What users did with an item in a window; each user counts once a type of event, with the weight of the type.
+
+    `decayed`: less the longer ago; `recent`: without decay; `before`: in the window of the same length before.
+    """
+
+    item_id: str
+    decayed: float
+    recent: float
+    before: float
+
+
+class ActivitySource(Protocol):
+    """Live events, counted by item; may take long, and is called in the background."""
+
+    def recent(self, hours: int) -> Sequence[RecentActivity]:
+        """All items with events in the last so many hours, or in as many before."""
         ...
 
 
@@ -199,6 +246,12 @@ class NullStore:
     def item(self, item_id: str) -> Item | None:
         return None
 
+    def catalogue(self, version: int) -> OwnCatalogue:
+        return _NO_CATALOGUE
+
+    def recent(self, hours: int) -> Sequence[RecentActivity]:
+        return ()
+
     def version(self) -> int:
         return 0
 
@@ -227,15 +280,23 @@ class NullStore:
     def health(self) -> Health:
         return "ready"
 
+    def write_failure(self) -> str | None:
+        return None
+
 
 _NOTHING_HIDDEN = HiddenItems()
+_NO_CATALOGUE = OwnCatalogue()
 NULL_STORE = NullStore()
 
 
 class HealthCheck(Protocol):
-    """Whether the database answers."""
+    """Whether the database answers, and whether it can be written."""
 
     def health(self) -> Health: ...
+
+    def write_failure(self) -> str | None:
+        """Why the last write failed; None where it did not, or none was tried."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -252,4 +313,5 @@ class Dependencies:
     precomputed: PrecomputedSource = NULL_STORE
     users: UserSource = NULL_STORE
     health_check: HealthCheck = NULL_STORE
+    activity: ActivitySource = NULL_STORE
     closing: Sequence[Closing] = field(default=())

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from recstage.models.base import POPULARITY
+from serving.health.conditions import ActiveCondition, Condition
+from serving.health.model_checks import of_registry, of_serving
+from serving.health.monitor import HealthMonitor
 from serving.interfaces import Dependencies
 from serving.models.fallback import FallbackModels
 from serving.models.loaded_model import LoadedModel
@@ -19,6 +25,10 @@ from serving.recommend.response import SerializedList
 from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
 from serving.settings import ServingSettings, load_evaluation
+
+LEAST_OVERDUE_SECONDS, POLLS_MISSED = 30.0, 10
+"""A poll of the registry that hangs, or a sync process that does not run, is told after so long, and so many polls."""
+START_STEP_SECONDS = 0.05
 
 
 class Service:
@@ -57,34 +67,72 @@ class Service:
         self.erased: frozenset[str] = frozenset()
         """Erased users that a model has listed so far; they must not be listed either."""
         self._strategies = strategies()
+        self.health = HealthMonitor(
+            metrics,
+            (
+                lambda: of_registry(self.versions),
+                lambda: of_registry(self.reverse_versions),
+                lambda: of_serving(self.versions, self.fallback),
+                self._of_database,
+            ),
+        )
+
+    def _of_database(self) -> Iterator[ActiveCondition]:
+        check = self.dependencies.health_check
+        if check.health() == "unavailable":
+            yield ActiveCondition(Condition.DATABASE_UNAVAILABLE)
+        failed = check.write_failure()
+        if failed is not None:
+            yield ActiveCondition(Condition.WRITES_FAILING, detail=failed)
+
+    async def conditions(self) -> list[ActiveCondition]:
+        """What is wrong now; empty when everything works."""
+        if self.dependencies.histories.fast:
+            return self.health.current()
+        return await self.recommender.in_thread(self.health.current)
 
     def _version_manager(self, name: str, pointer: ProductionPointer | None) -> VersionManager:
         if pointer is None:
             repository = BundleRepository(self.settings.bundle_root, name)
             repository.prepare()
             pointer = repository
+        settings = self.settings
+        overdue = max(LEAST_OVERDUE_SECONDS, POLLS_MISSED * settings.poll_seconds)
         return VersionManager(
             name,
             pointer,
             self.metrics,
-            retry_seconds=self.settings.retry_seconds,
-            warm=lambda loaded: warm_up(loaded, self.settings.slow_model_ms),
-            before_unset=self._fit_fallback if name == self.settings.model_name else lambda: None,
+            retry_seconds=settings.retry_seconds,
+            warm=lambda loaded: warm_up(loaded, settings.slow_model_ms),
+            before_unset=self._fit_fallback if name == settings.model_name else lambda: None,
+            overdue_seconds=overdue if settings.follow_registry else None,
         )
 
     def _fit_fallback(self) -> None:
         self.fallback.fit()
 
     async def start(self) -> None:
-        """Serve what is on disk once it is loaded; from then on follow the registry."""
+        """Serve what is on disk once it is loaded; from then on follow the registry.
+
+        Where nothing can be served yet, this waits for the first poll, at most `start_wait_seconds`: callers wait for
+        their connection meanwhile, in place of a 503.
+        """
         await asyncio.to_thread(self.versions.start)
         await asyncio.to_thread(self.reverse_versions.start)
         await asyncio.to_thread(self.fallback.start)
         if self.sync is not None:
             self.sync.start()
+            await self._first_poll()
+        self.health.start()
+
+    async def _first_poll(self) -> None:
+        until = time.monotonic() + self.settings.start_wait_seconds
+        while time.monotonic() < until and not self.versions.decided and self.fallback.served is None:
+            await asyncio.sleep(START_STEP_SECONDS)
 
     async def stop(self) -> None:
         """Stop every part, then close the database."""
+        await asyncio.to_thread(self.health.stop)
         if self.sync is not None:
             await asyncio.to_thread(self.sync.stop)
         for part in (self.versions, self.reverse_versions, self.fallback):
@@ -100,7 +148,12 @@ class Service:
 
     async def recommend(self, request: RecommendationRequest, request_id: str) -> tuple[SerializedList, bool]:
         """The list for one request, and whether it is degraded. Raises what `select_model` raises."""
-        return await self.recommender.make(self.select_model(request.strategy), request, request_id)
+        found, degraded = await self.recommender.make(self.select_model(request.strategy), request, request_id)
+        return found, degraded or self.lacks(request.strategy)
+
+    def lacks(self, strategy: str) -> bool:
+        """Whether the version that serves has no model of a strategy, so that another one answers."""
+        return strategy not in (AUTO, POPULARITY) and strategy not in self.select_model().methods
 
     @property
     def swapping(self) -> bool:

@@ -82,6 +82,12 @@ class ServingSettings(config.Settings):
     bundle_dir: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
     follow_registry: bool = Field(True, description="false: serve what is in the folder and never poll the registry")
     poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two polls of the registry")
+    start_wait_seconds: float = Field(
+        10.0,
+        ge=0,
+        le=60,
+        description="longest wait at the start for the first version, while there is nothing to serve",
+    )
     retry_seconds: float = Field(60.0, gt=0, description="longest pause between two attempts to load a broken version")
     slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) run in threads")
 

@@ -111,7 +111,9 @@ def _slow_models(run: Run) -> Iterator[Measurement]:
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "throughput": Benchmark("requests/s >= 3 x `mlflow models serve` (5 x with the cache), p99 <= 10 ms", _throughput),
+    "throughput": Benchmark(
+        "requests/s >= 3 x `mlflow models serve` (5 x with the cache), .6 of a bare route, p99 <= 5 ms", _throughput
+    ),
     "start": Benchmark("start to ready <= 3 s with the bundle on disk, memory <= 350 MB", _start),
     "promotions": Benchmark("promotions and rollbacks under load: no failure, followed within 2 s", _promotions),
     "swaps": Benchmark("many model swaps: memory grows <= 10 %, no descriptor is lost", _swaps),

@@ -52,7 +52,7 @@ class BenchmarkEnvironment:
         model.fit(self.data.split.train, catalogue=self.data.catalogue, seed=42)
         self._versions += 1
         folder = self.folder / "models" / str(self._versions)
-        saved = self.folder / "bundles" / str(self._versions) / "bundle"
+        saved = self.bundle_folder(self._versions)
         bundle.save(model, saved, metadata={"data": self.data.name})
         mlflow.pyfunc.save_model(
             str(folder),
@@ -82,6 +82,9 @@ class BenchmarkEnvironment:
     def model_folder(self, version: int) -> Path:
         return self.folder / "models" / str(version)
 
+    def bundle_folder(self, version: int) -> Path:
+        return self.folder / "bundles" / str(version) / "bundle"
+
     # -- servers ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -98,6 +101,22 @@ class BenchmarkEnvironment:
         command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
         command += ["-m", str(self.model_folder(version)), "--port", str(port)]
         with _process(command, self.folder / "mlflow-serve.log", self._variables()) as process:
+            running = Running(process, port)
+            running.until(lambda: running.status("/ping") == 200)
+            yield running
+
+    @contextlib.contextmanager
+    def bare_route(self, version: int) -> Iterator[Running]:
+        """The bare FastAPI route of `experiments.benchmarks.bare_route` on the ALS model of a registered version."""
+        port = free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "experiments.benchmarks.bare_route",
+            str(self.bundle_folder(version)),
+            str(port),
+        ]
+        with _process(command, self.folder / "bare-route.log", {"OPENBLAS_NUM_THREADS": "1"}) as process:
             running = Running(process, port)
             running.until(lambda: running.status("/ping") == 200)
             yield running

@@ -26,7 +26,7 @@ class RecommendationQuery(BaseModel):
     strategy: LookupName = Field(
         AUTO,
         description="auto: as the served version says; or a model by name (als, hybrid, content, popularity, ...)."
-        " A model that the version lacks is answered as auto; `method_used` names the model used",
+        " A model that the version lacks is answered as auto, with `degraded: true`; `method_used` names the one used",
         examples=["auto", "popularity"],
     )
     lambda_: float = Field(

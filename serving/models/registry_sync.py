@@ -8,6 +8,7 @@ and announces it. It ends when its standard input closes, that is, with the proc
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -20,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from recstage import registry, tracking
 from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
-from recstage.registry import Version, mlflow_client
+from recstage.registry import Resolution, Version, mlflow_client
 from serving.models.backoff import Backoff, Failure
 from serving.models.repository import RESTART, BundleRepository, PollResult, ProductionVersion
 from serving.monitoring import logging as logs
@@ -38,6 +39,8 @@ class RegistrySync:
         self._poll_requested_at = repository.poll_requested_at()
         self._failure: Failure | None = None
         self._problem: str | None = None
+        self._rollback: str | None = None
+        self._rollback_read_at: tuple[int, int] | None = None
         repository.prepare()
         repository.prune()
 
@@ -50,24 +53,34 @@ class RegistrySync:
         """Poll the registry once. Never raises: problems go to the repository and the log."""
         if self.requested:
             self._poll_requested_at, self._failure = self._repository.poll_requested_at(), None
-        version: Version | None = None
-        problem: str | None = None
+        now, name = time.time(), self._repository.name
         try:
-            version = registry.reconcile(self._repository.name).version
+            found = registry.reconcile(name)
+        except RegistryError as error:
+            result = PollResult(now, None, absent=True) if self._absent() else PollResult(now, None, str(error))
+        except RecstageError as error:
+            result = PollResult(now, None, str(error))
+        except Exception as error:  # a library's own error: the next poll may well succeed
+            result = PollResult(now, None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        else:
+            result = self._follow(found)
+        self._report(result)
+
+    def _follow(self, found: Resolution) -> PollResult:
+        """Bring what is on disk in line with what the registry says."""
+        version = found.version
+        number = None if version is None else str(version.number)
+        try:
             if version is None:
                 self._repository.unset()
             else:
-                self._fetch(version)
-            if self._failure is not None:
-                problem = self._failure.reason
-        except RegistryError as error:
-            problem = None if self._absent() else str(error)
-        except RecstageError as error:
-            problem = str(error)
-        except Exception as error:  # a library's own error: the next poll may well succeed
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        tries = 0 if self._failure is None or version is None else self._failure.tries
-        self._report(PollResult(time.time(), None if version is None else str(version.number), problem, tries))
+                self._fetch(version, found.updated_at)
+        except OSError as error:
+            return PollResult(time.time(), number, _disk_problem(error), about="disk", conflict=found.conflict)
+        failure = None if version is None else self._failure
+        if failure is None:
+            return PollResult(time.time(), number, conflict=found.conflict)
+        return PollResult(time.time(), number, failure.reason, failure.tries, about="version", conflict=found.conflict)
 
     def _absent(self) -> bool:
         """Whether nothing was ever registered under the name.
@@ -79,22 +92,38 @@ class RegistrySync:
         except RecstageError:
             return False
 
-    def _fetch(self, version: Version) -> None:
+    def _fetch(self, version: Version, updated_at: int) -> None:
         number, failure = str(version.number), self._failure
         if failure is not None and failure.blocks(number):
             return
         try:
             if not self._repository.holds(number):
                 self._repository.put(number, lambda folder: registry.fetch(version, folder), verify)
-        except (RecstageError, OSError) as error:
-            self._failure = BACKOFF.after(failure, number, str(error))
+        except RecstageError as error:
+            # what is given is a folder of this machine; the version is named beside the reason
+            reason = f"{error.rule}. {error.fix}." if isinstance(error, BundleError) else str(error)
+            self._failure = BACKOFF.after(failure, number, reason)
+            return
+        except OSError as error:
+            self._failure = BACKOFF.after(failure, number, _disk_problem(error))
             return
         self._failure = None
-        staged = production_version_of(version, self._repository.versions / number)
+        staged = production_version_of(
+            version, self._repository.versions / number, self._rollback_target(version, updated_at)
+        )
         if self._repository.production() != staged:
             self._repository.stage(staged)
             self._repository.prune()
             log.info("announced", extra={"event": "announced", "model": version.name, "version": number})
+
+    def _rollback_target(self, version: Version, updated_at: int) -> str | None:
+        """Where a rollback, or the deletion of this version, leads; read again where the model has changed."""
+        state = (version.number, updated_at)
+        if state != self._rollback_read_at:
+            existing = [one.number for one in registry.versions(version.name)]
+            target = registry.predecessor(registry.history(version.name), version.number, existing)
+            self._rollback, self._rollback_read_at = None if target is None else str(target), state
+        return self._rollback
 
     def _report(self, result: PollResult) -> None:
         if result.problem is not None and result.problem != self._problem:
@@ -106,10 +135,14 @@ class RegistrySync:
             log.warning("the last poll cannot be recorded", extra={"event": "disk", "error": str(error)})
 
 
-def production_version_of(version: Version, folder: Path) -> ProductionVersion:
-    """What the registry records of a version, as the workers read it."""
+def _disk_problem(error: OSError) -> str:
+    """Why a folder cannot be written, without its path."""
+    return f"{error.strerror or type(error).__name__} ({errno.errorcode.get(error.errno or 0, 'no number')})"
+
+
+def production_version_of(version: Version, folder: Path, previous: str | None) -> ProductionVersion:
+    """What the registry records of a version, as the workers read it; `previous`: where a rollback leads."""
     tags = version.tags
-    previous = tags.get("previous_version", "none")
     return ProductionVersion(
         name=version.name,
         version=str(version.number),
@@ -117,7 +150,7 @@ def production_version_of(version: Version, folder: Path) -> ProductionVersion:
         since=tags.get("promoted_at"),
         promoted_by=tags.get("promoted_by"),
         reason=tags.get("reason") or None,
-        previous=None if previous in ("", "none") else previous,
+        previous=previous,
         run_id=version.run_id or None,
     )
 
@@ -147,7 +180,7 @@ def verify(folder: Path) -> None:
 
 
 def _broken(folder: Path, what: str) -> BundleError:
-    return BundleError(f"bundle {folder}", rule=what, fix="Train it again, or promote another version")
+    return BundleError(f"bundle '{folder.name}'", rule=what, fix="Train it again, or promote another version")
 
 
 class RegistryDatabase:

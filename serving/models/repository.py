@@ -21,18 +21,22 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from recstage.errors import BundleError, StoreError
 
 RESTART = 75
 """Exit status by which the sync process asks to be started anew at once (EX_TEMPFAIL of sysexits.h)."""
 
+Subject = Literal["registry", "version", "disk"]
+
 
 @dataclass(frozen=True)
 class ProductionVersion:
     """A version staged Production whose bundle is on disk.
 
-    `since`: when it was promoted, ISO 8601 in UTC. `reason`, `promoted_by`, `previous`: as the registry records them.
+    `since`: when it was promoted, ISO 8601 in UTC. `reason`, `promoted_by`: as the registry records
+    them; `previous`: where a rollback, or a deletion of this version, leads.
     """
 
     name: str
@@ -47,13 +51,19 @@ class ProductionVersion:
 
 @dataclass(frozen=True)
 class PollResult:
-    """What a poll of the registry found. `at`: Unix time; `version`: the one staged Production, None where none is;
-    `tries`: how often that version could not be fetched."""
+    """What a poll of the registry found. `at`: Unix time; `version`: the one staged Production, None where none is.
+
+    `problem`: what went wrong, and `about`: with what; `tries`: how often the version could not be fetched;
+    `conflict`: how stage and alias contradict each other; `absent`: nothing is registered under the name.
+    """
 
     at: float
     version: str | None
     problem: str | None = None
     tries: int = 0
+    about: Subject = "registry"
+    conflict: str = ""
+    absent: bool = False
 
 
 class BundleRepository:

@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from recstage.errors import BundleError
+from serving.errors import without_paths
 from serving.models.backoff import Backoff, Failure
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import PollResult, ProductionVersion
@@ -72,6 +74,7 @@ class VersionManager:
         retry_seconds: float = 60.0,
         warm: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
         before_unset: Callable[[], None] = lambda: None,
+        overdue_seconds: float | None = None,
     ) -> None:
         """Serve nothing yet.
 
@@ -82,6 +85,7 @@ class VersionManager:
             retry_seconds: the longest pause between two tries of a broken version.
             warm: called with a loaded version before it serves; what it returns serves.
             before_unset: called before a version stops serving because nothing is Production any more.
+            overdue_seconds: the age from which a poll of the registry is overdue; None: it is not followed.
         """
         self.name = name
         self.served: LoadedModel | None = None
@@ -93,6 +97,9 @@ class VersionManager:
         self._pointer, self._metrics, self._warm = pointer, metrics, warm
         self._backoff, self._before_unset = Backoff(longest=retry_seconds), before_unset
         self._poll_requested_at = pointer.poll_requested_at()
+        self.not_writable: str | None = None
+        """Why the folder of bundles could not be written last; None where it could."""
+        self._overdue_seconds, self._started_at = overdue_seconds, time.time()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -116,18 +123,45 @@ class VersionManager:
         """What the last poll of the registry found; None before the first."""
         return self._pointer.last_poll()
 
+    def poll_overdue(self) -> str | None:
+        """Since when the registry was not polled, where that is too long; None where polls go on."""
+        poll, now = self.last_poll(), time.time()
+        # a poll of an earlier run is old when the service starts
+        age = now - max(self._started_at, 0.0 if poll is None else poll.at)
+        if self._overdue_seconds is None or age <= self._overdue_seconds:
+            return None
+        if poll is None or poll.at < self._started_at:
+            return f"the registry was not polled in the {age:.0f} seconds since the service started"
+        return f"the registry was last polled {age:.0f} seconds ago"
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known what serves: a version, or why none does."""
+        poll = self.last_poll()
+        if self.served is not None or self.failure is not None:
+            return True
+        polled = poll is not None and poll.at >= self._started_at
+        return polled and poll is not None and (poll.version is None or poll.problem is not None)
+
     def why_not_ready(self) -> str:
         """Why no version is served, and what to do about it."""
-        failure, poll = self.failure, self.last_poll()
+        failure, poll, overdue = self.failure, self.last_poll(), self.poll_overdue()
         if failure is not None:
-            return f"Version {failure.version} of '{self.name}' cannot be served: {failure.reason}"
-        if poll is None:
-            return f"The registry has not been read yet; '{self.name}' will be served as soon as it is."
-        if poll.problem is not None:
-            return f"No version of '{self.name}' is on disk, and none can be fetched: {poll.problem}"
-        if poll.version is None:
-            return f"No version of '{self.name}' is staged Production; promote one (mlflow run . -e promote)."
-        return f"Version {poll.version} of '{self.name}' is being fetched."
+            reason = f"Version {failure.version} of '{self.name}' cannot be served: {failure.reason}"
+        elif overdue is not None:
+            reason = f"No version of '{self.name}' is on disk, and {overdue}."
+        elif poll is None:
+            reason = f"The registry has not been read yet; '{self.name}' will be served as soon as it is."
+        elif poll.problem is not None:
+            which = f"version {poll.version} cannot" if poll.about == "version" else "none can"
+            reason = f"No version of '{self.name}' is on disk, and {which} be fetched: {poll.problem}"
+        elif poll.absent:
+            reason = f"Nothing is registered as '{self.name}'; register a version and promote it."
+        elif poll.version is None:
+            reason = f"No version of '{self.name}' is staged Production; promote one (mlflow run . -e promote)."
+        else:
+            reason = f"Version {poll.version} of '{self.name}' is being fetched."
+        return without_paths(reason)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -142,7 +176,9 @@ class VersionManager:
         """Poll the pointer once, and swap where it has moved."""
         requested_at = self._pointer.poll_requested_at()
         if requested_at != self._poll_requested_at:
-            self._poll_requested_at, self.failure = requested_at, None
+            self._poll_requested_at = requested_at
+            if self.failure is not None:  # tried at once; its reason stays until it loads or fails again
+                self.failure = replace(self.failure, retry_at=0.0, tries=0)
         staged = self._pointer.production()
         if staged is not None:
             self._swap_to(staged)
@@ -165,6 +201,8 @@ class VersionManager:
         failed = self.failure if record else None
         if failed is not None and failed.blocks(staged.version):
             return
+        if not staged.folder.is_dir() and failed is not None and failed.version == staged.version:
+            return  # dropped, and not fetched again yet: the reason why it was dropped stays
         started = time.perf_counter()
         try:
             with self._marked_as_swapping(), _short_thread_switches():
@@ -176,10 +214,18 @@ class VersionManager:
         if record:
             self.failure = None
         seconds = time.perf_counter() - started
-        self._pointer.mark_good(staged)
+        self._mark_good(staged)
         self._report_swap(current, loaded, seconds)
         del current  # it is freed with the last request that holds it
         _release_memory()
+
+    def _mark_good(self, staged: ProductionVersion) -> None:
+        try:
+            self._pointer.mark_good(staged)
+        except OSError as error:  # it serves; only a restart without the registry would not find it
+            self.not_writable = error.strerror or type(error).__name__
+        else:
+            self.not_writable = None
 
     @contextmanager
     def _marked_as_swapping(self) -> Iterator[None]:
@@ -202,7 +248,8 @@ class VersionManager:
 
     def _fail(self, staged: ProductionVersion, error: Exception, *, record: bool) -> None:
         self._metrics.model_swaps.labels(self.name, "failed").inc()
-        reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
+        # what is given is a folder of this machine; the version is named beside the reason
+        reason = f"{error.rule}. {error.fix}." if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
         if record:
             self.failure = self._backoff.after(self.failure, staged.version, reason)
         if isinstance(error, BundleError):

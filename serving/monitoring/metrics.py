@@ -65,6 +65,12 @@ class Metrics:
             ["name"],
             multiprocess_mode="max",
         )
+        self.conditions = gauge(
+            "recstage_condition",
+            "1 while something is wrong, by name of the condition",
+            ["condition", "model"],
+            multiprocess_mode="livemax",
+        )
         self.events = counter("recstage_events_total", "Events received", ["type", "outcome"])
         self.impressions = counter("recstage_impressions_total", "Shown lists, stored or dropped", ["outcome"])
         self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)

@@ -34,7 +34,8 @@ class RecommendationsBody(BaseModel):
         examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     degraded: bool = Field(
-        examples=[False], description="made without the live history, because the database was unavailable"
+        examples=[False],
+        description="made without the live history (no database), or without the strategy asked for",
     )
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
 

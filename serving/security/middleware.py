@@ -84,18 +84,20 @@ class GuardMiddleware:
         scope["request_id"] = request_id
         token = logs.request_id.set(request_id)
         status = 500
-        started = False
+        started = ended = False
         path: str = scope["path"]
         is_api = path.startswith(API)
         extra = [(b"x-request-id", request_id.encode()), *(API_HEADERS if is_api else SECURITY_HEADERS)]
 
         async def sending(message: Message) -> None:
-            nonlocal status, started
+            nonlocal status, started, ended
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 given = list(message.get("headers", ()))
                 own = {name for name, _ in given}
                 message["headers"] = given + [header for header in extra if header[0] not in own]
+            else:
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
@@ -111,9 +113,10 @@ class GuardMiddleware:
             raise
         except Exception:
             log.exception("unexpected error", extra={"event": "unforeseen"})
-            if started:
+            if started and not ended:
                 raise
-            await errors.response(_internal_error(), path, request_id)(scope, receive, sending)
+            if not started:
+                await errors.response(errors.internal(), path, request_id)(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - started_at
             route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
@@ -188,10 +191,6 @@ class GuardMiddleware:
         level = logging.ERROR if status >= 500 else logging.INFO
         entry = {"event": "request", "method": method, "route": route, "status": status}
         log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
-
-
-def _internal_error() -> Problem:
-    return Problem(500, "internal", "Something went wrong here; the request id finds it in the log.")
 
 
 _HEADERS = frozenset(

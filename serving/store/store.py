@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from recstage import config
 from recstage.config import DataConfig
 from recstage.errors import StoreError
-from serving.interfaces import Dependencies, Health, HiddenItems, Item
+from serving.interfaces import Dependencies, Health, HiddenItems, Item, OwnCatalogue
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
 from serving.store.admin import revision
@@ -19,9 +19,11 @@ from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.errors import SchemaMismatch
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
+from serving.store.repositories.activity import ActivityReader
 from serving.store.repositories.hidden_items import HiddenItemsReader
 from serving.store.repositories.impressions import ImpressionQueue
 from serving.store.repositories.items import known_item
+from serving.store.repositories.own_catalogue import OwnCatalogueReader
 from serving.store.repositories.precomputed import PrecomputedLists
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
@@ -55,6 +57,8 @@ class Store:
         )
         self.hidden_items = HiddenItemsReader(self.reader)
         self.precomputed = PrecomputedLists(self.reader, self.hidden_items, fast=self.fast)
+        self.own_catalogue = OwnCatalogueReader(self.reader)
+        self.activity = ActivityReader(self.reader, weighting.by_type())
         self.item_statistics = ItemStatisticsReader(self.reader, weighting)
         self.training_snapshot = TrainingSnapshot(self.reader, data, self._observed)
         index = index_in_subprocess(
@@ -104,6 +108,7 @@ class Store:
             precomputed=self.precomputed,
             users=self.users,
             health_check=self,
+            activity=self.activity,
             closing=(self,),
         )
 
@@ -120,6 +125,17 @@ class Store:
                 self._health = self._pending_health.result()
             self._pending_health = self._health_executor.submit(self._check_health)
         return self._health
+
+    def write_failure(self) -> str | None:
+        """Why the last write of this process failed; None where it did not. A failed write is tried again by itself.
+
+        The next event may be hours away, so that a database that can be written again would be told as one that cannot.
+        """
+        failure = self.writer.failure
+        if failure is None:
+            return None
+        self.writer.probe()
+        return failure.rule if isinstance(failure, StoreError) else type(failure).__name__
 
     def _check_health(self) -> Health:
         try:
@@ -174,9 +190,13 @@ class _Items:
         self.fast = store.fast
         self._hidden_items = store.hidden_items
         self._item = partial(known_item, store.reader)
+        self._catalogue = store.own_catalogue.at
 
     def hidden(self) -> HiddenItems:
         return self._hidden_items.hidden()
 
     def item(self, item_id: str) -> Item | None:
         return self._item(item_id)
+
+    def catalogue(self, version: int) -> OwnCatalogue:
+        return self._catalogue(version)

@@ -42,6 +42,18 @@ def test_the_best_come_in_the_order_of_a_stable_sort(kind, k):
     assert (columns.dtype, values.dtype) == (np.int32, np.float32)
 
 
+@pytest.mark.parametrize("k", [1, 10, 100, 1500])
+@pytest.mark.parametrize("kind", SCORES)
+def test_one_row_gives_what_it_gives_among_others(kind, k):
+    scores = SCORES[kind][:20].astype(np.float32)
+    scores[::5, ::7] = np.nan
+    together = top_k(scores, k)
+    for row in range(len(scores)):
+        columns, values = top_k(scores[row : row + 1], k)
+        assert (columns == together[0][row]).all()
+        assert (values == together[1][row]).all()
+
+
 @pytest.mark.parametrize("m", [1, 2, 3, 39, 40, 41, 79, 80, 81, 127, 128, 129, 400, 777])
 def test_every_width_of_catalogue_is_covered_to_its_last_column(m):
     scores = np.zeros((2 * m, m), np.float32)

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from recstage.errors import StoreError
-from serving.interfaces import NO_HISTORY, Dependencies, HiddenItems, History, Impression, Item, Precomputed, Snapshot
+from serving.interfaces import (
+    NO_HISTORY,
+    Dependencies,
+    HiddenItems,
+    History,
+    Impression,
+    Item,
+    OwnCatalogue,
+    OwnItem,
+    Precomputed,
+    RecentActivity,
+    Snapshot,
+)
 from serving.models.repository import PollResult, ProductionVersion
 
 
@@ -58,11 +70,13 @@ class MemoryStore:
     erased_users: frozenset[str] = frozenset()
     stored: dict[tuple[str, str], Precomputed] = field(default_factory=dict)
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
+    activity: list[RecentActivity] = field(default_factory=list)
     impressions: list[Impression] = field(default_factory=list)
     reads: int = 0
+    refused_writes: str | None = None
 
     def dependencies(self) -> Dependencies:
-        return Dependencies(self, self, self, self, self, self, self)
+        return Dependencies(self, self, self, self, self, self, self, self)
 
     def history(self, user_id: str) -> History:
         self._check()
@@ -93,6 +107,15 @@ class MemoryStore:
     def item(self, item_id: str) -> Item | None:
         self._check()
         return self.items.get(item_id)
+
+    def catalogue(self, version: int) -> OwnCatalogue:
+        self._check()
+        own = {one.item_id: OwnItem(one.title, one.categories) for one in self.items.values()}
+        return OwnCatalogue(own, version)
+
+    def recent(self, hours: int) -> list[RecentActivity]:
+        self._check()
+        return self.activity
 
     def version(self) -> int:
         self._check()
@@ -128,6 +151,9 @@ class MemoryStore:
 
     def health(self) -> str:
         return "unavailable" if self.unavailable else "ready"
+
+    def write_failure(self) -> str | None:
+        return self.refused_writes
 
     def _check(self) -> None:
         if self.unavailable:

@@ -33,6 +33,7 @@ LAYERS = {
         ["pages"],
         ["api"],
         ["service"],
+        ["health"],
         ["recommend"],
         ["store", "models", "security"],
         ["monitoring"],

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 
 from serving.store.db.tables import RecommendationFeedback, RecommendationImpression, UserInteraction
 from serving.store.db.writer import Task, Writer
+from serving.store.repositories.activity import delete_events
 from serving.store.repositories.impressions import delete_impressions
 
 ROWS_PER_TRANSACTION = 5_000
@@ -56,15 +57,15 @@ class DeleteOldRows(Task[dict[str, int]]):
 
     def run(self, connection: Connection) -> dict[str, int]:
         impressions = RecommendationImpression.request_id.in_(old_impressions(self.before, ROWS_PER_TRANSACTION))
-        statements = {
-            UserInteraction: UserInteraction.id.in_(old_events(self.before, ROWS_PER_TRANSACTION)),
-            RecommendationFeedback: RecommendationFeedback.id.in_(old_feedback(self.before, ROWS_PER_TRANSACTION)),
+        events = UserInteraction.id.in_(old_events(self.before, ROWS_PER_TRANSACTION))
+        feedback = RecommendationFeedback.id.in_(old_feedback(self.before, ROWS_PER_TRANSACTION))
+        return {
+            UserInteraction.__tablename__: delete_events(connection, events),
+            RecommendationFeedback.__tablename__: int(
+                connection.execute(delete(RecommendationFeedback).where(feedback)).rowcount
+            ),
+            RecommendationImpression.__tablename__: delete_impressions(connection, impressions),
         }
-        deleted = {
-            table.__tablename__: int(connection.execute(delete(table).where(old)).rowcount)
-            for table, old in statements.items()
-        }
-        return {**deleted, RecommendationImpression.__tablename__: delete_impressions(connection, impressions)}
 
 
 def prune(url: URL, before: int) -> dict[str, int]:

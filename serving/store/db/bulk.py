@@ -65,6 +65,41 @@ class Lookup:
         return connection.exec_driver_sql(self._sql[dialect.name], parameters).all()
 
 
+class RowLookup:
+    """As `Lookup`, for rows of texts with the given column names.
+
+    `build` makes the SELECT from a table with these rows and its columns.
+    """
+
+    def __init__(self, names: Sequence[str], build: Callable[[FromClause, Sequence[Any]], Select]) -> None:
+        self._names, self._build = tuple(names), build
+        self._sql: dict[str, str] = {}
+
+    def __call__(self, connection: Connection, rows: Collection[tuple[str, ...]]) -> Sequence[Any]:
+        """The rows found, as the driver returns them."""
+        if not rows:
+            return ()
+        dialect = connection.dialect
+        if dialect.name not in self._sql:
+            self._sql[dialect.name] = str(self._statement(dialect).compile(dialect=dialect))
+        if is_sqlite(dialect):
+            parameters: Any = (orjson.dumps(list(rows)).decode(),)
+        else:
+            parameters = dict(zip(self._names, map(list, zip(*rows, strict=True)), strict=True))
+        return connection.exec_driver_sql(self._sql[dialect.name], parameters).all()
+
+    def _statement(self, dialect: Dialect) -> Select:
+        if is_sqlite(dialect):
+            given = func.json_each(bindparam("rows")).table_valued("value", name="given")
+            columns = [
+                func.json_extract(given.c.value, literal_column(f"'$[{place}]'")) for place in range(len(self._names))
+            ]
+            return self._build(given, columns)
+        arrays = [bindparam(name, type_=postgresql.ARRAY(Text())) for name in self._names]
+        table = func.unnest(*arrays).table_valued(*self._names, name="given").render_derived()
+        return self._build(table, [table.c[name] for name in self._names])
+
+
 def among(connection: Connection, column: Any, values: Collection[str]) -> ColumnElement[bool]:
     """Condition that a text column is one of `values`, which are passed as one parameter."""
     found: ColumnElement[bool] = column.in_(select(_values_table(connection.dialect, values).c.value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import Counter
@@ -14,6 +14,9 @@ HIDDEN: Name = "hidden"
 ITEMS: Name = "items"
 USERS: Name = "people"
 
+_CATALOGUE = Query(
+    "catalogue_counters", select(Counter.name, Counter.value).where(or_(Counter.name == HIDDEN, Counter.name == ITEMS))
+)
 _VALUE = Query("counter", select(Counter.value).where(Counter.name == bindparam("name")))
 
 
@@ -21,6 +24,12 @@ def read(reader: Reader, name: Name) -> int:
     """The value of a counter. Raises `StoreError`."""
     row = reader.row(_VALUE, {"name": name})
     return 0 if row is None else int(row[0])
+
+
+def read_catalogue(reader: Reader) -> tuple[int, int]:
+    """The values of `HIDDEN` and of `ITEMS`, by one query. Raises `StoreError`."""
+    values = {name: int(value) for name, value in reader.rows(_CATALOGUE)}
+    return values.get(HIDDEN, 0), values.get(ITEMS, 0)
 
 
 def bump(connection: Connection, name: Name, now: int) -> None:

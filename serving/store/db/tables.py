@@ -99,6 +99,7 @@ class Item(Table):
     updated_at: Mapped[int] = mapped_column(Milliseconds)
 
     __table_args__ = (
+        Index("ix_items_updated_at", "updated_at"),
         Index(
             "ix_items_withheld",
             "item_id",
@@ -134,6 +135,8 @@ class UserInteraction(Table):
     request_id: Mapped[str | None] = mapped_column(String(64))
     """The request id (`X-Request-ID`) of the list that led to it."""
     idempotency_key: Mapped[str | None] = mapped_column(String(160))
+    is_first: Mapped[bool] = mapped_column(server_default=false())
+    """Whether it was the user's first event of its type with the item: what `item_activity.users` counts."""
     occurred_at: Mapped[int] = mapped_column(Milliseconds)
     received_at: Mapped[int] = mapped_column(Milliseconds)
 
@@ -153,6 +156,22 @@ class UserInteraction(Table):
         Index("ix_user_interactions_request", "request_id", "item_id", **_only("request_id IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
+
+
+class ItemActivity(Table):
+    """Events of an item in an hour, by type: stored, because popular lists would have to count all events.
+
+    `hour`: hours since 1970 in which the events occurred; `users`: those of the events that were a user's first of
+    their type with the item, so that no user makes an item popular alone.
+    """
+
+    __tablename__ = "item_activity"
+
+    hour: Mapped[int] = mapped_column(Integer, primary_key=True)
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    interaction_type: Mapped[str] = mapped_column(String(16), primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)
+    users: Mapped[int] = mapped_column(BigInteger)
 
 
 class RecommendationImpression(Table):

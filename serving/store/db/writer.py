@@ -18,18 +18,19 @@ from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, exc, update
 from sqlalchemy.engine import URL
 
 from recstage.errors import StoreError
 from serving.store.db.connection import WRITE, is_sqlite, open_engine, translate_errors
 from serving.store.db.errors import StoreBusy, StoreUnavailable
+from serving.store.db.tables import Counter
 
 log = logging.getLogger("serving.store")
 T = TypeVar("T")
 Outcome = Any | BaseException
 _MAX_GROUP_SIZE = 4_000  # rows of one transaction: bounds how long other processes wait for the lock
-_TICK = 0.04  # seconds between two writes of the backlog: small batches delay the answers less
+_TICK = 0.1  # seconds between two writes of the backlog: fewer, larger transactions cost less a row
 
 
 class Task(Generic[T]):
@@ -48,6 +49,15 @@ class Task(Generic[T]):
     def run_all(cls, connection: Connection, tasks: Sequence[Any]) -> list[Outcome] | None:
         """Write several tasks of this class at once; the result or exception of each. None: run them one by one."""
         return None
+
+
+class _Probe(Task[None]):
+    """Writes one row of the counters as it is: a commit like any other."""
+
+    name = "probe"
+
+    def run(self, connection: Connection) -> None:
+        connection.execute(update(Counter).values(value=Counter.value))
 
 
 class Backlog(Protocol):
@@ -87,6 +97,8 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._backlog: Backlog | None = None
         self._next_tick = 0.0
+        self.failure: Exception | None = None
+        """Why the last group could not be committed; None where it was."""
 
     def attach(self, backlog: Backlog) -> None:
         """Write tasks of `backlog` every `_TICK` seconds."""
@@ -121,6 +133,12 @@ class Writer:
             with self._changed:
                 if not self._closing:
                     self._start()
+
+    def probe(self) -> None:
+        """Write next to nothing, to learn whether writes succeed again; nothing is done while writes wait."""
+        if not self._waiting:
+            with suppress(StoreError):
+                self.submit(_Probe())
 
     def close(self) -> None:
         """Write what is queued, then stop."""
@@ -182,12 +200,12 @@ class Writer:
                 connection.execution_options(**WRITE)
                 with connection.begin():
                     outcomes = _run(connection, [task for task, _ in group])
-            committed = True
+            committed, self.failure = True, None
             self._observe("commit", time.perf_counter() - began)
         except Exception as error:
             if not isinstance(error, StoreError):
                 log.exception("write failed", extra={"event": "write-failed"})
-            outcomes = [error] * len(group)
+            outcomes, self.failure = [error] * len(group), error
         for (task, future), outcome in zip(group, outcomes, strict=True):
             if task is backlog_task and isinstance(outcome, Exception) and self._backlog is not None:
                 self._backlog.failed(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
+from dataclasses import replace
 
 from sqlalchemy import or_, select
 
@@ -25,7 +26,7 @@ _HIDDEN_ITEMS = Query(
 class HiddenItemsReader:
     """Reads the hidden items and keeps them until they change.
 
-    Each call reads one change counter. The set itself is read again only when the counter moved, so an item hidden by
+    Each call reads the change counters. The set itself is read again only when its counter moved, so an item hidden by
     any process is missing from the next list of every process.
     """
 
@@ -41,13 +42,15 @@ class HiddenItemsReader:
 
     def hidden(self) -> HiddenItems:
         """The items that are hidden now. Raises `StoreError`."""
-        counter = change_counters.read(self._reader, change_counters.HIDDEN)
+        counter, catalogue = change_counters.read_catalogue(self._reader)
         if counter == self._counter and time.time() * 1000 < self._next_expiry:
+            if catalogue != self.last.catalogue:
+                self.last = replace(self.last, catalogue=catalogue)
             return self.last
         with self._lock:
             if counter != self._counter:
                 self._read()
-            self.last = self._at(counter, now_ms())
+            self.last = self._at(counter, catalogue, now_ms())
             self._counter = counter
         return self.last
 
@@ -56,9 +59,9 @@ class HiddenItemsReader:
         self._permanent = frozenset(item_id for item_id, _, permanent in rows if permanent)
         self._expiring = tuple(sorted((int(at), item_id) for item_id, at, permanent in rows if not permanent))
 
-    def _at(self, counter: int, moment: int) -> HiddenItems:
+    def _at(self, counter: int, catalogue: int, moment: int) -> HiddenItems:
         """The set at `moment` (milliseconds since 1970); its version differs for each counter and number expired."""
         expired = bisect_right(self._expiring, moment, key=lambda entry: entry[0])
         self._next_expiry = self._expiring[expired][0] if expired < len(self._expiring) else float("inf")
         item_ids = self._permanent.union(item_id for _, item_id in self._expiring[:expired])
-        return HiddenItems(item_ids, counter * 1_000_003 + expired)
+        return HiddenItems(item_ids, counter * 1_000_003 + expired, catalogue)

@@ -84,6 +84,13 @@ class Weighting:
         share = 0.0 if value is None else min(max(value / rule.full, 0.0), 1.0)
         return rule.low + (rule.high - rule.low) * share
 
+    def by_type(self) -> dict[str, float]:
+        """A weight for each type, where the values of events are not looked at: the middle of its range."""
+        return {
+            name: rule if not isinstance(rule, ValueWeight) else (rule.low + rule.high) / 2
+            for name, rule in self.weights.items()
+        }
+
     def aggregate(self, events: Iterable[tuple[str, str, float | None, int]]) -> dict[str, tuple[float, int]]:
         """Weight and time of the last event of each item.
 
@@ -125,7 +132,7 @@ class UserHistoryReader:
         *,
         limit: int,
         fast: bool,
-        cache_size: int = 5_000,
+        cache_size: int = 20_000,
     ) -> None:
         """`limit`: items of a history, the newest; `fast`: as in `HistorySource`; `cache_size`: histories kept."""
         self.fast = fast

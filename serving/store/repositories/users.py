@@ -26,6 +26,7 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Task
+from serving.store.repositories.activity import delete_events
 from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
 from serving.store.repositories.impressions import delete_impressions
 
@@ -175,6 +176,7 @@ class Erase(Task[Erased]):
         self._drop_queued(self.user_id)
         impressions = delete_impressions(connection, RecommendationImpression.user_id == self.user_id)
         rows = {RecommendationImpression.__tablename__: impressions}
+        rows[UserInteraction.__tablename__] = delete_events(connection, UserInteraction.user_id == self.user_id)
         for table in _PERSONAL:
             column: Any = table.user_id  # type: ignore[attr-defined]
             rows[table.__tablename__] = int(connection.execute(delete(table).where(column == self.user_id)).rowcount)
@@ -186,7 +188,6 @@ class Erase(Task[Erased]):
 
 _PERSONAL: tuple[type[Table], ...] = (
     UserProfile,
-    UserInteraction,
     RecommendationFeedback,
     UserRecommendation,
     User,

@@ -20,6 +20,8 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     n, m = scores.shape
     columns = np.full((n, k), -1, dtype=np.int32)
     values = np.full((n, k), -np.inf, dtype=np.float32)
+    if n == 1 and _place_row(scores[0], columns[0], values[0]):
+        return columns, values
     step = max(1, TILE // max(1, m))
     for start in range(0, n if min(k, m) else 0, step):
         tile = slice(start, start + step)
@@ -63,7 +65,9 @@ def exclusion_mask(hidden: NDArray[np.bool_], n: int, seen: sparse.csr_matrix | 
 
 def mask_excluded(scores: NDArray[np.float32], excluded: sparse.csr_matrix | None) -> NDArray[np.float32]:
     """Set -inf, in place, where `excluded` (same shape) has an entry."""
-    if excluded is not None and excluded.nnz:
+    if excluded is not None and len(scores) == 1:
+        scores[0, excluded.indices] = -np.inf
+    elif excluded is not None and excluded.nnz:
         rows = np.repeat(np.arange(excluded.shape[0]), np.diff(excluded.indptr))
         scores[rows, excluded.indices] = -np.inf
     return scores
@@ -74,6 +78,30 @@ def gather(scores: NDArray[np.float32], items: NDArray[np.int32] | None) -> NDAr
     if items is None:
         return scores
     return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items.astype(np.int64), axis=1)
+
+
+def _place_row(row: NDArray[np.float32], columns: NDArray[np.int32], values: NDArray[np.float32]) -> bool:
+    """The best of one row, in a fifth of the time of the general way; False, and nothing is written, where many scores
+    are equal or some are NaN.
+
+    `row`: float32[m]; `columns` int32[k] and `values` float32[k] are written.
+    """
+    k, m = len(columns), len(row)
+    groups = 4 * k + 24
+    if not k or m < 2 * groups:
+        return False
+    depth = m // groups
+    best = np.partition(row[: groups * depth].reshape(depth, groups).max(axis=0), groups - k)[groups - k :]
+    bound = best[0]
+    if np.isnan(best.sum()) or bound == -np.inf:
+        return False
+    found = np.flatnonzero(row >= bound)
+    if len(found) > 8 * k + 64:
+        return False
+    scores = row[found]
+    order = np.argsort(-scores, kind="stable")[:k]
+    columns[:], values[:] = found[order], scores[order]
+    return True
 
 
 def _contenders(scores: NDArray[np.float32], width: int) -> NDArray[np.bool_]:

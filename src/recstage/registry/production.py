@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Resolution:
     """What is Production. `change`: what reconciling recorded, where something had changed. `conflict`: why nothing was
-    done although both stage and alias changed; empty where there is none."""
+    done although both stage and alias changed; empty where there is none. `updated_at`: of the registered model, which
+    every change of a stage and every deletion moves; 0 where this reconciliation itself changed something."""
 
     version: Version | None
     change: Change | None = None
     conflict: str = ""
+    updated_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,7 @@ def _unchanged(model_state: RegisteredModelState) -> Resolution:
     version = _version(model_state, recorded)
     if version is None and recorded is not None:  # in a conflict it need not be the newest of its stage
         version = mlflow_client.one(model_state.name, recorded)
-    return Resolution(version, conflict=model_state.tags.get(CONFLICT, ""))
+    return Resolution(version, conflict=model_state.tags.get(CONFLICT, ""), updated_at=model_state.updated_at)
 
 
 def _seen(updated_at: int, alias: int | None) -> str:

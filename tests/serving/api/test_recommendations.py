@@ -115,6 +115,18 @@ def test_an_unexpected_error_is_a_problem_without_internal_details(client, monke
     assert "a secret inside" in str(logged.exc_info[1])
 
 
+def test_an_unexpected_error_behind_the_framework_is_the_same_problem_logged_once(client, monkeypatch, caplog):
+    def broken(*_):
+        raise ZeroDivisionError("a secret inside")
+
+    monkeypatch.setattr("serving.recommend.recommender.scores_of", broken)
+    answer = client.post("/api/predict", json={"user_id": "u1", "item_ids": ["i1"]})
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert len([record for record in caplog.records if getattr(record, "event", "") == "unforeseen"]) == 1
+
+
 def test_metrics_count_requests_by_route_and_never_name_users(client):
     client.get("/api/recommendations", params={"user_id": "u5"})
     text = client.get("/metrics").text

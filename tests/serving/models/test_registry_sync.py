@@ -15,7 +15,7 @@ import pytest
 
 from recstage import bundle
 from recstage.errors import BundleError, RegistryError, StoreError
-from recstage.registry import Resolution, Version
+from recstage.registry import Change, Resolution, Version
 from serving.models import registry_sync, sync_process
 from serving.models.registry_sync import RegistrySync, verify
 from serving.models.repository import RESTART, BundleRepository, ProductionVersion
@@ -43,16 +43,30 @@ class Registry:
         self.error: Exception | None = None
         self.known = True
         self.fetched = 0
+        self.fetch_error: Exception | None = None
+        self.conflict = ""
+        self.promoted: list[int] = []
+        self.deleted: set[int] = set()
 
     def reconcile(self, name: str) -> Resolution:
         if self.error is not None:
             raise self.error
         if self.version is None:
             return Resolution(None)
-        return Resolution(Version(name, self.version, "Production", "run-1", "source", 0, 0, self.tags))
+        version = Version(name, self.version, "Production", "run-1", "source", 0, 0, self.tags)
+        return Resolution(version, conflict=self.conflict, updated_at=len(self.promoted) + len(self.deleted))
+
+    def versions(self, name: str) -> list[Version]:
+        numbers = {1, *self.promoted} - self.deleted
+        return [Version(name, number, "None", "run-1", "source", 0, 0, {}) for number in numbers]
+
+    def history(self, name: str) -> list[Change]:
+        return [Change(number, None, at, "alex", "promote") for at, number in enumerate(self.promoted, start=1)]
 
     def fetch(self, version: Version, folder: Path) -> Path:
         self.fetched += 1
+        if self.fetch_error is not None:
+            raise self.fetch_error
         shutil.copytree(self.saved, folder / "bundle")
         return folder / "bundle"
 
@@ -65,6 +79,8 @@ def registry(saved, monkeypatch) -> Registry:
     double = Registry(saved)
     monkeypatch.setattr(registry_sync.registry, "reconcile", double.reconcile)
     monkeypatch.setattr(registry_sync.registry, "fetch", double.fetch)
+    monkeypatch.setattr(registry_sync.registry, "versions", double.versions)
+    monkeypatch.setattr(registry_sync.registry, "history", double.history)
     monkeypatch.setattr(registry_sync.mlflow_client, "exists", double.exists)
     return double
 
@@ -158,6 +174,64 @@ def test_what_a_killed_fetch_left_behind_is_cleared_at_the_start(registry, repos
     (repository.folder / ".incoming-abc").mkdir()
     RegistrySync(repository)
     assert not list(repository.folder.glob(".incoming-*"))
+
+
+def test_a_registered_model_that_is_gone_is_reported_as_absent(registry, repository):
+    watch = RegistrySync(repository)
+    registry.error, registry.known = RegistryError("'recommender'", rule="there is none", fix="Register one"), False
+    watch.poll()
+    assert repository.last_poll().absent
+
+
+def test_a_contradiction_of_stage_and_alias_is_reported_and_the_version_stays(registry, repository):
+    registry.conflict = "stage Production moved to 2 and alias production to 3: version 1 stays until they agree"
+    RegistrySync(repository).poll()
+    assert repository.last_poll().conflict == registry.conflict
+    assert repository.production().version == "1"
+
+
+def test_failed_tries_of_a_version_are_counted_in_the_poll(registry, repository, monkeypatch):
+    registry.fetch_error = StoreError("version 1", rule="its artifacts cannot be read", fix="Mount them")
+    clock = [1000.0]
+    monkeypatch.setattr("serving.models.registry_sync.time.monotonic", lambda: clock[0])
+    watch = RegistrySync(repository)
+    counted = []
+    for clock[0] in (1000.0, 1000.5, 1001.5, 1004.0):
+        watch.poll()
+        poll = repository.last_poll()
+        counted.append((poll.version, poll.about, poll.tries))
+    assert counted == [("1", "version", 1), ("1", "version", 1), ("1", "version", 2), ("1", "version", 3)]
+    assert "its artifacts cannot be read" in repository.last_poll().problem
+    registry.fetch_error = None
+    repository.request_poll()
+    watch.poll()
+    assert (repository.last_poll().problem, repository.last_poll().tries) == (None, 0)
+
+
+def test_a_full_disk_is_reported_as_one_of_the_bundles(registry, repository, monkeypatch):
+    watch = RegistrySync(repository)
+
+    def full(staged: ProductionVersion) -> None:
+        raise OSError(28, "No space left on device", str(repository.folder))
+
+    monkeypatch.setattr(repository, "stage", full)
+    watch.poll()
+    poll = repository.last_poll()
+    assert (poll.about, poll.problem) == ("disk", "No space left on device (ENOSPC)")
+
+
+def test_the_previous_version_is_where_a_rollback_leads_also_after_a_deletion(registry, repository):
+    watch = RegistrySync(repository)
+    registry.promoted, registry.version = [1, 2, 3], 3
+    registry.tags = {"previous_version": "2"}
+    watch.poll()
+    assert repository.production().previous == "2"
+    registry.deleted = {2}
+    watch.poll()
+    assert repository.production().previous == "1"
+    registry.deleted = {1, 2}
+    watch.poll()
+    assert repository.production().previous is None
 
 
 # -- what it refuses --------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
+import shutil
 import threading
 import time
 import weakref
@@ -132,6 +134,44 @@ def test_a_broken_version_is_tried_again_ever_more_rarely_and_at_once_on_request
     manager.reload()
     manager.step()
     assert manager.failure.tries == 1
+
+
+def test_the_reason_of_a_dropped_bundle_stays_until_it_is_fetched_again(als, popularity, stage, monkeypatch):
+    """A retry finds no bundle: that it is missing says nothing of why it cannot be served."""
+    clock = [1000.0]
+    monkeypatch.setattr("serving.models.version_manager.time.monotonic", lambda: clock[0])
+    pointer = FakePointer(stage(als, "1"))
+    manager = manager_on(pointer)
+    manager.step()
+    pointer.staged = stage(popularity, "2")
+    np.savez(pointer.staged.folder / "state.npz", evil=np.array([object()], dtype=object))
+    path = pointer.staged.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    digest = hashlib.sha256((pointer.staged.folder / "state.npz").read_bytes()).hexdigest()
+    manifest["files"]["state.npz"] = digest
+    path.write_text(json.dumps(manifest))
+    manager.step()
+    reason = manager.failure.reason
+    assert "Object arrays cannot be loaded" in reason
+    shutil.rmtree(pointer.staged.folder)  # as the repository drops it
+    for requested in (False, True):
+        clock[0] += 100
+        if requested:
+            manager.reload()
+        manager.step()
+        assert manager.failure.reason == reason
+
+
+def test_a_full_disk_below_the_bundles_is_known_and_the_version_serves(als, stage, monkeypatch):
+    def full(staged: ProductionVersion) -> None:
+        raise OSError(28, "No space left on device")
+
+    pointer = FakePointer(stage(als, "1"))
+    monkeypatch.setattr(pointer, "mark_good", full)
+    manager = manager_on(pointer)
+    manager.step()
+    assert manager.served.version == "1"
+    assert manager.not_writable == "No space left on device"
 
 
 def test_a_mended_bundle_is_swapped_in_at_the_next_try(als, popularity, stage):

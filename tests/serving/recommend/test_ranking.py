@@ -231,6 +231,14 @@ def test_a_strategy_that_the_version_lacks_is_answered_as_auto(client):
     assert 'recstage_fallbacks_total{reason="strategy",why="strategy"} 1.0' in client.get("/metrics").text
 
 
+def test_an_answer_without_the_strategy_asked_for_is_degraded_and_one_with_it_is_not(client):
+    degraded = {one: ask(client, "u5", strategy=one)["degraded"] for one in ("hybrid", "als", "auto", "popularity")}
+    assert degraded == {"hybrid": True, "als": False, "auto": False, "popularity": False}
+    assert ask(client, "u5", strategy="hybrid")["degraded"]  # also where the list is cached
+    bodies = {one: {"user_id": "u5", "item_ids": ["i1"], "strategy": one} for one in ("hybrid", "als")}
+    assert [client.post("/api/predict", json=one).json()["degraded"] for one in bodies.values()] == [True, False]
+
+
 def test_a_misspelt_strategy_is_refused_with_the_valid_names(client):
     answered = client.get("/api/recommendations", params={"user_id": "u5", "strategy": "popularty"})
     assert answered.status_code == 422

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from fastapi import APIRouter
@@ -12,11 +11,9 @@ from starlette.responses import Response
 
 from serving.api.dependencies import ServiceDep
 from serving.errors import documented
-from serving.service import Service
+from serving.health.conditions import ActiveCondition
 
 router = APIRouter(tags=["health"])
-LEAST_STALE_SECONDS, POLLS_MISSED = 30.0, 10
-"""A poll that hangs, or a sync process that does not run, is told after so long, and so many polls."""
 EXPOSITION = """# HELP recstage_recommendations_total Lists served, by the model used
 # TYPE recstage_recommendations_total counter
 recstage_recommendations_total{method_used="als"} 1.0
@@ -29,6 +26,23 @@ class Live(BaseModel):
     status: Literal["live"] = Field("live", examples=["live"])
 
 
+class ConditionBody(BaseModel):
+    """Something that is wrong; docs/monitoring.md lists all."""
+
+    name: str = Field(examples=["database-unavailable"], description="stable name, also in metrics and logs")
+    model: str | None = Field(examples=["recommender"], description="the registered model it is of; null: the service")
+    text: str = Field(examples=["the database is unavailable; lists are made without live histories"])
+    remedy: str = Field(examples=["Start the database"])
+
+
+def condition_bodies(found: list[ActiveCondition]) -> list[ConditionBody]:
+    """Conditions as the routes show them."""
+    return [
+        ConditionBody(name=one.condition.label, model=one.model or None, text=one.sentence, remedy=one.condition.remedy)
+        for one in found
+    ]
+
+
 class Ready(BaseModel):
     """The service can make lists. `degraded`: what is unavailable, and what it does without."""
 
@@ -36,32 +50,9 @@ class Ready(BaseModel):
     model_version: str | None = Field(examples=["7"], description="null: fallback models serve")
     degraded: list[str] = Field(
         examples=[["the database is unavailable; lists are made without live histories"]],
-        description="what is unavailable, one sentence each",
+        description="what is wrong, one sentence each",
     )
-
-
-async def degradations(service: Service) -> list[str]:
-    """What is unavailable, one sentence each; empty when everything works."""
-    found = []
-    failure, poll = service.versions.failure, service.versions.last_poll()
-    if failure is not None:
-        found.append(f"version {failure.version} cannot be served: {failure.reason}")
-    if poll is not None and poll.problem is not None:
-        found.append(poll.problem)
-    if poll is not None and service.settings.follow_registry:
-        age = time.time() - poll.at
-        if age > max(LEAST_STALE_SECONDS, POLLS_MISSED * service.settings.poll_seconds):
-            found.append(f"the registry was last polled {age:.0f} seconds ago; promotions since are not followed")
-    if service.versions.served is None:
-        source = "its own data" if service.fallback.served is not None else "popularity alone"
-        staged = None if poll is None else poll.version
-        what = "nothing is staged Production" if staged is None else f"version {staged} is not on this machine"
-        found.append(f"{what}; the service answers from {source}")
-    health = service.dependencies.health_check.health
-    fast = service.dependencies.histories.fast
-    if (health() if fast else await service.recommender.in_thread(health)) == "unavailable":
-        found.append("the database is unavailable; lists are made without live histories")
-    return found
+    conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
 
 @router.get("/health/live")
@@ -74,7 +65,12 @@ async def live() -> Live:
 async def ready(service: ServiceDep) -> Ready:
     """Whether recommendations can be made."""
     served = service.select_model()
-    return Ready(model_version=served.version, degraded=await degradations(service))
+    found = await service.conditions()
+    return Ready(
+        model_version=served.version,
+        degraded=[one.sentence for one in found],
+        conditions=condition_bodies(found),
+    )
 
 
 @router.get(
@@ -90,4 +86,5 @@ async def ready(service: ServiceDep) -> Ready:
 )
 def metrics(service: ServiceDep) -> Response:
     """Metrics for Prometheus."""
+    service.health.current()
     return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from serving.api.dependencies import ServiceDep
-from serving.api.routes.operations.health import degradations
-from serving.errors import Problem, documented
+from serving.api.routes.operations.health import ConditionBody, condition_bodies
+from serving.errors import Problem, documented, without_paths
 from serving.models.loaded_model import LoadedModel
 from serving.models.version_manager import VersionManager
 from serving.security.authentication import Principal, requires
@@ -33,7 +33,9 @@ class Promotion(BaseModel):
     at: str | None = Field(examples=["2026-11-20T18:18:01.123Z"])
     by: str | None = Field(examples=["alex"])
     reason: str | None = Field(examples=["ndcg_at_10 +0.012 [0.008, 0.016]"])
-    previous_version: str | None = Field(examples=["6"])
+    previous_version: str | None = Field(
+        examples=["6"], description="where a rollback, or a deletion of this version, leads; null: nowhere"
+    )
 
 
 class Failing(BaseModel):
@@ -61,7 +63,8 @@ class ModelBody(BaseModel):
     n_users: int = Field(examples=[6040], description="users it was trained on")
     n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
-    degraded: list[str] = Field(description="what is unavailable, one sentence each")
+    degraded: list[str] = Field(description="what is wrong, one sentence each")
+    conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
 
 class Reloading(BaseModel):
@@ -75,6 +78,7 @@ class Reloading(BaseModel):
 async def model(service: ServiceDep) -> ModelBody:
     """The model that serves now."""
     served, versions = service.select_model(), service.versions
+    found = await service.conditions()
     poll, manifest = versions.last_poll(), None if served.source is None else served.source.manifest
     return ModelBody(
         name=versions.name,
@@ -91,7 +95,8 @@ async def model(service: ServiceDep) -> ModelBody:
         n_users=served.train.n_users,
         n_items=served.train.n_items,
         failing=_failing(versions),
-        degraded=await degradations(service),
+        degraded=[one.sentence for one in found],
+        conditions=condition_bodies(found),
     )
 
 
@@ -143,7 +148,7 @@ def _promotion(served: LoadedModel) -> Promotion | None:
 def _failing(versions: VersionManager) -> Failing | None:
     failure, poll = versions.failure, versions.last_poll()
     if failure is not None:
-        return Failing(version=failure.version, reason=failure.reason, tries=failure.tries)
-    if poll is not None and poll.version is not None and poll.problem is not None and poll.tries:
-        return Failing(version=poll.version, reason=poll.problem, tries=poll.tries)
+        return Failing(version=failure.version, reason=without_paths(failure.reason), tries=failure.tries)
+    if poll is not None and poll.version is not None and poll.problem is not None and poll.about == "version":
+        return Failing(version=poll.version, reason=without_paths(poll.problem), tries=poll.tries)
     return None

@@ -38,7 +38,10 @@ class PredictionBody(BaseModel):
     items: list[ScoredItem]
     method_used: str = Field(examples=["als"], description="a model, `popularity`, or `preferences` (declared ones)")
     model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
-    degraded: bool = Field(examples=[False], description="made without the live history: the database was unavailable")
+    degraded: bool = Field(
+        examples=[False],
+        description="made without the live history (no database), or without the strategy asked for",
+    )
 
 
 @router.post("/predict", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
@@ -59,5 +62,5 @@ async def predict(
         items=items,
         method_used=method,
         model_version=served.version,
-        degraded=degraded,
+        degraded=degraded or service.lacks(body.strategy),
     )

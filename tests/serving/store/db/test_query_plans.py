@@ -18,7 +18,7 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Writer
-from serving.store.repositories import hidden_items, items, precomputed, user_histories, users
+from serving.store.repositories import activity, hidden_items, items, own_catalogue, precomputed, user_histories, users
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import Weighting
 from serving.store.training import lineage, snapshot
@@ -48,6 +48,9 @@ READ = [
     ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
     ("hidden items", hidden_items._HIDDEN_ITEMS, {}, "ix_items_withheld"),
     ("item", items._ITEM, ITEM, BY_KEY),
+    ("changed items", own_catalogue._CHANGED_ITEMS, {"since": 5}, "ix_items_updated_at"),
+    ("categories of changed items", own_catalogue._CHANGED_CATEGORIES, {"since": 5}, "ix_items_updated_at"),
+    ("activity", activity.ActivityReader(None, {"like": 1.0}).query, {"now": 9, "hours": 2, "since": 5}, BY_KEY),
     ("categories of an item", items._CATEGORIES, ITEM, BY_KEY),
     (
         "precomputed list",
@@ -156,10 +159,12 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
+    modules += (own_catalogue,)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
-    whole = {"revision", "counters", "lineage_versions", "digest_key", "digest_key_if_needed"}
-    assert found - whole == {query.name for _, query, _, _ in READ}
+    whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}
+    made_for_weights = {"item_activity"}
+    assert found - whole == {query.name for _, query, _, _ in READ} - made_for_weights
 
 
 def test_the_writer_and_the_reader_use_the_same_settings(sqlite_url):

@@ -83,8 +83,11 @@ def test_nothing_is_read_again_while_nothing_changed(store, do, film):
     do(ChangeItem("film", {"hidden": True}))
     first = store.hidden_items.hidden()
     do(RecordEvents([event(item_id="book")]))
-    do(ChangeItem("film", {"title": "Other"}))
     assert store.hidden_items.hidden() is first
+    do(ChangeItem("film", {"title": "Other"}))
+    after = store.hidden_items.hidden()
+    assert after.item_ids is first.item_ids
+    assert after.catalogue != first.catalogue
 
 
 def test_changing_keeps_what_is_not_named(store, do, film):

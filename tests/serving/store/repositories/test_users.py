@@ -12,7 +12,7 @@ from serving.interfaces import Impression
 from serving.monitoring.metrics import Metrics
 from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
-from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserRecommendation
+from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem
@@ -107,7 +107,7 @@ def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):
 
 def test_no_table_with_personal_rows_is_forgotten_by_the_erasure():
     personal = {name for name, table in Table.metadata.tables.items() if "user_id" in table.c}
-    assert personal == {table.__tablename__ for table in (*_PERSONAL, RecommendationImpression)}
+    assert personal == {table.__tablename__ for table in (*_PERSONAL, UserInteraction, RecommendationImpression)}
 
 
 def test_the_id_is_nowhere_in_the_file_after_an_erasure(sqlite_url, data, tmp_path):
