@@ -86,7 +86,7 @@ def test_the_second_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_cache_is_parquet_under_name_and_fingerprint(tmp_path: Path) -> None:
-    made = load(synthetic(name="my data/set"), cache=tmp_path)
+    made = load(synthetic(name="my data (set)"), cache=tmp_path)
 
     folder = prepared_folder(tmp_path)
     assert folder.name == f"my-data-set-{made.fingerprint}"

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recstage.config.naming import DataName, ModelName
+
 
 class Schema(BaseModel):
     """Base of every configuration object."""
@@ -76,7 +78,7 @@ class EventsSource(ItemsSource):
     header: bool | None = Field(None, description="whether the first line names the columns; none: found out")
     sheet: str | None = Field(None, description="of a spreadsheet; none: the first with a table")
     decimal: Literal["auto", ".", ","] = "auto"
-    time: Literal["auto", "seconds", "milliseconds", "iso", "rank"] = "auto"
+    time: Literal["auto", "seconds", "milliseconds", "iso", "day-first", "month-first", "rank"] = "auto"
     default_type: str = Field("view", description="interaction type where the file has no such column")
 
 
@@ -154,7 +156,7 @@ class SplitConfig(Schema):
 class DataConfig(Schema):
     """A data set: `conf/data/NAME.yaml`."""
 
-    name: str
+    name: DataName
     source: SourceConfig
     weights: dict[str, float | ValueWeight] = Field(
         default={"rating": 1.0}, description="weight of each interaction type"
@@ -248,4 +250,4 @@ class ModelConfig(Schema):
     target: str = Field(pattern=r"^recstage\.models(\.\w+)+:\w+$", description="module:class")
     params: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, SearchRange] = Field(default_factory=dict)
-    registered_name: str = "recommender"
+    registered_name: ModelName = "recommender"

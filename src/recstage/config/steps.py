@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
 from recstage.config.schemas import DataConfig, EvaluationConfig, ModelConfig, PromotionConfig
 
@@ -23,7 +24,7 @@ class EvaluateSettings(Settings):
     """Which version is measured, and how."""
 
     version: str = Field("Production", description="a version's number, or Production")
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
     data: str = Field(SAME, description="a name of conf/data, or a path; same: what the version was tested on")
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(42, ge=0)
@@ -40,7 +41,7 @@ class PipelineSettings(Settings):
     strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")
     promote: bool = Field(True, description="promote the best version, if the gate allows")
     new_data: bool = Field(False, description="replace a Production of other data: see promote")
-    name: str = Field("", description="registered model; empty: recommender")
+    name: ModelName = Field("", description="registered model; empty: recommender")
 
 
 class PrepareSettings(Settings):
@@ -58,14 +59,14 @@ class TrainSettings(Settings):
     trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
     seed: int = Field(42, ge=0)
     register_: bool = Field(False, alias="register", description="register the model as a new version")
-    name: str = Field("", description="registered model; empty: the one of conf/model")
+    name: ModelName = Field("", description="registered model; empty: the one of conf/model")
     work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
 
 
 class CompareSettings(Settings):
     """What is compared."""
 
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
     unregistered: int = Field(10, ge=0, description="training runs a group that are no version, shown with them")
     promotion: PromotionConfig = PromotionConfig()
 
@@ -74,7 +75,7 @@ class PromoteSettings(Settings):
     """Which version is promoted, and what is asked of it."""
 
     version: str = Field(BEST, description="a version's number; best: the best of the newest version's data and split")
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
     force: bool = Field(False, description="promote even if the gate refuses; that is recorded")
     new_data: bool = Field(
         False, description="replace a Production with few users or items in common; `force` does not stand for it"
@@ -88,14 +89,14 @@ class HistorySettings(Settings):
     """Whose history, and the time that is asked about."""
 
     at: str = Field(NOW, description="ISO 8601, local where it names no zone: what was Production then?")
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
 
 
 class PruneSettings(Settings):
     """What is kept."""
 
     keep: int = Field(3, ge=1, description="versions of each algorithm that are kept, the newest")
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
     dry_run: bool = Field(False, description="only list what would be deleted")
 
 
@@ -103,7 +104,7 @@ class RegisterSettings(Settings):
     """What is registered, and as what."""
 
     run: str = Field(description="a training run's id, runs:/RUN/model or models:/m-...")
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
 
 
 class RollbackSettings(Settings):
@@ -112,6 +113,6 @@ class RollbackSettings(Settings):
     to: str = Field(
         PREVIOUS, description="a version's number; previous: what was Production before, one further each time"
     )
-    name: str = Field(DEFAULT_NAME, description="the registered model")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
     reason: str = Field("", description="why, for the history")
     by: str = Field("", description="who, for the history; empty: the login name")

@@ -6,6 +6,7 @@ combine is said in `recstage.data.event_log.EventLog.aggregate`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
@@ -30,6 +31,29 @@ KNOWN_WEIGHTS: dict[str, float] = {
     "removefromcart": 0.0, "refund": 0.0,
 }  # fmt: skip
 """What usual types are worth, by their names without case and punctuation: a proposal, not applied unasked."""
+KNOWN_WORDS: tuple[tuple[str, float], ...] = (
+    (r"^(remove|delete|un|dis|cancel|return|refund|retour|storno|entfern|abgelehnt|notinterest|block|mute|report|hide|skip)"
+     r"|downvote|dislike|notforme|thumbsdown", 0.0),
+    (r"purchase|bought|buy|order|checkout|paid|payment|transaction|sale|kauf|bestell|achat|command|compra|acquist|pedido",
+     1.0),
+    (r"subscri|signup|download|install|enrol|book(ed|ing)|reserv|implement|complete|finish", 0.9),
+    (r"cart|basket|bag$|warenkorb|panier|carrit|carrell|carrinho|winkel", 0.6),
+    (r"wish|favo?u?r|^fav|save|bookmark|collect|merk|like|upvote|thumbsup|heart|love|follow", 0.7),
+    (r"share|teilen|gift|recommend|repost|retweet", 0.9),
+    (r"rate|rating|review|bewert|comment|reply", 0.9),
+    (r"click|klick|clic|tap|select|expand", 0.4),
+    (r"play|watch|listen|stream|read|gelesen|gehört", 0.4),
+    (r"view|impress|seen|ansicht|vue|vista|visual|visit|besuch|open|detail|page|show|display|browse|scroll", 0.1),
+)  # fmt: skip
+"""The same by what a name holds, the first that fits."""
+
+
+def usual_weight(kind: str) -> float | None:
+    """What a type is worth by its name, further words or not ("product_viewed"); None where it says nothing."""
+    name = plain(kind)
+    if name in KNOWN_WEIGHTS:
+        return KNOWN_WEIGHTS[name]
+    return next((weight for pattern, weight in KNOWN_WORDS if re.search(pattern, name)), None)
 
 
 def weights_of(
@@ -63,8 +87,9 @@ def unweighted(counts: Mapping[str, int], rows: int, name: str) -> DataError:
 def yaml_of(counts: Mapping[str, int]) -> str:
     """`weights: {...}` on one line, as a proposal: known types as usual, others the more the rarer they are."""
     rarest = min(counts.values(), default=1)
+    usual = {kind: usual_weight(kind) for kind in counts}
     proposed = {
-        kind: KNOWN_WEIGHTS.get(plain(kind), max(0.1, round((rarest / count) ** 0.5, 1)))
+        kind: max(0.1, round((rarest / count) ** 0.5, 1)) if (known := usual[kind]) is None else known
         for kind, count in counts.items()
     }
     text: str = yaml.safe_dump({"weights": proposed}, default_flow_style=True, sort_keys=False, width=10**6)

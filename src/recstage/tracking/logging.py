@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import time
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 MODEL_ARTIFACT = "model"
 PER_USER = "evaluation/per_user.parquet"
-LONGEST_PARAM = 6000
+LONGEST_PARAM, LONGEST_PARAM_NAME = 6000, 250
 
 
 @cache
@@ -67,10 +68,16 @@ def log_config(run_id: str, config: Mapping[str, Any]) -> None:
     client = MlflowClient()
     client.log_text(run_id, yaml.safe_dump(dict(config), sort_keys=False), "config.yaml")
     present = client.get_run(run_id).data.params
-    leaves = {key: str(value)[:LONGEST_PARAM] for key, value in _leaves(config).items() if key not in present}
+    named = {_param_name(key): str(value)[:LONGEST_PARAM] for key, value in _leaves(config).items()}
+    leaves = {key: value for key, value in named.items() if key not in present}
     params = [Param(key, value) for key, value in leaves.items()]
     for start in range(0, len(params), 100):
         client.log_batch(run_id, params=params[start : start + 100])
+
+
+def _param_name(key: str) -> str:
+    """A key as MLflow takes it: an event type may be called anything, and config.yaml has it as it is."""
+    return re.sub(r"[^\w.\- :]", "_", key)[:LONGEST_PARAM_NAME]
 
 
 def log_dataset(run_id: str, dataset: Dataset) -> None:

@@ -1,88 +1,153 @@
 """From a file of one's own to a data set of conf/data, without a hand on it."""
 
-import json
+from __future__ import annotations
 
-import numpy as np
+import json
+from pathlib import Path
+
 import pytest
 
 from recstage.commands import app
 from recstage.config import DataConfig, check, named_yaml
 from recstage.data import dataset
-from recstage.errors import ConfigError, DataError
+from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.steps.onboarding import init
+from tests.steps.onboarding.shops import first_look, rows_of_a_shop, shop, written
 
 
-def shop(folder, *, header="customer;sku;bought_at;action", times=True, rows=600):
-    """Semicolons, dates, three kinds of event of which purchases are the rarest."""
-    random = np.random.default_rng(5)
-    lines = [header]
-    for at in range(rows):
-        kind = random.choice(["pageview", "add_to_basket", "purchase"], p=[0.8, 0.15, 0.05])
-        time = f"2026-03-{1 + at * 28 // rows:02d} 12:{at % 60:02d}:00"
-        cells = [f"c{random.integers(40)}", f"p{random.integers(25)}", *([time] if times else []), kind]
-        lines.append(";".join(cells))
-    path = folder / "Shop Export.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+def prepared(name: str) -> dataset.Dataset:
+    """What `prepare` makes of the YAML as it was written."""
+    return dataset.load(check(DataConfig, dataset.config_of(name), name))
 
 
-def found(path, *words):
-    return init.run(init.settings_from(["--path", str(path), "--yes", "true", *words]))
-
-
-def test_columns_types_times_and_split_are_found_and_the_yaml_prepares(workspace):
-    result = found(shop(workspace))
+def test_columns_types_times_and_split_are_found_and_the_yaml_prepares(workspace: Path) -> None:
+    result = first_look(shop(workspace))
     assert result.name == "shop-export"
     expected = {"user_id": "customer", "item_id": "sku", "timestamp": "bought_at", "interaction_type": "action"}
     assert result.columns == expected
     assert sum(result.profile.types.values()) == result.profile.kept == 600
     config = check(DataConfig, named_yaml("data", "shop-export"), "shop-export")
-    assert config.weights == {"pageview": 0.1, "add_to_basket": 0.7, "purchase": 1.0}
+    assert config.weights == {"pageview": 0.1, "add_to_basket": 0.6, "purchase": 1.0}
     assert config.split.method == "temporal"
-    prepared = dataset.load(config)
-    assert prepared.report["rows"] == 600
-    assert prepared.report["dropped"] == {}
+    assert prepared("shop-export").report["rows"] == 600
 
 
-def test_data_without_an_order_is_split_at_random_and_the_report_says_so(workspace):
-    result = found(shop(workspace, header="customer;sku;action", times=False))
+def test_how_the_file_is_written_is_told(workspace: Path) -> None:
+    form = first_look(shop(workspace)).form
+    assert form is not None
+    assert (form.separator, form.quotes, form.encoding, form.header) == ("semicolon", "none", "UTF-8", "first line")
+    assert form.time == "ISO 8601"
+    assert form.zone == "none given: taken as UTC"
+
+
+def test_data_without_an_order_is_split_at_random_and_the_report_says_so(workspace: Path) -> None:
+    rows = [[user, item, kind] for user, item, _, kind in rows_of_a_shop()]
+    result = first_look(written(workspace / "unordered.csv", rows, ("customer", "sku", "action")))
     assert result.split == "ratio"
-    assert any("what came first" in warning for warning in result.profile.warnings)
+    assert any("what came first" in warning for warning in result.warnings)
 
 
-def test_items_that_do_not_join_are_told_with_their_share(workspace):
-    items = workspace / "items.csv"
-    items.write_text("sku,name\n" + "".join(f"p{i},Product {i}\n" for i in range(10)))
-    result = found(shop(workspace), "--items", str(items))
-    assert result.profile.items_described == 10
-    assert any("describes 10 of 25 items (40%)" in warning for warning in result.profile.warnings)
+def test_a_file_without_a_header_is_understood_by_what_it_holds(workspace: Path) -> None:
+    result = first_look(shop(workspace, names=None))
+    assert result.columns == {
+        "user_id": "column_1",
+        "item_id": "column_2",
+        "timestamp": "column_3",
+        "interaction_type": "column_4",
+    }
+    assert prepared("shop-export").report["kept"] == 600
 
 
-def test_unknown_types_are_worth_the_more_the_rarer_they_are(workspace):
-    path = shop(workspace)
-    text = path.read_text()
-    path.write_text(text.replace("pageview", "aaa").replace("add_to_basket", "bbb").replace("purchase", "ccc"))
-    found(path)
-    weights = named_yaml("data", "shop-export")["weights"]
+@pytest.mark.parametrize("rows", [[], [["c1", "p1", "2026-03-01", "view"]] * 3])
+def test_nothing_is_written_of_a_file_that_cannot_be_used(workspace: Path, rows: list[list[str]]) -> None:
+    path = written(workspace / "few.csv", rows)
+    with pytest.raises(DataError, match=r"no rows|at least 2 users"):
+        first_look(path)
+    assert not (workspace / "conf" / "data" / "few.yaml").exists()
+
+
+def test_too_little_data_is_refused_as_prepare_would(workspace: Path) -> None:
+    rows = [["c1", "p1", "2026-03-01", "view"], ["c2", "p2", "2026-03-02", "view"]]
+    with pytest.raises(TooLittleData, match="2 interactions: a recommender needs at least 10 interactions"):
+        first_look(written(workspace / "few.csv", rows))
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a\\b", ".hidden", " a", "a\nb", "x" * 200])
+def test_a_name_leads_nowhere_else(workspace: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="the name of a data set has letters"):
+        first_look(shop(workspace), f"--name={name}")
+    assert not list(workspace.parent.glob("*evil*"))
+
+
+def test_a_name_with_blanks_is_quoted_in_the_commands(workspace: Path) -> None:
+    result = first_look(shop(workspace), "--name", "my shop")
+    assert result.next[0].endswith("--data 'my shop'")
+
+
+def test_event_types_of_any_writing_are_written_as_yaml_reads_them(workspace: Path) -> None:
+    kinds = {"pageview": "a # b: c", "add_to_basket": "- [x]", "purchase": "yes"}
+    rows = [[user, item, time, kinds[kind]] for user, item, time, kind in rows_of_a_shop()]
+    first_look(written(workspace / "odd.csv", rows))
+    assert set(named_yaml("data", "odd")["weights"]) == set(kinds.values())
+    assert app.main(["prepare", "--data", "odd"]) == 0
+
+
+def test_unknown_types_are_worth_the_more_the_rarer_they_are(workspace: Path) -> None:
+    kinds = {"pageview": "aaa", "add_to_basket": "bbb", "purchase": "ccc"}
+    rows = [[user, item, time, kinds[kind]] for user, item, time, kind in rows_of_a_shop()]
+    first_look(written(workspace / "funnel.csv", rows))
+    weights = named_yaml("data", "funnel")["weights"]
     assert weights["aaa"] < weights["bbb"] < weights["ccc"] == 1.0
 
 
-def test_columns_that_nothing_names_are_asked_for_in_one_line(workspace):
-    path = shop(workspace, header="who;what;bought_at;action")
+def test_columns_that_nothing_names_are_guessed_by_their_values_and_the_guess_is_told(workspace: Path) -> None:
+    rows = [[item, time, user, kind] for user, item, time, kind in rows_of_a_shop()]
+    result = first_look(written(workspace / "x.csv", rows, ("q", "w", "e", "r")))
+    assert result.columns == {"user_id": "e", "item_id": "q", "timestamp": "w", "interaction_type": "r"}
+    assert {one.question.split()[0]: one.asked for one in result.decisions} == dict.fromkeys("qwer", False)
+
+
+def test_columns_that_even_values_do_not_tell_are_asked_for_in_one_line(workspace: Path) -> None:
+    rows = [[f"{at}.5", f"a sentence of many words that names nothing, number {at}"] for at in range(60)]
     with pytest.raises(DataError, match=r"none is known to hold user_id.*--columns\.user_id who"):
-        found(path)
-    result = found(path, "--columns.user_id", "who", "--columns.item_id", "what")
-    assert result.profile.users == 40
+        first_look(written(workspace / "x.csv", rows, ("who", "what")))
 
 
-def test_a_yaml_that_is_there_is_not_replaced_unasked(workspace):
+def test_a_yaml_that_is_there_is_not_replaced_unasked(workspace: Path) -> None:
     path = shop(workspace)
-    found(path)
+    first_look(path)
     with pytest.raises(ConfigError, match="is there already"):
         init.run(init.settings_from(["--path", str(path)]))
 
 
-def test_the_command_prints_the_next_four_and_writes_both_reports(workspace, capsys):
+def test_paths_are_from_the_repository_or_said_to_be_outside(workspace: Path, tmp_path: Path) -> None:
+    first_look(shop(workspace), "--name", "inside")
+    first_look(shop(tmp_path), "--name", "outside")
+    assert named_yaml("data", "inside")["source"]["path"] == "Shop Export.csv"
+    assert named_yaml("data", "outside")["source"]["path"] == str(tmp_path / "Shop Export.csv")
+    assert "outside of the repository" in (workspace / "conf/data/outside.yaml").read_text()
+
+
+def test_the_same_yaml_is_read_from_any_folder(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_look(shop(workspace), "--name", "inside")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shop(elsewhere, rows=50)
+    monkeypatch.chdir(elsewhere)
+    assert prepared("inside").report["rows"] == 600
+
+
+def test_the_user_of_the_last_command_is_one_of_the_file_and_escaped(workspace: Path) -> None:
+    rows = [[f"{user} & sons/1", item, time, kind] for user, item, time, kind in rows_of_a_shop()]
+    result = first_look(written(workspace / "sons.csv", rows))
+    assert "%20%26%20sons%2F1&limit=5'" in result.next[3]
+
+
+def test_the_command_prints_the_next_four_and_writes_both_reports(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert app.main(["init", str(shop(workspace)), "--yes", "--name", "shop", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [line.split()[:2] for line in result["next"][:3]] == [
@@ -90,5 +155,7 @@ def test_the_command_prints_the_next_four_and_writes_both_reports(workspace, cap
         ["recstage", "promote"],
         ["recstage", "serve"],
     ]
-    assert json.loads((workspace / "data" / "reports" / "shop.json").read_text())["name"] == "shop"
-    assert "customer" in (workspace / "data" / "reports" / "shop.html").read_text()
+    assert json.loads((workspace / "data" / "reports" / "shop.json").read_text())["form"]["separator"] == "semicolon"
+    page = (workspace / "data" / "reports" / "shop.html").read_text()
+    for part in ("customer", "semicolon", "Events a user", "sessions", "density", "temporal", "Gini"):
+        assert part in page

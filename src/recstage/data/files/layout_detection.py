@@ -6,7 +6,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from recstage.config import named_yaml, names_in, read_yaml
+from recstage.config import named_yaml, names_in, read_yaml, root
+from recstage.config.naming import usable
 from recstage.data.files.file_tree import ARCHIVES, FileTree, unpacked
 from recstage.data.sources import PATHS, events, json_layout, movielens, ncf
 from recstage.data.tables import database, opening
@@ -43,7 +44,7 @@ def config_of(name_or_path: str) -> dict[str, Any]:
         source = {"kind": "events", "path": url, "default_type": "interaction", **({"table": table} if table else {})}
         return {"name": name_of(Path(url.rpartition("/")[2])), "source": source, **ANY_TYPE}
     if name_or_path in names_in("data"):
-        return named_yaml("data", name_or_path)
+        return _beside(root(), named_yaml("data", name_or_path), first=True)
     path = Path(name_or_path).expanduser()
     if not path.exists() and opening.WILD.search(name_or_path):
         opening.places_of(name_or_path)  # refuses a pattern that nothing matches
@@ -61,16 +62,16 @@ def config_of(name_or_path: str) -> dict[str, Any]:
     return {"name": name_of(path), **found, **_as_named(name_of(path), found["source"]["kind"])}
 
 
-def _beside(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+def _beside(folder: Path, values: dict[str, Any], first: bool = False) -> dict[str, Any]:
     """The values of a YAML file, with paths that lead nowhere from the current folder, but somewhere from the file's,
-    made so."""
+    made so. `first`: those of the repository's own, which mean the same from any folder."""
     source = values.get("source")
     if not isinstance(source, dict):
         return values
     found = {
         name: str(folder.resolve() / path)
         for name in PATHS
-        if isinstance(path := source.get(name), str) and not Path(path).exists() and (folder / path).exists()
+        if isinstance(path := source.get(name), str) and (first or not Path(path).exists()) and (folder / path).exists()
     }
     return {**values, "source": {**source, **found}}
 
@@ -89,7 +90,7 @@ def name_of(path: Path) -> str:
     name = unpacked(path.resolve().name)
     for suffix in (*ARCHIVES, *opening.FORMATS):
         name = name.removesuffix(suffix)
-    return name or "data"
+    return usable(name) or "data"
 
 
 def layout_of(tree: FileTree) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def layout_of(tree: FileTree) -> dict[str, Any]:
     tables = [name for name in tree.names if a_file] or _tables(tree)
     if len(jsons) == 1 and (a_file or set(tables) <= set(jsons)):
         return _json(tree, jsons[0])
-    parts = {part: [name for name in tables if _stem(name) in stems] for part, stems in STEMS.items()}
+    parts = {part: [name for name in tables if stem_of(name) in stems] for part, stems in STEMS.items()}
     if len(parts["path"]) == 1 and len(parts["test_path"]) == 1:
         return _events(tree, parts["path"][0], {part: names[0] for part, names in parts.items() if len(names) == 1})
     if len(tables) == 1:
@@ -125,12 +126,12 @@ STEMS = {"path": TRAIN_STEMS, "test_path": TEST_STEMS, "validation_path": VALIDA
 
 def _alike(tree: FileTree, tables: list[str]) -> bool:
     """Whether tables are parts of one: the same columns, and names that differ in numbers only."""
-    columns = {tuple(opening.opened(tree, name).names) for name in tables}
+    columns = {frozenset(opening.opened(tree, name).names) for name in tables}
     return len(columns) == 1 and len({re.sub(r"\d+", "#", _file(name)) for name in tables}) == 1
 
 
 def _tables(tree: FileTree) -> list[str]:
-    tables = [name for name in opening.tables_in(tree) if _stem(name) not in ITEM_STEMS]
+    tables = [name for name in opening.tables_in(tree) if stem_of(name) not in ITEM_STEMS]
     return tables if len(tables) < 2 else [name for name in tables if events.is_table(tree, name)]
 
 
@@ -144,7 +145,9 @@ def _events(tree: FileTree, table: str | None, parts: dict[str, str]) -> dict[st
     path = tree.path if table is None else tree.on_disk(table)
     source: dict[str, Any] = {"kind": "events", "path": str(path), "default_type": "interaction"}
     source |= {part: str(tree.on_disk(name)) for part, name in parts.items() if part != "path"}
-    described = min((name for name in tree.names if _stem(name) in ITEM_STEMS and name != table), key=len, default=None)
+    described = min(
+        (name for name in tree.names if stem_of(name) in ITEM_STEMS and name != table), key=len, default=None
+    )
     if described is not None and not tree.is_archive:
         source["items_path"] = str(tree.on_disk(described))
     return {"source": source, **ANY_TYPE, **({"split": {"method": "given"}} if "test_path" in source else {})}
@@ -154,5 +157,6 @@ def _file(name: str) -> str:
     return unpacked(PurePosixPath(name).name)
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
+    """A file's name in small letters without its endings: what it says of its content."""
     return _file(name).partition(".")[0].lower()

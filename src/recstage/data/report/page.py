@@ -6,27 +6,28 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def page(report: Mapping[str, Any], *, name: str, fingerprint: str, split: str) -> str:
     """The whole page of a data set's report; whatever it shows is escaped."""
-    template = _environment().get_template("validation.html")
+    template = environment().get_template("validation.html")
     return template.render(report=report, name=name, fingerprint=fingerprint, split=split)
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("recstage.data.report"),
+def environment(*packages: str) -> Environment:
+    """Templates of this package (`layout.html` is what pages have in common) and of further ones."""
+    found = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in ("recstage.data.report", *packages)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=_number, percent=_percent, widths=_widths)
-    return environment
+    found.filters.update(number=_number, percent=_percent, widths=_widths)
+    return found
 
 
 def _number(value: float | None) -> str:

@@ -17,6 +17,7 @@ from recstage.data.schema import Places, Rejected
 from recstage.data.tables.dialect import ONE_BYTE, Dialect, dialect_of
 from recstage.data.tables.encodings import TextBlocks
 from recstage.data.tables.records import Framer, Records
+from recstage.data.tables.signatures import what_it_is
 from recstage.data.tables.table import Table
 from recstage.data.tables.values.ids import NULLS
 from recstage.errors import DataError
@@ -51,13 +52,16 @@ class DelimitedFile:
             blocks = TextBlocks(cast(BinaryIO, _Head(stream)), self.where, encoding)
             sample = b"".join(blocks)
             self._encoding = blocks.encoding if encoding is None else encoding
+            self.encoding = blocks.shown
         if not sample.strip(b" \n\x00\t"):
             raise DataError(self.where, rule="is empty", fix="Give a file with rows")
         if len(sample) > SAMPLE // 2 and b"\n" in sample:
             sample = sample[: sample.rindex(b"\n")]  # the last line may be cut
-        if sample[:4] in (b"PAR1", b"PK\x03\x04") or sample.startswith(b"SQLite format 3"):
+        if (kind := what_it_is(blocks.head)) is not None:
             raise DataError(
-                self.where, rule="is no text, whatever its name ends with", fix="Name it after what it is, as .parquet"
+                self.where,
+                rule=f"is {kind}, whatever its name ends with",
+                fix="Name it after what it is, as .parquet or .xlsx, or export it as CSV",
             )
         text = sample.decode("utf-8", "replace")
         self.dialect: Dialect = dialect_of(text, self.where, separator=separator, header=header, names=names)

@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recstage.data.tables.names import is_usual
 from recstage.errors import DataError
@@ -23,7 +23,8 @@ A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\
 @dataclass(frozen=True)
 class Dialect:
     """`names` of the columns, one a field of a row; `skip` lines stand before the first row. `rows`: the first ones,
-    cut as by this dialect. `notes`: what was found out that a user may want to know."""
+    cut as by this dialect. `notes`: what was found out that a user may want to know. `quoted`: whether one has
+    quotes."""
 
     separator: str
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class Dialect:
     skip: int
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    quoted: bool = False
 
 
 def dialect_of(
@@ -46,9 +48,10 @@ def dialect_of(
         separator, before, lines = separator or declared[1], before + 1, lines[1:]
     found = separator or _separator_of(lines, where)
     rows = _cut(lines, found)
+    quoted = any(re.search(rf'(^|{re.escape(found)}) *"', line) for line in lines[:SAMPLE_ROWS])
     if names:
-        return Dialect(found, tuple(names), False, 0, tuple(row for _, row in rows))
-    return _with_header(rows, found, before, header)
+        return Dialect(found, tuple(names), False, 0, tuple(row for _, row in rows), quoted=quoted)
+    return replace(_with_header(rows, found, before, header), quoted=quoted)
 
 
 def _before_the_table(lines: list[str]) -> tuple[int, list[str]]:

@@ -53,6 +53,17 @@ class TextBlocks:
                 f"source.encoding = {encoding}", rule="no such encoding", fix="Give one, as utf-8, utf-16 or cp1252"
             ) from error
 
+    @property
+    def head(self) -> bytes:
+        """The first bytes, as they are in the file."""
+        return self._head
+
+    @property
+    def shown(self) -> str:
+        """The encoding for a reader, with its byte order mark."""
+        marked = any(self._head.startswith(mark) for mark, _ in MARKS)
+        return self.encoding.upper() + (" with a byte order mark" if marked else "")
+
     def __iter__(self) -> Iterator[bytes]:
         rest, mac = b"", None
         for chunk in self._decoded():

@@ -35,7 +35,7 @@ def places_of(path: str) -> list[tuple[FileTree, str]]:
     """The files that `path` means, in the order of their names with numbers as numbers: itself, the tables of a folder
     or archive, or all that a pattern (`*`, `?`) matches. Raises `DataError` where there is none."""
     if not Path(path).expanduser().exists() and WILD.search(path):
-        found = sorted(glob.glob(str(Path(path).expanduser()), recursive=True), key=_natural)
+        found = sorted(glob.glob(str(Path(path).expanduser()), recursive=True), key=natural)
         files = [(FileTree(one), FileTree(one).names[0]) for one in found if Path(one).is_file()]
         if not files:
             raise DataError(f"data path '{path}'", rule="no file matches it", fix="Correct the pattern")
@@ -43,7 +43,7 @@ def places_of(path: str) -> list[tuple[FileTree, str]]:
     tree = FileTree(path)
     if tree.path.is_file() and not tree.is_archive:
         return [(tree, tree.names[0])]
-    return [(tree, name) for name in sorted(tables_in(tree), key=_natural)]
+    return [(tree, name) for name in sorted(tables_in(tree), key=natural)]
 
 
 def tables_in(tree: FileTree) -> list[str]:
@@ -68,7 +68,7 @@ def labels_of(files: Sequence[tuple[FileTree, str]]) -> list[str]:
     return [PurePosixPath(name).name for _, name in files]
 
 
-def _natural(name: object) -> list[tuple[int, object]]:
-    """A key by which part-10 comes after part-9."""
+def natural(name: object) -> list[tuple[int, object]]:
+    """A key of order by which part-10 comes after part-9."""
     text = str(name[1]) if isinstance(name, tuple) else str(name)
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text) if part]

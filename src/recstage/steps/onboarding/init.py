@@ -5,56 +5,61 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from recstage import cli
-from recstage.config import DataConfig, Settings, check, names_in, resolve, root, with_whole_paths
-from recstage.data import sources
-from recstage.data.files.layout_detection import config_of, name_of
-from recstage.data.schema import ITEM, USER
-from recstage.data.tables import database
-from recstage.data.tables.names import EVENT_NAMES, mapped
-from recstage.data.tables.opening import opened, places_of
-from recstage.errors import ConfigError, DataError
-from recstage.steps.onboarding import proposal
-from recstage.steps.onboarding.profile import Profile, profile_of
+from recstage.config import DataConfig, Settings, check, names_in, resolve, root
+from recstage.config.naming import data_name
+from recstage.data.files.layout_detection import name_of
+from recstage.data.schema import EVENT_COLUMNS, RawData
+from recstage.data.tables.opening import Format
+from recstage.errors import ConfigError
+from recstage.steps.onboarding import proposal, report
+from recstage.steps.onboarding.asking import columns_of, time_of, weights_asked
+from recstage.steps.onboarding.facts import further_columns, warnings
+from recstage.steps.onboarding.facts.columns import Meanings
+from recstage.steps.onboarding.facts.contents import Contents
+from recstage.steps.onboarding.facts.form import Form, form_of
+from recstage.steps.onboarding.facts.given import Given, given_of
+from recstage.steps.onboarding.facts.profile import Join, join_of, profile_of
+from recstage.steps.onboarding.next_commands import next_commands
+from recstage.steps.onboarding.questions import Questions
+from recstage.steps.onboarding.reading import Read, read, refuse_too_little, with_a_fitting_split
+from recstage.steps.onboarding.result import ColumnSeen, InitResult
+from recstage.steps.onboarding.yaml_text import in_repository, read_back, yaml_of
 
 EXAMPLES = 3
+KNOWN_COLUMNS = Meanings({}, {})
 
 log = logging.getLogger(__name__)
 
 
 class InitSettings(Settings):
-    """The file, and what is said of it beforehand."""
+    """The file, and what is said of it beforehand: each of the others is a setting of `source` in docs/data.md."""
 
     path: str = Field(description="a file, folder or pattern of events, sqlite:///... or postgresql://...")
-    items: str = Field("", description="a file that describes the items")
+    items: str = Field("", description="a file that describes the items; none: not the one beside it either")
     name: str = Field("", description="of the data set; empty: from the file's")
     yes: bool = Field(False, description="ask nothing, and replace a YAML of that name")
     columns: dict[str, str] = Field(default_factory=dict, description="our name to the file's, where guessing fails")
+    items_columns: dict[str, str] = Field(default_factory=dict, description="the same of the items file")
+    test_path: str = Field(
+        "", description="rows to test on, in a file of their own; none: not the one beside it either"
+    )
+    validation_path: str = Field("", description="rows to validate on; none: not the one beside it either")
+    table: str = Field("", description="of a database")
     query: str = Field("", description="of a database, in place of a table")
-
-
-@dataclass(frozen=True)
-class InitResult:
-    """`columns`: ours to the file's; `next`: the commands that follow."""
-
-    name: str
-    yaml: str
-    page: str
-    report: str
-    columns: dict[str, str]
-    split: str
-    models: list[str]
-    profile: Profile
-    next: list[str]
+    separator: str | None = Field(None, description="none: found from the first lines")
+    encoding: str | None = Field(None, description="none: found out")
+    header: bool | None = Field(None, description="whether the first line names the columns; none: found out")
+    sheet: str | None = Field(None, description="of a spreadsheet")
+    decimal: str = Field("auto", description="auto, a point or a comma")
+    time: str = Field("auto", description="auto, seconds, milliseconds, iso, day-first, month-first, rank")
+    ids: str = Field("auto", description="auto, text, number")
 
 
 def settings_from(arguments: Sequence[str] = ()) -> InitSettings:
@@ -63,111 +68,175 @@ def settings_from(arguments: Sequence[str] = ()) -> InitSettings:
 
 
 def run(settings: InitSettings) -> InitResult:
-    """Read everything, report, write. Raises `DataError` where the file cannot be read as events."""
-    name = settings.name or re.sub(r"\W+", "-", name_of(Path(settings.path.rpartition("/")[2]))).strip("-").lower()
-    target = root() / "conf" / "data" / f"{name}.yaml"
-    if name in names_in("data") and not settings.yes and not _asked(f"conf/data/{name}.yaml is there. Replace it?"):
-        raise ConfigError(
-            f"conf/data/{name}.yaml", rule="is there already", fix="Give --name NAME, or --yes to replace it"
-        )
-    source, columns, examples = _source(settings)
-    for line in _table(columns, examples):
-        log.info("%s", line)
-    config = with_whole_paths(check(DataConfig, {"name": name, "source": source}, settings.path))
-    located = sources.located(config.source, root() / "data" / "downloads")
-    profile = profile_of(sources.read(located))
-    written = {key: value for key, value in config.source.model_dump(mode="json", exclude_unset=True).items() if value}
-    text = proposal.yaml_of(name, written, profile)
-    told = list(_told(profile, text))
-    for line in told:
-        log.info("%s", line)
-    target.write_text(text)
-    folder = root() / "data" / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    page, report = folder / f"{name}.html", folder / f"{name}.json"
-    method, _ = proposal.split_of(profile)
+    """Read everything, report, write. Nothing is written where the data cannot be used. Raises `DataError` where the
+    file cannot be read as events, `TooLittleData` where nothing could be trained on it."""
+    questions = Questions(settings.yes)
+    name = _name(settings, questions)
+    how = Format(settings.separator, settings.encoding, settings.header, settings.sheet)
+    given = given_of(settings.path, how, _said(settings))
+    meanings, contents = KNOWN_COLUMNS, None
+    if given.files:
+        contents = Contents(given.files[0])
+        meanings, contents = columns_of(given.files, contents, settings.columns, questions)
+    source = _source(given, meanings, settings, questions)
+    form = None
+    if contents is not None:
+        form = form_of(given.files[0], len(given.files), meanings.columns, contents)
+        source = time_of(form, source, questions)
+    found = read(name, source, given.more)
+    return _reported(settings, name, given, meanings, form, found, questions, contents)
+
+
+def _reported(
+    settings: InitSettings,
+    name: str,
+    given: Given,
+    meanings: Meanings,
+    form: Form | None,
+    found: Read,
+    questions: Questions,
+    contents: Contents | None,
+) -> InitResult:
+    join = join_of(found.raw)
+    profile = profile_of(found.raw, found.findings, join)
+    refuse_too_little(name, profile)
+    weights = proposal.weights_of(profile, proposal.value_kind(meanings.columns.get("value", "value"), profile.values))
+    weights = weights_asked(weights, profile, questions)
+    tests = bool(found.source.get("test_path")) or found.raw.test is not None
+    split = ("given", "the test rows come with the data") if tests else proposal.split_of(profile)
+    split, more = with_a_fitting_split(split, found, proposal.as_yaml(weights))
+    source, left_out = _without_useless_items(found.source, join)
+    text = yaml_of(name, _written(source), profile, meanings, weights, split, left_out)
+    check(DataConfig, {"name": name, **read_back(text)}, f"conf/data/{name}.yaml")
+    extra = further_columns.of_events(given.files, meanings.columns) if given.files else []
     models = proposal.models_of(profile)
-    following = [
-        f"recstage train {models[0]} --data {name}",
-        "recstage promote",
-        "recstage serve",
-        f"curl 'http://127.0.0.1:8000/api/recommendations?user_id={examples.get(columns[USER], ['42'])[0]}&limit=5'",
-    ]
-    result = InitResult(name, str(target), str(page), str(report), columns, method, models, profile, following)
-    report.write_text(json.dumps(cli.plain(result), indent=1))
-    lines = [*_table(columns, examples), *told, "", *following]
-    body = escape("\n".join(lines))
-    title = f"<!doctype html><meta charset=utf-8><title>{escape(name)}</title><h1>{escape(name)}</h1>"
-    page.write_text(f"{title}<pre>{body}</pre>\n")
+    folder = root() / "data" / "reports"
+    result = InitResult(
+        name=name,
+        path=settings.path,
+        yaml=str(root() / "conf" / "data" / f"{name}.yaml"),
+        page=str(folder / f"{name}.html"),
+        report=str(folder / f"{name}.json"),
+        columns=meanings.columns,
+        table=_table(given, meanings, contents, found.raw),
+        form=form,
+        profile=profile,
+        weights=weights,
+        split=split[0],
+        split_why=split[1],
+        models=models,
+        warnings=[*warnings.warnings_of(profile, found.raw, tests), *extra, *further_columns.of_items(found.raw)],
+        notes=[*meanings.notes, *more, *profile.notes],
+        decisions=questions.decisions,
+        next=next_commands(name, next(iter(models)), found.raw),
+    )
+    _write(result, text, found.raw)
     return result
 
 
-def _source(settings: InitSettings) -> tuple[dict[str, Any], dict[str, str], dict[str, list[str]]]:
-    """The source as a YAML says it, our columns to the file's, and the first values of each column of the file."""
-    if database.is_url(settings.path):
-        source = {**config_of(settings.path)["source"], **({"query": settings.query} if settings.query else {})}
-        return _with_items(source, settings), dict(settings.columns) or {USER: USER, ITEM: ITEM}, {}
-    places = places_of(settings.path)
-    if not places:
-        raise DataError(settings.path, rule="holds no table", fix="Give a file, or a folder of parts")
-    file = opened(*places[0])
-    columns = mapped(file.names, settings.columns, EVENT_NAMES, setting="columns", where=file.where)
-    examples = {name: [row[at] for row in file.rows[:EXAMPLES] if len(row) > at] for at, name in enumerate(file.names)}
-    source = {"kind": "events", "path": settings.path, "default_type": "interaction"}
-    if file.has_header:
-        columns = _completed(columns, file.names, examples, settings)
-        source["columns"] = columns
-    return _with_items(source, settings), columns, examples
+def _write(result: InitResult, text: str, raw: RawData) -> None:
+    for line in report.lines(result, text):
+        log.info("%s", line)
+    Path(result.page).parent.mkdir(parents=True, exist_ok=True)
+    Path(result.page).write_text(report.page(result, raw, text), encoding="utf-8")
+    Path(result.report).write_text(json.dumps(cli.plain(result), indent=1), encoding="utf-8")
+    Path(result.yaml).write_text(text, encoding="utf-8")
 
 
-def _with_items(source: dict[str, Any], settings: InitSettings) -> dict[str, Any]:
-    return {**source, **({"items_path": settings.items} if settings.items else {})}
-
-
-def _completed(
-    columns: dict[str, str], names: Sequence[str], examples: dict[str, list[str]], settings: InitSettings
-) -> dict[str, str]:
-    """Asks for the ids that no usual name tells. Raises `DataError` where there is no terminal to ask."""
-    for ours in (USER, ITEM):
-        if ours in columns:
-            continue
-        given = "" if settings.yes else _answer(f"Which column holds {ours}? {', '.join(names)}: ")
-        if given not in names:
-            raise DataError(
-                f"{settings.path}: columns {', '.join(names)}",
-                rule=f"none is known to hold {ours}",
-                fix=f"Say which: --columns.{ours} {names[0]}",
+def _name(settings: InitSettings, questions: Questions) -> str:
+    """The name of the data set. Raises `ConfigError` on a bad one, and on one that is taken and may not be replaced."""
+    if settings.name:
+        try:
+            name = data_name(settings.name)
+        except ValueError as error:
+            raise ConfigError(f"--name {settings.name}", rule=str(error), fix="Give another name") from error
+    else:
+        last = settings.path.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
+        name = re.sub(r"\W+", "-", name_of(Path(last))).strip("-_").lower()[:60] or "data"
+    if name in names_in("data") and not settings.yes:
+        replaced = questions.can_ask and questions.confirm(f"conf/data/{name}.yaml is there. Replace it?", False)
+        if not replaced:
+            raise ConfigError(
+                f"conf/data/{name}.yaml", rule="is there already", fix="Give --name NAME, or --yes to replace it"
             )
-        columns = {**columns, ours: given}
-    return columns
+    return name
 
 
-def _asked(question: str) -> bool:
-    return _answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+def _said(settings: InitSettings) -> dict[str, Any]:
+    """What the user says of the source, besides its columns and further files."""
+    names = ("table", "query", "separator", "encoding", "header", "sheet", "items_columns")
+    found = {name: value for name in names if (value := getattr(settings, name)) not in ("", None, {})}
+    autos = {name: value for name in ("decimal", "time", "ids") if (value := getattr(settings, name)) != "auto"}
+    return found | autos
 
 
-def _answer(question: str) -> str:
-    if not sys.stdin.isatty():
-        return ""
-    sys.stderr.write(question)
-    return sys.stdin.readline().strip()
+def _source(given: Given, meanings: Meanings, settings: InitSettings, questions: Questions) -> dict[str, Any]:
+    """The source with columns and the files that go with it: those that are named, and those that lie beside it."""
+    source = dict(given.source)
+    if given.files:
+        source["columns"] = meanings.written(given.files[0])
+        if not given.files[0].has_header:
+            source["header"] = False
+        if "interaction_type" not in meanings.columns:
+            source["default_type"] = "rating" if "value" in meanings.columns else "interaction"
+    named = {"items_path": settings.items, "test_path": settings.test_path, "validation_path": settings.validation_path}
+    for part, path in named.items():
+        if path and path != "none":
+            source[part] = path
+        elif path != "none" and part in given.beside and part not in source:
+            if part == "validation_path" and "test_path" not in source:
+                continue
+            option = {"items_path": "items"}.get(part, part)
+            lies = Path(given.beside[part]).name
+            if questions.confirm(f"{lies} lies beside it: is it {PART_IN_WORDS[part]}? (--{option} none: no)", True):
+                source[part] = given.beside[part]
+    if "validation_path" in source and "test_path" not in source:
+        raise ConfigError(
+            f"--validation_path {source['validation_path']}",
+            rule="validation rows of their own go with test rows of their own",
+            fix="Give --test_path too",
+        )
+    return source
 
 
-def _table(columns: dict[str, str], examples: dict[str, list[str]]) -> Iterator[str]:
-    meaning = {theirs: ours for ours, theirs in columns.items()}
-    for name, values in examples.items():
-        yield f"  {name:<22} {meaning.get(name, '-'):<18} {' | '.join(value[:24] for value in values)}"
+PART_IN_WORDS = {
+    "items_path": "what describes the items",
+    "test_path": "the rows to test on",
+    "validation_path": "the rows to validate on",
+}
 
 
-def _told(profile: Profile, text: str) -> Iterator[str]:
-    yield f"{profile.rows:,} rows, {profile.kept:,} kept; {profile.users:,} users, {profile.items:,} items"
-    yield f"density {profile.density:.3%}: the share of user-item pairs with an event"
-    if profile.first and profile.last:
-        yield f"{profile.first:%Y-%m-%d %H:%M} to {profile.last:%Y-%m-%d %H:%M} (UTC), {profile.sessions:,} sessions"
-    yield f"{profile.duplicates:,} duplicate rows, {profile.repeats:,} repeats of a user and item"
-    yield f"the most popular hundredth of the items has {profile.top_share:.0%} of the events"
-    yield "users: " + ", ".join(f"{share:.0%} {name}" for name, share in profile.segments.items())
-    yield from (f"warning: {warning}" for warning in profile.warnings)
-    yield from (f"note: {note}" for note in profile.notes)
-    yield ""
-    yield from text.splitlines()
+def _without_useless_items(source: Mapping[str, Any], join: Join | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The source without an items file of which nothing joins: `prepare` would refuse it."""
+    if join is None or join.described or "items_path" not in source:
+        return dict(source), {}
+    path = in_repository(str(source["items_path"]))
+    left = {key: value for key, value in source.items() if key not in ("items_path", "items_columns")}
+    return left, {
+        "items_path": f"items_path: {' '.join(path.split())}  # left out: none of its ids is one of the events"
+    }
+
+
+def _written(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: in_repository(value) if key.endswith("path") else value for key, value in source.items() if value != {}
+    }
+
+
+def _table(given: Given, meanings: Meanings, contents: Contents | None, raw: RawData) -> list[ColumnSeen]:
+    if contents is None:
+        head = raw.events.head(EXAMPLES)
+        return [ColumnSeen(name, name, "by its layout", head[name].astype(str).tolist()) for name in EVENT_COLUMNS]
+    ours = {theirs: one for one, theirs in meanings.columns.items()}
+    return [
+        ColumnSeen(
+            name,
+            ours.get(name, ""),
+            meanings.why.get(ours.get(name, ""), ""),
+            [" ".join(value.split()) for value in contents.given(name).head(EXAMPLES)],
+        )
+        for name in given.files[0].names
+    ]
+
+
+__all__ = ["InitResult", "InitSettings", "run", "settings_from"]

@@ -11,7 +11,7 @@ import pandas as pd
 from recstage.data.tables.values.numbers import numbers
 from recstage.errors import DataError
 
-Time = Literal["auto", "seconds", "milliseconds", "iso", "rank"]
+Time = Literal["auto", "seconds", "milliseconds", "iso", "day-first", "month-first", "rank"]
 A_CLOCK = 1e8  # seconds: spring of 1973. Smaller numbers are ranks
 FINER = 1e11  # in seconds the year 5138: from here on thousandths, and thousandths of those
 EXCEL_FROM, EXCEL_UNTIL = 32_874, 55_153  # 1990 to 2050, as days since the end of 1899
@@ -19,7 +19,12 @@ EXCEL_ZERO = 25_569  # 1970
 A_DAY = 86_400
 TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$"
 PARTS = r"^\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\b"
-COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+
+COMPACT_NAMES = frozenset(COMPACT.values())
+FINER_UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+EXCEL_DAYS, RANKS = "days since 1900", "ranks"
+WITH_ZONE = r"(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})\s*$"
 
 
 def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[pd.Series, bool]:
@@ -35,8 +40,8 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[
         column = column.map(lambda value: str(value) if isinstance(value, bool | list | dict | np.ndarray) else value)
     if column.dtype == object and (typed := _typed(column, where)) is not None:
         return typed, True
-    if how == "iso":
-        return _dates(column, where), True
+    if how in ("iso", "day-first", "month-first"):
+        return _dates(column, where, how), True
     values = numbers(column)
     if how == "rank":
         return values, False
@@ -51,31 +56,45 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[
 
 def _found_out(values: pd.Series) -> tuple[pd.Series, bool]:
     """What numbers mean as times: Excel's days, dates without marks, seconds or finer, else ranks."""
+    unit = unit_of(values)
+    if unit == EXCEL_DAYS:
+        return (values - EXCEL_ZERO) * A_DAY, True
+    if unit in COMPACT_NAMES:
+        return _compact(values), True
+    return values / FINER_UNITS.get(unit, 1.0), unit != RANKS
+
+
+def unit_of(values: pd.Series) -> str:
+    """What numbers are as times: one of `FINER_UNITS`, `COMPACT_NAMES`, `EXCEL_DAYS` or `RANKS`."""
     some = values.dropna()
     if not len(some):
-        return values, False
+        return RANKS
     low, middle, high = float(some.min()), float(some.median()), float(some.max())
     if low >= EXCEL_FROM and high <= EXCEL_UNTIL:
-        return (values - EXCEL_ZERO) * A_DAY, True
-    if (compact := _compact(values, low, high)) is not None:
-        return compact, True
+        return EXCEL_DAYS
+    if _are_compact(some, low, high):
+        return COMPACT[len(f"{high:.0f}")]
     if middle < A_CLOCK:
-        return values, False
-    while middle >= FINER:
-        values, middle = values / 1e3, middle / 1e3
-    return values, True
+        return RANKS
+    fitting = (name for name, scale in FINER_UNITS.items() if middle / scale < FINER)
+    return next(fitting, "nanoseconds")
 
 
-def _compact(values: pd.Series, low: float, high: float) -> pd.Series | None:
-    """Seconds of numbers that read as dates (20230105, 20230105120000), where all but a few do; else None."""
+def _are_compact(some: pd.Series, low: float, high: float) -> bool:
+    """Whether numbers read as dates (20230105, 20230105120000), all but a few."""
     digits = len(f"{high:.0f}")
     if digits not in COMPACT or len(f"{low:.0f}") != digits or not 1970 <= int(f"{low:.0f}"[:4]) <= 2100:
-        return None
+        return False
+    if digits < 8 and (high > 2100 * 10 ** (digits - 4) or (some % 1 > 0).any()):
+        return False
+    text = pd.Series([f"{value:.0f}" for value in some.unique()])
+    return bool(pd.to_datetime(text, format=COMPACT[digits], errors="coerce").isna().mean() <= 0.01)
+
+
+def _compact(values: pd.Series) -> pd.Series:
     codes, different = pd.factorize(values)
     text = pd.Series([f"{value:.0f}" for value in different])
-    moments = pd.to_datetime(text, format=COMPACT[digits], errors="coerce")
-    if moments.isna().mean() > 0.01:
-        return None
+    moments = pd.to_datetime(text, format=COMPACT[len(text.iloc[0])], errors="coerce")
     return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], values.index)
 
 
@@ -89,7 +108,7 @@ def _typed(column: pd.Series, where: str) -> pd.Series | None:
     return _since_1970(pd.to_datetime(column, errors="coerce", utc=True, format="mixed"))
 
 
-def _dates(column: pd.Series, where: str) -> pd.Series:
+def _dates(column: pd.Series, where: str, how: Time = "auto") -> pd.Series:
     """Seconds of dates as text: ISO 8601 first, then what else is usual, each different one once."""
     codes, different = pd.factorize(column)
     text = pd.Series(different, dtype=object).map(lambda value: str(value).strip())
@@ -99,19 +118,29 @@ def _dates(column: pd.Series, where: str) -> pd.Series:
     moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
     left = moments.isna()
     if left.any():
-        moments = moments.where(~left, _other_dates(text[left]))
+        moments = moments.where(~left, _other_dates(text[left], how))
     return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], column.index)
 
 
-def _other_dates(text: pd.Series) -> pd.Series:
+def _other_dates(text: pd.Series, how: Time = "auto") -> pd.Series:
     """Dates in other writings than ISO's; of 05.01.2023 and 05/01/2023 the day is first where it is with points, or
-    where a first number above 12 says so."""
-    parts = text.str.extract(PARTS)
-    day_first = bool(pd.to_numeric(parts[0]).gt(12).any() or text.str.match(r"^\s*\d{1,2}\.").any())
+    where a first number above 12 says so, unless it is said."""
+    day_first = how == "day-first" or (how != "month-first" and order_of(text) == "day")
     cleaned = text.str.replace(r"\bGMT([+-]\d)", r"\1", regex=True).str.replace(r"\s*\([^)]*\)\s*$", "", regex=True)
     cleaned = cleaned.str.replace(r"^(\d{2}/[A-Za-z]{3}/\d{4}):", r"\1 ", regex=True)  # access logs
     with_year = cleaned.where(cleaned.str.contains(r"\d{4}|\d[./-]\d{1,2}[./-]\d{2}", regex=True))
     return pd.to_datetime(with_year, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
+
+
+def order_of(text: pd.Series) -> str:
+    """What comes first in dates as 05/01/2023: "day" or "month", or "" where none of them tells (the month is taken,
+    unless points part them), or where none is written so."""
+    parts = text.str.extract(PARTS)
+    if parts[0].isna().all():
+        return ""
+    if pd.to_numeric(parts[0]).gt(12).any() or text.str.match(r"^\s*\d{1,2}\.").any():
+        return "day"
+    return "month" if pd.to_numeric(parts[1]).gt(12).any() else ""
 
 
 def _since_1970(moments: pd.Series) -> pd.Series:

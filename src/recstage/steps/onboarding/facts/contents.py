@@ -1,0 +1,170 @@
+"""What the columns of a file hold, from its first rows: ids, times, numbers, few words, what repeats what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from recstage.data.tables.names import plain
+from recstage.data.tables.table import TableFile
+from recstage.data.tables.values.ids import NULLS
+from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.timestamps import PARTS, RANKS, TIME_OF_DAY, unit_of
+
+ENOUGH = 50  # rows from which "a different value in every row" says something
+A_SENTENCE = 40  # characters
+LATEST = 2_100_000_000  # seconds: ids are larger than times, or smaller
+DATE = re.compile(r"\s*(\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-\d\d?-\d\d?T)")
+USER_LETTERS = re.compile(r"(u|user|usr|c|cust|customer|client|k|kd|kunde|visitor|member|m_?id|p?erson)[-_ ]?\d+", re.I)
+ITEM_LETTERS = re.compile(r"(i|item|p|prod|product|sku|art|artikel|article|movie|film|book|b0)[-_ ]?\w*\d+", re.I)
+FLAGS = {"true", "false", "yes", "no", "ja", "nein", "0", "1", "t", "f", "y", "n"}
+
+
+class Contents:
+    """Questions about the columns of a file by its first rows (`TableFile.rows`), or by more of them."""
+
+    def __init__(self, file: TableFile, frame: pd.DataFrame | None = None) -> None:
+        if frame is None:
+            width = len(file.names)
+            whole = [row for row in file.rows if len(row) == width] or [
+                (*row, *[""] * width)[:width] for row in file.rows
+            ]
+            frame = pd.DataFrame(whole, columns=list(file.names), dtype=object)
+        self._frame = frame.map(lambda v: None if v is None or str(v).strip() in NULLS else str(v).strip())
+        self._frame.columns = list(file.names)
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def given(self, name: str) -> pd.Series:
+        """The values of a column that are there, as text."""
+        return self._frame[name].dropna()
+
+    def first(self, name: str) -> str:
+        """Its first value, shortened."""
+        some = self.given(name)
+        return str(some.iloc[0])[:40] if len(some) else ""
+
+    def different(self, name: str) -> int:
+        """How many different values it has."""
+        return int(self.given(name).nunique())
+
+    def words(self, name: str) -> list[str]:
+        """Its different values, where they are words."""
+        return [] if self.is_number(name) else list(map(str, self.given(name).unique()))
+
+    def longest(self, name: str) -> int:
+        """Characters of its longest value."""
+        return max(map(len, self.given(name)), default=0)
+
+    def is_number(self, name: str) -> bool:
+        """Whether nearly all values are numbers."""
+        some = self.given(name)
+        return bool(len(some)) and float(numbers(some).notna().mean()) > 0.9
+
+    def is_time(self, name: str) -> bool:
+        """Whether nearly all values are dates, or numbers as large as times since 1970 are."""
+        some = self.given(name)
+        if not len(some):
+            return False
+        values = numbers(some)
+        if values.notna().mean() > 0.9:
+            unit = unit_of(values)
+            return unit != RANKS and not self._looks_like_other_numbers(values, unit)
+        return float(some.map(lambda v: DATE.match(v) is not None).mean()) > 0.9
+
+    def _looks_like_other_numbers(self, values: pd.Series, unit: str) -> bool:
+        """Few digits may be days since 1900 or years, and are more often prices, ids or years of something."""
+        return float(values.max()) < 1e7 or (unit == "nanoseconds" and float(values.median()) > 4e18)
+
+    def may_be_time(self, name: str) -> bool:
+        """Whether a column that is called like one of times can be one: dates, times of day or any numbers."""
+        some = self.given(name)
+        if not len(some) or self.is_time(name) or self.is_number(name):
+            return True
+        parsed = pd.to_datetime(some, errors="coerce", utc=True, format="mixed")
+        return bool(some.str.match(TIME_OF_DAY).any() or some.str.match(PARTS).any() or parsed.notna().mean() > 0.2)
+
+    def is_year(self, name: str) -> bool:
+        """Whether all values are years."""
+        values = numbers(self.given(name))
+        return bool(len(values)) and bool(((values % 1 == 0) & values.between(1900, 2100)).all())
+
+    def are_types(self, name: str, most: int) -> bool:
+        """Whether values are few words."""
+        return 0 < len(self.words(name)) <= min(most, max(len(self) // 3, 2))
+
+    def may_be_id(self, name: str) -> bool:
+        """Whether values can name users or items: neither times, nor truth values, nor fractions, nor sentences."""
+        some = self.given(name)
+        if len(some) * 2 < len(self) or self.is_time(name) or {v.lower() for v in some.unique()} <= FLAGS:
+            return False
+        values = numbers(some)
+        fractions = bool((values.dropna() % 1 != 0).any())
+        return not fractions and float(some.str.len().mean()) < A_SENTENCE
+
+    def are_ids(self, name: str) -> bool:
+        """Whether a column of numbers has as many different ones as ids do."""
+        return self.different(name) > 20
+
+    def ids(self, names: Sequence[str], known: Sequence[str]) -> list[str]:
+        """Columns that may hold ids, the likeliest first: not one value a row, no attribute of another column."""
+        possible = [name for name in names if self.may_be_id(name)]
+        numbered = [name for name in possible if len(self) >= ENOUGH and self.different(name) == len(self.given(name))]
+        possible = [name for name in possible if name not in numbered] or possible
+        free = [name for name in possible if not any(self.determines(other, name) for other in known)]
+        chosen = [
+            name
+            for name in free
+            if not any(self.determines(other, name) for other in free if other != name and self._before(other, name))
+        ]
+        ranked = sorted(chosen, key=lambda name: -self.different(name))
+        top = {*ranked[: 2 - min(len(known), 1)]}
+        return [name for name in chosen if name in top] + [name for name in chosen if name not in top]
+
+    def _before(self, other: str, name: str) -> bool:
+        """Whether `other` is the id where each determines the other: the one that is finer, else the one that comes
+        first."""
+        columns = list(self._frame.columns)
+        return self.different(other) > self.different(name) or (
+            self.different(other) == self.different(name) and columns.index(other) < columns.index(name)
+        )
+
+    def determines(self, one: str, other: str) -> bool:
+        """Whether each value of `one` that repeats goes with one value of `other`."""
+        codes, others = self._codes[one], self._codes[other]
+        known = (codes >= 0) & (others >= 0)
+        codes, others = codes[known], others[known]
+        if not len(codes) or len(np.unique(codes)) > 0.9 * len(codes):
+            return False
+        pairs = np.unique(codes.astype(np.int64) * (int(others.max()) + 1) + others)
+        return len(pairs) == len(np.unique(codes))
+
+    def is_attribute(self, name: str) -> bool:
+        """Whether another column with more different values decides this one: a year of a movie, a kind of product."""
+        others = [one for one in self._frame if one != name and self.different(str(one)) > self.different(name)]
+        return any(self.may_be_id(str(one)) and self.determines(str(one), name) for one in others)
+
+    @cached_property
+    def _codes(self) -> dict[str, np.ndarray]:
+        return {str(name): pd.factorize(self._frame[name])[0] for name in self._frame}
+
+    def looks_like_users(self, name: str) -> bool:
+        """Whether values are written as ids of users often are: u17, an address of mail."""
+        some = self.given(name).head(200)
+        return bool(len(some)) and float(some.map(lambda v: "@" in v or bool(USER_LETTERS.fullmatch(v))).mean()) > 0.9
+
+    def looks_like_items(self, name: str) -> bool:
+        """Whether values are written as ids of items often are: p17, an address of a page, a bar code."""
+        some = self.given(name).head(200)
+        likely = some.map(lambda v: v.startswith(("http", "/")) or bool(ITEM_LETTERS.fullmatch(v)) or len(v) == 13)
+        return bool(len(some)) and float(likely.mean()) > 0.9 and not self.looks_like_users(name)
+
+
+def named_alike(one: str, other: str) -> bool:
+    """Whether two columns have one name but for case, blanks and marks."""
+    return plain(one) == plain(other)

@@ -1,0 +1,84 @@
+"""How a file is written: format, separator, quotes, encoding, decimal mark, header, unit and zone of its times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from recstage.data.schema import TIME
+from recstage.data.tables.delimited import DelimitedFile
+from recstage.data.tables.json_rows import JsonFile
+from recstage.data.tables.table import TableFile
+from recstage.data.tables.typed import ArrowFile, SheetFile
+from recstage.data.tables.values.time_form import time_form_of
+from recstage.steps.onboarding.facts.contents import Contents
+
+SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "blank", "\x01": "^A"}
+KINDS = (
+    (JsonFile, "JSON"),
+    (ArrowFile, "Parquet or Arrow"),
+    (SheetFile, "spreadsheet"),
+    (DelimitedFile, "delimited text"),
+)
+WITH_COMMA, WITH_POINT = re.compile(r"[+-]?\d[\d.]*,\d{1,2}|[+-]?\d+,\d{4,}"), re.compile(r"[+-]?\d[\d,]*\.\d+")
+
+
+@dataclass(frozen=True)
+class Form:
+    """All in words, empty where the format has no such thing. `files`: how many parts. `ambiguous_dates`: nothing says
+    whether the day or the month comes first."""
+
+    format: str
+    files: int
+    separator: str
+    quotes: str
+    encoding: str
+    decimal: str
+    header: str
+    time: str
+    zone: str
+    ambiguous_dates: bool = False
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """What is to be told, as name and words."""
+        yield "format", self.format + (f", {self.files} files" if self.files > 1 else "")
+        for name in ("separator", "quotes", "encoding", "header", "decimal", "time", "zone"):
+            if getattr(self, name):
+                yield {"decimal": "decimal mark"}.get(name, name), getattr(self, name)
+
+
+def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: Contents) -> Form:
+    """The form of the first of `files`, whose columns mean what `columns` says."""
+    kind = next(name for of, name in KINDS if isinstance(file, of))
+    time = time_form_of(contents.given(columns[TIME])) if TIME in columns else None
+    text = isinstance(file, DelimitedFile)
+    separator = file.dialect.separator if isinstance(file, DelimitedFile) else ""
+    return Form(
+        format=kind,
+        files=files,
+        separator=SEPARATORS.get(separator, f"'{separator}'") if text else "",
+        quotes=("double quotes" if file.dialect.quoted else "none") if isinstance(file, DelimitedFile) else "",
+        encoding=file.encoding if isinstance(file, DelimitedFile) else "",
+        decimal=_decimal(contents, file.names) if text else "",
+        header=_header(file),
+        time=time.unit if time is not None else "no column of times",
+        zone=time.zone if time is not None else "",
+        ambiguous_dates=time is not None and time.ambiguous,
+    )
+
+
+def _header(file: TableFile) -> str:
+    if not file.has_header:
+        return "none: columns are called column_1, column_2, ..."
+    if not isinstance(file, DelimitedFile):
+        return ""
+    return "first line" if file.dialect.skip == 1 else f"line {file.dialect.skip}"
+
+
+def _decimal(contents: Contents, names: tuple[str, ...]) -> str:
+    """The mark of the numbers with fractions; nothing where there are none."""
+    numbers = [value for name in names if contents.is_number(name) for value in contents.given(name)]
+    if any(WITH_COMMA.fullmatch(value) for value in numbers) and not any(WITH_POINT.fullmatch(v) for v in numbers):
+        return "comma"
+    return "point" if any(WITH_POINT.fullmatch(value) for value in numbers) else "no number has one"

@@ -1,0 +1,67 @@
+"""What looks wrong with a data set: robots, users with one item, rows that cannot be used, an order that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from recstage.data.schema import USER, RawData
+from recstage.steps.onboarding.facts.profile import Join, Profile
+from recstage.steps.onboarding.facts.wording import counted, of_all
+
+BOT_TIMES, BOT_EVENTS, BOT_SHARE = 30, 500, 0.1
+SHOWN = 3
+MANY_SINGLE = 0.2
+FEW_DESCRIBED = 1.0
+
+
+def warnings_of(profile: Profile, raw: RawData, tests: bool) -> Iterator[str]:
+    """Sentences, what matters most first. `tests`: whether test rows come in a file of their own."""
+    for reason, count in profile.dropped.items():
+        first = "; ".join(profile.first_dropped.get(reason, ()))
+        yield f"{of_all(count, profile.rows, 'row')} cannot be used: {reason} ({first})"
+    if profile.join is not None:
+        yield from _of_join(profile.join, profile.items)
+    if not profile.ordered and not tests:
+        yield "nothing says what came first (no times, or all the same): the split is drawn at random"
+    yield from _of_users(profile, raw.events[USER])
+    negative = sum(one.negative for one in profile.values.values())
+    if negative:
+        yield f"{of_all(negative, profile.kept, 'value')} below zero: a return, or a vote against?"
+    for name, values in profile.values.items():
+        if values.least == values.greatest and values.filled > 1:
+            yield f"the values of '{name}' are constant ({values.least:g}): they say nothing"
+
+
+def _of_join(join: Join, items: int) -> Iterator[str]:
+    if join.described < items:
+        hint = f"; {join.hint}" if join.hint else ""
+        theirs = f"; the file has {', '.join(join.first_in_file)}" if join.described * 2 < items else ""
+        yield (
+            f"the items file describes {of_all(join.described, items, 'item')} with events; "
+            f"not {', '.join(join.unjoined)}{theirs}{hint}"
+        )
+
+
+def _of_users(profile: Profile, users: pd.Series) -> Iterator[str]:
+    counts = users.value_counts()
+    typical = max(float(counts.median()), 1.0)
+    share = counts / counts.sum()
+    heavy = counts[
+        ((counts > BOT_TIMES * typical) & (counts >= 100))
+        | ((counts >= BOT_EVENTS) & (share > BOT_SHARE) & (counts > 10 * typical))
+    ]
+    if len(heavy):
+        named = ", ".join(f"{user} ({count:,})" for user, count in heavy.head(SHOWN).items())
+        have = "has" if len(heavy) == 1 else "have"
+        yield (
+            f"{counted(len(heavy), 'user')} {have} far more events than the median of {typical:,.0f}: {named}. "
+            "Robots or shared accounts? Leave them out if so"
+        )
+    if profile.one_item and profile.one_item > MANY_SINGLE * profile.users:
+        have = "has" if profile.one_item == 1 else "have"
+        yield (
+            f"{of_all(profile.one_item, profile.users, 'user')} {have} events with one item only: nothing of them can "
+            "be tested, and little learnt"
+        )
