@@ -25,6 +25,8 @@ from serving.recommend.response import SerializedList
 from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
 from serving.settings import ServingSettings, load_evaluation
+from serving.trends.board import ActivityBoard
+from serving.trends.service import TrendService
 
 LEAST_OVERDUE_SECONDS, POLLS_MISSED = 30.0, 10
 """A poll of the registry that hangs, or a sync process that does not run, is told after so long, and so many polls."""
@@ -57,6 +59,8 @@ class Service:
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="recommend")
         self.cache = _cache(settings)
         self.recommender = RecommendationService(settings, dependencies, metrics, self.cache, self.threads)
+        board = ActivityBoard(dependencies.activity, self.recommender.in_thread, settings.activity_refresh_seconds)
+        self.trends = TrendService(self.recommender, board, dependencies, metrics, self.cache)
         self.versions = self._version_manager(settings.model_name, pointer)
         self.reverse_versions = self._version_manager(settings.reverse_model_name, reverse_pointer)
         self.fallback = FallbackModels(

@@ -102,6 +102,10 @@ class ServingSettings(config.Settings):
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
     fallback_refresh_seconds: float = Field(30.0, gt=0, description="pause between two fits of the fallback models")
 
+    activity_refresh_seconds: float = Field(
+        2.0, gt=0, description="pause between two reads of what is popular; longer where reading takes long"
+    )
+
     # -- cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")

@@ -12,7 +12,14 @@ from serving.recommend.strategies import strategies
 from serving.security.middleware import API, METRICS, WEBHOOK
 from serving.settings import ServingSettings
 
-LISTS = ("/api/recommendations", "/api/items/{item_id}/recommended-users", "/api/items/{item_id}/similar")
+LISTS = (
+    "/api/recommendations",
+    "/api/items/{item_id}/recommended-users",
+    "/api/items/{item_id}/similar",
+    "/api/popular",
+    "/api/trending",
+    "/api/latest",
+)
 
 
 def describe(app: FastAPI, settings: ServingSettings) -> None:
@@ -38,9 +45,10 @@ def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
     for operations in description["paths"].values():
         for operation in operations.values():
             _only_problems(operation["responses"])
-    predicted = description["components"]["schemas"]["PredictBody"]["properties"]
-    predicted["item_ids"]["maxItems"] = settings.max_batch
-    predicted["strategy"]["enum"] = known
+    for schema, entries in (("PredictBody", "item_ids"), ("RankBody", "items")):
+        properties = description["components"]["schemas"][schema]["properties"]
+        properties[entries]["maxItems"] = settings.max_batch
+        properties["strategy"]["enum"] = known
     if settings.guarded:
         _guard(description)
     return description

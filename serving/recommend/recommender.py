@@ -13,11 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from recstage.errors import StoreError
+from serving.catalogue.merged import MergedCatalogue, MergedCatalogues
 from serving.errors import Problem
-from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed
+from serving.interfaces import Dependencies, HiddenItems, History, Impression, OwnCatalogue, Precomputed
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
+from serving.recommend.candidates import Cause, rank_candidates
 from serving.recommend.explanations import name_of
 from serving.recommend.ranking import diversity_of, recommend, scores_of
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
@@ -47,6 +49,7 @@ class RecommendationService:
         self._settings, self._dependencies, self._metrics = settings, dependencies, metrics
         self._cache, self._threads = cache, threads
         self._hidden = HiddenItems()
+        self._own, self._catalogues = OwnCatalogue(), MergedCatalogues()
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
 
@@ -96,6 +99,22 @@ class RecommendationService:
         found, method = await self.in_thread(scores_of, *arguments) if served.slow else scores_of(*arguments)
         return found.tolist(), method
 
+    async def rank(
+        self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
+    ) -> tuple[SerializedList, dict[str, Cause], bool]:
+        """The caller's candidates as a list, those that are left out and why, and whether it is degraded."""
+        started = time.perf_counter()
+        history, history_unavailable = await self.history(request.user_id)
+        hidden, hidden_unavailable = await self.hidden()
+        arguments = (served, request, item_ids, history, hidden, self._model_failed)
+        if served.slow:
+            found = await self.in_thread(rank_candidates, *arguments)
+        else:
+            found = rank_candidates(*arguments)
+        serialized = SerializedList.of(found.ranked)
+        self._record(serialized, request, history, request_id, time.perf_counter() - started)
+        return serialized, found.left_out, history_unavailable or hidden_unavailable
+
     # -- reads from the database --------------------------------------------------------------------------------------
 
     async def history(self, user_id: str) -> tuple[History, bool]:
@@ -118,6 +137,25 @@ class RecommendationService:
         except StoreError as error:
             self._degraded("hidden", error)
             return self._hidden, True
+
+    async def catalogue(self, served: LoadedModel | None, hidden: HiddenItems) -> tuple[MergedCatalogue, bool]:
+        """The catalogue of the service over that of a loaded model, and whether the former could not be read.
+
+        Args:
+            served: the loaded model; None: there is none.
+            hidden: as just read; says how new the catalogue must be.
+        """
+        source = self._dependencies.items
+        unavailable = False
+        try:
+            if source.fast:
+                self._own = source.catalogue(hidden.catalogue)
+            elif self._own.version != hidden.catalogue:
+                self._own = await self.in_thread(source.catalogue, hidden.catalogue)
+        except StoreError as error:
+            self._degraded("catalogue", error)
+            unavailable = True
+        return self._catalogues.of(served, self._own), unavailable
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """`work` in a thread, off the event loop."""

@@ -75,13 +75,14 @@ class SerializedList:
         item_ids = tuple(ids[item] for item in indices)
         return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, ranked.served.version)
 
-    def with_request(self, user_id: str, request_id: str, degraded: bool) -> bytes:
+    def with_request(self, user_id: str | None, request_id: str, degraded: bool, **more: object) -> bytes:
         """The response body for one request. `request_id` needs no escaping: letters, digits, dots, `_` and `-`."""
-        return b'%s,"degraded":%s,"user_id":%s,"request_id":"%s"}' % (
+        return b'%s,"degraded":%s,"user_id":%s,"request_id":"%s"%s}' % (
             self.body,
             b"true" if degraded else b"false",
             orjson.dumps(user_id),
             request_id.encode(),
+            b"," + orjson.dumps(more)[1:-1] if more else b"",
         )
 
     def pack(self) -> bytes:

@@ -6,13 +6,15 @@ from serving.api.routes import users
 from serving.api.routes.catalogue import items
 from serving.api.routes.events import feedback, interactions
 from serving.api.routes.operations import health, model, session
-from serving.api.routes.recommendations import for_user, predict, recommended_users, similar_items
+from serving.api.routes.recommendations import for_user, predict, rank, recommended_users, similar_items, trends
 
 ROUTERS: tuple[APIRouter, ...] = (
     for_user.router,
     predict.router,
+    rank.router,
     recommended_users.router,
     similar_items.router,
+    trends.router,
     interactions.router,
     feedback.router,
     users.router,

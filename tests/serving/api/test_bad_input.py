@@ -28,6 +28,7 @@ EVENT = {"user_id": "ann", "item_id": "i1", "interaction_type": "view"}
 OUTCOME = {"item_id": "i1", "outcome": "click"}
 LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
+POPULAR, TRENDING, LATEST, RANK = "/api/popular", "/api/trending", "/api/latest", "/api/rank"
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
@@ -35,15 +36,20 @@ SESSION = "/api/session"
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", PREDICT): {"user_id": "ann", "item_ids": ["i1"]},
+    ("POST", RANK): {"user_id": "ann", "items": ["i1"]},
     ("POST", EVENTS): EVENT,
     ("POST", FEEDBACK): {"request_id": "r", "outcomes": [OUTCOME]},
     ("POST", ITEMS): {"item_id": "i1"},
     ("PATCH", ITEM): {"title": "x"},
     ("PUT", PROFILE): {"role": "editor"},
 }
-QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}}
+TRENDS = (POPULAR, TRENDING, LATEST)
+QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
 ROUTES = [
-    *(("GET", path) for path in (LISTS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, SESSION, "/metrics")),
+    *(
+        ("GET", path)
+        for path in (LISTS, *TRENDS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, SESSION, "/metrics")
+    ),
     *BODIES,
     ("DELETE", ITEM),
     ("DELETE", USER),
@@ -173,6 +179,7 @@ def test_a_deeply_nested_body_is_refused_everywhere(client, method, path, conten
     [
         (PREDICT, b'{"user_id":"a","item_ids":[' + b"0," * 400_000 + b"0]}", "item_ids.0: Input should be a valid str"),
         (PREDICT, json.dumps(with_body(PREDICT, item_ids=["i1"] * 1001)).encode(), "at most 1000 items are scored"),
+        (RANK, json.dumps(with_body(RANK, items=["i1"] * 1001)).encode(), "at most 1000 candidates are ranked at once"),
         (EVENTS, b'{"events":[' + b"0," * 90_000 + b"0]}", "events.0: Input should be a valid dictionary"),
         (EVENTS, b'{"events":[' + b"{}," * 90_000 + b"{}]}", "events.0.user_id: Field required"),
         (EVENTS, json.dumps({"events": [EVENT] * 1001}).encode(), "A batch has at most 1000 events; this one has 1001"),
@@ -194,14 +201,14 @@ def test_an_object_of_too_many_fields_or_of_one_with_a_long_name_is_refused(clie
     refused(client, method, path, 422, "xxx: Extra inputs are not permitted", **sent(long))
 
 
-@pytest.mark.parametrize("path", [LISTS, USER_ROUTES, "/api/items/i1/similar"])
+@pytest.mark.parametrize("path", [LISTS, *TRENDS, USER_ROUTES, "/api/items/i1/similar"])
 @pytest.mark.parametrize("limit", ["201", "9999"])
 def test_a_limit_above_the_setting_names_the_setting(client, path, limit):
     user = "&user_id=ann" if path == LISTS else ""
     refused(client, "GET", f"{path}?limit={limit}{user}", 422, "query.limit: a list has at most 200")
 
 
-@pytest.mark.parametrize("path", [LISTS, USER_ROUTES, HISTORY])
+@pytest.mark.parametrize("path", [LISTS, *TRENDS, USER_ROUTES, HISTORY])
 @pytest.mark.parametrize(
     ("limit", "sentence"),
     [
@@ -262,6 +269,52 @@ def test_an_invalid_filter_of_users_is_refused(client, params, sentence):
     refused(client, "GET", USER_ROUTES, 422, sentence, params=params)
 
 
+@pytest.mark.parametrize(
+    ("path", "params", "sentence"),
+    [
+        *(
+            (path, {"window": "year"}, "query.window: Input should be 'hour', 'day', 'week' or 'month'")
+            for path in TRENDS
+        ),
+        *((path, {"category": "nothing"}, "No item has the category 'nothing'.") for path in TRENDS),
+        (POPULAR, {"exclude": ["x"] * 101}, "query.exclude: Tuple should have at most 100 items"),
+        (POPULAR, {"category": "a\x00"}, "query.category.0: String should match pattern"),
+        (TRENDING, {"user_id": "a\x00"}, "query.user_id: String should match pattern"),
+        (LATEST, {"explain": "perhaps"}, "query.explain: Input should be a valid boolean"),
+        (LATEST, {"windw": "day"}, "query.windw: Extra inputs are not permitted"),
+    ],
+    ids=str,
+)
+def test_an_invalid_parameter_of_a_list_for_all_is_refused(client, path, params, sentence):
+    refused(client, "GET", path, 422, sentence, params=params)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"items": []}, "body.items: List should have at least 1 item"),
+        ({"items": [1]}, "body.items.0: Input should be a valid string"),
+        ({"limit": 0}, "body.limit: Input should be greater than or equal to 1"),
+        ({"limit": "2"}, "body.limit: Input should be a valid integer"),
+        ({"lambda": 1.1}, "body.lambda: Input should be less than or equal to 1"),
+        ({"category": ["x"] * 21}, "body.category: List should have at most 20 items"),
+        ({"exclude": ["a\x00"]}, "body.exclude.0: String should match pattern"),
+        ({"explain": 1}, "body.explain: Input should be a valid boolean"),
+        ({"strategy": "best"}, "There is no strategy 'best'. Valid names: als, auto"),
+    ],
+    ids=str,
+)
+def test_an_invalid_request_for_a_ranking_is_refused(client, body, sentence):
+    refused(client, "POST", RANK, 422, sentence, json=with_body(RANK, **body))
+
+
+@pytest.mark.parametrize("path", TRENDS)
+def test_a_token_of_a_user_cannot_have_lists_stored_as_shown_to_another(client, path):
+    headers = token(role="client", user_id="bob")
+    assert client.get(path, headers=headers, params={"user_id": "bob"}).status_code == 200
+    refused(client, "GET", path, 403, "This token is for another user_id.", headers=headers, params={"user_id": "ann"})
+
+
 # -- what it holds ----------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +323,8 @@ def test_an_invalid_filter_of_users_is_refused(client, params, sentence):
     [
         ("POST", PREDICT, {"user_id": "a\x00"}),
         ("POST", PREDICT, {"item_ids": ["a\x00"]}),
+        ("POST", RANK, {"user_id": "a\x00"}),
+        ("POST", RANK, {"items": ["a\x00"]}),
         ("POST", EVENTS, {"user_id": "a\x00"}),
         ("POST", EVENTS, {"item_id": "a\x00"}),
         ("POST", EVENTS, {"context": {"a\x00": 1}}),
@@ -286,7 +341,7 @@ def test_an_invalid_filter_of_users_is_refused(client, params, sentence):
     ids=str,
 )
 def test_nul_is_refused_in_every_text(client, method, path, body):
-    said = "match pattern" if path == PREDICT or "request_id" in body else "NUL"
+    said = "match pattern" if path in (PREDICT, RANK) or "request_id" in body else "NUL"
     refused(client, method, path, 422, said, json=with_body(path, **body))
 
 

@@ -1,0 +1,107 @@
+"""Popular, trending and latest items, from live events: the same for all users."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from serving.api.dependencies import ServiceDep
+from serving.api.fields import LookupId, check_limit
+from serving.errors import Problem, documented
+from serving.recommend.response import RecommendedItem
+from serving.security.authentication import Principal, requires
+from serving.trends.board import Window
+from serving.trends.lists import Kind, TrendRequest
+
+router = APIRouter(prefix="/api", tags=["recommendations"])
+RESPONSES = documented(401, 403, 422, 429, 503)
+
+
+class TrendsBody(BaseModel):
+    """A list, best item first."""
+
+    items: list[RecommendedItem]
+    method_used: Literal["popular", "trending", "latest", "popularity"] = Field(
+        examples=["trending"],
+        description="popular where nothing is trending, popularity (in training) where no event is in the window",
+    )
+    model_version: str | None = Field(examples=[None], description="null: made from live events or the catalogue")
+    diversity_score: float | None = Field(
+        examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(
+        examples=[False], description="events or hidden items are those last read: the database was unavailable"
+    )
+    user_id: str | None = Field(examples=["42"], description="null where the request names no user")
+    request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+
+
+class LatestQuery(BaseModel):
+    """Parameters of a list that is the same for all users."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(10, ge=1, description="items wanted; at most `max_limit` of the settings")
+    window: Window | None = Field(
+        None, description="only items first known within it: since training began, or in the service's catalogue"
+    )
+    category: tuple[LookupId, ...] = Field(
+        (), max_length=20, description="only items of these categories; repeat for several", examples=[["Drama"]]
+    )
+    exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
+    explain: bool = Field(False, description="a reason for each item")
+    user_id: LookupId | None = Field(
+        None, description="to whom the list is shown: it is stored as shown to them, for feedback; none: it is not"
+    )
+
+
+class TrendQuery(LatestQuery):
+    """Parameters of a list from the events of a window."""
+
+    window: Window = Field("week", description="the last hour, day, week or month; older events count less")
+
+
+Client = Annotated[Principal, Depends(requires("client"))]
+
+
+@router.get("/popular", response_model=TrendsBody, responses=RESPONSES)
+async def popular(
+    request: Request, service: ServiceDep, principal: Client, query: Annotated[TrendQuery, Query()]
+) -> Response:
+    """The items that most users chose within the window, each user once; recent choices count more."""
+    return await _list("popular", request, service, principal, query)
+
+
+@router.get("/trending", response_model=TrendsBody, responses=RESPONSES)
+async def trending(
+    request: Request, service: ServiceDep, principal: Client, query: Annotated[TrendQuery, Query()]
+) -> Response:
+    """The items that gained most over the window before, in standard deviations; popular ones where none gained."""
+    return await _list("trending", request, service, principal, query)
+
+
+@router.get("/latest", response_model=TrendsBody, responses=RESPONSES)
+async def latest(
+    request: Request, service: ServiceDep, principal: Client, query: Annotated[LatestQuery, Query()]
+) -> Response:
+    """The items that were first known last: by their first interaction in training, or when they were posted."""
+    return await _list("latest", request, service, principal, query)
+
+
+async def _list(
+    kind: Kind, request: Request, service: ServiceDep, principal: Principal, query: LatestQuery
+) -> Response:
+    check_limit(query.limit, service.settings.max_limit, "items")
+    if query.user_id is not None:
+        principal.require_user(query.user_id)
+    try:
+        served = service.select_model()
+    except Problem:  # no model at all: events and the catalogue are enough
+        served = None
+    wanted = TrendRequest(kind, query.window, query.limit, query.exclude, query.category, query.explain)
+    request_id: str = request.scope["request_id"]
+    found, degraded = await service.trends.make(served, wanted, query.user_id, request_id)
+    return Response(found.with_request(query.user_id, request_id, degraded), media_type="application/json")

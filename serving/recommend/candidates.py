@@ -1,0 +1,84 @@
+"""Candidates of the caller, ordered for one user by the model that a list would use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from serving.interfaces import HiddenItems, History
+from serving.models.loaded_model import LoadedModel
+from serving.recommend.explanations import reasons_for
+from serving.recommend.ranking import OnFailure, diversify, diversity_of, excluded_items, ignore, scores_of
+from serving.recommend.request import RankedItems, RecommendationRequest
+
+Cause = Literal["unknown", "hidden", "seen", "excluded", "category"]
+
+
+@dataclass(frozen=True)
+class RankedCandidates:
+    """The order of the candidates, and why others are not in it."""
+
+    ranked: RankedItems
+    left_out: dict[str, Cause] = field(default_factory=dict)
+
+
+def rank_candidates(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    item_ids: tuple[str, ...],
+    history: History,
+    hidden: HiddenItems,
+    on_failure: OnFailure = ignore,
+) -> RankedCandidates:
+    """The given items, best first; equal scores keep the caller's order.
+
+    Args:
+        served: the loaded model that ranks.
+        request: for which user, and the parameters of the list; its limit counts after items were left out.
+        item_ids: the candidates, each once.
+        history: the user's current history.
+        hidden: items that must not be listed.
+        on_failure: called with the name of each model that raised.
+    """
+    user = served.user_context(request.user_id, history)
+    index = served.train.items.index_of(list(item_ids))
+    excluded = excluded_items(served, user, request, hidden)
+    known = index >= 0
+    listed = known.copy()
+    listed[known] = ~excluded[index[known]]
+    items = index[listed]
+    scores, method = scores_of(served, request.strategy, user, items, on_failure)
+    order = np.argsort(-scores, kind="stable")
+    items, scores = items[order], scores[order]
+    if request.diversify < 1 and len(items) > 1:
+        items, scores = diversify(served, items, scores, request.limit, request.diversify)
+    items, scores = items[: request.limit], scores[: request.limit]
+    reasons = reasons_for(served, method, user, items.tolist()) if request.explain else None
+    diversity = diversity_of(served.item_similarity.vectors, items)
+    causes = {
+        item_ids[place]: _cause(served, request, item_ids[place], int(index[place]), hidden, user.users.items)
+        for place in np.flatnonzero(~listed).tolist()
+    }
+    return RankedCandidates(RankedItems(served, items, scores, method, diversity, reasons), causes)
+
+
+def _cause(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    item_id: str,
+    index: int,
+    hidden: HiddenItems,
+    seen: np.ndarray,
+) -> Cause:
+    """Why a candidate is not listed; the first that applies."""
+    if index < 0:
+        return "unknown"
+    if served.excluded(hidden)[index]:
+        return "hidden"
+    if item_id in request.exclude:
+        return "excluded"
+    if request.exclude_seen and index in seen:
+        return "seen"
+    return "category"
