@@ -14,6 +14,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
+from serving.rules.ruleset import NO_RULES, RuleSet
+
 ID_LENGTH = 256
 """Most characters of a user id or an item id."""
 
@@ -137,6 +139,17 @@ class ActivitySource(Protocol):
         ...
 
 
+class RuleSource(Protocol):
+    """The business rules, with the attributes of the items that were posted."""
+
+    fast: bool
+
+    def rules(self) -> RuleSet:
+        """What holds now. Whatever changes it by a write changes the version of the hidden items too: while that is the
+        same and `valid_until` is not reached, nothing needs to be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the service collected, for its fallback models.
@@ -252,6 +265,9 @@ class NullStore:
     def recent(self, hours: int) -> Sequence[RecentActivity]:
         return ()
 
+    def rules(self) -> RuleSet:
+        return NO_RULES
+
     def version(self) -> int:
         return 0
 
@@ -314,4 +330,5 @@ class Dependencies:
     users: UserSource = NULL_STORE
     health_check: HealthCheck = NULL_STORE
     activity: ActivitySource = NULL_STORE
+    rules: RuleSource = NULL_STORE
     closing: Sequence[Closing] = field(default=())

@@ -24,6 +24,7 @@ from serving.recommend.request import AUTO, RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
+from serving.rules.engine import RuleEngine
 from serving.settings import ServingSettings, load_evaluation
 from serving.trends.board import ActivityBoard
 from serving.trends.service import TrendService
@@ -58,7 +59,10 @@ class Service:
         self.sync = SyncSupervisor(settings) if settings.follow_registry and pointer is None else None
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="recommend")
         self.cache = _cache(settings)
-        self.recommender = RecommendationService(settings, dependencies, metrics, self.cache, self.threads)
+        self.rule_engine = RuleEngine(self.evaluation)
+        self.recommender = RecommendationService(
+            settings, dependencies, metrics, self.cache, self.threads, self.rule_engine
+        )
         board = ActivityBoard(dependencies.activity, self.recommender.in_thread, settings.activity_refresh_seconds)
         self.trends = TrendService(self.recommender, board, dependencies, metrics, self.cache)
         self.versions = self._version_manager(settings.model_name, pointer)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serving.api.fields import MAX_QUERY_PARAMETERS, LookupId, LookupName
 from serving.errors import Problem
 from serving.recommend.request import AUTO, RecommendationRequest
+from serving.rules.definitions import FilterText
+from serving.rules.query import parse
 
 
 class RecommendationQuery(BaseModel):
@@ -41,6 +43,12 @@ class RecommendationQuery(BaseModel):
     category: tuple[LookupId, ...] = Field(
         (), max_length=20, description="only items of these categories; repeat for several"
     )
+    filter: tuple[FilterText, ...] = Field(
+        (),
+        max_length=10,
+        description="only items that match, such as `price<=20 and tags=a|b`; repeat for several that must all match",
+        examples=[["category=Drama"]],
+    )
     exclude_seen: bool = Field(True, description="leave out items the user has seen")
     explain: bool = Field(False, description="a reason for each item")
 
@@ -55,6 +63,7 @@ class RecommendationQuery(BaseModel):
             self.category,
             self.exclude_seen,
             self.explain,
+            tuple(map(parse, self.filter)),
         )
 
 
@@ -80,7 +89,7 @@ def read_query(schema: type[BaseModel], query_string: bytes, *, lists: frozenset
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in found]) from error
 
 
-RECOMMENDATION_LISTS = frozenset({"exclude", "category"})
+RECOMMENDATION_LISTS = frozenset({"exclude", "category", "filter"})
 
 
 def parameters_of(schema: type[BaseModel]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class LoadedModel:
     source: ModelSource | None = None
     slow: bool = False
     """Whether a list takes so long that it is computed in a thread, off the event loop."""
+    compiled_rules: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What `serving.rules` compiled for these items; freed with them."""
     _excluded: dict[int, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
 
     @classmethod

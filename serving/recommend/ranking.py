@@ -22,11 +22,11 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
 from serving.recommend.explanations import PREFERENCES, reasons_for
 from serving.recommend.request import RankedItems, RecommendationRequest
+from serving.rules.arrange import POOL, SMALLEST_POOL, Arranged, arrange
+from serving.rules.engine import WITHOUT_RULES, ActiveRules
+from serving.rules.plan import ListPlan
 
 log = logging.getLogger("serving.recommend.ranking")
-POOL = 5
-"""MMR chooses from this many times the list's length."""
-SMALLEST_POOL = 50
 NOTHING_HIDDEN = HiddenItems()
 OnFailure = Callable[[str], None]
 
@@ -41,6 +41,7 @@ def recommend(
     history: History = NO_HISTORY,
     hidden: HiddenItems = NOTHING_HIDDEN,
     on_failure: OnFailure = ignore,
+    rules: ActiveRules = WITHOUT_RULES,
 ) -> RankedItems:
     """The list for a request; `on_failure` is called with the name of each model that raised.
 
@@ -50,15 +51,73 @@ def recommend(
         history: the user's current history.
         hidden: items that must not be listed.
         on_failure: counts failures.
+        rules: the business rules that hold now.
+
+    Raises:
+        InvalidFilter: a filter of the request does not fit the attributes of these items.
     """
     user = served.user_context(request.user_id, history)
-    excluded = as_row(excluded_items(served, user, request, hidden))
+    mask = excluded_items(served, user, request, hidden)
+    filtered = rules.excluded(served, request.filters)
+    if filtered is not None:
+        mask |= filtered
+    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+    if plan is not None and plan.excluded is not None:
+        mask |= plan.excluded
+    if plan is not None and plan.arranges:
+        return _arranged(served, request, user, mask, on_failure, plan)
+    excluded = as_row(mask)
     k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
     items, scores, method = best(served, request.strategy, user, k, excluded, on_failure)
     if request.diversify < 1 and len(items) > 1:
         items, scores = diversify(served, items, scores, request.limit, request.diversify)
     reasons = reasons_for(served, method, user, items.tolist()) if request.explain else None
-    return RankedItems(served, items, scores, method, diversity_of(served.item_similarity.vectors, items), reasons)
+    diversity = diversity_of(served.item_similarity.vectors, items)
+    names = () if plan is None else tuple(rule.name for rule in plan.excluding)
+    return RankedItems(served, items, scores, method, diversity, reasons, names)
+
+
+def _arranged(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    user: UserContext,
+    mask: NDArray[np.bool_],
+    on_failure: OnFailure,
+    plan: ListPlan,
+) -> RankedItems:
+    """The list that business rules make of the model's candidates."""
+    method = POPULARITY
+
+    def retrieve(k: int, only: NDArray[np.bool_] | None) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        nonlocal method
+        excluded = as_row(mask if only is None else mask | ~only)
+        items, scores, found = best(served, request.strategy, user, min(k, len(mask)), excluded, on_failure)
+        if only is None:
+            method = found
+        return items, scores
+
+    def score(items: NDArray[np.int32]) -> NDArray[np.float32]:
+        return scores_of(served, request.strategy, user, items, on_failure)[0]
+
+    def varied(
+        items: NDArray[np.int32], scores: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        return diversify(served, items, scores, k, request.diversify)
+
+    found = arrange(plan, request.limit, mask, retrieve, score, varied if request.diversify < 1 else None)
+    reasons = _reasons_with_pins(served, method, user, found) if request.explain else None
+    diversity = diversity_of(served.item_similarity.vectors, found.items)
+    names = tuple(rule.name for rule in found.applied)
+    return RankedItems(served, found.items, found.scores, method, diversity, reasons, names)
+
+
+def _reasons_with_pins(served: LoadedModel, method: str, user: UserContext, found: Arranged) -> list[str]:
+    """One sentence an item; of a pinned one, the rule that pins it."""
+    reasons = reasons_for(served, method, user, found.items.tolist())
+    for place, item in enumerate(found.items.tolist()):
+        if item in found.pinned:
+            reasons[place] = f"It was placed here by the rule '{found.pinned[item].name}'."
+    return reasons
 
 
 def diversify(

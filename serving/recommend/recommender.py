@@ -24,6 +24,9 @@ from serving.recommend.explanations import name_of
 from serving.recommend.ranking import diversity_of, recommend, scores_of
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList
+from serving.rules.arrange import arrange_stored
+from serving.rules.engine import ActiveRules, RuleEngine
+from serving.rules.plan import ListPlan
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
@@ -35,7 +38,13 @@ class RecommendationService:
     """Makes lists with whichever loaded model it is given."""
 
     def __init__(
-        self, settings: ServingSettings, dependencies: Dependencies, metrics: Metrics, cache: Cache, threads: Executor
+        self,
+        settings: ServingSettings,
+        dependencies: Dependencies,
+        metrics: Metrics,
+        cache: Cache,
+        threads: Executor,
+        rule_engine: RuleEngine,
     ) -> None:
         """Keep the collaborators.
 
@@ -45,11 +54,13 @@ class RecommendationService:
             metrics: counts lists, fallbacks and cache hits.
             cache: serialized lists.
             threads: where slow models and slow reads run.
+            rule_engine: compiles the business rules.
         """
         self._settings, self._dependencies, self._metrics = settings, dependencies, metrics
         self._cache, self._threads = cache, threads
         self._hidden = HiddenItems()
         self._own, self._catalogues = OwnCatalogue(), MergedCatalogues()
+        self._rules, self._rules_read_at = ActiveRules(rule_engine), -1
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
 
@@ -60,11 +71,12 @@ class RecommendationService:
         started = time.perf_counter()
         history, history_unavailable = await self.history(request.user_id)
         hidden, hidden_unavailable = await self.hidden()
-        degraded = history_unavailable or hidden_unavailable
-        key = (served.key, history.version, hidden.version, request)
+        rules, rules_unavailable = await self.rules(hidden)
+        degraded = history_unavailable or hidden_unavailable or rules_unavailable
+        key = (served.key, history.version, hidden.version, rules.ruleset.key, request)
         found = await self._cache.get(key) if self._caching else None
         if found is None:
-            found = await self._compute(served, request, history, hidden)
+            found = await self._compute(served, request, history, hidden, rules)
             if self._caching:
                 self._metrics.cache_misses.inc()
                 if not degraded:
@@ -157,6 +169,23 @@ class RecommendationService:
             unavailable = True
         return self._catalogues.of(served, self._own), unavailable
 
+    async def rules(self, hidden: HiddenItems) -> tuple[ActiveRules, bool]:
+        """The rules that hold now, and whether they could not be read; then they are those last read.
+
+        They change with the version of the hidden items, or when one starts or ends: between, nothing is read.
+        """
+        until = self._rules.ruleset.valid_until
+        if self._rules_read_at == hidden.version and (until is None or time.time() * 1000 < until):
+            return self._rules, False
+        source = self._dependencies.rules
+        try:
+            found = source.rules() if source.fast else await self.in_thread(source.rules)
+        except StoreError as error:
+            self._degraded("rules", error)
+            return self._rules, True
+        self._rules, self._rules_read_at = replace(self._rules, ruleset=found), hidden.version
+        return self._rules, False
+
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """`work` in a thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -164,20 +193,30 @@ class RecommendationService:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _compute(
-        self, served: LoadedModel, request: RecommendationRequest, history: History, hidden: HiddenItems
+        self,
+        served: LoadedModel,
+        request: RecommendationRequest,
+        history: History,
+        hidden: HiddenItems,
+        rules: ActiveRules,
     ) -> SerializedList:
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
-            stored = await self._stored(served, request, history, hidden)
+            stored = await self._stored(served, request, history, hidden, rules)
             if stored is not None:
                 return stored
         if served.slow:
-            ranked = await self.in_thread(recommend, served, request, history, hidden, self._model_failed)
+            ranked = await self.in_thread(recommend, served, request, history, hidden, self._model_failed, rules)
         else:
-            ranked = recommend(served, request, history, hidden, self._model_failed)
+            ranked = recommend(served, request, history, hidden, self._model_failed, rules)
         return SerializedList.of(ranked)
 
     async def _stored(
-        self, served: LoadedModel, request: RecommendationRequest, history: History, hidden: HiddenItems
+        self,
+        served: LoadedModel,
+        request: RecommendationRequest,
+        history: History,
+        hidden: HiddenItems,
+        rules: ActiveRules,
     ) -> SerializedList | None:
         """The precomputed list, where it equals what would be computed now."""
         default = replace(request, limit=DEFAULT_REQUEST.limit, user_id="") == DEFAULT_REQUEST
@@ -195,7 +234,10 @@ class RecommendationService:
         except StoreError as error:
             self._degraded("precomputed", error)
             return None
-        return None if stored is None else _without_hidden(served, request, hidden, stored)
+        if stored is None:
+            return None
+        plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+        return _as_now(served, request, hidden, stored, plan)
 
     def _record(
         self, found: SerializedList, request: RecommendationRequest, history: History, request_id: str, seconds: float
@@ -241,16 +283,33 @@ class RecommendationService:
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
-def _without_hidden(
-    served: LoadedModel, request: RecommendationRequest, hidden: HiddenItems, stored: Precomputed
+def _as_now(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    hidden: HiddenItems,
+    stored: Precomputed,
+    plan: ListPlan | None,
 ) -> SerializedList | None:
-    """A precomputed list without the items hidden since; None where too few are left."""
+    """A precomputed list as the rules and the hidden items want it now; None where that needs more than the list."""
     index = served.train.items.index_of(list(stored.item_ids))
     scores = np.asarray(stored.scores, np.float32)
+    out = served.excluded(hidden)
+    if plan is not None and plan.excluded is not None:
+        out = out | plan.excluded
     kept = index >= 0
-    kept[kept] = ~served.excluded(hidden)[index[kept]]
-    index, scores = index[kept][: request.limit], scores[kept][: request.limit]
+    kept[kept] = ~out[index[kept]]
+    index, scores = index[kept], scores[kept]
+    names: tuple[str, ...] = ()
+    if plan is not None and plan.arranges:
+        found = arrange_stored(plan, request.limit, out, index, scores)
+        if found is None:
+            return None
+        index, scores, applied = found.items, found.scores, found.applied
+        names = tuple(rule.name for rule in applied)
+    elif plan is not None:
+        names = tuple(rule.name for rule in plan.excluding)
+    index, scores = index[: request.limit], scores[: request.limit]
     if len(index) < request.limit:
         return None
     diversity = diversity_of(served.item_similarity.vectors, index)
-    return SerializedList.of(RankedItems(served, index, scores, stored.method, diversity))
+    return SerializedList.of(RankedItems(served, index, scores, stored.method, diversity, rules_applied=names))

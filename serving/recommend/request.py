@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.models.loaded_model import LoadedModel
+from serving.rules.query import Filter
 
 AUTO = "auto"
 
@@ -25,6 +26,9 @@ class RecommendationRequest:
     categories: tuple[str, ...] = ()
     exclude_seen: bool = True
     explain: bool = False
+    filters: tuple[Filter, ...] = ()
+    list_kind: str = "recommendations"
+    """Which rules hold: one of `serving.rules.definitions.LIST_KINDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,5 @@ class RankedItems:
     method: str
     diversity: float | None
     reasons: Sequence[str] | None = None
+    rules_applied: tuple[str, ...] = ()
+    """Business rules that had a part in the list, by name."""

@@ -33,6 +33,9 @@ class RecommendationsBody(BaseModel):
     diversity_score: float | None = Field(
         examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(
+        examples=[["no-horror"]], description="business rules that had a part in this list, by name"
+    )
     degraded: bool = Field(
         examples=[False],
         description="made without the live history (no database), or without the strategy asked for",
@@ -71,6 +74,7 @@ class SerializedList:
             "method_used": ranked.method,
             "model_version": ranked.served.version,
             "diversity_score": ranked.diversity,
+            "rules_applied": ranked.rules_applied,
         }
         item_ids = tuple(ids[item] for item in indices)
         return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, ranked.served.version)

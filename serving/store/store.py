@@ -25,6 +25,7 @@ from serving.store.repositories.impressions import ImpressionQueue
 from serving.store.repositories.items import known_item
 from serving.store.repositories.own_catalogue import OwnCatalogueReader
 from serving.store.repositories.precomputed import PrecomputedLists
+from serving.store.repositories.rules import RulesReader
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
 from serving.store.repositories.users import UserReader
@@ -59,6 +60,7 @@ class Store:
         self.precomputed = PrecomputedLists(self.reader, self.hidden_items, fast=self.fast)
         self.own_catalogue = OwnCatalogueReader(self.reader)
         self.activity = ActivityReader(self.reader, weighting.by_type())
+        self.rules = RulesReader(self.reader, fast=self.fast)
         self.item_statistics = ItemStatisticsReader(self.reader, weighting)
         self.training_snapshot = TrainingSnapshot(self.reader, data, self._observed)
         index = index_in_subprocess(
@@ -109,6 +111,7 @@ class Store:
             users=self.users,
             health_check=self,
             activity=self.activity,
+            rules=self.rules,
             closing=(self,),
         )
 

@@ -40,6 +40,7 @@ LAYERS = {
         ["store", "models", "security"],
         ["monitoring"],
         ["interfaces", "settings"],
+        ["rules"],
         ["errors", "secret_strength"],
     ],
 }

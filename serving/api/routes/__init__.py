@@ -7,6 +7,7 @@ from serving.api.routes.catalogue import items
 from serving.api.routes.events import feedback, interactions
 from serving.api.routes.operations import health, model, session
 from serving.api.routes.recommendations import for_user, predict, rank, recommended_users, similar_items, trends
+from serving.api.routes.rules import rules, versions
 
 ROUTERS: tuple[APIRouter, ...] = (
     for_user.router,
@@ -19,6 +20,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     users.router,
     items.router,  # last of /api/items: an item's id may hold slashes
+    versions.router,  # before the rules: "versions" is no name of one
+    rules.router,
     model.router,
     session.router,
     health.router,

@@ -97,9 +97,14 @@ class Item(Table):
     deleted_at: Mapped[int | None] = mapped_column(Milliseconds)
     created_at: Mapped[int] = mapped_column(Milliseconds)
     updated_at: Mapped[int] = mapped_column(Milliseconds)
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Numbers, booleans, texts and lists of texts by name."""
+    posted_version: Mapped[int | None] = mapped_column(BigInteger)
+    """The counter `posted` when its attributes or categories were last posted."""
 
     __table_args__ = (
         Index("ix_items_updated_at", "updated_at"),
+        Index("ix_items_posted_version", "posted_version", **_only("posted_version IS NOT NULL")),
         Index(
             "ix_items_withheld",
             "item_id",
@@ -278,8 +283,26 @@ class TrainedUsers(Table):
     recorded_at: Mapped[int] = mapped_column(Milliseconds)
 
 
+class RuleChange(Table):
+    """One change of a business rule: the rules at a version are the last change of each name up to it.
+
+    `definition` null: the rule was deleted. A revert changes several rules in one version.
+    """
+
+    __tablename__ = "rule_changes"
+
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    change: Mapped[str] = mapped_column(String(16))
+    definition: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    changed_at: Mapped[int] = mapped_column(Milliseconds)
+    changed_by: Mapped[str] = mapped_column(String(128))
+
+    __table_args__ = (Index("ix_rule_changes_name_version", "name", "version"),)
+
+
 class Counter(Table):
-    """Counters that move with each change of hidden items, items and users: how other processes notice."""
+    """Counters that move with each change of hidden items, items, users and rules: how other processes notice."""
 
     __tablename__ = "counters"
 

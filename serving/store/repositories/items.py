@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from serving.interfaces import Item as KnownItem
+from serving.rules.columns import Value
 from serving.store.db import change_counters
 from serving.store.db.bulk import BulkInsert, Lookup, among
-from serving.store.db.reader import Query, Reader
+from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import Item, ItemCategory, UserRecommendation
 from serving.store.db.writer import Task
 from serving.store.repositories.events import now_ms
 
 _ITEM = Query(
     "item",
-    select(Item.title, Item.text, Item.deleted_at, Item.hidden, Item.expires_at).where(
+    select(Item.title, Item.text, Item.deleted_at, Item.hidden, Item.expires_at, Item.attributes).where(
         Item.item_id == bindparam("item_id")
     ),
 )
@@ -42,6 +44,7 @@ class ItemState:
     hidden: bool
     expires_at: int | None
     deleted: bool
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def item_state(reader: Reader, item_id: str) -> ItemState | None:
@@ -49,9 +52,10 @@ def item_state(reader: Reader, item_id: str) -> ItemState | None:
     row = reader.row(_ITEM, {"item_id": item_id})
     if row is None:
         return None
-    title, text, deleted_at, hidden, expires_at = row
+    title, text, deleted_at, hidden, expires_at, attributes = row
     categories = tuple(name for (name,) in reader.rows(_CATEGORIES, {"item_id": item_id}))
-    return ItemState(item_id, title, text, categories, bool(hidden), expires_at, deleted_at is not None)
+    known = from_json(attributes) or {}
+    return ItemState(item_id, title, text, categories, bool(hidden), expires_at, deleted_at is not None, known)
 
 
 def known_item(reader: Reader, item_id: str) -> KnownItem | None:
@@ -73,6 +77,7 @@ class NewItem:
     categories: tuple[str, ...] = ()
     hidden: bool = False
     expires_at: int | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
 
 
 class IngestItems(Task[tuple[int, int]]):
@@ -90,10 +95,16 @@ class IngestItems(Task[tuple[int, int]]):
     def run(self, connection: Connection) -> tuple[int, int]:
         now = now_ms()
         before = _visibility(connection, self.items)
+        described = [item.item_id for item in self.items.values() if item.attributes or item.categories]
+        posted = _publish_posted(connection, described or _described(connection, self.items), now)
         _PUT_ITEMS(
             connection,
             [
-                (item.item_id, item.title, item.text, item.hidden, item.expires_at, None, now, now)
+                (
+                    *(item.item_id, item.title, item.text, item.hidden, item.expires_at, None, now, now),
+                    orjson.dumps(item.attributes).decode() if item.attributes else None,
+                    posted,
+                )
                 for item in self.items.values()
             ],
         )
@@ -120,6 +131,8 @@ class ChangeItem(Task[bool]):
         if not before or before[self.item_id][2] is not None:
             return False
         columns = {name: value for name, value in self.changes.items() if name != "categories"}
+        if not {"attributes", "categories"}.isdisjoint(self.changes):
+            columns["posted_version"] = _publish_posted(connection, [self.item_id], now)
         connection.execute(update(Item).where(Item.item_id == self.item_id).values(**columns, updated_at=now))
         if "categories" in self.changes:
             connection.execute(delete(ItemCategory).where(ItemCategory.item_id == self.item_id))
@@ -144,7 +157,9 @@ class DeleteItem(Task[bool]):
         before = _visibility(connection, [self.item_id])
         if not before or before[self.item_id][2] is not None:
             return False
-        values = {"deleted_at": now, "title": "", "text": "", "updated_at": now}
+        values = {"deleted_at": now, "title": "", "text": "", "updated_at": now, "attributes": None}
+        if _described(connection, [self.item_id]):
+            values["posted_version"] = _publish_posted(connection, [self.item_id], now)
         connection.execute(update(Item).where(Item.item_id == self.item_id).values(values))
         connection.execute(delete(ItemCategory).where(ItemCategory.item_id == self.item_id))
         _publish_changes(connection, before, {self.item_id: (True, None, now)}, now)
@@ -173,13 +188,26 @@ def _publish_changes(
         connection.execute(delete(UserRecommendation).where(among(connection, UserRecommendation.item_id, unavailable)))
 
 
+def _described(connection: Connection, item_ids: Collection[str]) -> list[str]:
+    """Those of the items whose attributes or categories were posted before."""
+    return [item_id for (item_id,) in _WITH_ATTRIBUTES(connection, list(item_ids))]
+
+
+def _publish_posted(connection: Connection, described: Sequence[str], now: int) -> int | None:
+    """Move the counter of posted items where there are some; its value. Filters and rules look at them."""
+    if not described:
+        return None
+    change_counters.bump(connection, change_counters.HIDDEN, now)
+    return change_counters.bumped(connection, change_counters.POSTED, now)
+
+
 def _put_categories(connection: Connection, categories: dict[str, Sequence[str]]) -> None:
     rows = [(item_id, name, i) for item_id, names in categories.items() for i, name in enumerate(dict.fromkeys(names))]
     _PUT_CATEGORIES(connection, rows)
 
 
 def _replace(statement: Any) -> Any:
-    columns = ("title", "text", "hidden", "expires_at", "deleted_at", "updated_at")
+    columns = ("title", "text", "hidden", "expires_at", "deleted_at", "updated_at", "attributes", "posted_version")
     return statement.on_conflict_do_update(
         index_elements=["item_id"], set_={name: statement.excluded[name] for name in columns}
     )
@@ -190,7 +218,15 @@ _VISIBILITY = Lookup(
         Item.item_id.in_(select(given.c.value))
     )
 )
+_WITH_ATTRIBUTES = Lookup(
+    lambda given: select(Item.item_id).where(Item.item_id.in_(select(given.c.value)), Item.posted_version.is_not(None))
+)
 _PUT_ITEMS = BulkInsert(
-    Item, ("item_id", "title", "text", "hidden", "expires_at", "deleted_at", "created_at", "updated_at"), _replace
+    Item,
+    (
+        *("item_id", "title", "text", "hidden", "expires_at", "deleted_at", "created_at", "updated_at"),
+        *("attributes", "posted_version"),
+    ),
+    _replace,
 )
 _PUT_CATEGORIES = BulkInsert(ItemCategory, ("item_id", "category", "position"))

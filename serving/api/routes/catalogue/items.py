@@ -34,6 +34,12 @@ from serving.api.fields import (
     moment_of,
     without_nul,
 )
+from serving.api.routes.catalogue.attributes import (
+    MAX_ATTRIBUTES,
+    AttributeName,
+    AttributeValue,
+    check_attributes,
+)
 from serving.errors import Problem, documented
 from serving.security.authentication import requires
 from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, ItemState, NewItem, item_state
@@ -44,6 +50,14 @@ READ = [Depends(requires("client"))]
 
 Title = Annotated[str, Field(max_length=1_000), AfterValidator(without_nul)]
 Text = Annotated[str, Field(max_length=50_000), AfterValidator(without_nul)]
+Attributes = Annotated[
+    dict[AttributeName, AttributeValue],
+    Field(
+        max_length=MAX_ATTRIBUTES,
+        description="numbers, booleans, texts and lists of texts, for filters and rules",
+        examples=[{"price": 9.99, "regions": ["DE", "AT"], "author": "Le Guin"}],
+    ),
+]
 Categories = Annotated[list[Category], Field(max_length=100, examples=[["Drama", "Comedy"]])]
 
 
@@ -56,6 +70,7 @@ class ItemBody(Body):
     categories: Categories = Field(default_factory=list)
     hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
     expires_at: AnyTime | None = Field(None, description="it is not served from this time on")
+    attributes: Attributes = Field(default_factory=dict)
 
 
 class ItemsBody(Body):
@@ -81,11 +96,12 @@ class ChangeBody(Body):
     categories: Categories = Field(default_factory=list)
     hidden: StrictBool = Field(False, examples=[True], description="a hidden item is in no list")
     expires_at: AnyTime | None = Field(None, description="null: never")
+    attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something(self) -> ChangeBody:
         if not self.model_fields_set:
-            raise ValueError("Give at least one of title, text, categories, hidden, expires_at")
+            raise ValueError("Give at least one of title, text, categories, hidden, expires_at, attributes")
         return self
 
 
@@ -99,6 +115,7 @@ class KnownItemBody(BaseModel):
     hidden: bool = Field(examples=[False])
     expires_at: datetime | None = Field(examples=["2026-12-31T23:00:00Z"], description="null: never")
     deleted: bool = Field(examples=[False])
+    attributes: dict[str, Any] = Field(examples=[{"price": 9.99, "regions": ["DE", "AT"]}])
 
 
 class StatisticsBody(BaseModel):
@@ -141,6 +158,9 @@ async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> I
     most = service.settings.max_batch
     if len(bodies) > most:
         raise Problem(422, "too-many", f"At most {most} items a request; this one has {len(bodies)}.")
+    described = [(one.item_id, one.attributes) for one in bodies if one.attributes]
+    if described:
+        await run_read(check_attributes, described, service, store)
     created, replaced = await run_write(store, IngestItems([_new(one) for one in bodies]))
     return IngestedBody(created=created, replaced=replaced)
 
@@ -172,9 +192,11 @@ async def get_item(item_id: PathId, store: StoreDep) -> KnownItemBody:
 @router.patch(
     "/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
 )
-async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep) -> KnownItemBody:
+async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, service: ServiceDep) -> KnownItemBody:
     """Change an item. Once this responds, a hidden item is in no list of any worker."""
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    if body.attributes:
+        await run_read(check_attributes, [(item_id, body.attributes)], service, store)
     if changes.get("expires_at") is not None:
         changes["expires_at"] = milliseconds(changes["expires_at"])
     if not await run_write(store, ChangeItem(item_id, changes)):
@@ -204,6 +226,7 @@ def _new(body: ItemBody) -> NewItem:
         tuple(body.categories),
         body.hidden,
         None if body.expires_at is None else milliseconds(body.expires_at),
+        body.attributes,
     )
 
 
@@ -218,4 +241,5 @@ def _known(state: ItemState | None, item_id: str) -> KnownItemBody:
         hidden=state.hidden,
         expires_at=None if state.expires_at is None else moment_of(state.expires_at),
         deleted=state.deleted,
+        attributes=dict(state.attributes),
     )

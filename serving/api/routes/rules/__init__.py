@@ -1,0 +1,1 @@
+"""Business rules for editors: the rules, and their versions."""

@@ -1,0 +1,136 @@
+"""The rules of one kind of list as arrays over the items of one loaded model, compiled once for all requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.data.interactions import IdMap
+from serving.rules.attributes import ItemAttributes
+from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Pin, Rule
+from serving.rules.query import InvalidFilter
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPin:
+    """An item (its index) at a rank, and the rule that says so."""
+
+    rank: int
+    item: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledCap:
+    """At most `most` items of each value; `groups`: the values of each item."""
+
+    rule: Rule
+    groups: Sequence[tuple[Any, ...]]
+    most: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledShift:
+    """A boost (above 0) or a burial (below) of the items of a mask: bool[n_items]."""
+
+    rule: Rule
+    mask: NDArray[np.bool_]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledFloor:
+    """At least a share of the items of a mask: bool[n_items]."""
+
+    rule: Rule
+    mask: NDArray[np.bool_]
+    share: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListPlan:
+    """What the rules say of one kind of list. `excluded` bool[n_items]: what they leave out (None: nothing), by the
+    rules `excluding`. `misfits`: rules that name an attribute this model's items lack; they match no item."""
+
+    excluded: NDArray[np.bool_] | None = None
+    excluding: tuple[Rule, ...] = ()
+    pins: tuple[PlacedPin, ...] = ()
+    caps: tuple[CompiledCap, ...] = ()
+    shifts: tuple[CompiledShift, ...] = ()
+    shift: NDArray[np.float32] | None = None
+    """The sum of all weights for each item: float32[n_items]."""
+    floors: tuple[CompiledFloor, ...] = ()
+    misfits: tuple[str, ...] = ()
+
+    @property
+    def arranges(self) -> bool:
+        """Whether anything but leaving items out is to be done."""
+        return bool(self.pins or self.caps or self.shifts or self.floors)
+
+
+def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes, now: float) -> ListPlan:
+    """The plan of the rules that hold for one kind of list.
+
+    Args:
+        rules: that hold now, for this kind of list.
+        items: of the loaded model.
+        attributes: of these items.
+        now: seconds since 1970, for `age_days`.
+    """
+    excluded = np.zeros(len(items), bool)
+    excluding: list[Rule] = []
+    pins: dict[int, PlacedPin] = {}
+    caps: list[CompiledCap] = []
+    shifts: list[CompiledShift] = []
+    floors: list[CompiledFloor] = []
+    misfits: list[str] = []
+    for rule in rules:
+        action = rule.action
+        matched = _matched(rule, attributes, now, misfits)
+        match action:
+            case Exclude() | Include():
+                out = matched if isinstance(action, Exclude) else ~matched
+                if out.any():
+                    excluded |= out
+                    excluding.append(rule)
+            case Boost() | Bury() if matched.any():
+                weight = action.weight if isinstance(action, Boost) else -action.weight
+                shifts.append(CompiledShift(rule, matched, weight))
+            case Floor() if matched.any():
+                floors.append(CompiledFloor(rule, matched, action.share))
+            case Cap():
+                try:
+                    groups = attributes.column(action.attribute, int(now // 3600)).groups()
+                    caps.append(CompiledCap(rule, groups, action.most))
+                except InvalidFilter:
+                    misfits.append(rule.name)
+            case Pin():
+                item = items.find(action.item_id)
+                if item >= 0:
+                    pins.setdefault(action.rank, PlacedPin(action.rank, item, rule))
+    return ListPlan(
+        excluded if excluding else None,
+        tuple(excluding),
+        tuple(pins[rank] for rank in sorted(pins)),
+        tuple(caps),
+        tuple(shifts),
+        np.sum([one.mask * np.float32(one.weight) for one in shifts], axis=0, dtype=np.float32) if shifts else None,
+        tuple(floors),
+        tuple(misfits),
+    )
+
+
+def _matched(rule: Rule, attributes: ItemAttributes, now: float, misfits: list[str]) -> NDArray[np.bool_]:
+    """Items that the rule's filter matches, none where it has none: bool[n_items]."""
+    nothing = np.zeros(len(attributes), bool)
+    if rule.filter is None:
+        return nothing
+    try:
+        return attributes.mask(rule.filter, now)
+    except InvalidFilter:
+        misfits.append(rule.name)
+        return nothing

@@ -1,0 +1,48 @@
+"""All rules of one moment, with what was posted of the items: one value that a request takes once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.rules.attributes import NOTHING_POSTED, PostedItems, uses_age
+from serving.rules.definitions import Rule
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, eq=False)
+class RuleSet:
+    """The rules that hold, in the order of their names, and the posted items whose attributes they look at.
+
+    `version` of the rules, as the admin API counts it. `valid_until`: when another set holds, milliseconds since 1970,
+    None: not before something is changed.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    posted: PostedItems = NOTHING_POSTED
+    version: int = 0
+    state: int = 0
+    """Never repeats, even after a backup was restored."""
+    valid_until: float | None = None
+    moment: int = 0
+    """Since when this set holds: milliseconds since 1970."""
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Part of each cache key: differs where anything of it does."""
+        return self.state, self.posted.version, self.moment
+
+    @classmethod
+    def at(cls, now: int, rules: Sequence[Rule], version: int, state: int, posted: PostedItems) -> RuleSet:
+        """The set that holds at `now` (milliseconds since 1970), of all rules that are stored."""
+        holding = tuple(sorted((rule for rule in rules if rule.active(now)), key=lambda rule: rule.name))
+        moments = [at for rule in rules if rule.enabled for at in (rule.starts_at, rule.ends_at) if at is not None]
+        if any(rule.filter is not None and uses_age(rule.filter) for rule in holding):
+            moments += [now // HOUR_MS * HOUR_MS, (now // HOUR_MS + 1) * HOUR_MS]
+        until = min((at for at in moments if at > now), default=None)
+        since = max((at for at in moments if at <= now), default=0)
+        return cls(holding, posted, version, state, until, since)
+
+
+NO_RULES = RuleSet()
