@@ -159,4 +159,4 @@ class ActiveRules:
 
 
 WITHOUT_RULES = ActiveRules(RuleEngine(EvaluationConfig()))
-"""For lists that nobody steers; filters work."""
+"""For lists without rules; filters work."""

@@ -97,6 +97,8 @@ def _values(text: str, at: int) -> tuple[tuple[str, ...], int]:
         if not text[at:].strip():
             return tuple(values), len(text)
         joined = _AND.match(text, at)
+        if joined is not None and joined.end() == len(text):
+            raise _wrong(text, f"there is no condition at character {len(text) + 1}")
         if joined is not None:
             return tuple(values), joined.end()
         another = _OR.match(text, at)

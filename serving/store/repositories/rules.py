@@ -67,8 +67,7 @@ _POSTED = Query(
 _POSTED_CATEGORIES = Query(
     "posted_categories",
     select(ItemCategory.item_id, ItemCategory.category)
-    .join(Item, Item.item_id == ItemCategory.item_id)
-    .where(Item.posted_version > bindparam("after"))
+    .where(ItemCategory.item_id.in_(select(Item.item_id).where(Item.posted_version > bindparam("after"))))
     .order_by(ItemCategory.item_id, ItemCategory.position),
 )
 

@@ -31,6 +31,7 @@ PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommend
 POPULAR, TRENDING, LATEST, RANK = "/api/popular", "/api/trending", "/api/latest", "/api/rank"
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
+RULES, RULE, VERSIONS, REVERT = "/api/rules", "/api/rules/a", "/api/rules/versions", "/api/rules/versions/0/revert"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
 SESSION = "/api/session"
 
@@ -42,6 +43,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", ITEMS): {"item_id": "i1"},
     ("PATCH", ITEM): {"title": "x"},
     ("PUT", PROFILE): {"role": "editor"},
+    ("POST", RULES): {"name": "a", "action": {"type": "exclude", "filter": "item_id=i1"}, "enabled": False},
+    ("PUT", RULE): {"action": {"type": "exclude", "filter": "item_id=i1"}},
 }
 TRENDS = (POPULAR, TRENDING, LATEST)
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
@@ -50,10 +53,13 @@ ROUTES = [
         ("GET", path)
         for path in (LISTS, *TRENDS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, SESSION, "/metrics")
     ),
+    *(("GET", path) for path in (RULES, RULE, VERSIONS)),
     *BODIES,
     ("DELETE", ITEM),
     ("DELETE", USER),
     ("POST", RELOAD),
+    ("DELETE", RULE),
+    ("POST", REVERT),
 ]
 LEAST = {
     ("GET", USER_ROUTES): "service",
@@ -67,6 +73,9 @@ LEAST = {
     ("DELETE", ITEM): "service",
     ("DELETE", USER): "admin",
     ("POST", RELOAD): "admin",
+    **dict.fromkeys((("GET", RULES), ("GET", RULE), ("GET", VERSIONS), ("DELETE", RULE), ("POST", REVERT)), "admin"),
+    ("POST", RULES): "admin",
+    ("PUT", RULE): "admin",
 }
 
 
@@ -240,6 +249,15 @@ def test_a_limit_above_that_of_the_settings_is_refused(client, path):
         ({"exclude": "x" * 257}, "query.exclude.0: String should have at most 256 characters"),
         ({"exclude": "a\x00"}, "query.exclude.0: String should match pattern"),
         ({"category": "a\x00"}, "query.category.0: String should match pattern"),
+        ({"filter": ["x=1"] * 11}, "query.filter: Tuple should have at most 10 items"),
+        ({"filter": "x" * 501}, "query.filter.0: a filter of 501 characters: it has at most 500"),
+        ({"filter": ""}, "query.filter.0: filter '': there is no condition at character 1"),
+        ({"filter": "a=\x00"}, "query.filter.0: This must not hold control characters"),
+        ({"filter": "price"}, "query.filter.0: filter 'price': there is no condition at character 1"),
+        (
+            {"filter": "colour=red"},
+            "attribute 'colour': no item has it. Valid names: age_days, category, item_id, title",
+        ),
         ({"category": ""}, "query.category.0: String should have at least 1 character"),
         ({"lambda": "-0.1"}, "query.lambda: Input should be greater than or equal to 0"),
         ({"lambda": "NaN"}, "query.lambda: Input should be"),
@@ -337,6 +355,11 @@ def test_a_token_of_a_user_cannot_have_lists_stored_as_shown_to_another(client, 
         ("PATCH", ITEM, {"title": "a\x00"}),
         ("PUT", PROFILE, {"role": "a\x00"}),
         ("PUT", PROFILE, {"categories": ["a\x00"]}),
+        ("POST", RULES, {"note": "a\x00"}),
+        ("POST", RULES, {"action": {"type": "exclude", "filter": "title=a\x00"}}),
+        ("PUT", RULE, {"action": {"type": "pin", "item_id": "a\x00", "rank": 1}}),
+        ("PUT", RULE, {"target": {"categories": ["a\x00"]}}),
+        ("POST", ITEMS, {"attributes": {"a": "a\x00"}}),
     ],
     ids=str,
 )

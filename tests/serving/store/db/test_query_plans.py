@@ -18,7 +18,16 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Writer
-from serving.store.repositories import activity, hidden_items, items, own_catalogue, precomputed, user_histories, users
+from serving.store.repositories import (
+    activity,
+    hidden_items,
+    items,
+    own_catalogue,
+    precomputed,
+    rules,
+    user_histories,
+    users,
+)
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import Weighting
 from serving.store.training import lineage, snapshot
@@ -59,6 +68,11 @@ READ = [
         "ix_user_recommendations_user_score",
     ),
     ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),
+    ("rules", rules._RULES, {"until": 9}, "ix_rule_changes_name_version"),
+    ("version of the rules", rules._VERSION, {}, BY_KEY),
+    ("changes of the rules", rules._CHANGES, {"before": 9, "limit": 5}, BY_KEY),
+    ("posted items", rules._POSTED, {"after": 9}, "ix_items_posted_version"),
+    ("categories of posted items", rules._POSTED_CATEGORIES, {"after": 9}, "ix_items_posted_version"),
     ("newest event", snapshot._NEWEST, {}, BY_KEY),
     ("lineage", lineage._DIGESTS, {"name": "recommender", "version": "7"}, BY_KEY),
 ]
@@ -159,7 +173,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue,)
+    modules += (own_catalogue, rules)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}
