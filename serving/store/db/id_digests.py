@@ -1,45 +1,21 @@
-"""Keyed digests of user ids that must not be stored.
-
-Eight bytes under this database's own key: they recognise an id that is given again, and do not reveal it.
-"""
+"""Keyed digests of user ids that must not be stored, under the key that lies in this database."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from recstage.data.snapshots.id_digests import DIGEST_BYTES, KeyedDigests
 from serving.store.db.tables import Secret
 
-DIGEST_BYTES = 8
+__all__ = ["DIGEST_BYTES", "Digests"]
 
 
-class Digests:
+class Digests(KeyedDigests):
     """Computes and compares digests under one key."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
     @classmethod
-    def of(cls, connection: Connection) -> Digests:
+    def of(cls, connection: Connection) -> Self:
         """With the key stored in this database."""
         return cls(bytes(connection.execute(select(Secret.value).where(Secret.name == "digests")).scalar_one()))
-
-    def digest(self, user_id: str) -> bytes:
-        """The digest of an id, eight bytes."""
-        return hashlib.blake2b(user_id.encode(), key=self._key, digest_size=DIGEST_BYTES).digest()
-
-    def packed(self, user_ids: Iterable[str]) -> bytes:
-        """The digests of many ids, sorted and concatenated."""
-        numbers = np.frombuffer(b"".join(self.digest(user_id) for user_id in user_ids), dtype=">u8")
-        return np.unique(numbers).astype(">u8").tobytes()
-
-    def contained(self, user_id: str, packed: bytes) -> bool:
-        """Whether `packed` holds this id's digest."""
-        numbers: NDArray = np.frombuffer(packed, dtype=">u8")
-        wanted = np.frombuffer(self.digest(user_id), dtype=">u8")[0]
-        index = int(np.searchsorted(numbers, wanted))
-        return index < len(numbers) and bool(numbers[index] == wanted)

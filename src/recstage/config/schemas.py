@@ -114,8 +114,12 @@ class ServiceSource(Schema):
 
     kind: Literal["service"] = "service"
     url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    days: float | None = Field(
+        None, gt=0, description="lookback window: events and shown lists of so many days before the newest; none: all"
+    )
     until: int | None = Field(None, ge=0, description="number of the last event to read; none: the newest")
-    state: str | None = Field(None, description="what the database held when it was read; filled in, not to be set")
+    path: str | None = Field(None, description="folder of the snapshot that is read; filled in; none: take one now")
+    state: str | None = Field(None, description="of runs before snapshots; it decides nothing")
 
 
 SourceConfig = Annotated[
@@ -139,6 +143,9 @@ class SplitConfig(Schema):
     method: Literal["auto", "leave-one-out", "leave-k-out", "temporal", "ratio", "given"] = "auto"
     k: int = Field(1, ge=1, description="leave-k-out: so many items of each user to test, and as many to validate")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
+    test_from: int | None = Field(
+        None, ge=0, description="temporal: the test begins here (seconds since 1970); none: where test_fraction says"
+    )
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
     negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
     newcomers: float = Field(

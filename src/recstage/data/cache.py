@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
@@ -23,11 +24,13 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.data.report.page import page
 from recstage.data.schema import ITEM, USER
+from recstage.data.snapshots.exposures import ARROW_SCHEMA
 from recstage.data.split import Split
 from recstage.errors import DataError, StoreError
 
 PARTS = ("train", "validation", "test")
 CONTENTS, REPORT, PAGE = "dataset.json", "report.json", "report.html"
+EXPOSURES = "exposures"
 LOCKS = ".locks"
 ARROW_KINDS = {
     "number": pa.float64(),
@@ -41,7 +44,9 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException, DataE
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set as steps use it. `fingerprint` is equal exactly where what decides the data is; `report` counts what
-    was read, dropped and left out; `time_is_clock` is false where timestamps are ranks."""
+    was read, dropped and left out; `time_is_clock` is false where timestamps are ranks. `exposures`: pairs that were
+    shown, and whether they were chosen (columns of `recstage.data.snapshots.exposures`); None where the source does not
+    know."""
 
     name: str
     split: Split
@@ -49,6 +54,7 @@ class Dataset:
     fingerprint: str
     time_is_clock: bool
     report: dict[str, Any]
+    exposures: pd.DataFrame | None = None
 
     @property
     def ordered(self) -> bool:
@@ -138,7 +144,10 @@ class Folder:
         negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
         catalogue = Catalogue.from_frame(catalogue_frame.to_pandas(), items)
         split = Split(contents["method"], train, validation, test, negatives, contents["left_out"])
-        return Dataset(self.name, split, catalogue, self.fingerprint, contents["time_is_clock"], contents["report"])
+        shown = self._table(EXPOSURES).to_pandas() if f"{EXPOSURES}.parquet" in contents["files"] else None
+        return Dataset(
+            self.name, split, catalogue, self.fingerprint, contents["time_is_clock"], contents["report"], shown
+        )
 
     def _table(self, name: str) -> pa.Table:
         return pq.read_table(self.path / f"{name}.parquet", memory_map=False)
@@ -170,6 +179,8 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
         }
     )
     tables["catalogue"] = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    if dataset.exposures is not None:
+        tables[EXPOSURES] = pa.Table.from_pandas(dataset.exposures, schema=ARROW_SCHEMA, preserve_index=False)
     if split.negatives is not None and split.negatives.shape[1]:
         flat = pa.array(split.negatives.ravel())
         tables["negatives"] = pa.table(

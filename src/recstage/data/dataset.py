@@ -24,6 +24,7 @@ from recstage.data.files.layout_detection import config_of
 from recstage.data.interactions import IdMap
 from recstage.data.report import distributions, drift
 from recstage.data.schema import ITEM, USER, RawData
+from recstage.data.snapshots import exposures
 from recstage.data.split import Split, cut
 from recstage.errors import TooLittleData
 
@@ -42,7 +43,7 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
     `StoreError` where the cache cannot be written.
     """
     cache = cache if cache is not None else root() / "data"
-    config = config.model_copy(update={"source": sources.located(config.source, cache / "downloads")})
+    config = located(config, cache=cache)
     fingerprint = fingerprint_of(config)
     kept = prepared_cache.Folder(cache, config.name, fingerprint)
     found = _acceptable(kept.read(), config)
@@ -58,6 +59,13 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         kept.write(made)
         log.info("%s: report in %s", config.name, kept.path / prepared_cache.PAGE)
     return made
+
+
+def located(config: DataConfig, *, cache: Path | None = None) -> DataConfig:
+    """The same data set with its source found, downloaded, or (a database) taken as a snapshot: loading it again gives
+    the same data. Raises as `load` does."""
+    cache = cache if cache is not None else root() / "data"
+    return config.model_copy(update={"source": sources.located(config.source, cache / "downloads")})
 
 
 def prepare(config: DataConfig, fingerprint: str) -> Dataset:
@@ -84,7 +92,12 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         bar.update()
     report = _report(raw, findings, events, catalogue, split) | join
     report["distributions"] = distributions.described(raw, events, catalogue)
-    return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report)
+    shown = None
+    if raw.exposures is not None:
+        shown, report["exposures"] = exposures.judged(
+            raw.exposures, raw.events, events.users, events.items, config.negative_types
+        )
+    return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report, shown)
 
 
 def _report(
@@ -119,8 +132,13 @@ def fingerprint_of(config: DataConfig) -> str:
     values = config.model_dump(mode="json", exclude={"name", "strict"})
     for place in (*sources.PATHS, "table", "query", "release"):
         values["source"].pop(place, None)
+    if values["source"]["kind"] == "service":  # the content of its snapshot is what decides
+        values["source"] = {"kind": "service"}
+    if values["split"]["test_from"] is None:
+        values["split"].pop("test_from")
     if not config.split.newcomers:  # without them the fingerprint is that of versions that lacked the setting
-        values["split"] = config.split.model_dump(mode="json", exclude={"newcomers", "newcomer_rows"})
+        for name in ("newcomers", "newcomer_rows"):
+            values["split"].pop(name)
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
     for content in sorted(_content_of(file) for file in sources.files(config.source)):
         digest.update(content)
@@ -206,4 +224,4 @@ def _candidates(negatives: pd.DataFrame, users: IdMap, items: IdMap) -> NDArray[
     return out
 
 
-__all__ = ["Dataset", "config_of", "fingerprint_of", "load", "prepare"]
+__all__ = ["Dataset", "config_of", "fingerprint_of", "load", "located", "prepare"]

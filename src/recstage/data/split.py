@@ -221,7 +221,13 @@ def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64],
             fix="Choose leave-one-out or ratio",
         )
     times = np.sort(log.timestamp[candidates])
-    test_from = _moment(times, config.test_fraction)
+    test_from = _moment(times, config.test_fraction) if config.test_from is None else config.test_from
+    if not (times < test_from).any():
+        raise TooLittleData(
+            f"split.test_from = {test_from}",
+            rule="no liked pair is earlier: nothing is left to train on",
+            fix="Give a later moment, or leave it out",
+        )
     validation_from = _moment(times[times < test_from], config.validation_fraction)
     return Cuts(_events_before(log, validation_from), _events_before(log, test_from))
 

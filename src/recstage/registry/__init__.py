@@ -4,6 +4,14 @@ from recstage.registry.audit_log import Change, How, author, history, predecesso
 from recstage.registry.mlflow_client import Version
 from recstage.registry.production import Overtaken, Resolution, production, reconcile, resolve, set_production
 from recstage.registry.pruning import Pruned, prune
+from recstage.registry.staging import (
+    StagingResolution,
+    reconcile_staging,
+    resolve_staging,
+    set_staging,
+    staging,
+    unset_staging,
+)
 from recstage.registry.versions import fetch, figures, register, version_of, versions
 
 __all__ = [
@@ -12,6 +20,7 @@ __all__ = [
     "Overtaken",
     "Pruned",
     "Resolution",
+    "StagingResolution",
     "Version",
     "author",
     "fetch",
@@ -22,10 +31,15 @@ __all__ = [
     "production_at",
     "prune",
     "reconcile",
+    "reconcile_staging",
     "register",
     "resolve",
+    "resolve_staging",
     "set_production",
+    "set_staging",
+    "staging",
     "trail",
+    "unset_staging",
     "version_of",
     "versions",
 ]

@@ -17,9 +17,10 @@ from typing import Literal
 from recstage.registry import mlflow_client
 
 PREFIX = "production/"
+STAGING_PREFIX = "staging/"
 LONGEST_REASON = 2000
 
-How = Literal["promote", "rollback", "stage", "alias", "deleted", "unset"]
+How = Literal["promote", "rollback", "stage", "alias", "deleted", "unset", "retrain"]
 OLD_HOW: dict[str, How] = {"withdrawn": "unset"}
 """As version 0.1 recorded it."""
 RETURNING: tuple[How, ...] = ("rollback", "stage", "alias", "deleted")
@@ -41,9 +42,9 @@ class Change:
     def time(self) -> datetime:
         return datetime.fromtimestamp(self.at / 1000, UTC)
 
-    @property
-    def key(self) -> str:
-        return f"{PREFIX}{stamp(self.at)}/{'none' if self.version is None else f'v{self.version}'}"
+    def key(self, prefix: str = PREFIX) -> str:
+        """The tag of the registered model that records it."""
+        return f"{prefix}{stamp(self.at)}/{'none' if self.version is None else f'v{self.version}'}"
 
 
 def stamp(milliseconds: int) -> str:
@@ -51,9 +52,9 @@ def stamp(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def history(name: str = "recommender") -> list[Change]:
-    """All changes of Production, oldest first."""
-    return read_from(mlflow_client.peek(name).tags)
+def history(name: str = "recommender", prefix: str = PREFIX) -> list[Change]:
+    """All changes of Production (or, with the prefix of Staging, of Staging), oldest first."""
+    return read_from(mlflow_client.peek(name).tags, prefix)
 
 
 def production_at(when: datetime, changes: Sequence[Change]) -> Change | None:
@@ -62,10 +63,10 @@ def production_at(when: datetime, changes: Sequence[Change]) -> Change | None:
     return next((change for change in reversed(changes) if change.at <= moment), None)
 
 
-def read_from(tags: Mapping[str, str]) -> list[Change]:
+def read_from(tags: Mapping[str, str], prefix: str = PREFIX) -> list[Change]:
     """The changes that a registered model's tags record, oldest first. Two machines that recorded one and the same
     change left two entries for one version, of which the first counts. A tag that does not parse is left out."""
-    found = sorted(_parsed(value for key, value in tags.items() if key.startswith(PREFIX)), key=lambda one: one.at)
+    found = sorted(_parsed(value for key, value in tags.items() if key.startswith(prefix)), key=lambda one: one.at)
     changes: list[Change] = []
     for change in found:
         if not changes or changes[-1].version != change.version:
@@ -73,11 +74,11 @@ def read_from(tags: Mapping[str, str]) -> list[Change]:
     return changes
 
 
-def record(name: str, change: Change, changes: Sequence[Change]) -> Change:
+def record(name: str, change: Change, changes: Sequence[Change], prefix: str = PREFIX) -> Change:
     """Write a change down after `changes`. A clock that went back does not make history run backwards."""
     at = max(change.at, changes[-1].at + 1) if changes else change.at
     written = replace(change, at=at, reason=shortened(change.reason))
-    mlflow_client.tag_model(name, written.key, json.dumps(asdict(written)))
+    mlflow_client.tag_model(name, written.key(prefix), json.dumps(asdict(written)))
     return written
 
 

@@ -25,9 +25,11 @@ from recstage.errors import RegistryError, StoreError, valid_names
 from recstage.tracking import connect, store_uri, translate_store_errors
 
 PRODUCTION = "Production"
+STAGING = "Staging"
 ARCHIVED = "Archived"
 NONE = "None"
 ALIAS = "production"
+STAGING_ALIAS = "staging"
 LONGEST_TAG = 5000
 PATIENCE_SECONDS = 60.0
 
@@ -78,7 +80,11 @@ class RegisteredModelState:
 
     @property
     def staged(self) -> set[int]:
-        return {number for number, version in self.versions.items() if version.stage == PRODUCTION}
+        return self.in_stage(PRODUCTION)
+
+    def in_stage(self, stage: str) -> set[int]:
+        """The versions in a stage."""
+        return {number for number, version in self.versions.items() if version.stage == stage}
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -130,21 +136,22 @@ def exists(name: str) -> bool:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def stage(name: str, number: int) -> int:
-    """Move a version to Production and archive whatever is there, in one transaction. Returns the time of it."""
+def stage(name: str, number: int, to: str = PRODUCTION) -> int:
+    """Move a version to a stage and archive whatever is there, in one transaction. Returns the time of it."""
     with translate_errors(name), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*transition_model_version_stage.*", category=FutureWarning)
-        moved = client().transition_model_version_stage(name, str(number), PRODUCTION, archive_existing_versions=True)
+        archive = to in (PRODUCTION, STAGING)
+        moved = client().transition_model_version_stage(name, str(number), to, archive_existing_versions=archive)
     return int(moved.last_updated_timestamp)
 
 
-def point_alias(name: str, number: int | None) -> None:
-    """Let the alias `production` name a version, or remove it."""
+def point_alias(name: str, number: int | None, alias: str = ALIAS) -> None:
+    """Let an alias name a version, or remove it."""
     with translate_errors(name):
         if number is None:
-            client().delete_registered_model_alias(name, ALIAS)
+            client().delete_registered_model_alias(name, alias)
         else:
-            client().set_registered_model_alias(name, ALIAS, str(number))
+            client().set_registered_model_alias(name, alias, str(number))
 
 
 def tag_model(name: str, key: str, value: str | None) -> None:

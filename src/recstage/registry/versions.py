@@ -20,6 +20,8 @@ from recstage.tracking import MODEL_ARTIFACT
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
+ALSO_COPIED = ("snapshot", "snapshot-until", "git-commit")
+"""Tags that are copied where the run has them."""
 KEY_FIGURES = (
     "ndcg_at_10",
     "hit_rate_at_10",
@@ -140,7 +142,8 @@ def _tags_of(run: Run) -> dict[str, str]:
             rule=f"a training run has the tags {', '.join(COPIED_TAGS.values())}, this one lacks {', '.join(missing)}",
             fix="Register the run of a training entry point",
         )
-    return {ours: run.data.tags[theirs] for ours, theirs in COPIED_TAGS.items()} | figures_of(run.data.metrics)
+    also = {name: run.data.tags[name] for name in ALSO_COPIED if name in run.data.tags}
+    return {ours: run.data.tags[theirs] for ours, theirs in COPIED_TAGS.items()} | also | figures_of(run.data.metrics)
 
 
 def figures_of(metrics: Mapping[str, float]) -> dict[str, str]:

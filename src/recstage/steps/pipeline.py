@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from recstage import tracking
 from recstage.config import model_config_of, resolve
 from recstage.config.steps import PipelineSettings
+from recstage.data import dataset
 from recstage.errors import GateRefused, TooLittleData
 from recstage.steps import prepare, train, train_settings
 from recstage.steps.registry import compare, promote
@@ -49,7 +50,9 @@ def run(settings: PipelineSettings) -> PipelineResult:
         for name in settings.models
     ]
     with tracking.run("main", tags={"stage-of-work": "pipeline"}) as active:
-        prepare.prepare(plans[0].data)
+        data = dataset.located(plans[0].data)  # once: all models learn from the same
+        plans = [plan.model_copy(update={"data": data}) for plan in plans]
+        prepare.prepare(data)
         trained, skipped = train.run_all("main", plans)
         if not trained:
             raise TooLittleData(

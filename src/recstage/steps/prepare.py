@@ -45,9 +45,11 @@ def settings_from(arguments: Sequence[str] = ()) -> PrepareSettings:
 def run(settings: PrepareSettings) -> Prepared:
     """`prepare`, logged as a run of its own."""
     with tracking.run(f"prepare {settings.data.name}", tags={"stage-of-work": "prepare"}) as active:
-        tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
-        done = prepare(settings.data)
-        tracking.log_dataset(active.info.run_id, dataset.load(settings.data))
+        data = dataset.located(settings.data)  # once: a database would hold something else a second later
+        tracking.log_config(active.info.run_id, settings.model_copy(update={"data": data}).model_dump(mode="json"))
+        done = prepare(data)
+        tracking.log_dataset(active.info.run_id, dataset.load(data))
+        tracking.log_snapshot(active.info.run_id, data)
         tracking.log_metrics(active.info.run_id, {"seconds": done.seconds})
     return done
 

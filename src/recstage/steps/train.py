@@ -75,8 +75,10 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
     with tracking.run(f"{settings.model.name}", tags=tags, nested=nested) as active:
         run_id = active.info.run_id
         with clock("data"):
+            settings = settings.model_copy(update={"data": dataset.located(settings.data)})
             data = dataset.load(settings.data)
         tracking.log_dataset(run_id, data)
+        tracking.log_snapshot(run_id, settings.data)
         model = build(settings.model)
         split = data.split.transposed() if model.reverse else data.split
         with checkpoints(settings.model.name, settings.data) if shared is None else nullcontext(shared) as folder:

@@ -21,6 +21,7 @@ from recstage.tracking.logging import (
     per_user_of,
     prepare_to_log,
 )
+from recstage.tracking.lineage import SNAPSHOT_TAG, UNTIL_TAG, digests_of, log_snapshot
 from recstage.tracking.moved import Misplaced, mend, misplaced
 from recstage.tracking.runs import run
 from recstage.tracking.store import (
@@ -39,11 +40,14 @@ __all__ = [
     "EXPERIMENT",
     "MODEL_ARTIFACT",
     "PER_USER",
+    "SNAPSHOT_TAG",
+    "UNTIL_TAG",
     "Misplaced",
     "configure",
     "connect",
     "database_identity",
     "dataset_tags",
+    "digests_of",
     "experiment",
     "last_runs",
     "log_config",
@@ -53,6 +57,7 @@ __all__ = [
     "log_libraries",
     "log_metrics",
     "log_model",
+    "log_snapshot",
     "log_table",
     "log_text",
     "mend",

@@ -17,6 +17,7 @@ from recstage.data.tables import database
 from recstage.errors import DataError
 
 PATHS = ("path", "items_path", "test_path", "validation_path")
+SNAPSHOTS = "snapshots"
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -50,10 +51,10 @@ def files(config: SourceConfig) -> list[Path]:
 
 def located(config: SourceConfig, downloads: Path) -> SourceConfig:
     """The same source with real paths: `${NAME}` replaced from the environment, a named MovieLens release downloaded
-    where it has no path, or one whose variable is unset, and what a database holds now as a file. Raises `DataError` on
+    where it has no path, or one whose variable is unset, and what a database holds now as files. Raises `DataError` on
     an unset variable and no release, and on a password in a URL that is logged."""
     if isinstance(config, ServiceSource):
-        return service.pinned(config)
+        return service.pinned(config, downloads.parent / SNAPSHOTS)
     paths = {name: getattr(config, name) for name in PATHS if getattr(config, name, None)}
     unset = {name: missing for name, path in paths.items() if (missing := _unset(path))}
     found: dict[str, Any] = {

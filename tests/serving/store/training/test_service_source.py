@@ -7,6 +7,7 @@ from sqlalchemy.engine import URL
 
 from recstage.config import DataConfig, ServiceSource
 from recstage.data import dataset, sources
+from recstage.data.snapshots import extraction
 from recstage.data.sources import service
 from recstage.errors import DataError, StoreError, TooLittleData
 from serving.store.repositories.events import RecordEvents, now_ms
@@ -25,11 +26,11 @@ def source(url, monkeypatch) -> ServiceSource:
     return ServiceSource()
 
 
-def test_events_and_items_come_as_they_were_collected(source, do):
+def test_events_and_items_come_as_they_were_collected(source, do, tmp_path):
     moment = now_ms() - 1500
     do(IngestItems([NewItem("film", "A film", "about it", ("drama", "comedy")), NewItem("old", expires_at=1000)]))
     do(RecordEvents([event("ann", "film", "view", value=31.5, occurred_at=moment), event("bob", "book")]))
-    raw = service.read(source)
+    raw = service.read(service.pinned(source, tmp_path))
     first = raw.events.iloc[0]
     assert (first.user_id, first.item_id, first.interaction_type, first.value) == ("ann", "film", "view", 31.5)
     assert first.timestamp == pytest.approx(moment / 1000)
@@ -39,30 +40,30 @@ def test_events_and_items_come_as_they_were_collected(source, do):
     assert items["available"].to_dict() == {"film": True, "book": True, "old": False}
 
 
-def test_more_events_than_are_read_at_once_come_in_order(source, do, monkeypatch):
-    monkeypatch.setattr(service, "ROWS_AT_ONCE", 7)
+def test_more_events_than_are_read_at_once_come_in_order(source, do, monkeypatch, tmp_path):
+    monkeypatch.setattr(extraction, "ROWS_AT_ONCE", 7)
     do(RecordEvents([event(f"u{i}", f"i{i}") for i in range(23)]))
-    assert service.read(source).events["user_id"].tolist() == [f"u{i}" for i in range(23)]
+    assert service.read(service.pinned(source, tmp_path)).events["user_id"].tolist() == [f"u{i}" for i in range(23)]
 
 
-def test_users_who_opted_out_or_were_erased_are_not_trained_on(source, do):
+def test_users_who_opted_out_or_were_erased_are_not_trained_on(source, do, tmp_path):
     do(RecordEvents([event("ann"), event("bob"), event("eve")]))
     do(PutProfile("ann", role=None, categories=(), opted_out=True))
     do(Erase("bob", drop_queued=lambda user_id: 0))
-    assert service.read(source).events["user_id"].tolist() == ["eve"]
+    assert service.read(service.pinned(source, tmp_path)).events["user_id"].tolist() == ["eve"]
 
 
-def test_a_pinned_source_reads_the_same_later(source, do):
+def test_a_pinned_source_reads_the_same_later(source, do, tmp_path):
     do(RecordEvents([event("ann"), event("bob")]))
-    pinned = sources.located(source, None)
+    pinned = sources.located(source, tmp_path / "downloads")
     do(RecordEvents([event("eve")]))
     assert service.read(pinned).events["user_id"].tolist() == ["ann", "bob"]
-    assert service.read(sources.located(pinned, None)).events["user_id"].tolist() == ["ann", "bob"]
+    assert service.read(sources.located(pinned, tmp_path / "downloads")).events["user_id"].tolist() == ["ann", "bob"]
 
 
-def test_the_fingerprint_changes_with_events_items_and_users(source, do, data):
+def test_the_fingerprint_changes_with_events_items_and_users(source, do, data, tmp_path):
     def fingerprint():
-        return dataset.fingerprint_of(data.model_copy(update={"source": sources.located(source, None)}))
+        return dataset.fingerprint_of(data.model_copy(update={"source": sources.located(source, tmp_path / "downloads")}))
 
     seen = [fingerprint(), fingerprint()]
     do(RecordEvents([event("ann")]))
@@ -96,20 +97,20 @@ def test_an_empty_database_is_too_little(source, tmp_path):
 
 def test_a_database_that_is_not_there_is_one_line_and_none_is_made(tmp_path):
     with pytest.raises(StoreError, match="none.db: the service's database cannot be read") as caught:
-        service.read(ServiceSource(url=f"sqlite:///{tmp_path}/none.db"))
+        service.pinned(ServiceSource(url=f"sqlite:///{tmp_path}/none.db"), tmp_path / "snapshots")
     assert "python -m serving.store verify" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_database_of_something_else_is_one_line(tmp_path):
     (tmp_path / "other.db").touch()
     with pytest.raises(StoreError, match="no such table"):
-        service.read(ServiceSource(url=f"sqlite:///{tmp_path}/other.db"))
+        service.pinned(ServiceSource(url=f"sqlite:///{tmp_path}/other.db"), tmp_path)
 
 
-def test_a_url_that_is_invalid_or_holds_a_password_is_refused():
+def test_a_url_that_is_invalid_or_holds_a_password_is_refused(tmp_path):
     with pytest.raises(DataError, match="source.url: it is no database URL"):
-        service.read(ServiceSource(url="nonsense"))
+        service.pinned(ServiceSource(url="nonsense"), tmp_path)
     with pytest.raises(DataError, match="a run's configuration is logged, and the password with it") as caught:
-        service.read(ServiceSource(url="postgresql://me:secret@host/name"))
+        service.pinned(ServiceSource(url="postgresql://me:secret@host/name"), tmp_path)
     assert "secret" not in str(caught.value)
