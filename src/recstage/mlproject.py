@@ -39,6 +39,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "prune": {},
     "benchmark": {"data": {"type": "string", "default": "ml-1m-ncf"}},
     "ablate": {"data": {"type": "string", "default": "ml-1m-ncf"}},
+    "retrain": {"now": {"type": "string", "default": "false"}, "dry_run": {"type": "string", "default": "false"}},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 

@@ -23,6 +23,7 @@ STEPS = {
     "history": ["history", "--at", "2026-11-20T18:00"],
     "register": ["register", "abc"],
     "prune": ["prune", "--dry-run"],
+    "retrain": ["retrain", "--dry-run", "--name", "shop"],
     "benchmark": ["benchmark", "--data", "ml-100k"],
     "ablate": ["ablate", "--data", "ml-100k"],
 }

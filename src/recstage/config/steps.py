@@ -9,6 +9,7 @@ from pydantic import Field
 
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
+from recstage.config.retraining import RetrainingConfig
 from recstage.config.schemas import DataConfig, EvaluationConfig, ModelConfig, PromotionConfig
 
 DEFAULT_NAME = "recommender"
@@ -60,6 +61,9 @@ class TrainSettings(Settings):
     seed: int = Field(42, ge=0)
     register_: bool = Field(False, alias="register", description="register the model as a new version")
     name: ModelName = Field("", description="registered model; empty: the one of conf/model")
+    warm_start: str = Field(
+        "", description="a version (NAME/NUMBER) whose values the fit begins with, where the model allows; empty: none"
+    )
     work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
 
 
@@ -82,6 +86,19 @@ class PromoteSettings(Settings):
     )
     reason: str = Field("", description="why, for the history")
     by: str = Field("", description="who, for the history; empty: the login name")
+    promotion: PromotionConfig = PromotionConfig()
+
+
+class RetrainSettings(Settings):
+    """What is retrained, and whether at once."""
+
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model; its reverse follows where a challenger is one")
+    now: bool = Field(False, description="whatever the triggers say: asked for")
+    dry_run: bool = Field(False, description="only say what would be done, and why")
+    reason: str = Field("", description="why, for the history")
+    by: str = Field("", description="who, for the history; empty: the login name")
+    seed: int = Field(42, ge=0)
+    retraining: RetrainingConfig = RetrainingConfig()
     promotion: PromotionConfig = PromotionConfig()
 
 

@@ -73,8 +73,8 @@ class RawData:
     `test` and `validation` (same columns as events) and `negatives` (user_id, item_id: sampled candidates) where the
     source brings its own split. `time_is_clock` is false where timestamps are ranks; `ordered` is false where nothing
     says what came first. `rows_read` counts what the files hold (None: all of `events` and `test`), `rejected` those
-    of them that no table holds; `items_rejected` the same of the items. `notes`: what else a reader has to say. `exposures`: what was
-    shown to whom, where the source knows (see `recstage.data.snapshots.exposures.by_pair`).
+    of them that no table holds; `items_rejected` the same of the items. `notes`: what else a reader has to say.
+    `exposures`: what was shown to whom, where the source knows (`recstage.data.snapshots.exposures.by_pair`).
     """
 
     events: pd.DataFrame

@@ -51,6 +51,8 @@ class Recommender(ExternalIdMethods):
     Params: ClassVar[type[ModelParams]]
     folds_in: ClassVar[bool] = False
     """Whether `score` serves a user whose `index` is -1 from their history alone."""
+    warm_starts: ClassVar[bool] = False
+    """Whether a fit can begin with the values of an older model of the same class (`Fitting.start`)."""
     reverse: ClassVar[bool] = False
     """Whether it ranks users for items: it is then trained on transposed interactions."""
     minimum_positives: ClassVar[int] = 1
@@ -185,8 +187,10 @@ class Recommender(ExternalIdMethods):
         catalogue: Catalogue | None = None,
         report: Report = silent,
         checkpoint: Path | None = None,
+        start: Recommender | None = None,
     ) -> Self:
-        """Learn from scratch; parameters as in `Fitting`.
+        """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
+        `Fitting`. A `start` of another class is ignored.
 
         Raises `TooLittleData` if `train` has fewer positive interactions than the model needs, `OutOfMemory`.
         """
@@ -200,7 +204,8 @@ class Recommender(ExternalIdMethods):
         self.attach(train, catalogue)
         self.fitted_params_ = {}
         with memory.told_by_setting(self.name, self.params):
-            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint))
+            begin = start if self.warm_starts and type(start) is type(self) else None
+            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin))
         return self
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:

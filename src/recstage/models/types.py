@@ -46,7 +46,8 @@ class Fitting:
     """What a fit may use besides the training rows.
 
     `checkpoint` is a folder for the fit's progress, to resume from; None: no checkpoints. `validation` is for early
-    stopping; None when the final model is refitted.
+    stopping; None when the final model is refitted. `start` is a fitted model of the same class, whose values a model
+    that `warm_starts` begins with.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Fitting:
     catalogue: Catalogue
     report: Report
     checkpoint: Path | None
+    start: Any = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -193,6 +194,26 @@ def _popular(like: Version) -> Iterator[Version | Run]:
     for run in runs_of(like.group, like.name):
         if run.data.tags.get("model") == POPULARITY:
             yield run
+
+
+def params_of(version: Version) -> dict[str, Any]:
+    """The hyperparameters that a version was fitted with. Raises `RegistryError` where its run does not say."""
+    values = _config_of(version)
+    try:
+        return dict(values["model"]["params"])
+    except (KeyError, TypeError) as error:
+        raise RegistryError(
+            str(version), rule=f"its run's {CONFIG} names no parameters", fix="Train it again"
+        ) from error
+
+
+def _config_of(version: Version) -> dict[str, Any]:
+    try:
+        path = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=CONFIG)
+        values = yaml.safe_load(Path(path).read_text())
+    except (MlflowException, OSError, yaml.YAMLError) as error:
+        raise RegistryError(str(version), rule=f"its run has no readable {CONFIG}", fix="Train it again") from error
+    return values if isinstance(values, dict) else {}
 
 
 def _configuration(version: Version) -> tuple[DataConfig, EvaluationConfig, int]:

@@ -1,7 +1,7 @@
 """The model registry: versions, Production, and who made it so. The only package that knows stages and aliases."""
 
 from recstage.registry.audit_log import Change, How, author, history, predecessor, production_at, trail
-from recstage.registry.mlflow_client import Version
+from recstage.registry.mlflow_client import Version, exists
 from recstage.registry.production import Overtaken, Resolution, production, reconcile, resolve, set_production
 from recstage.registry.pruning import Pruned, prune
 from recstage.registry.staging import (
@@ -23,6 +23,7 @@ __all__ = [
     "StagingResolution",
     "Version",
     "author",
+    "exists",
     "fetch",
     "figures",
     "history",

@@ -210,6 +210,22 @@ def lock(name: str) -> Iterator[None]:
         raise StoreError(str(path), rule="the registry's lock file is not writable", fix="Change its owner") from error
 
 
+@contextmanager
+def work_lock(name: str, what: str) -> Iterator[None]:
+    """One long piece of work (`what`) on a registered model at a time on this machine, without waiting. Raises
+    `StoreError` where another process is at it."""
+    path = _lock_file(store_uri(), f"{name} {what}")
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout as error:
+        raise StoreError(
+            f"{what} of {name}", rule="another process is at it", fix="Wait for it to end; it holds " + str(path)
+        ) from error
+    except PermissionError as error:
+        raise StoreError(str(path), rule="the lock file is not writable", fix="Change its owner") from error
+
+
 def _lock_file(uri: str, name: str) -> Path:
     if uri.startswith("sqlite:///"):  # in the folder of the database, however its path is spelt
         database = Path(uri.removeprefix("sqlite:///")).resolve()

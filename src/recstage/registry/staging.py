@@ -1,4 +1,4 @@
-"""Staging: the challenger that waits to be Production. Stage and alias `staging` are followed as those of Production are.
+"""Staging: the challenger that waits to be Production. Stage and alias `staging` are followed as Production's are.
 
 The tag `staging_version` records the version last reconciled: whichever of stage and alias differs from it was changed
 in the MLflow UI and is followed. At most one version is in Staging, and never the one that is Production.
@@ -45,7 +45,7 @@ class _Decision:
 
 
 def staging(name: str = "recommender") -> Version | None:
-    """The version in Staging, changes that are not yet reconciled included; None where there is none. Writes nothing."""
+    """The version in Staging, changes that are not yet reconciled included; None: there is none. Writes nothing."""
     return resolve_staging(name).version
 
 
@@ -112,7 +112,9 @@ def _decide(state: RegisteredModelState) -> _Decision:
     alias = pointed if pointed in state.versions and pointed not in (recorded, production) else None
     kept = recorded if recorded in state.versions and recorded != production else None
     if staged and alias is not None and alias not in staged and kept is not None:
-        words = f"stage {STAGING} moved to {' and '.join(map(str, sorted(staged)))} and alias {STAGING_ALIAS} to {alias}"
+        words = (
+            f"stage {STAGING} moved to {' and '.join(map(str, sorted(staged)))} and alias {STAGING_ALIAS} to {alias}"
+        )
         return _Decision(kept, conflict=f"{words}: version {kept} stays until they agree")
     if staged:
         newest = max(staged, key=lambda number: (state.versions[number].updated_at, number))

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm import tqdm
 
-from recstage import model_card, registry, tracking
+from recstage import bundle, model_card, registry, tracking
 from recstage.config import DataConfig, root
 from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
-from recstage.errors import Diverged, TooLittleData
+from recstage.errors import ConfigError, Diverged, TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
@@ -82,7 +82,8 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
         model = build(settings.model)
         split = data.split.transposed() if model.reverse else data.split
         with checkpoints(settings.model.name, settings.data) if shared is None else nullcontext(shared) as folder:
-            training = Training(settings, data, split, run_id, folder)
+            start = _start_of(settings, model)
+            training = Training(settings, data, split, run_id, folder, start)
             with clock("search"):
                 params = training.search() if settings.trials else dict(settings.model.params)
             tracking.prepare_to_log()
@@ -121,6 +122,7 @@ class Training:
     split: Split
     run_id: str
     checkpoints: Path
+    start: Recommender | None = None
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
 
@@ -203,6 +205,7 @@ class Training:
                     catalogue=self._catalogue(candidate),
                     report=report,
                     checkpoint=self.checkpoints,
+                    start=self.start,
                 )
             params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
@@ -214,6 +217,7 @@ class Training:
                 catalogue=self._catalogue(final),
                 report=report,
                 checkpoint=self.checkpoints,
+                start=self.start,
             )
 
     def test(self, model: Recommender) -> Evaluation:
@@ -287,6 +291,19 @@ class Training:
                 bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items()})
 
             yield report
+
+
+def _start_of(settings: TrainSettings, model: Recommender) -> Recommender | None:
+    """The model that the fit begins with. Raises `ConfigError` on a `warm_start` that is not NAME/NUMBER,
+    `RegistryError` on an unknown version."""
+    if not settings.warm_start or not model.warm_starts:
+        return None
+    name, _, number = settings.warm_start.rpartition("/")
+    if not name or not number.isdigit():
+        raise ConfigError(
+            f"warm_start = {settings.warm_start}", rule="a version is named NAME/NUMBER", fix="Write recommender/7"
+        )
+    return bundle.load(registry.fetch(registry.version_of(name, number))).model
 
 
 class _Clock:

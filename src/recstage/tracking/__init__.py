@@ -5,6 +5,7 @@ run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write 
 """
 
 from recstage.tracking.environment import configure
+from recstage.tracking.lineage import SNAPSHOT_TAG, UNTIL_TAG, digests_of, log_snapshot
 from recstage.tracking.logging import (
     MODEL_ARTIFACT,
     PER_USER,
@@ -21,7 +22,6 @@ from recstage.tracking.logging import (
     per_user_of,
     prepare_to_log,
 )
-from recstage.tracking.lineage import SNAPSHOT_TAG, UNTIL_TAG, digests_of, log_snapshot
 from recstage.tracking.moved import Misplaced, mend, misplaced
 from recstage.tracking.runs import run
 from recstage.tracking.store import (

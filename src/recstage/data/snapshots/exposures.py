@@ -27,8 +27,8 @@ ARROW_SCHEMA = pa.schema(
 
 
 def by_pair(path: Path) -> pd.DataFrame:
-    """The exposures of a snapshot, one row a pair: user_id, item_id, shown (how often), rank (the mean), first_shown and
-    last_shown (seconds since 1970)."""
+    """The exposures of a snapshot, one row a pair: user_id, item_id, shown (how often), rank (the mean), first_shown
+    and last_shown (seconds since 1970)."""
     columns = [USER, ITEM, "rank", "shown_at"]
     table = pq.read_table(path, columns=columns, read_dictionary=[USER, ITEM])
     grouped = table.group_by([USER, ITEM]).aggregate(

@@ -20,7 +20,7 @@ from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from recstage.data.interactions import Interactions, Users
+from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.models import base
 from recstage.models.explanation import by_history
 from recstage.models.recent_items import recent
@@ -62,6 +62,7 @@ class ALS(base.Recommender):
     name = "als"
     Params = ALSParams
     folds_in = True
+    warm_starts = True
     minimum_positives = 2
 
     user_factors_: NDArray[np.float32]
@@ -80,6 +81,10 @@ class ALS(base.Recommender):
         random = np.random.default_rng(fitting.seed)
         users = _small(random, train.n_users, params.factors)
         items = _small(random, train.n_items, params.factors)
+        if fitting.start is not None:
+            old = fitting.start
+            _copy_known(users, _ordered(train.users, by_user.order), old.user_factors_, old.train_.users)
+            _copy_known(items, _ordered(train.items, by_item.order), old.item_factors_, old.train_.items)
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
         with threadpool_limits(1, "blas"):  # the solver has its own threads
             solve = implicit.cpu.als.AlternatingLeastSquares(params.factors, num_threads=threads).solver
@@ -248,6 +253,20 @@ class _Groups:
 def _confidence(extra: sparse.csr_matrix) -> NDArray[np.float64]:
     """Total confidence of each row: 1 for every column, plus that of its interactions."""
     return extra.shape[1] + np.asarray(extra.sum(axis=1), np.float64).ravel()
+
+
+def _ordered(ids: IdMap, order: NDArray[np.int64] | None) -> NDArray[np.object_]:
+    return ids.ids if order is None else ids.ids[order]
+
+
+def _copy_known(
+    vectors: NDArray[np.float32], ids: NDArray[np.object_], old: NDArray[np.float32], old_ids: IdMap
+) -> None:
+    """Let the rows whose ids an older model knew begin where it ended, unless its vectors have another length."""
+    if old.shape[1] != vectors.shape[1]:
+        return
+    place = old_ids.index_of(ids)
+    vectors[place >= 0] = old[place[place >= 0]]
 
 
 def _small(random: np.random.Generator, rows: int, factors: int) -> NDArray[np.float32]:

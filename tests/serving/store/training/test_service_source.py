@@ -63,7 +63,9 @@ def test_a_pinned_source_reads_the_same_later(source, do, tmp_path):
 
 def test_the_fingerprint_changes_with_events_items_and_users(source, do, data, tmp_path):
     def fingerprint():
-        return dataset.fingerprint_of(data.model_copy(update={"source": sources.located(source, tmp_path / "downloads")}))
+        return dataset.fingerprint_of(
+            data.model_copy(update={"source": sources.located(source, tmp_path / "downloads")})
+        )
 
     seen = [fingerprint(), fingerprint()]
     do(RecordEvents([event("ann")]))

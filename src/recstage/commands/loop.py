@@ -1,0 +1,30 @@
+"""Subcommands of the loop: retraining, and the scheduler that asks for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recstage.commands.calls import PASS_ON, check_options, options, run_step
+from recstage.commands.help import with_settings
+from recstage.config.steps import RetrainSettings
+
+Name = Annotated[str | None, typer.Option(help="registered model  [recommender]")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the subcommands."""
+    app.command(context_settings=PASS_ON, cls=with_settings(RetrainSettings))(retrain)
+
+
+def retrain(
+    ctx: typer.Context,
+    now: Annotated[bool, typer.Option("--now", help="whatever the triggers of conf/retraining.yaml say")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done, and why")] = False,
+    name: Name = None,
+) -> int:
+    """Train challengers on what the service collected, where it is due, and stage the winner as Staging."""
+    check_options(RetrainSettings, ctx.args)
+    words = [*options(now=now, dry_run=dry_run, name=name), *ctx.args]
+    return run_step(ctx.obj, "retraining.retrain", words, entry="retrain", line=words)
