@@ -92,7 +92,7 @@ class PromoteSettings(Settings):
 class RetrainSettings(Settings):
     """What is retrained, and whether at once."""
 
-    name: ModelName = Field(DEFAULT_NAME, description="the registered model; its reverse follows where a challenger is one")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model, and its reverse")
     now: bool = Field(False, description="whatever the triggers say: asked for")
     dry_run: bool = Field(False, description="only say what would be done, and why")
     reason: str = Field("", description="why, for the history")
