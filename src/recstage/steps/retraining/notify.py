@@ -1,4 +1,4 @@
-"""Tells somebody that a retraining failed, and writes the success rate for Prometheus."""
+"""Tells a webhook or a command that a retraining failed, and writes the success rate for Prometheus."""
 
 from __future__ import annotations
 

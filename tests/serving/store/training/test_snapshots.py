@@ -1,4 +1,4 @@
-"""Snapshots of the service's database: one moment, whole windows, shown lists, and nobody who must not be in them."""
+"""Snapshots of the service's database: one moment, whole windows, shown lists, and no user who must not be in them."""
 
 from __future__ import annotations
 
