@@ -12,6 +12,7 @@ from serving.health.conditions import ActiveCondition, Condition
 from serving.health.model_checks import of_registry, of_serving
 from serving.health.monitor import HealthMonitor
 from serving.interfaces import Dependencies
+from serving.lists.service import ListService
 from serving.models.fallback import FallbackModels
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import BundleRepository
@@ -63,6 +64,7 @@ class Service:
         self.recommender = RecommendationService(
             settings, dependencies, metrics, self.cache, self.threads, self.rule_engine
         )
+        self.lists = ListService(self.recommender, dependencies, metrics, self.cache)
         board = ActivityBoard(dependencies.activity, self.recommender.in_thread, settings.activity_refresh_seconds)
         self.trends = TrendService(self.recommender, board, dependencies, metrics, self.cache)
         self.versions = self._version_manager(settings.model_name, pointer)

@@ -134,6 +134,7 @@ class ServingSettings(config.Settings):
     max_limit: int = Field(200, ge=1, le=1000, description="longest list of one request")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of a list in a request")
     max_rules: int = Field(200, ge=1, le=10_000, description="most business rules")
+    max_users: int = Field(200, ge=1, le=10_000, description="most users of one request for many lists")
     webhook_secret: SecretStr | None = Field(None, min_length=16, description="secret of the MLflow webhook; none: off")
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that browsers may call from")
 

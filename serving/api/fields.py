@@ -197,12 +197,12 @@ Context = Annotated[
 ]
 
 
-def check_limit(limit: int, most: int, what: str) -> None:
+def check_limit(limit: int, most: int, what: str, where: str = "query.limit") -> None:
     """Raise a 422 problem where a list of more than `most` (the setting `max_limit`) is asked for; `what`: of what."""
     if limit > most:
         rule = f"a list has at most {most} {what}."
-        errors = [{"where": "query.limit", "rule": rule}]
-        raise Problem(422, "invalid-request", f"query.limit: {rule}", errors=errors)
+        errors = [{"where": where, "rule": rule}]
+        raise Problem(422, "invalid-request", f"{where}: {rule}", errors=errors)
 
 
 def check_stars(kind: str, value: float | None) -> None:

@@ -45,13 +45,27 @@ def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
     for operations in description["paths"].values():
         for operation in operations.values():
             _only_problems(operation["responses"])
-    for schema, entries in (("PredictBody", "item_ids"), ("RankBody", "items")):
+    for (schema, entries), most in _most_entries(settings).items():
         properties = description["components"]["schemas"][schema]["properties"]
-        properties[entries]["maxItems"] = settings.max_batch
+        properties[entries]["maxItems"] = most
         properties["strategy"]["enum"] = known
+        if schema in ("SessionHistoryBody", "BatchListBody"):
+            properties["limit"]["maximum"] = settings.max_limit
     if settings.guarded:
         _guard(description)
     return description
+
+
+def _most_entries(settings: ServingSettings) -> dict[tuple[str, str], int]:
+    """Bodies that name a strategy, and how many entries their lists may have."""
+    return {
+        ("PredictBody", "item_ids"): settings.max_batch,
+        ("RankBody", "items"): settings.max_batch,
+        ("SessionHistoryBody", "items"): settings.max_batch,
+        ("BatchListBody", "user_ids"): settings.max_users,
+        ("BatchPredictBody", "user_ids"): settings.max_users,
+        ("BatchPredictBody", "item_ids"): settings.max_batch,
+    }
 
 
 def _only_problems(responses: dict[str, Any]) -> None:

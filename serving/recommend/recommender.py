@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recstage.errors import StoreError
 from serving.catalogue.merged import MergedCatalogue, MergedCatalogues
@@ -19,7 +20,6 @@ from serving.interfaces import Dependencies, HiddenItems, History, Impression, O
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
-from serving.recommend.candidates import Cause, rank_candidates
 from serving.recommend.explanations import name_of
 from serving.recommend.ranking import diversity_of, recommend, scores_of
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
@@ -73,7 +73,7 @@ class RecommendationService:
         hidden, hidden_unavailable = await self.hidden()
         rules, rules_unavailable = await self.rules(hidden)
         degraded = history_unavailable or hidden_unavailable or rules_unavailable
-        key = (served.key, history.version, hidden.version, rules.ruleset.key, request)
+        key = cache_key(served, history, hidden, rules, request)
         found = await self._cache.get(key) if self._caching else None
         if found is None:
             found = await self._compute(served, request, history, hidden, rules)
@@ -83,7 +83,7 @@ class RecommendationService:
                     await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
-        self._record(found, request, history, request_id, time.perf_counter() - started)
+        self.record(found, request, history, request_id, time.perf_counter() - started)
         return found, degraded
 
     async def scores(
@@ -101,31 +101,11 @@ class RecommendationService:
         Raises:
             Problem: 404 that names the items that are unknown.
         """
-        index = served.train.items.index_of(list(item_ids))
-        unknown = [item for item, place in zip(item_ids, index.tolist(), strict=True) if place < 0]
-        if unknown:
-            few = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-            raise Problem(404, "unknown-item", f"body.item_ids: the served version does not know {few}.")
+        index = known_items(served, item_ids)
         user = served.user_context(user_id, history)
-        arguments = (served, strategy, user, index, self._model_failed)
+        arguments = (served, strategy, user, index, self.model_failed)
         found, method = await self.in_thread(scores_of, *arguments) if served.slow else scores_of(*arguments)
         return found.tolist(), method
-
-    async def rank(
-        self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
-    ) -> tuple[SerializedList, dict[str, Cause], bool]:
-        """The caller's candidates as a list, those that are left out and why, and whether it is degraded."""
-        started = time.perf_counter()
-        history, history_unavailable = await self.history(request.user_id)
-        hidden, hidden_unavailable = await self.hidden()
-        arguments = (served, request, item_ids, history, hidden, self._model_failed)
-        if served.slow:
-            found = await self.in_thread(rank_candidates, *arguments)
-        else:
-            found = rank_candidates(*arguments)
-        serialized = SerializedList.of(found.ranked)
-        self._record(serialized, request, history, request_id, time.perf_counter() - started)
-        return serialized, found.left_out, history_unavailable or hidden_unavailable
 
     # -- reads from the database --------------------------------------------------------------------------------------
 
@@ -137,7 +117,7 @@ class RecommendationService:
                 return source.history(user_id), False
             return await self.in_thread(source.history, user_id), False
         except StoreError as error:
-            self._degraded("history", error)
+            self.degraded("history", error)
             return source.last_known(user_id), True
 
     async def hidden(self) -> tuple[HiddenItems, bool]:
@@ -147,7 +127,7 @@ class RecommendationService:
             self._hidden = source.hidden() if source.fast else await self.in_thread(source.hidden)
             return self._hidden, False
         except StoreError as error:
-            self._degraded("hidden", error)
+            self.degraded("hidden", error)
             return self._hidden, True
 
     async def catalogue(self, served: LoadedModel | None, hidden: HiddenItems) -> tuple[MergedCatalogue, bool]:
@@ -165,7 +145,7 @@ class RecommendationService:
             elif self._own.version != hidden.catalogue:
                 self._own = await self.in_thread(source.catalogue, hidden.catalogue)
         except StoreError as error:
-            self._degraded("catalogue", error)
+            self.degraded("catalogue", error)
             unavailable = True
         return self._catalogues.of(served, self._own), unavailable
 
@@ -181,7 +161,7 @@ class RecommendationService:
         try:
             found = source.rules() if source.fast else await self.in_thread(source.rules)
         except StoreError as error:
-            self._degraded("rules", error)
+            self.degraded("rules", error)
             return self._rules, True
         self._rules, self._rules_read_at = replace(self._rules, ruleset=found), hidden.version
         return self._rules, False
@@ -205,9 +185,9 @@ class RecommendationService:
             if stored is not None:
                 return stored
         if served.slow:
-            ranked = await self.in_thread(recommend, served, request, history, hidden, self._model_failed, rules)
+            ranked = await self.in_thread(recommend, served, request, history, hidden, self.model_failed, rules)
         else:
-            ranked = recommend(served, request, history, hidden, self._model_failed, rules)
+            ranked = recommend(served, request, history, hidden, self.model_failed, rules)
         return SerializedList.of(ranked)
 
     async def _stored(
@@ -232,14 +212,14 @@ class RecommendationService:
                 source.precomputed(*arguments) if source.fast else await self.in_thread(source.precomputed, *arguments)
             )
         except StoreError as error:
-            self._degraded("precomputed", error)
+            self.degraded("precomputed", error)
             return None
         if stored is None:
             return None
         plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
         return _as_now(served, request, hidden, stored, plan)
 
-    def _record(
+    def record(
         self, found: SerializedList, request: RecommendationRequest, history: History, request_id: str, seconds: float
     ) -> None:
         """Count a list, log it where it was slow, and store its impressions."""
@@ -275,12 +255,31 @@ class RecommendationService:
                 )
             )
 
-    def _model_failed(self, model: str) -> None:
+    def model_failed(self, model: str) -> None:
+        """Count a model that raised."""
         self._metrics.fallbacks.labels("model-failed").inc()
 
-    def _degraded(self, what: str, error: StoreError) -> None:
+    def degraded(self, what: str, error: StoreError) -> None:
+        """Count and log that something could not be read."""
         self._metrics.fallbacks.labels(f"no-{what}").inc()
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
+
+
+def cache_key(
+    served: LoadedModel, history: History, hidden: HiddenItems, rules: ActiveRules, request: RecommendationRequest
+) -> tuple:
+    """Everything that the list for a request depends on."""
+    return served.key, history.version, hidden.version, rules.ruleset.key, request
+
+
+def known_items(served: LoadedModel, item_ids: Sequence[str]) -> NDArray[np.int32]:
+    """Indices of the items of a request: int32[n]. Raises a 404 problem that names those the version does not know."""
+    index = served.train.items.index_of(list(item_ids))
+    unknown = [item for item, place in zip(item_ids, index.tolist(), strict=True) if place < 0]
+    if unknown:
+        few = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        raise Problem(404, "unknown-item", f"body.item_ids: the served version does not know {few}.")
+    return index
 
 
 def _as_now(

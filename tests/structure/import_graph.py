@@ -34,7 +34,7 @@ LAYERS = {
         ["api"],
         ["service"],
         ["health"],
-        ["trends"],
+        ["trends", "lists"],
         ["recommend"],
         ["catalogue"],
         ["store", "models", "security"],

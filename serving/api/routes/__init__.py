@@ -6,11 +6,22 @@ from serving.api.routes import users
 from serving.api.routes.catalogue import items
 from serving.api.routes.events import feedback, interactions
 from serving.api.routes.operations import health, model, session
-from serving.api.routes.recommendations import for_user, predict, rank, recommended_users, similar_items, trends
+from serving.api.routes.recommendations import (
+    batch,
+    for_user,
+    predict,
+    rank,
+    recommended_users,
+    session_list,
+    similar_items,
+    trends,
+)
 from serving.api.routes.rules import rules, versions
 
 ROUTERS: tuple[APIRouter, ...] = (
     for_user.router,
+    session_list.router,
+    batch.router,
     predict.router,
     rank.router,
     recommended_users.router,

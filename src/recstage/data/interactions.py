@@ -7,6 +7,7 @@ is; a weight of zero or less is a dismissal: the item counts as seen and never a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -120,6 +121,20 @@ class Users:
             self.timestamps[entries],
             self.n_items,
             self.ordered,
+        )
+
+    @classmethod
+    def concatenated(cls, batches: Sequence[Users]) -> Users:
+        """The users of several batches (at least one) over the same items, in their order."""
+        lengths = np.concatenate([one.lengths for one in batches])
+        return cls(
+            np.concatenate([one.index for one in batches]),
+            np.concatenate([[0], np.cumsum(lengths)]),
+            np.concatenate([one.items for one in batches]),
+            np.concatenate([one.weights for one in batches]),
+            np.concatenate([one.timestamps for one in batches]),
+            batches[0].n_items,
+            all(one.ordered for one in batches),
         )
 
     @classmethod

@@ -29,6 +29,8 @@ OUTCOME = {"item_id": "i1", "outcome": "click"}
 LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
 POPULAR, TRENDING, LATEST, RANK = "/api/popular", "/api/trending", "/api/latest", "/api/rank"
+SESSION_LIST, BATCH = "/api/recommendations/session", "/api/recommendations/batch"
+BATCH_PREDICT = "/api/predict/batch"
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 RULES, RULE, VERSIONS, REVERT = "/api/rules", "/api/rules/a", "/api/rules/versions", "/api/rules/versions/0/revert"
@@ -38,6 +40,9 @@ SESSION = "/api/session"
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", PREDICT): {"user_id": "ann", "item_ids": ["i1"]},
     ("POST", RANK): {"user_id": "ann", "items": ["i1"]},
+    ("POST", SESSION_LIST): {"items": [{"item_id": "i1"}]},
+    ("POST", BATCH): {"user_ids": ["ann"]},
+    ("POST", BATCH_PREDICT): {"user_ids": ["ann"], "item_ids": ["i1"]},
     ("POST", EVENTS): EVENT,
     ("POST", FEEDBACK): {"request_id": "r", "outcomes": [OUTCOME]},
     ("POST", ITEMS): {"item_id": "i1"},
@@ -62,6 +67,8 @@ ROUTES = [
     ("POST", REVERT),
 ]
 LEAST = {
+    ("POST", BATCH): "service",
+    ("POST", BATCH_PREDICT): "service",
     ("GET", USER_ROUTES): "service",
     ("GET", ITEM): "service",
     ("GET", HISTORY): "service",
@@ -188,6 +195,24 @@ def test_a_deeply_nested_body_is_refused_everywhere(client, method, path, conten
     [
         (PREDICT, b'{"user_id":"a","item_ids":[' + b"0," * 400_000 + b"0]}", "item_ids.0: Input should be a valid str"),
         (PREDICT, json.dumps(with_body(PREDICT, item_ids=["i1"] * 1001)).encode(), "at most 1000 items are scored"),
+        (
+            SESSION_LIST,
+            json.dumps({"items": [{"item_id": "a"}] * 1001}).encode(),
+            "at most 1000 items a session; this one",
+        ),
+        (SESSION_LIST, b'{"items":[' + b"{}," * 90_000 + b"{}]}", "items.0.item_id: Field required"),
+        (BATCH, json.dumps({"user_ids": ["a"] * 201}).encode(), "at most 200 users a request; this one has 201"),
+        (BATCH, b'{"user_ids":[' + b"0," * 400_000 + b"0]}", "user_ids.0: Input should be a valid string"),
+        (
+            BATCH_PREDICT,
+            json.dumps({"user_ids": ["a"] * 201, "item_ids": ["a"]}).encode(),
+            "at most 200 users a request",
+        ),
+        (
+            BATCH_PREDICT,
+            json.dumps({"user_ids": ["a"], "item_ids": ["a"] * 1001}).encode(),
+            "at most 1000 items are sco",
+        ),
         (RANK, json.dumps(with_body(RANK, items=["i1"] * 1001)).encode(), "at most 1000 candidates are ranked at once"),
         (EVENTS, b'{"events":[' + b"0," * 90_000 + b"0]}", "events.0: Input should be a valid dictionary"),
         (EVENTS, b'{"events":[' + b"{}," * 90_000 + b"{}]}", "events.0.user_id: Field required"),
@@ -324,6 +349,43 @@ def test_an_invalid_parameter_of_a_list_for_all_is_refused(client, path, params,
 )
 def test_an_invalid_request_for_a_ranking_is_refused(client, body, sentence):
     refused(client, "POST", RANK, 422, sentence, json=with_body(RANK, **body))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        *((path, {"limit": 201}, "body.limit: a list has at most 200 items.") for path in (SESSION_LIST, BATCH)),
+        *((path, {"lambda": "0.5"}, "body.lambda: Input should be a valid number") for path in (SESSION_LIST, BATCH)),
+        *(
+            (path, {"strategy": "best"}, "There is no strategy 'best'.")
+            for path in (SESSION_LIST, BATCH, BATCH_PREDICT)
+        ),
+        (SESSION_LIST, {"items": []}, "body.items: List should have at least 1 item"),
+        (SESSION_LIST, {"items": [{"item_id": "i1", "weight": True}]}, "weight: Input should be a valid number"),
+        (SESSION_LIST, {"items": [{"item_id": "i1", "weight": 1e9}]}, "weight: Input should be less than or equal to"),
+        (SESSION_LIST, {"items": [{"item_id": "i1", "occurred_at": FUTURE}]}, "This time is in the future"),
+        (SESSION_LIST, {"items": [{"item_id": "a\x00"}]}, "body.items.0.item_id: String should match pattern"),
+        (SESSION_LIST, {"store_as": "a\x00"}, "body.store_as: This must not hold control characters"),
+        (SESSION_LIST, {"store_type": "buy"}, "body.store_type: Input should be 'view', 'click'"),
+        (BATCH, {"user_ids": []}, "body.user_ids: List should have at least 1 item"),
+        (BATCH, {"shown": "perhaps"}, "body.shown: Input should be a valid boolean"),
+        (BATCH_PREDICT, {"item_ids": []}, "body.item_ids: List should have at least 1 item"),
+    ],
+    ids=str,
+)
+def test_an_invalid_request_for_a_session_or_for_many_is_refused(client, path, body, sentence):
+    refused(client, "POST", path, 422, sentence, json=with_body(path, **body))
+
+
+def test_an_unknown_item_cannot_be_scored_for_many(client):
+    body = with_body(BATCH_PREDICT, item_ids=["i1", "nothing"])
+    refused(client, "POST", BATCH_PREDICT, 404, "the served version does not know nothing.", json=body)
+
+
+def test_a_token_of_a_user_stores_no_session_as_another(client):
+    headers = token(role="client", user_id="bob")
+    body = with_body(SESSION_LIST, store_as="ann")
+    refused(client, "POST", SESSION_LIST, 403, "This token is for another user_id.", headers=headers, json=body)
 
 
 @pytest.mark.parametrize("path", TRENDS)

@@ -20,6 +20,9 @@ TABLE = {
     "/api/trending": {"get"},
     "/api/latest": {"get"},
     "/api/rank": {"post"},
+    "/api/recommendations/session": {"post"},
+    "/api/recommendations/batch": {"post"},
+    "/api/predict/batch": {"post"},
     "/api/predict": {"post"},
     "/api/interactions": {"post"},
     "/api/recommendations/feedback": {"post"},
@@ -43,8 +46,8 @@ TABLE = {
     "/metrics": {"get"},
 }
 OPEN = {"/health/live", "/health/ready", "/api/model/webhook"}
-NESTED = {"BatchBody", "ItemsBody"}
-"""Bodies whose example is that of the route."""
+NESTED = {"BatchBody", "ItemsBody", "ListsBody"}
+"""Bodies whose example is that of the route, or of what they hold."""
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from serving.api.dependencies import ServiceDep
 from serving.api.fields import Body, LookupId, LookupName
 from serving.errors import Problem, documented
-from serving.recommend.candidates import Cause
+from serving.lists.candidates import Cause
 from serving.recommend.request import AUTO, RecommendationRequest
 from serving.recommend.response import RecommendedItem
 from serving.security.authentication import Principal, requires
@@ -87,7 +87,7 @@ async def rank(
     )
     request_id: str = request.scope["request_id"]
     served = service.select_model(body.strategy)
-    found, left_out, degraded = await service.recommender.rank(served, wanted, candidates, request_id)
+    found, left_out, degraded = await service.lists.rank(served, wanted, candidates, request_id)
     causes = [{"item_id": item_id, "cause": cause} for item_id, cause in left_out.items()]
     content = found.with_request(body.user_id, request_id, degraded, left_out=causes)
     return Response(content, media_type="application/json")

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from serving.api.dependencies import ServiceDep
 from serving.api.fields import LookupId, PathId, check_limit
 from serving.errors import Problem, documented
+from serving.lists.similar_items import SimilarItemsRequest, similar_items, unknown_items
 from serving.recommend.response import RecommendedItem
-from serving.recommend.similar_items import SimilarItemsRequest, similar_items, unknown_items
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
 

@@ -1,0 +1,1 @@
+"""Lists besides the one for a known user: many users at once, a session, given candidates, similar items."""

@@ -1,0 +1,211 @@
+"""Lists besides the one for a known user, end to end: histories, cache, ranking, serialization, impressions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.errors import StoreError
+from serving.interfaces import Dependencies, HiddenItems, History
+from serving.lists.batch import recommend_many, score_many
+from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
+from serving.models.loaded_model import LoadedModel
+from serving.monitoring.metrics import Metrics
+from serving.recommend.cache import Cache
+from serving.recommend.ranking import OnFailure, recommend
+from serving.recommend.recommender import RecommendationService, cache_key
+from serving.recommend.request import RecommendationRequest
+from serving.recommend.response import SerializedList
+from serving.rules.engine import ActiveRules
+
+SESSION = "\x00session"
+"""The user of a session: an id that no data set holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserListResult:
+    """The list of one user of a batch; `request_id` of its impression."""
+
+    user_id: str
+    found: SerializedList
+    request_id: str
+    degraded: bool
+
+
+class ListService:
+    """Makes lists for many users, for sessions, and of given candidates."""
+
+    def __init__(
+        self, recommender: RecommendationService, dependencies: Dependencies, metrics: Metrics, cache: Cache
+    ) -> None:
+        """Keep the collaborators: `recommender` reads histories and hidden items, and records what was shown."""
+        self._recommender, self._dependencies = recommender, dependencies
+        self._metrics, self._cache = metrics, cache
+
+    async def rank(
+        self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
+    ) -> tuple[SerializedList, dict[str, Cause], bool]:
+        """The caller's candidates as a list, those that are left out and why, and whether it is degraded."""
+        started = time.perf_counter()
+        history, history_unavailable = await self._recommender.history(request.user_id)
+        hidden, hidden_unavailable = await self._recommender.hidden()
+        arguments = (served, request, item_ids, history, hidden, self._recommender.model_failed)
+        found: RankedCandidates
+        if served.slow:
+            found = await self._recommender.in_thread(rank_candidates, *arguments)
+        else:
+            found = rank_candidates(*arguments)
+        serialized = SerializedList.of(found.ranked)
+        self._recommender.record(serialized, request, history, request_id, time.perf_counter() - started)
+        return serialized, found.left_out, history_unavailable or hidden_unavailable
+
+    async def session(
+        self,
+        served: LoadedModel,
+        request: RecommendationRequest,
+        history: History,
+        shown_to: str | None,
+        request_id: str,
+    ) -> tuple[SerializedList, bool]:
+        """The list for a history that the request brings, and whether it is degraded.
+
+        Args:
+            served: the loaded model that ranks.
+            request: the parameters; its user is not looked at.
+            history: what the request brings.
+            shown_to: under whose id the list is stored as shown; None: it is not stored.
+            request_id: of the impression.
+        """
+        started = time.perf_counter()
+        hidden, hidden_unavailable = await self._recommender.hidden()
+        rules, rules_unavailable = await self._recommender.rules(hidden)
+        degraded = hidden_unavailable or rules_unavailable
+        wanted = replace(request, user_id=SESSION, list_kind="session")
+        key = (
+            served.key,
+            "session",
+            history.item_ids,
+            history.weights,
+            history.version,
+            hidden.version,
+            rules.ruleset.key,
+            wanted,
+        )
+        found = await self._cache.get(key)
+        if found is None:
+            self._metrics.cache_misses.inc()
+            arguments = (served, wanted, history, hidden, self._recommender.model_failed, rules)
+            ranked = await self._recommender.in_thread(recommend, *arguments) if served.slow else recommend(*arguments)
+            found = SerializedList.of(ranked)
+            if not degraded:
+                await self._cache.put(key, found)
+        else:
+            self._metrics.cache_hits.inc()
+        stored = replace(history, personal=shown_to is not None)
+        shown = replace(wanted, user_id=shown_to or SESSION)
+        self._recommender.record(found, shown, stored, request_id, time.perf_counter() - started)
+        return found, degraded
+
+    async def batch(
+        self,
+        served: LoadedModel,
+        request: RecommendationRequest,
+        user_ids: Sequence[str],
+        request_id: str,
+        *,
+        shown: bool,
+    ) -> list[UserListResult]:
+        """The lists of many users, ranked by one call of each model.
+
+        Args:
+            served: the loaded model that ranks.
+            request: the parameters of all lists; its user is not looked at.
+            user_ids: for whom, each once.
+            request_id: of the request; each list has one of its own.
+            shown: whether the lists count as shown, and are stored as impressions.
+        """
+        started = time.perf_counter()
+        hidden, hidden_unavailable = await self._recommender.hidden()
+        rules, rules_unavailable = await self._recommender.rules(hidden)
+        # without rules it is the same list as that of a single request, and comes from the same cache
+        request = replace(request, list_kind="batch") if rules.ruleset.rules else request
+        histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
+        degraded = hidden_unavailable or rules_unavailable or unavailable
+        found, missing = await self._cached(served, request, histories, hidden, rules)
+        if missing:
+            arguments = (served, request, missing, hidden, self._recommender.model_failed, rules)
+            computed = await self._recommender.in_thread(_serialized_lists, *arguments)
+            for (user_id, history), one in zip(missing, computed, strict=True):
+                found[user_id] = one
+                if not degraded:
+                    key = cache_key(served, history, hidden, rules, replace(request, user_id=user_id))
+                    await self._cache.put(key, one)
+        seconds = (time.perf_counter() - started) / max(1, len(histories))
+        results = []
+        for place, (user_id, history) in enumerate(histories):
+            own_id = f"{request_id[:56]}.{place}"
+            to_store = history if shown else replace(history, personal=False)
+            self._recommender.record(found[user_id], replace(request, user_id=user_id), to_store, own_id, seconds)
+            results.append(UserListResult(user_id, found[user_id], own_id, degraded))
+        return results
+
+    async def scores(
+        self, served: LoadedModel, strategy: str, user_ids: Sequence[str], items: NDArray[np.int32]
+    ) -> tuple[NDArray[np.float32], list[str], bool]:
+        """Scores of the same items for many users, float32[n_users, n_items]; the model of each; whether degraded."""
+        histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
+        arguments = (served, strategy, histories, items, self._recommender.model_failed)
+        scores, methods = await self._recommender.in_thread(score_many, *arguments)
+        return scores, methods, unavailable
+
+    async def _cached(
+        self,
+        served: LoadedModel,
+        request: RecommendationRequest,
+        histories: Sequence[tuple[str, History]],
+        hidden: HiddenItems,
+        rules: ActiveRules,
+    ) -> tuple[dict[str, SerializedList], list[tuple[str, History]]]:
+        """The lists that are in the cache, under the keys of single requests, and the users who have none."""
+        found: dict[str, SerializedList] = {}
+        missing = []
+        for user_id, history in histories:
+            key = cache_key(served, history, hidden, rules, replace(request, user_id=user_id))
+            kept = await self._cache.get(key)
+            if kept is None:
+                missing.append((user_id, history))
+            else:
+                found[user_id] = kept
+        self._metrics.cache_hits.inc(len(found))
+        self._metrics.cache_misses.inc(len(missing))
+        return found, missing
+
+    def _histories(self, user_ids: Sequence[str]) -> tuple[list[tuple[str, History]], bool]:
+        """Each user's current history, and whether one could not be read."""
+        source, unavailable = self._dependencies.histories, False
+        found = []
+        for user_id in user_ids:
+            history = None
+            if not unavailable:  # after the first failure no timeout for each of the others
+                try:
+                    history = source.history(user_id)
+                except StoreError as error:
+                    self._recommender.degraded("history", error)
+                    unavailable = True
+            found.append((user_id, source.last_known(user_id) if history is None else history))
+        return found, unavailable
+
+
+def _serialized_lists(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    users: Sequence[tuple[str, History]],
+    hidden: HiddenItems,
+    on_failure: OnFailure,
+    rules: ActiveRules,
+) -> list[SerializedList]:
+    return [SerializedList.of(one) for one in recommend_many(served, request, users, hidden, on_failure, rules)]
