@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from recstage.data.tables.names import EVENT_NAMES, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.ids import IdRule, first_of, ids_of, refuse_a_column_of, rejected_ids
-from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.numbers import flags_of, numbers
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError
 
@@ -70,21 +70,43 @@ def read(config: EventsSource) -> RawData:
     )
 
 
-def is_table(tree: FileTree, name: str) -> bool:
-    """Whether the file has columns of user and item ids under any usual name."""
+def is_table(tree: FileTree, name: str, config: EventsSource | None = None) -> bool:
+    """Whether the file has columns of user and item ids under any usual name, or those that are configured."""
+    config = config or EventsSource(path="")
     try:
-        file = opened(tree, name)
-        return file.has_header and {USER, ITEM} <= set(_ours(file, EventsSource(path="")))
+        file = opened(tree, name, Format(config.separator, config.encoding, config.header, config.sheet))
+        named = file.has_header or bool(config.columns)
+        return named and {USER, ITEM} <= set(_ours(file, config))
     except DataError:
         return False
+
+
+def _refuse_a_part_that_differs(
+    path: str, found: Sequence[tuple[FileTree, str]], chosen: Sequence[tuple[FileTree, str]]
+) -> None:
+    """Raises `DataError` where a file is left out that is called as the others are but for numbers (part-1, part-2): it
+    is a part without a header, or a damaged one, and its rows would be lost."""
+
+    def pattern(place: tuple[FileTree, str]) -> str:
+        return re.sub(r"\d+", "#", place[1])
+
+    patterns = {pattern(place) for place in chosen}
+    for place in found:
+        if place not in chosen and pattern(place) in patterns and "#" in pattern(place):
+            raise DataError(
+                f"{path}: {labels_of([place])[0]}",
+                rule=f"lacks the columns of users and items that {labels_of(chosen)[0]} has, or its header",
+                fix="Mend it, or take it out of the folder",
+            )
 
 
 def _tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str], TableFile]]:
     """The parts that a path means; of a folder that holds other tables too, those that are of events."""
     how = Format(config.separator, config.encoding, config.header, config.sheet)
     found = places_of(path)
-    if len(found) > 1 and not config.columns:
-        with_ids = [place for place in found if is_table(*place)]
+    if len(found) > 1:
+        with_ids = [place for place in found if is_table(*place, config)]
+        _refuse_a_part_that_differs(path, found, with_ids)
         found = with_ids or found
     files = [(place, opened(*place, how)) for place in found]
     if len({tuple(sorted(file.names)) for _, file in files}) > 1 and Path(path).is_dir():
@@ -182,7 +204,7 @@ class _Columns:
 
 def _date_beside(file: TableFile, ours: Mapping[str, str], config: EventsSource) -> str | None:
     """The column of dates that goes with a column of times of day."""
-    if TIME not in ours or TIME in config.columns:
+    if TIME not in ours:
         return None
 
     def all_are(name: str, pattern: str) -> bool:
@@ -251,6 +273,8 @@ def _values(given: pd.DataFrame, config: EventsSource) -> tuple[pd.Series, list[
     if VALUE not in given:
         return nothing, []
     values = numbers(given[VALUE], config.decimal)
+    if values.isna().all() and (flags := flags_of(given[VALUE])) is not None:
+        return flags, ["the column of values holds yes and no: yes is 1, no is 0"]
     filled = int(given[VALUE].notna().sum())
     if VALUE not in config.columns and 2 * int((values.isna() & given[VALUE].notna()).sum()) > filled:
         return nothing, ["the column that is called like one of values holds no numbers and is not read"]

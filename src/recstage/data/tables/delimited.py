@@ -51,7 +51,7 @@ class DelimitedFile:
         with tree.open(name) as stream:
             blocks = TextBlocks(cast(BinaryIO, _Head(stream)), self.where, encoding)
             sample = b"".join(blocks)
-            self._encoding = blocks.encoding if encoding is None else encoding
+            self._encoding, self._guessed = blocks.encoding if encoding is None else encoding, blocks.guessed
             self.encoding = blocks.shown
         if not sample.strip(b" \n\x00\t"):
             raise DataError(self.where, rule="is empty", fix="Give a file with rows")
@@ -77,7 +77,7 @@ class DelimitedFile:
         size = self._tree.size(self._name)
         bar = tqdm(total=size, desc=f"read {Path(self._name).name}", unit="B", unit_scale=True, delay=2, disable=None)
         with self._tree.open(self._name) as stream, bar:
-            blocks = TextBlocks(stream, self.where, self._encoding)
+            blocks = TextBlocks(stream, self.where, self._encoding, guessed=self._guessed)
             previous: bytes | None = None
             for block in blocks:
                 if previous is not None:
@@ -188,7 +188,11 @@ class _Reading:
             rows = "1 row" if framer.stray == 1 else f"{framer.stray} rows"
             notes.append(f"a quote that opens or closes nothing was read as text in {rows} (line {lines})")
         if framer.comments:
-            notes.append(f"{framer.comments} lines that begin with # are comments")
+            lines = "a line that begins with # is a comment"
+            notes.append(lines if framer.comments == 1 else f"{framer.comments} lines that begin with # are comments")
+        if blocks.guessed:
+            notes.append(f"it is no UTF-8: read as {blocks.encoding}, a guess (say otherwise in source.encoding)")
         if blocks.legacy_lines:
-            notes.append(f"{blocks.legacy_lines} lines are no UTF-8 and were read as Windows-1252")
+            lines = "1 line is" if blocks.legacy_lines == 1 else f"{blocks.legacy_lines} lines are"
+            notes.append(f"{lines} no UTF-8 and read as Windows-1252 (say otherwise in source.encoding)")
         return notes

@@ -122,7 +122,7 @@ def _with_header(rows: list[tuple[int, tuple[str, ...]]], separator: str, before
     width = Counter(len(row) for row in cut[1:] or cut).most_common(1)[0][0]
     at = _header_at(cut, width)
     if at:
-        notes.append(f"{at} lines before the header are no rows")
+        notes.append(f"{at} lines before the header are no rows" if at > 1 else "a line before the header is no row")
     first = cut[at]
     has_header = header if header is not None else names_columns(first)
     body = cut[at + 1 :] if has_header else cut[at:]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
+
+import charset_normalizer
 
 from recstage.errors import DataError
 
 BLOCK = 1 << 24
 LONGEST_LINE = 1 << 26
+GUESSED_FROM = 1 << 18
+HIGH = re.compile(rb"[\x80-\xff]+")
+OF_OTHER_SCRIPTS = frozenset(
+    ("cp1251", "koi8_r", "koi8_u", "mac_cyrillic", "cp866", "cp932", "shift_jis", "shift_jis_2004", "euc_jp", "gb18030",
+     "gbk", "gb2312", "hz", "big5", "big5hkscs", "cp949", "euc_kr", "johab", "cp1253", "cp1255", "cp1256", "cp874")
+)  # fmt: skip
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16 does, hence before it
@@ -20,7 +29,8 @@ MARKS = (
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding that the first bytes show: a byte order mark, or the zeros between Latin letters of UTF-16."""
+    """The encoding that the first bytes show: a byte order mark, the zeros between Latin letters of UTF-16, or words of
+    another script than Latin that are no UTF-8."""
     for mark, name in MARKS:
         if head.startswith(mark):
             return name
@@ -31,7 +41,29 @@ def encoding_of(head: bytes) -> str:
             return "utf-16-le"
         if even > 8 * odd:
             return "utf-16-be"
-    return "utf-8"
+    return _of_another_script(head[:GUESSED_FROM]) or "utf-8"
+
+
+def _of_another_script(head: bytes) -> str | None:
+    """The encoding of text in another script: no line with other letters than ASCII is UTF-8, and such letters come in
+    words, not one by one as accents do."""
+    lines = [line for line in head.split(b"\n")[:-1] or [head] if not line.isascii()]
+    if not lines or any(_is_utf8(line) for line in lines):
+        return None
+    text = b"\n".join(lines)
+    words = HIGH.findall(text)
+    if sum(map(len, words)) < 1.6 * len(words):
+        return None
+    found = charset_normalizer.from_bytes(text).best()
+    return found.encoding if found is not None and found.encoding in OF_OTHER_SCRIPTS else None
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class TextBlocks:
@@ -42,12 +74,13 @@ class TextBlocks:
     endless line.
     """
 
-    def __init__(self, stream: BinaryIO, where: str, encoding: str | None = None) -> None:
+    def __init__(self, stream: BinaryIO, where: str, encoding: str | None = None, *, guessed: bool = False) -> None:
         self.where, self.legacy_lines = where, 0
         self._stream = stream
         self._head = stream.read(BLOCK)
         try:
             self.encoding = codecs.lookup(encoding).name if encoding else encoding_of(self._head)
+            self.guessed = guessed or (not encoding and self.encoding in OF_OTHER_SCRIPTS)
         except LookupError as error:
             raise DataError(
                 f"source.encoding = {encoding}", rule="no such encoding", fix="Give one, as utf-8, utf-16 or cp1252"
@@ -62,7 +95,8 @@ class TextBlocks:
     def shown(self) -> str:
         """The encoding for a reader, with its byte order mark."""
         marked = any(self._head.startswith(mark) for mark, _ in MARKS)
-        return self.encoding.upper() + (" with a byte order mark" if marked else "")
+        legacy = "Windows-1252" if self.legacy_lines and self.encoding == "utf-8" else self.encoding.upper()
+        return legacy + (" with a byte order mark" if marked else " (a guess)" if self.guessed else "")
 
     def __iter__(self) -> Iterator[bytes]:
         rest, mac = b"", None
@@ -92,7 +126,7 @@ class TextBlocks:
                 yield chunk
                 chunk = self._stream.read(BLOCK)
             return
-        decoder = codecs.getincrementaldecoder(self.encoding)()
+        decoder = codecs.getincrementaldecoder(self.encoding)("replace" if self.guessed else "strict")
         beginning = True
         while True:
             try:

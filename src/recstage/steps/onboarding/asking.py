@@ -27,7 +27,7 @@ def columns_of(
     or items, and on a matrix of users and items."""
     file = files[0]
     if not any(one.rows for one in files):
-        raise DataError(file.where, rule="holds names of columns and no rows", fix="Give a file with rows")
+        raise DataError(file.where, rule="holds no rows", fix="Give a file with rows")
     if not given and is_matrix(file, contents):
         raise DataError(
             f"{file.where}: {len(file.names)} columns, from {file.names[0]} to {file.names[-1]}",
@@ -41,7 +41,8 @@ def columns_of(
     for ours in EVENT_COLUMNS:
         if found.why.get(ours) != "by its values":
             continue
-        others = found.unsure.get(ours, ())
+        elsewhere = {theirs for one, theirs in found.columns.items() if one not in (USER, ITEM)}
+        others = [name for name in found.unsure.get(ours, ()) if name not in elsewhere]
         also = f" It could be {' or '.join(others)}." if others else ""
         name = questions.choose(
             f"{found.columns[ours]} is taken as {ours} ({IN_WORDS[ours]}), by its values.{also} Which is it?",
@@ -51,7 +52,7 @@ def columns_of(
         found = found.told(ours, name) if name != found.columns[ours] else found
     for ours in (USER, ITEM):
         if ours not in found.columns:
-            found = _asked_for(ours, file, found, questions)
+            found = _asked_for(ours, file, found, contents, questions)
     return found, contents
 
 
@@ -60,8 +61,15 @@ def _of_more_rows(file: TableFile) -> Contents | None:
     return Contents(file, frame.astype(object)) if len(frame) else None
 
 
-def _asked_for(ours: str, file: TableFile, found: Meanings, questions: Questions) -> Meanings:
+def _asked_for(ours: str, file: TableFile, found: Meanings, contents: Contents, questions: Questions) -> Meanings:
     free = [name for name in file.names if name not in found.columns.values()]
+    lists = [name for name in free if contents.are_lists(name)]
+    if ours == ITEM and lists:
+        raise DataError(
+            f"{file.where}: {lists[0]} '{contents.first(lists[0])}'",
+            rule="it holds lists, and rows are events: one user, one item",
+            fix=f"Write a row for each, as in frame.assign(item=frame['{lists[0]}'].str.split(';')).explode('item')",
+        )
     if not questions.can_ask or not free:
         raise DataError(
             f"{file.where}: columns {', '.join(file.names)}",

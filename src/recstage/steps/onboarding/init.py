@@ -126,7 +126,7 @@ def _reported(
         split_why=split[1],
         models=models,
         warnings=[*warnings.warnings_of(profile, found.raw, tests), *extra, *further_columns.of_items(found.raw)],
-        notes=[*meanings.notes, *more, *profile.notes],
+        notes=[*given.notes, *meanings.notes, *more, *profile.notes],
         decisions=questions.decisions,
         next=next_commands(name, next(iter(models)), found.raw),
     )
@@ -178,7 +178,10 @@ def _source(given: Given, meanings: Meanings, settings: InitSettings, questions:
         if not given.files[0].has_header:
             source["header"] = False
         if "interaction_type" not in meanings.columns:
-            source["default_type"] = "rating" if "value" in meanings.columns else "interaction"
+            kind = proposal.kind_by_name(meanings.columns.get("value", ""))
+            source["default_type"] = {"rating": "rating", "amount": "purchase", "seconds": "view"}.get(
+                kind, "interaction"
+            )
     named = {"items_path": settings.items, "test_path": settings.test_path, "validation_path": settings.validation_path}
     for part, path in named.items():
         if path and path != "none":

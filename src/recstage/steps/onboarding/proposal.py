@@ -52,7 +52,8 @@ def _by_value(profile: Profile, name: str, value_is: str, usual: float | None) -
         full = next((scale for scale in SCALES if values.greatest <= scale), values.greatest)
         if full <= 0:
             return Weight(usual or 1.0, "its values are not above zero, and grade nothing")
-        return Weight({"low": 0.0, "high": 1.0, "full": full}, f"grows with the value up to {full:g}")
+        no = "; zero and below: not liked" if values.least <= 0 else ""
+        return Weight({"low": 0.0, "high": 1.0, "full": full}, f"grows with the value up to {full:g}{no}")
     full = values.high if values.high > 0 else values.greatest
     high = usual or 1.0
     if full <= 0 or values.least == values.greatest:
@@ -113,9 +114,14 @@ def value_kind(column: str, values: Mapping[str, Values]) -> str:
     """What a column of values is: "rating" (a grade), "seconds", "amount" (of things or money); "" without one."""
     if not column or not values:
         return ""
-    name = plain(column)
-    for kind, stems in (("amount", AMOUNTS), ("seconds", SECONDS), ("rating", RATINGS)):
-        if any(stem in name for stem in stems):
-            return kind
+    if kind := kind_by_name(column):
+        return kind
     a_scale = all(one.step is not None and one.least >= -10 and one.greatest <= 100 for one in values.values())
     return "rating" if a_scale else "amount"
+
+
+def kind_by_name(column: str) -> str:
+    """The same by the name of the column alone."""
+    name = plain(column)
+    kinds = (("amount", AMOUNTS), ("seconds", SECONDS), ("rating", RATINGS))
+    return next((kind for kind, stems in kinds if any(stem in name for stem in stems)), "")

@@ -36,9 +36,7 @@ def read(name: str, source: Mapping[str, Any], more: Mapping[str, Any]) -> Read:
     located = sources.located(config.source, root() / "data" / "downloads")
     raw = sources.read(located)
     if not len(raw.events) and not raw.rejected.total:
-        raise DataError(
-            str(source.get("path", name)), rule="holds names of columns and no rows", fix="Give a file with rows"
-        )
+        raise DataError(str(source.get("path", name)), rule="holds no rows", fix="Give a file with rows")
     raw, findings = validation.clean(raw, config)
     return Read(raw, findings, dict(source), config)
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 Decimal = Literal["auto", ".", ","]
 WITH_COMMA = r"^[+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*),\d+$"
 THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
+YES, NO = ("true", "yes", "y", "t", "ja", "oui", "si", "sí"), ("false", "no", "n", "f", "nein", "non")
 WITH_POINT = re.compile(r"[+-]?\d*\.\d+")
 
 
@@ -34,6 +35,14 @@ def numbers(column: pd.Series, decimal: Decimal = "auto") -> pd.Series:
     if left.any():
         values = values.where(~left, _with_commas(words[left], words, decimal))
     return _finite(values.to_numpy("float64"), column.index)
+
+
+def flags_of(column: pd.Series) -> pd.Series | None:
+    """float64 of a column of truth values, 1 for yes; None where it holds anything else, or nothing."""
+    words = column.dropna().map(lambda value: str(value).strip().lower())
+    if not len(words) or not set(words.unique()) <= {*YES, *NO}:
+        return None
+    return words.isin(YES).astype("float64").reindex(column.index)
 
 
 def _as_text(column: pd.Series) -> pa.Array | pa.ChunkedArray:

@@ -61,7 +61,11 @@ def _found_out(values: pd.Series) -> tuple[pd.Series, bool]:
         return (values - EXCEL_ZERO) * A_DAY, True
     if unit in COMPACT_NAMES:
         return _compact(values), True
-    return values / FINER_UNITS.get(unit, 1.0), unit != RANKS
+    if unit == RANKS:
+        return values, False
+    for _ in range(3):  # one value may be in a finer unit than another
+        values = values.where(~(values >= FINER), values / 1e3)
+    return values, True
 
 
 def unit_of(values: pd.Series) -> str:

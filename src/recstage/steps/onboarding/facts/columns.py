@@ -17,6 +17,7 @@ from recstage.steps.onboarding.facts.contents import Contents
 
 MOST_TYPES = 100
 A_MATRIX = 8  # columns
+SESSION_STEMS = ("session", "visitid", "sitzung")
 STEMS: dict[str, tuple[str, ...]] = {
     USER: ("user", "custom", "client", "visitor", "member", "account", "person", "buyer", "shopper", "reviewer", "kund",
            "nutzer", "besucher", "mitglied", "kaufer", "utilisateur", "acheteur", "usuario", "utente", "klant",
@@ -77,10 +78,17 @@ def meanings_of(file: TableFile, contents: Contents, given: Mapping[str, str]) -
             notes.append(f"{theirs} is not taken as {ours}: {objection}")
         elif theirs not in found.values():
             found[ours], why[ours] = theirs, "by its name"
+    if USER in found and plain(found[USER]).startswith(SESSION_STEMS) and USER not in given:
+        notes.append(f"{found[USER]}: sessions are taken as users, for want of a column of users")
     left = [name for name in file.names if name not in found.values()]
     for ours, theirs in _by_stems(left, [name for name in EVENT_NAMES if name not in {*found, *given}], contents):
         found[ours], why[ours] = theirs, "by its name and values"
     unsure = _by_content(file, contents, found, why, given)
+    if VALUE not in {*found, *given}:
+        scales = [name for name in file.names if name not in found.values() and contents.is_scale(name)]
+        notes += [
+            f"{name} holds small numbers and is not read: --columns.value '{name}' if it grades" for name in scales
+        ]
     return Meanings({ours: found[ours] for ours in EVENT_NAMES if ours in found}, why, unsure, tuple(notes))
 
 
@@ -88,7 +96,9 @@ def _objection(ours: str, theirs: str, contents: Contents) -> str:
     """What speaks against a column of a usual name, or nothing."""
     if ours == TIME and not contents.may_be_time(theirs):
         return f"'{contents.first(theirs)}' is no time"
-    if ours == VALUE and not contents.is_number(theirs):
+    if ours == TIME and contents.is_time_of_day(theirs) and not any(map(contents.is_time, contents.names)):
+        return f"a time of day ('{contents.first(theirs)}') has no date, and no column of dates is beside it"
+    if ours == VALUE and not contents.is_number(theirs) and not contents.is_flag(theirs):
         return f"'{contents.first(theirs)}' is no number"
     if ours == TYPE and contents.different(theirs) > MOST_TYPES:
         return f"it has {contents.different(theirs)} different values in the first rows"
@@ -99,19 +109,26 @@ def _by_stems(left: Sequence[str], missing: Iterable[str], contents: Contents) -
     taken: set[str] = set()
     for ours in missing:
         for theirs in left:
-            words = plain(theirs)
-            fits = any(words.startswith(stem) or words.endswith(stem) for stem in STEMS[ours])
+            fits = _resembles(theirs, ours)
             if theirs not in taken and fits and _agrees(ours, theirs, contents):
                 taken.add(theirs)
                 yield ours, theirs
                 break
 
 
+def _resembles(theirs: str, ours: str) -> bool:
+    """Whether a name begins or ends as those of ours do, or is one of an inner object ("product.sku")."""
+    words, inner = plain(theirs), plain(theirs.rpartition(".")[2])
+    if any(words.startswith(stem) or words.endswith(stem) for stem in STEMS[ours]):
+        return True
+    return "." in theirs and inner in {plain(name) for name in EVENT_NAMES[ours]}
+
+
 def _agrees(ours: str, theirs: str, contents: Contents) -> bool:
     if ours in (USER, ITEM):
         return contents.may_be_id(theirs)
     if ours == TIME:
-        return contents.is_time(theirs) or (contents.is_year(theirs) and not contents.is_attribute(theirs))
+        return (contents.is_time(theirs) or contents.is_year(theirs)) and not contents.is_attribute(theirs)
     if ours == VALUE:
         return contents.is_number(theirs) and not contents.is_time(theirs)
     return contents.are_types(theirs, MOST_TYPES) and not contents.is_attribute(theirs)
@@ -128,6 +145,7 @@ def _by_content(
 
     if TIME not in {*found, *given}:
         times = [name for name in left() if contents.is_time(name)]
+        times = [name for name in times if not contents.is_attribute(name)] or times
         if times:
             found[TIME], why[TIME] = times[-1], "by its values"
             if len(times) > 1:
@@ -145,9 +163,9 @@ def _by_content(
         typed = next((name for name in left() if _known_types(contents, name)), None)
         if typed is not None:
             found[TYPE], why[TYPE] = typed, "by its values"
-    if VALUE not in {*found, *given} and not file.has_header:
-        small = next((name for name in left() if contents.is_number(name) and contents.longest(name) <= 6), None)
-        if small is not None and not contents.are_ids(small):
+    if VALUE not in {*found, *given} and "by its values" in (why.get(USER), why.get(ITEM)):
+        small = next((name for name in left() if contents.is_scale(name)), None)
+        if small is not None:
             found[VALUE], why[VALUE] = small, "by its values"
     return unsure
 

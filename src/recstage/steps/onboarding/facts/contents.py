@@ -12,13 +12,18 @@ import pandas as pd
 from recstage.data.tables.names import plain
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.ids import NULLS
-from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.numbers import flags_of, numbers
 from recstage.data.tables.values.timestamps import PARTS, RANKS, TIME_OF_DAY, unit_of
 
 ENOUGH = 50  # rows from which "a different value in every row" says something
 A_SENTENCE = 40  # characters
 LATEST = 2_100_000_000  # seconds: ids are larger than times, or smaller
-DATE = re.compile(r"\s*(\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-\d\d?-\d\d?T)")
+MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DATE = re.compile(
+    r"\s*(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-(?:0[1-9]|1[0-2])$|(?:[a-z]{3,9},? +)?"
+    rf"(?:\d\d?[-/ .]+{MONTH}[-/ .,]+(?:\d{{4}}|\d\d\b)|{MONTH}[-/ .]+\d\d?,? +(?:\d{{4}}|\d\d:)))",
+    re.IGNORECASE,
+)
 USER_LETTERS = re.compile(r"(u|user|usr|c|cust|customer|client|k|kd|kunde|visitor|member|m_?id|p?erson)[-_ ]?\d+", re.I)
 ITEM_LETTERS = re.compile(r"(i|item|p|prod|product|sku|art|artikel|article|movie|film|book|b0)[-_ ]?\w*\d+", re.I)
 FLAGS = {"true", "false", "yes", "no", "ja", "nein", "0", "1", "t", "f", "y", "n"}
@@ -36,6 +41,11 @@ class Contents:
             frame = pd.DataFrame(whole, columns=list(file.names), dtype=object)
         self._frame = frame.map(lambda v: None if v is None or str(v).strip() in NULLS else str(v).strip())
         self._frame.columns = list(file.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns."""
+        return list(map(str, self._frame.columns))
 
     def __len__(self) -> int:
         return len(self._frame)
@@ -89,6 +99,27 @@ class Contents:
         parsed = pd.to_datetime(some, errors="coerce", utc=True, format="mixed")
         return bool(some.str.match(TIME_OF_DAY).any() or some.str.match(PARTS).any() or parsed.notna().mean() > 0.2)
 
+    def is_time_of_day(self, name: str) -> bool:
+        """Whether all values are times of day."""
+        some = self.given(name)
+        return bool(len(some)) and bool(some.str.match(TIME_OF_DAY).all())
+
+    def is_flag(self, name: str) -> bool:
+        """Whether all values are yes or no."""
+        return flags_of(self.given(name)) is not None
+
+    def is_scale(self, name: str) -> bool:
+        """Whether values are a few small numbers, as grades are, and say more than a user or an item alone does."""
+        values = numbers(self.given(name))
+        few = 3 <= int(values.nunique()) <= 21 and bool((values * 2 % 1 == 0).all())
+        return few and float(values.min()) >= 0 and float(values.max()) <= 10 and not self.is_attribute(name)
+
+    def are_lists(self, name: str, marks: str = ";|,") -> bool:
+        """Whether values are lists: several words each, parted alike by one of the marks."""
+        some = self.given(name).head(200)
+        parted = [some.map(lambda v, mark=mark: v.count(mark) > 0) for mark in marks]
+        return len(some) > 1 and any(float(one.mean()) > 0.8 for one in parted) and float(some.str.len().mean()) > 8
+
     def is_year(self, name: str) -> bool:
         """Whether all values are years."""
         values = numbers(self.given(name))
@@ -101,15 +132,16 @@ class Contents:
     def may_be_id(self, name: str) -> bool:
         """Whether values can name users or items: neither times, nor truth values, nor fractions, nor sentences."""
         some = self.given(name)
-        if len(some) * 2 < len(self) or self.is_time(name) or {v.lower() for v in some.unique()} <= FLAGS:
+        if (
+            len(some) * 2 < len(self)
+            or self.is_time(name)
+            or self.are_lists(name, ";|")
+            or {v.lower() for v in some.unique()} <= FLAGS
+        ):
             return False
         values = numbers(some)
         fractions = bool((values.dropna() % 1 != 0).any())
         return not fractions and float(some.str.len().mean()) < A_SENTENCE
-
-    def are_ids(self, name: str) -> bool:
-        """Whether a column of numbers has as many different ones as ids do."""
-        return self.different(name) > 20
 
     def ids(self, names: Sequence[str], known: Sequence[str]) -> list[str]:
         """Columns that may hold ids, the likeliest first: not one value a row, no attribute of another column."""
@@ -146,7 +178,7 @@ class Contents:
 
     def is_attribute(self, name: str) -> bool:
         """Whether another column with more different values decides this one: a year of a movie, a kind of product."""
-        others = [one for one in self._frame if one != name and self.different(str(one)) > self.different(name)]
+        others = [one for one in self._frame if one != name and self.different(str(one)) >= self.different(name)]
         return any(self.may_be_id(str(one)) and self.determines(str(one), name) for one in others)
 
     @cached_property

@@ -18,7 +18,7 @@ from recstage.data.tables.opening import WILD, Format, opened, places_of
 from recstage.data.tables.table import TableFile
 from recstage.errors import DataError
 
-PARTS = ("test_path", "validation_path", "items_path")
+TEXTS = (".txt", ".log")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Given:
     files: list[TableFile] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def given_of(path: str, how: Format, more: Mapping[str, Any]) -> Given:
@@ -101,9 +102,29 @@ def _of_folder(tree: FileTree, source: dict[str, Any], how: Format) -> Given:
             rule="parts of a table and other tables must not lie in one folder",
             fix="Give the parts by a pattern, as 'folder/part-*.csv', and --items or --test_path with it",
         )
-    return Given(
-        source, _opened([(tree, name) for name in sorted(events, key=opening.natural)], str(tree.path), how), beside
-    )
+    events, left_out = _tables_among(tree, sorted(events, key=opening.natural), how)
+    notes = [f"left out of {tree.path.name}: {', '.join(left_out)}, no table"] if left_out else []
+    return Given(source, _opened([(tree, name) for name in events], str(tree.path), how), beside, notes=notes)
+
+
+def _tables_among(tree: FileTree, names: Sequence[str], how: Format) -> tuple[list[str], list[str]]:
+    """The files that hold a table, and the text beside them that holds none (a README, a log). Raises `DataError` where
+    none does."""
+    tables: list[str] = []
+    texts: list[str] = []
+    refusal: DataError | None = None
+    for name in names:
+        try:
+            opened(tree, name, how)
+            tables.append(name)
+        except DataError as error:
+            if not name.lower().endswith(TEXTS):
+                raise
+            refusal = error
+            texts.append(name)
+    if not tables and refusal is not None:
+        raise refusal
+    return tables, texts
 
 
 def _opened(places: Sequence[tuple[FileTree, str]], path: str, how: Format) -> list[TableFile]:
