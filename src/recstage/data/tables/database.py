@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from tqdm import tqdm
 
 from recstage.data.schema import ITEM, USER
-from recstage.data.tables.names import EVENT_NAMES, ITEM_NAMES, plain
+from recstage.data.tables.names import EVENT_NAMES, ITEM_NAMES, mapped
 from recstage.errors import DataError, StoreError, valid_names
 
 SCHEMES = ("sqlite:", "postgresql:", "postgresql+psycopg:", "postgres:")
@@ -94,9 +94,11 @@ def _select(connection: Connection, table: str | None, where: str, kind: Kind) -
 
 
 def _fits(connection: Connection, table: str, kind: Kind) -> bool:
-    columns = {plain(one["name"]) for one in inspect(connection).get_columns(table)}
-    users, items = (columns & {plain(name) for name in names} for names in (EVENT_NAMES[USER], ITEM_NAMES[ITEM]))
-    return bool(items and users) if kind == "events" else bool(items and not users)
+    columns = [str(one["name"]) for one in inspect(connection).get_columns(table)]
+    found = {*mapped(columns, {}, EVENT_NAMES, setting="", where=table)}
+    if kind == "events":
+        return {USER, ITEM} <= found
+    return USER not in found and ITEM in mapped(columns, {}, ITEM_NAMES, setting="", where=table)
 
 
 def _written(connection: Connection, statement: str, folder: Path, where: str) -> Path:

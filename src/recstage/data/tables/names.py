@@ -105,6 +105,11 @@ def plain(name: object) -> str:
     return re.sub(r"[\W_]+", "", "".join(c for c in text if not unicodedata.combining(c)))
 
 
+def _stem(name: str) -> str:
+    """A name without what says that it is an id: "member_uuid" is a member's."""
+    return re.sub(r"(?<=...)(uuid|guid|id|nr|key|code|hash)$", "", plain(name))
+
+
 _USUAL = {plain(name) for names in (*EVENT_NAMES.values(), *ITEM_NAMES.values()) for name in names}
 
 
@@ -139,10 +144,15 @@ def mapped(
                 fix=valid_names(theirs, names),
             )
         found[ours] = actual
+    by_stem: dict[str, str] = {}
+    for name in names:
+        by_stem.setdefault(_stem(name), name)
     for ours, candidates in usual.items():
         if ours in given:
             continue
-        free = (by_plain.get(plain(name)) for name in candidates)
+        free = [by_plain.get(plain(name)) for name in candidates]
+        if ours in (USER, ITEM):
+            free += [by_stem.get(_stem(name)) for name in candidates]
         first = next((name for name in free if name is not None and name not in found.values()), None)
         if first is not None:
             found[ours] = first

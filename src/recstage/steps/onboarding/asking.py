@@ -39,17 +39,17 @@ def columns_of(
         contents = _of_more_rows(file) or contents  # what only values tell needs more of them
         found = meanings_of(file, contents, given)
     for ours in EVENT_COLUMNS:
-        if found.why.get(ours) != "by its values":
+        if ours not in found.columns or found.why.get(ours) != "by its values":
             continue
         elsewhere = {theirs for one, theirs in found.columns.items() if one not in (USER, ITEM)}
-        others = [name for name in found.unsure.get(ours, ()) if name not in elsewhere]
+        others = [name for name in found.unsure.get(ours, ()) if name not in elsewhere and name != found.columns[ours]]
         also = f" It could be {' or '.join(others)}." if others else ""
         name = questions.choose(
             f"{found.columns[ours]} is taken as {ours} ({IN_WORDS[ours]}), by its values.{also} Which is it?",
             found.columns[ours],
             file.names,
         )
-        found = found.told(ours, name) if name != found.columns[ours] else found
+        found = found.told(ours, name) if questions.can_ask else found
     for ours in (USER, ITEM):
         if ours not in found.columns:
             found = _asked_for(ours, file, found, contents, questions)

@@ -69,7 +69,7 @@ def _source_lines(source: Mapping[str, Any], meanings: Meanings) -> Iterator[str
                 why = meanings.why.get(ours, "") if theirs else "none: the column of such a name is something else"
                 yield f"    {ours}: {scalar(theirs)}" + (f"  # {why}" if why else "")
             continue
-        about = ABOUT.get(key, "")
+        about = "" if "://" in str(value) else ABOUT.get(key, "")
         if key.endswith("path") and isinstance(value, str) and Path(value).is_absolute():
             about = OUTSIDE
         if isinstance(value, dict):

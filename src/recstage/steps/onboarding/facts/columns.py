@@ -56,11 +56,19 @@ class Meanings:
         return {**self.columns, **{ours: "" for ours in by_name if ours not in self.columns}}
 
     def told(self, ours: str, theirs: str) -> Meanings:
-        """With a column as a user says it; what it meant before is free again."""
+        """With a column as a user says it. Where it meant something else, the two change places."""
+        before = self.columns.get(ours)
         columns = {name: column for name, column in self.columns.items() if column != theirs and name != ours}
-        unsure = {name: others for name, others in self.unsure.items() if name != ours}
+        other = next((name for name, column in self.columns.items() if column == theirs and name != ours), None)
+        if other is not None and before is not None:
+            columns[other] = before
         found = {**columns, **({ours: theirs} if theirs else {})}
-        return Meanings(found, {**self.why, ours: "as told"}, unsure, self.notes)
+        return Meanings(
+            {name: found[name] for name in EVENT_NAMES if name in found},
+            {**self.why, ours: "as told"},
+            {name: others for name, others in self.unsure.items() if name != ours},
+            self.notes,
+        )
 
 
 def meanings_of(file: TableFile, contents: Contents, given: Mapping[str, str]) -> Meanings:

@@ -1,0 +1,77 @@
+"""What a first look warns about: robots, users with one item, columns that leak or say nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from recstage.steps.onboarding.facts.wording import counted, of_all, percent
+from tests.steps.onboarding.shops import NAMES, first_look, rows_of_a_shop, written
+
+
+def warned(path: Path, *words: str) -> str:
+    return "\n".join(first_look(path, *words).warnings)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "warning"),
+    [
+        ("country", lambda row, at: "DE", r"column country is constant \('DE'\)"),
+        ("empty", lambda row, at: "", "column empty is empty"),
+        ("what", lambda row, at: row[3], r"column what repeats action \(interaction_type\)"),
+        (
+            "order",
+            lambda row, at: f"o{at}" if row[3] == "purchase" else "",
+            "column order is filled for 'purchase' only",
+        ),
+        ("step", lambda row, at: {"pageview": "1", "purchase": "3"}.get(row[3], "2"), "column step decides action"),
+    ],
+)
+def test_columns_that_say_nothing_or_too_much_are_named(workspace: Path, column, cell, warning) -> None:  # type: ignore[no-untyped-def]
+    rows = [[*row, cell(row, at)] for at, row in enumerate(rows_of_a_shop())]
+    result = first_look(written(workspace / "e.csv", rows, (*NAMES, column)))
+    assert len(result.warnings) == 1
+    assert re.search(warning, result.warnings[0])
+
+
+def test_a_column_that_only_looks_constant_in_the_first_rows_is_not_warned_of(workspace: Path) -> None:
+    rows = [[*row, "DE" if at < 580 else "FR"] for at, row in enumerate(rows_of_a_shop())]
+    assert first_look(written(workspace / "e.csv", rows, (*NAMES, "country"))).warnings == []
+
+
+def test_an_attribute_of_items_that_counts_their_events_is_named(workspace: Path) -> None:
+    rows = rows_of_a_shop()
+    counts = {item: sum(row[1] == item for row in rows) for item in {row[1] for row in rows}}
+    lines = ["sku,name,sold,weight", *(f"{item},N {item},{n * 3 + 1},{hash(item) % 7}" for item, n in counts.items())]
+    (workspace / "items.csv").write_text("\n".join(lines) + "\n")
+    told = warned(written(workspace / "events.csv", rows))
+    assert "items: column sold goes with the number of events" in told
+    assert "weight" not in told
+
+
+def test_a_robot_is_named_with_its_events(workspace: Path) -> None:
+    robot = [
+        ["robot", f"p{at % 25}", f"2026-03-{1 + at % 28:02d} 03:{at % 60:02d}:{at % 59:02d}", "pageview"]
+        for at in range(2000)
+    ]
+    told = warned(written(workspace / "e.csv", [*rows_of_a_shop(), *robot]))
+    assert "1 user has far more events than the median of 15: robot (2,000)" in told
+
+
+def test_users_with_one_item_are_counted(workspace: Path) -> None:
+    single = [[f"x{at}", "p1", "2026-03-05", "pageview"] for at in range(30)]
+    told = warned(written(workspace / "e.csv", [*rows_of_a_shop(), *single]))
+    assert "30 of 70 users (42.9 %) have events with one item only" in told
+
+
+def test_numbers_in_words() -> None:
+    assert (counted(1, "user"), counted(2, "category"), counted(3, "day")) == ("1 user", "2 categories", "3 days")
+    assert of_all(200, 201, "user") == "200 of 201 users (99.5 %)"
+    assert (percent(0, 7), percent(7, 7), percent(1, 10**6), percent(10**6 - 1, 10**6)) == (
+        "0 %",
+        "100 %",
+        "below 0.001 %",
+        "above 99.999 %",
+    )
