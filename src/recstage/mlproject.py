@@ -40,6 +40,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "benchmark": {"data": {"type": "string", "default": "ml-1m-ncf"}},
     "ablate": {"data": {"type": "string", "default": "ml-1m-ncf"}},
     "retrain": {"now": {"type": "string", "default": "false"}, "dry_run": {"type": "string", "default": "false"}},
+    "schedule": {},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 

@@ -24,6 +24,7 @@ STEPS = {
     "register": ["register", "abc"],
     "prune": ["prune", "--dry-run"],
     "retrain": ["retrain", "--dry-run", "--name", "shop"],
+    "schedule": ["schedule", "--check_minutes", "5"],
     "benchmark": ["benchmark", "--data", "ml-100k"],
     "ablate": ["ablate", "--data", "ml-100k"],
 }

@@ -8,7 +8,7 @@ import typer
 
 from recstage.commands.calls import PASS_ON, check_options, options, run_step
 from recstage.commands.help import with_settings
-from recstage.config.steps import RetrainSettings
+from recstage.config.steps import RetrainSettings, ScheduleSettings
 
 Name = Annotated[str | None, typer.Option(help="registered model  [recommender]")]
 
@@ -16,6 +16,7 @@ Name = Annotated[str | None, typer.Option(help="registered model  [recommender]"
 def add_to(app: typer.Typer) -> None:
     """Register the subcommands."""
     app.command(context_settings=PASS_ON, cls=with_settings(RetrainSettings))(retrain)
+    app.command(context_settings=PASS_ON, cls=with_settings(ScheduleSettings))(schedule)
 
 
 def retrain(
@@ -28,3 +29,14 @@ def retrain(
     check_options(RetrainSettings, ctx.args)
     words = [*options(now=now, dry_run=dry_run, name=name), *ctx.args]
     return run_step(ctx.obj, "retraining.retrain", words, entry="retrain", line=words)
+
+
+def schedule(
+    ctx: typer.Context,
+    check_minutes: Annotated[str | None, typer.Option(help="between two looks  [60]")] = None,
+    name: Name = None,
+) -> int:
+    """Look at fixed intervals whether a retraining is due, and do it; runs until it is ended."""
+    check_options(ScheduleSettings, ctx.args)
+    words = [*options(check_minutes=check_minutes, name=name), *ctx.args]
+    return run_step(ctx.obj, "retraining.schedule", words, entry="schedule", line=words)

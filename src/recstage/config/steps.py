@@ -102,6 +102,14 @@ class RetrainSettings(Settings):
     promotion: PromotionConfig = PromotionConfig()
 
 
+class ScheduleSettings(Settings):
+    """How often it is looked whether a retraining is due."""
+
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model, and its reverse")
+    check_minutes: float = Field(60.0, gt=0, description="between two looks; conf/retraining.yaml")
+    looks: int = Field(0, ge=0, description="end after so many looks; 0: never")
+
+
 class HistorySettings(Settings):
     """Whose history, and the time that is asked about."""
 

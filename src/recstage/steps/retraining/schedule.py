@@ -1,0 +1,118 @@
+"""The scheduler: looks at fixed intervals whether a retraining is due, each time in a process of its own.
+
+APScheduler keeps the time: a look that takes longer than the interval is not doubled, and looks missed while the
+machine slept are made up for by one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from recstage import tracking
+from recstage.config import read_yaml, resolve, root
+from recstage.config.steps import ScheduleSettings
+
+END_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ScheduleResult:
+    """Looks made; how many of them retrained, and how many failed; the outcome of the last."""
+
+    looks: int = 0
+    retrained: int = 0
+    failed: int = 0
+    last: str = ""
+
+
+def settings_from(arguments: Sequence[str] = ()) -> ScheduleSettings:
+    """Settings from conf/retraining.yaml and the command line."""
+    values = read_yaml(root() / "conf" / "retraining.yaml")
+    defaults = {"check_minutes": values["check_minutes"]} if "check_minutes" in values else {}
+    return resolve(ScheduleSettings, defaults, arguments, program="schedule")
+
+
+def run(settings: ScheduleSettings) -> ScheduleResult:
+    """Look now and then every `check_minutes`, until `looks` were made or the program is ended; a retraining that runs
+    then is ended, too, and the next one goes on with it."""
+    looking = _Looking(settings)
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.add_job(
+        looking.look,
+        "interval",
+        minutes=settings.check_minutes,
+        next_run_time=datetime.now().astimezone(),
+        max_instances=1,
+        coalesce=True,
+        misfire_grace_time=None,
+    )
+    scheduler.start()
+    try:
+        looking.done.wait()
+    finally:
+        looking.end()
+        scheduler.shutdown(wait=True)
+    return looking.result
+
+
+class _Looking:
+    """Runs `recstage retrain` and counts what came of it."""
+
+    def __init__(self, settings: ScheduleSettings) -> None:
+        self.settings, self.result, self.done = settings, ScheduleResult(), threading.Event()
+        self._child: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def look(self) -> None:
+        """One look; what goes wrong in it is counted and logged, and the next look comes all the same."""
+        command = [sys.executable, "-m", "recstage", "retrain", "--name", self.settings.name, "--json"]
+        with self._lock:
+            if self.done.is_set():
+                return
+            self._child = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=root(),
+                env=tracking.outside_environment(),
+            )
+        out, err = self._child.communicate()
+        self._count(self._child.returncode, out, err)
+        if self.settings.looks and self.result.looks >= self.settings.looks:
+            self.done.set()
+
+    def _count(self, status: int, out: str, err: str) -> None:
+        self.result.looks += 1
+        if status == 0:
+            found = json.loads(out.strip().splitlines()[-1])
+            self.result.retrained += bool(found["due"])
+            self.result.last = found["outcome"]
+        else:
+            self.result.failed += 1
+            self.result.last = (err.strip().splitlines() or [f"exit {status}"])[-1]
+        log.info("%s: %s", self.settings.name, self.result.last)
+
+    def end(self) -> None:
+        """No further look; the one that runs is asked to end, and ended where it does not."""
+        with self._lock:
+            self.done.set()
+            child = self._child
+        if child is None or child.poll() is not None:
+            return
+        child.terminate()
+        try:
+            child.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
