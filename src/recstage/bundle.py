@@ -167,6 +167,17 @@ def ids_of(folder: Path) -> tuple[IdMap, IdMap]:
     return IdMap(users["user_id"].astype(str).to_numpy(object)), IdMap(items["item_id"].astype(str).to_numpy(object))
 
 
+def user_ids_of(folder: Path) -> NDArray[np.object_]:
+    """The ids of the users that a bundle's model was fitted on, whichever way it ranks: a model from items to users has
+    them where others have items. Raises `BundleError`."""
+    rows, columns = ids_of(folder)
+    try:
+        reverse = class_of(read_manifest(folder).model.target).reverse
+    except ConfigError as error:
+        raise _broken(folder, f"its model is none that is known ({error.rule})") from error
+    return (columns if reverse else rows).ids
+
+
 def digest_of(folder: Path) -> str:
     """SHA-256 of the manifest, which holds those of all other files: one digest for the whole bundle."""
     return _digest((folder / MANIFEST).read_bytes())

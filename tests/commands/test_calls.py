@@ -25,6 +25,12 @@ STEPS = {
     "prune": ["prune", "--dry-run"],
     "retrain": ["retrain", "--dry-run", "--name", "shop"],
     "schedule": ["schedule", "--check_minutes", "5"],
+    "production-at": ["production-at", "2026-11-20T18:00"],
+    "lineage": ["lineage", "3", "--name", "shop"],
+    "trained-on": ["trained-on", "ann"],
+    "diff": ["diff", "1", "2", "--users", "3"],
+    "export": ["export", "Staging", "--file", "v.zip"],
+    "import": ["import", "v.zip"],
     "benchmark": ["benchmark", "--data", "ml-100k"],
     "ablate": ["ablate", "--data", "ml-100k"],
 }

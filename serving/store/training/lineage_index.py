@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from sqlalchemy.engine import URL
 
-from recstage import registry
+from recstage import bundle, registry
 from recstage.errors import RecstageError, RegistryError, StoreError
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
@@ -33,7 +32,7 @@ def index(url: URL, names: Sequence[str]) -> dict[str, Any]:
             if one in known:
                 continue
             try:
-                user_ids = pd.read_parquet(registry.fetch(version) / "users.parquet")["user_id"].astype(str)
+                user_ids = bundle.user_ids_of(registry.fetch(version)).tolist()
             except StoreError:
                 raise
             except (RecstageError, OSError, ValueError, KeyError) as error:

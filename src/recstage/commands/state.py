@@ -25,7 +25,7 @@ def status(ctx: typer.Context, runs: Annotated[str, typer.Option(help="how many 
 
 def doctor(
     ctx: typer.Context,
-    fix: Annotated[bool, typer.Option("--fix", help="mend the places of artifacts after a move")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="mend places of artifacts, aliases, missing bundles")] = False,
 ) -> int:
     """What keeps this installation from working, and how to mend it. Exit 2 where something is wrong."""
     found: list[Any] = []

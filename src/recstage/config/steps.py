@@ -117,6 +117,52 @@ class HistorySettings(Settings):
     name: ModelName = Field(DEFAULT_NAME, description="the registered model")
 
 
+class ProductionAtSettings(Settings):
+    """The time that is asked about."""
+
+    time: str = Field(NOW, description="ISO 8601, local where it names no zone")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+
+
+class LineageSettings(Settings):
+    """Which version, or which snapshot."""
+
+    version: str = Field("Production", description="a version's number, Production or Staging")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    snapshot: str = Field("", description="digest of a snapshot or fingerprint of a data set: what was trained on it")
+
+
+class TrainedOnSettings(Settings):
+    """Which user."""
+
+    user: str = Field(min_length=1, description="the user's id")
+
+
+class DiffSettings(Settings):
+    """Which two versions."""
+
+    first: str = Field(description="a version's number, Production or Staging")
+    second: str = Field(description="another one")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    users: int = Field(5, ge=1, le=50, description="users whose lists are set side by side")
+    items: int = Field(10, ge=1, le=100, description="length of the lists")
+
+
+class ExportSettings(Settings):
+    """What is exported, and where to."""
+
+    version: str = Field("Production", description="a version's number, Production or Staging")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    file: str = Field("", description="a new file; empty: NAME-vN.recstage.zip in the current folder")
+
+
+class ImportSettings(Settings):
+    """What is imported, and as what."""
+
+    file: str = Field(description="a file that export wrote")
+    name: ModelName = Field("", description="the registered model; empty: the one it was exported from")
+
+
 class PruneSettings(Settings):
     """What is kept."""
 

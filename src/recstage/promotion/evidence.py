@@ -69,6 +69,16 @@ def metric_of(version: Version, metric: str) -> float | None:
         raise
 
 
+def metrics_of(version: Version) -> dict[str, float]:
+    """All metrics that a version's run logged; none where the run is gone."""
+    try:
+        return dict(mlflow_client.client().get_run(version.run_id).data.metrics)
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return {}
+        raise
+
+
 def runs_of(group: tuple[str, str, str], name: str) -> list[Run]:
     """Finished training and benchmark runs on the same data, split and fingerprint whose model is one of `name`, the
     newest first."""

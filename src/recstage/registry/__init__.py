@@ -1,7 +1,7 @@
 """The model registry: versions, Production, and who made it so. The only package that knows stages and aliases."""
 
 from recstage.registry.audit_log import Change, How, author, history, predecessor, production_at, trail
-from recstage.registry.mlflow_client import Version, exists
+from recstage.registry.mlflow_client import Version, exists, tag_version
 from recstage.registry.production import Overtaken, Resolution, production, reconcile, resolve, set_production
 from recstage.registry.pruning import Pruned, prune
 from recstage.registry.staging import (
@@ -39,6 +39,7 @@ __all__ = [
     "set_production",
     "set_staging",
     "staging",
+    "tag_version",
     "trail",
     "unset_staging",
     "version_of",

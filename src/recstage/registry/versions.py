@@ -14,8 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from recstage.errors import RegistryError
 from recstage.registry import mlflow_client
-from recstage.registry.mlflow_client import PRODUCTION, Version
+from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
+from recstage.registry.staging import staging
 from recstage.tracking import MODEL_ARTIFACT
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
@@ -67,10 +68,19 @@ def versions(name: str = "recommender") -> list[Version]:
 
 
 def version_of(name: str, number: int | str) -> Version:
-    """One version by number, or the one in Production by that word. Raises `RegistryError` naming those that exist,
-    and `NoProduction`."""
+    """One version by number, or the one in Production or Staging by that word. Raises `RegistryError` naming those that
+    exist, and `NoProduction`."""
     if number == PRODUCTION:
         return production(name)
+    if number == STAGING:
+        waiting = staging(name)
+        if waiting is None:
+            raise RegistryError(
+                f"registered model '{name}'",
+                rule="no version is staged Staging",
+                fix="Stage one: mlflow run . -e retrain",
+            )
+        return waiting
     model_state = mlflow_client.read(name)
     try:
         return model_state.versions[int(number)]

@@ -16,6 +16,7 @@ from recstage import bundle, registry, tracking
 from recstage.config import DataConfig, Settings, check, model_config_of, named_yaml, names_in, resolve, root
 from recstage.errors import NoProduction, RecstageError
 from recstage.registry import mlflow_client
+from recstage.steps.record import registry_health
 
 LEAST_FREE_GB = 2.0
 
@@ -23,7 +24,7 @@ LEAST_FREE_GB = 2.0
 class DoctorSettings(Settings):
     """What is done about it."""
 
-    fix: bool = Field(False, description="mend what can be mended: places of artifacts after a move")
+    fix: bool = Field(False, description="mend places of artifacts, stages and aliases, missing bundles")
 
 
 @dataclass(frozen=True)
@@ -131,4 +132,25 @@ def _production(settings: DoctorSettings) -> Iterator[Finding]:
         yield Finding("Production", True, f"{champion} loads and scores as it did when it was saved")
 
 
-LOOKS = (_packages, _configuration, _disk, _store, _places_of_artifacts, _production)
+def _stages_and_aliases(settings: DoctorSettings) -> Iterator[Finding]:
+    for name in mlflow_client.names():
+        for found in registry_health.drift(name, fix=settings.fix):
+            yield Finding("stages and aliases", *found)
+
+
+def _artifacts(settings: DoctorSettings) -> Iterator[Finding]:
+    for name in mlflow_client.names():
+        for found in registry_health.artifacts(name, fix=settings.fix):
+            yield Finding("artifacts", *found)
+
+
+LOOKS = (
+    _packages,
+    _configuration,
+    _disk,
+    _store,
+    _places_of_artifacts,
+    _stages_and_aliases,
+    _artifacts,
+    _production,
+)

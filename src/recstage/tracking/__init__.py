@@ -5,11 +5,23 @@ run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write 
 """
 
 from recstage.tracking.environment import configure
-from recstage.tracking.lineage import SNAPSHOT_TAG, UNTIL_TAG, digests_of, log_snapshot
+from recstage.tracking.lineage import (
+    SNAPSHOT_TAG,
+    UNTIL_TAG,
+    RunFacts,
+    digests_of,
+    download,
+    facts_of,
+    log_snapshot,
+    restore_run,
+    runs_on,
+    runs_with_snapshot,
+)
 from recstage.tracking.logging import (
     MODEL_ARTIFACT,
     PER_USER,
     dataset_tags,
+    log_bundle,
     log_config,
     log_dataset,
     log_evaluation,
@@ -43,13 +55,17 @@ __all__ = [
     "SNAPSHOT_TAG",
     "UNTIL_TAG",
     "Misplaced",
+    "RunFacts",
     "configure",
     "connect",
     "database_identity",
     "dataset_tags",
     "digests_of",
+    "download",
     "experiment",
+    "facts_of",
     "last_runs",
+    "log_bundle",
     "log_config",
     "log_dataset",
     "log_evaluation",
@@ -65,7 +81,10 @@ __all__ = [
     "outside_environment",
     "per_user_of",
     "prepare_to_log",
+    "restore_run",
     "run",
+    "runs_on",
+    "runs_with_snapshot",
     "shown_uri",
     "store_uri",
     "translate_store_errors",

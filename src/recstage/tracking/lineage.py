@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from recstage.config import DataConfig, ServiceSource
 from recstage.data.snapshots import extraction
+from recstage.tracking.store import connect, store_uri, translate_store_errors
 
 SNAPSHOT_TAG, UNTIL_TAG = "snapshot", "snapshot-until"
 FOLDER = "snapshot"
@@ -33,6 +36,84 @@ def log_snapshot(run_id: str, config: DataConfig) -> None:
     client.set_tag(run_id, UNTIL_TAG, str(about.until))
     for name in (extraction.ABOUT, extraction.DIGESTS):
         client.log_artifact(run_id, str(folder / name), FOLDER)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run's tags and parameters."""
+
+    run_id: str
+    tags: dict[str, str]
+    params: dict[str, str]
+
+
+def facts_of(run_id: str) -> RunFacts | None:
+    """Tags and parameters of a run; None where it is gone."""
+    try:
+        with translate_store_errors(store_uri()):
+            run = MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return RunFacts(run_id, dict(run.data.tags), dict(run.data.params))
+
+
+def download(run_id: str, folder: Path) -> Path | None:
+    """All artifacts that a run logged itself (not its model), as a folder below `folder`; None where they are gone."""
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(folder)))
+    except (MlflowException, OSError):
+        return None
+
+
+def restore_run(
+    run_id: str, artifacts: Path, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]
+) -> None:
+    """Write what another run logged into a run: artifacts, parameters, metrics, tags."""
+    client = MlflowClient()
+    now = int(time.time() * 1000)
+    if artifacts.is_dir():
+        for path in sorted(one for one in artifacts.rglob("*") if one.is_file()):
+            inside = path.parent.relative_to(artifacts).as_posix()
+            client.log_artifact(run_id, str(path), None if inside == "." else inside)
+    batches = [Param(key, value) for key, value in params.items()]
+    for start in range(0, len(batches), 100):
+        client.log_batch(run_id, params=batches[start : start + 100])
+    values = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+    for start in range(0, len(values), 500):
+        client.log_batch(run_id, metrics=values[start : start + 500])
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def runs_on(key: str) -> list[RunFacts]:
+    """Training runs on a snapshot (by its digest) or a prepared data set (by its fingerprint), the oldest first."""
+    found = [*_searched(f"tags.{SNAPSHOT_TAG} = '{_plain(key)}'"), *_searched(f"tags.fingerprint = '{_plain(key)}'")]
+    trained = {one.run_id: one for one in found if one.tags.get("stage-of-work") in ("train", "benchmark")}
+    return list(trained.values())
+
+
+def runs_with_snapshot() -> list[RunFacts]:
+    """Training runs on any snapshot of the service's database, the oldest first."""
+    return [one for one in _searched(f"tags.{SNAPSHOT_TAG} != ''") if one.tags.get("stage-of-work") == "train"]
+
+
+def _searched(wanted: str) -> list[RunFacts]:
+    client, found, token = connect(), list[RunFacts](), None
+    with translate_store_errors(store_uri()):
+        ids = [one.experiment_id for one in client.search_experiments()]
+        while True:
+            page = client.search_runs(
+                ids, wanted, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += [RunFacts(run.info.run_id, dict(run.data.tags), dict(run.data.params)) for run in page]
+            token = page.token
+            if not token:
+                return found
+
+
+def _plain(key: str) -> str:
+    return key.replace("'", "")
 
 
 def digests_of(run_id: str) -> bytes | None:

@@ -150,16 +150,21 @@ def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any]) -> s
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bundle"
         bundle.save(model, folder, metadata={**metadata, "run_id": run_id})
-        logged = mlflow.pyfunc.log_model(
-            name=MODEL_ARTIFACT,
-            python_model=str(pyfunc.FILE),
-            artifacts={"bundle": str(folder)},
-            signature=pyfunc.signature(),
-            input_example=pyfunc.example(model),
-            pip_requirements=pyfunc.requirements(),
-            metadata={"algorithm": model.name, "bundle_sha256": bundle.digest_of(folder)},
-        )
-        log_metrics(run_id, {"bundle_bytes": bundle.size_of(folder)})
+        return log_bundle(run_id, folder, model)
+
+
+def log_bundle(run_id: str, folder: Path, model: Recommender) -> str:
+    """The same of a bundle that lies in `folder`, unchanged, and of the model in it."""
+    logged = mlflow.pyfunc.log_model(
+        name=MODEL_ARTIFACT,
+        python_model=str(pyfunc.FILE),
+        artifacts={"bundle": str(folder)},
+        signature=pyfunc.signature(),
+        input_example=pyfunc.example(model),
+        pip_requirements=pyfunc.requirements(),
+        metadata={"algorithm": model.name, "bundle_sha256": bundle.digest_of(folder)},
+    )
+    log_metrics(run_id, {"bundle_bytes": bundle.size_of(folder)})
     return logged.model_uri
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from recstage import registry, tracking
@@ -12,6 +12,7 @@ from recstage.config import resolve
 from recstage.config.steps import NOW, HistorySettings
 from recstage.errors import ConfigError
 from recstage.registry import Change
+from recstage.registry.audit_log import STAGING_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,16 @@ class Entry:
 @dataclass(frozen=True)
 class HistoryResult:
     """`production` is the version that was Production at `at`; `changes` are all up to then, oldest first. `conflict`:
-    what stage and alias disagree about now; empty where they agree."""
+    what stage and alias disagree about now; empty where they agree. `staging` and `staging_changes` are the same of
+    Staging."""
 
     name: str
     at: datetime
     production: int | None
     changes: list[Entry]
     conflict: str
+    staging: int | None = None
+    staging_changes: list[Entry] = field(default_factory=list)
 
 
 def settings_from(arguments: Sequence[str] = ()) -> HistorySettings:
@@ -48,13 +52,23 @@ def settings_from(arguments: Sequence[str] = ()) -> HistorySettings:
 def run(settings: HistorySettings) -> HistoryResult:
     """Raises `ConfigError` on a time that is none, `RegistryError` on an unknown registered model."""
     tracking.connect()
-    when = _time(settings.at)
+    when = moment(settings.at)
     conflict = registry.reconcile(settings.name).conflict  # changes made in the UI since then are included
+    waiting = registry.reconcile_staging(settings.name)
     past = [change for change in registry.history(settings.name) if change.time <= when]
     entries = [_entry(change) for change in past]
     for line in as_text(entries).splitlines():
         log.info("%s", line)
-    return HistoryResult(settings.name, when, entries[-1].version if entries else None, entries, conflict)
+    staged = [_entry(one) for one in registry.history(settings.name, STAGING_PREFIX) if one.time <= when]
+    return HistoryResult(
+        settings.name,
+        when,
+        entries[-1].version if entries else None,
+        entries,
+        "; ".join(one for one in (conflict, waiting.conflict) if one),
+        staged[-1].version if staged else None,
+        staged,
+    )
 
 
 def as_text(entries: Sequence[Entry]) -> str:
@@ -69,14 +83,15 @@ def as_text(entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
-def _time(text: str) -> datetime:
+def moment(text: str, option: str = "--at") -> datetime:
+    """A time as it is written on a command line. Raises `ConfigError` on one that is none."""
     if text == NOW:
         return datetime.now().astimezone()
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError) as error:
         raise ConfigError(
-            f"--at {text}",
+            f"{option} {text}",
             rule="a time is written as ISO 8601",
             fix="Write it like 2026-11-20T18:00 or 2026-11-20T18:00Z",
         ) from error

@@ -37,8 +37,7 @@ def data_of(settings: RetrainSettings, snapshot: str | None) -> DataConfig:
 def trained_until(version: Version) -> int:
     """When the newest interaction that a version was fitted on happened, in seconds since 1970. Raises `RegistryError`,
     `BundleError`."""
-    train = bundle.load(registry.fetch(version)).model.train_
-    return int(train.timestamp.max(initial=0))
+    return bundle.read_manifest(registry.fetch(version)).trained_until
 
 
 def fresh(config: DataConfig, seen_until: Mapping[str, int]) -> tuple[DataConfig, Dataset]:

@@ -9,8 +9,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from recstage import bundle
+from recstage.data.interactions import Interactions
 from recstage.errors import BundleError, RegistryError, StoreError
+from recstage.models.baselines.popularity import Popularity
+from recstage.models.factorization.reverse_als import ReverseALS
 from serving.store.db.connection import sqlite_path
+from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
 from serving.store.training import lineage, lineage_index
 from serving.store.training.lineage import IndexedLineage, RecordTraining, TrainedOn, recorded
@@ -88,9 +93,8 @@ def test_recording_a_version_again_replaces_it(store, do):
 def registered(monkeypatch, tmp_path):
     """A registry of two versions; the bundle of the third is broken."""
     for number, user_ids in ((1, ["ann", "bob"]), (2, ["bob"])):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        pd.DataFrame({"user_id": user_ids}).to_parquet(folder / "users.parquet")
+        rows = pd.DataFrame({"user_id": user_ids, "item_id": "i0", "timestamp": 1})
+        bundle.save(Popularity().fit(Interactions.from_frame(rows)), tmp_path / str(number))
     fetched = []
 
     def fetch(version):
@@ -155,3 +159,18 @@ def test_the_service_asks_another_process_and_keeps_the_password_off_its_command
     assert command[1:] == ("-m", "serving.store", "lineage", "recommender")
     assert "secret" not in " ".join(command)
     assert database == "postgresql://me:secret@host/name"
+
+
+def test_a_model_that_ranks_users_for_items_is_recorded_with_its_users(sqlite_url, monkeypatch, tmp_path):
+    rows = pd.DataFrame({"user_id": ["ann", "bob", "ann"], "item_id": ["i0", "i1", "i1"], "timestamp": [1, 2, 3]})
+    model = ReverseALS(ReverseALS.Params(factors=2, iterations=1)).fit(Interactions.from_frame(rows).transposed())
+    bundle.save(model, tmp_path / "bundle")
+    version = SimpleNamespace(name="recommender-reverse", number=1)
+    monkeypatch.setattr(lineage_index.registry, "versions", lambda name: [version])
+    monkeypatch.setattr(lineage_index.registry, "fetch", lambda version: tmp_path / "bundle")
+    lineage_index.index(sqlite_url, ["recommender-reverse"])
+    reader = Reader(sqlite_url)
+    index = index_of(("recommender-reverse", "1"))
+    assert lineage_of(IndexedLineage(reader, index), "ann").versions == (("recommender-reverse", "1"),)
+    assert lineage_of(IndexedLineage(reader, index), "i0").versions == ()
+    reader.close()

@@ -1,0 +1,8 @@
+"""A version from a file that export wrote."""
+
+import sys
+
+from recstage.cli import main, step_of
+
+if __name__ == "__main__":
+    sys.exit(main(step_of("recstage.steps.record.import_version")))

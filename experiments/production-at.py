@@ -1,0 +1,8 @@
+"""What was Production at a time."""
+
+import sys
+
+from recstage.cli import main, step_of
+
+if __name__ == "__main__":
+    sys.exit(main(step_of("recstage.steps.record.production_at")))

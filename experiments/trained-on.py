@@ -1,0 +1,8 @@
+"""Which versions were trained on a user."""
+
+import sys
+
+from recstage.cli import main, step_of
+
+if __name__ == "__main__":
+    sys.exit(main(step_of("recstage.steps.record.trained_on")))
