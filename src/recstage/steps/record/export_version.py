@@ -23,7 +23,7 @@ OWN_TAGS = ("production_", "staging_", "promoted_", "previous_version", "reason"
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The file and its digest, to be told by another way than the file."""
+    """The file and its digest, to be passed on by another way than the file."""
 
     name: str
     version: int
