@@ -94,10 +94,14 @@ class OwnItem:
 
 @dataclass(frozen=True, slots=True)
 class OwnCatalogue:
-    """All items that the service's own catalogue describes, by id; those that only events name are not in it."""
+    """All items that the service's own catalogue describes, by id; those that only events name are not in it.
+
+    `version`: of the change counter; `revision`: the version at which these items last changed.
+    """
 
     items: Mapping[str, OwnItem] = field(default_factory=dict)
     version: int = 0
+    revision: int = 0
 
 
 class ItemSource(Protocol):

@@ -197,6 +197,28 @@ Context = Annotated[
 ]
 
 
+def _split(value: Any) -> Any:
+    """Names separated by commas, in one text or in several."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+
+
+MAX_FIELDS = 20
+FieldNames = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern="^[^\\x00]*$")], ...],
+    BeforeValidator(_split),
+    Field(
+        max_length=MAX_FIELDS,
+        description="fields of the catalogue that each item carries, separated by commas: title, text, categories, or"
+        " any attribute",
+        examples=["title,categories"],
+    ),
+    WithJsonSchema({"type": "string", "maxLength": MAX_FIELDS * (NAME_LENGTH + 1)}),
+]
+
+
 def check_limit(limit: int, most: int, what: str, where: str = "query.limit") -> None:
     """Raise a 422 problem where a list of more than `most` (the setting `max_limit`) is asked for; `what`: of what."""
     if limit > most:

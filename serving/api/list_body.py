@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, StrictInt
 
-from serving.api.fields import Body, LookupId, LookupName
+from serving.api.fields import MAX_FIELDS, Body, LookupId, LookupName
 from serving.recommend.request import AUTO, RecommendationRequest
 from serving.rules.definitions import FilterText
 from serving.rules.query import parse
@@ -31,6 +31,12 @@ class ListBody(Body):
     )
     exclude_seen: StrictBool = Field(True, description="leave out items that the user has seen")
     explain: StrictBool = Field(False, description="a reason for each item")
+    fields: list[LookupName] = Field(
+        [],
+        max_length=MAX_FIELDS,
+        examples=[["categories"]],
+        description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
+    )
 
     def to_request(self, user_id: str = "", limit: int | None = None) -> RecommendationRequest:
         """The parameters as the ranking takes them; `limit` in place of the body's own."""
@@ -44,4 +50,5 @@ class ListBody(Body):
             self.exclude_seen,
             self.explain,
             tuple(map(parse, self.filter)),
+            tuple(dict.fromkeys(self.fields)),
         )

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.api.fields import MAX_QUERY_PARAMETERS, LookupId, LookupName
+from serving.api.fields import MAX_QUERY_PARAMETERS, FieldNames, LookupId, LookupName
 from serving.errors import Problem
 from serving.recommend.request import AUTO, RecommendationRequest
 from serving.rules.definitions import FilterText
@@ -51,6 +51,7 @@ class RecommendationQuery(BaseModel):
     )
     exclude_seen: bool = Field(True, description="leave out items the user has seen")
     explain: bool = Field(False, description="a reason for each item")
+    fields: FieldNames = ()
 
     def to_request(self) -> RecommendationRequest:
         """The parameters as the ranking takes them."""
@@ -64,6 +65,7 @@ class RecommendationQuery(BaseModel):
             self.exclude_seen,
             self.explain,
             tuple(map(parse, self.filter)),
+            self.fields,
         )
 
 

@@ -98,10 +98,12 @@ class MergedCatalogue:
     def __init__(self, trained: TrainedCatalogue, own: OwnCatalogue, key: str) -> None:
         """`key` names the loaded model."""
         self._trained, self._own = trained, own
-        self.key = (key, own.version)
+        self.key = (key, own.revision)
+        self.changed_titles = {item_id: one.title for item_id, one in own.items.items() if one.title}
+        """Titles that the service's own catalogue gives."""
 
     def title(self, item_id: str) -> str:
-        own = self._own.items.get(item_id, NO_ITEM).title
+        own = self.changed_titles.get(item_id, "")
         index = -1 if own else self._trained.find(item_id)
         return own if index < 0 else self._trained.title(index)
 
@@ -114,6 +116,10 @@ class MergedCatalogue:
         own = self._own.items.get(item_id, NO_ITEM).categories
         index = -1 if own else self._trained.find(item_id)
         return own if index < 0 else self._trained.categories(index)
+
+    def describes(self, item_id: str) -> bool:
+        """Whether the service's own catalogue says anything of an item."""
+        return item_id in self._own.items
 
     def knows(self, item_id: str) -> bool:
         return item_id in self._own.items or self._trained.find(item_id) >= 0
@@ -203,7 +209,7 @@ class MergedCatalogues:
         key = "" if served is None else served.key
         kept = self._kept.get(key)
         if kept is not None and kept[0].of(served):
-            if kept[1].key == (key, own.version):
+            if kept[1].key == (key, own.revision):
                 return kept[1]
             trained = kept[0]
         else:

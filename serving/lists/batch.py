@@ -57,7 +57,7 @@ def recommend_many(
         InvalidFilter: a filter of the request does not fit the attributes of these items.
     """
     contexts = [served.user_context(user_id, history) for user_id, history in users]
-    filtered = rules.excluded(served, request.filters)
+    filtered = rules.excluded(served, request.all_filters)
     plans = [rules.plan(served, request.list_kind, len(one.users.items), request.categories) for one in contexts]
     if any(plan is not None and plan.arranges for plan in plans):
         return [

@@ -12,8 +12,9 @@ from serving.models.loaded_model import LoadedModel
 from serving.recommend.explanations import reasons_for
 from serving.recommend.ranking import OnFailure, diversify, diversity_of, excluded_items, ignore, scores_of
 from serving.recommend.request import RankedItems, RecommendationRequest
+from serving.rules.engine import WITHOUT_RULES, ActiveRules
 
-Cause = Literal["unknown", "hidden", "seen", "excluded", "category"]
+Cause = Literal["unknown", "hidden", "seen", "excluded", "filtered", "rule"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ def rank_candidates(
     history: History,
     hidden: HiddenItems,
     on_failure: OnFailure = ignore,
+    rules: ActiveRules = WITHOUT_RULES,
 ) -> RankedCandidates:
     """The given items, best first; equal scores keep the caller's order.
 
@@ -41,13 +43,19 @@ def rank_candidates(
         history: the user's current history.
         hidden: items that must not be listed.
         on_failure: called with the name of each model that raised.
+        rules: the business rules that hold now; of them, those that exclude and include items hold for candidates.
     """
     user = served.user_context(request.user_id, history)
     index = served.train.items.index_of(list(item_ids))
     excluded = excluded_items(served, user, request, hidden)
+    filtered = rules.excluded(served, request.all_filters)
+    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+    ruled_out = None if plan is None else plan.excluded
     known = index >= 0
     listed = known.copy()
-    listed[known] = ~excluded[index[known]]
+    for mask in (excluded, filtered, ruled_out):
+        if mask is not None:
+            listed[known] &= ~mask[index[known]]
     items = index[listed]
     scores, method = scores_of(served, request.strategy, user, items, on_failure)
     order = np.argsort(-scores, kind="stable")
@@ -57,11 +65,13 @@ def rank_candidates(
     items, scores = items[: request.limit], scores[: request.limit]
     reasons = reasons_for(served, method, user, items.tolist()) if request.explain else None
     diversity = diversity_of(served.item_similarity.vectors, items)
-    causes = {
-        item_ids[place]: _cause(served, request, item_ids[place], int(index[place]), hidden, user.users.items)
-        for place in np.flatnonzero(~listed).tolist()
-    }
-    return RankedCandidates(RankedItems(served, items, scores, method, diversity, reasons), causes)
+    names = () if plan is None else tuple(rule.name for rule in plan.excluding)
+    causes: dict[str, Cause] = {}
+    for place in np.flatnonzero(~listed).tolist():
+        item = int(index[place])
+        cause: Cause = "rule" if ruled_out is not None and item >= 0 and ruled_out[item] else "filtered"
+        causes[item_ids[place]] = _cause(served, request, item_ids[place], item, hidden, user.users.items) or cause
+    return RankedCandidates(RankedItems(served, items, scores, method, diversity, reasons, names), causes)
 
 
 def _cause(
@@ -71,14 +81,12 @@ def _cause(
     index: int,
     hidden: HiddenItems,
     seen: np.ndarray,
-) -> Cause:
-    """Why a candidate is not listed; the first that applies."""
+) -> Cause | None:
+    """Why a candidate is not listed; the first that applies, None: a filter, a category or a rule."""
     if index < 0:
         return "unknown"
     if served.excluded(hidden)[index]:
         return "hidden"
     if item_id in request.exclude:
         return "excluded"
-    if request.exclude_seen and index in seen:
-        return "seen"
-    return "category"
+    return "seen" if request.exclude_seen and index in seen else None

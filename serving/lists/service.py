@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.errors import StoreError
-from serving.interfaces import Dependencies, HiddenItems, History
+from serving.interfaces import Dependencies, History
 from serving.lists.batch import recommend_many, score_many
 from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
-from serving.recommend.ranking import OnFailure, recommend
-from serving.recommend.recommender import RecommendationService, cache_key
+from serving.recommend.ranking import recommend
+from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
-from serving.rules.engine import ActiveRules
+from serving.recommend.state import ListState
 
 SESSION = "\x00session"
 """The user of a session: an id that no data set holds."""
@@ -52,16 +52,17 @@ class ListService:
         """The caller's candidates as a list, those that are left out and why, and whether it is degraded."""
         started = time.perf_counter()
         history, history_unavailable = await self._recommender.history(request.user_id)
-        hidden, hidden_unavailable = await self._recommender.hidden()
-        arguments = (served, request, item_ids, history, hidden, self._recommender.model_failed)
+        state = await self._recommender.state(served)
+        state.check(request)
+        arguments = (served, request, item_ids, history, state.hidden, self._recommender.model_failed, state.rules)
         found: RankedCandidates
         if served.slow:
             found = await self._recommender.in_thread(rank_candidates, *arguments)
         else:
             found = rank_candidates(*arguments)
-        serialized = SerializedList.of(found.ranked)
+        serialized = await self._recommender.serialized(found.ranked, request, state)
         self._recommender.record(serialized, request, history, request_id, time.perf_counter() - started)
-        return serialized, found.left_out, history_unavailable or hidden_unavailable
+        return serialized, found.left_out, history_unavailable or state.degraded
 
     async def session(
         self,
@@ -81,34 +82,24 @@ class ListService:
             request_id: of the impression.
         """
         started = time.perf_counter()
-        hidden, hidden_unavailable = await self._recommender.hidden()
-        rules, rules_unavailable = await self._recommender.rules(hidden)
-        degraded = hidden_unavailable or rules_unavailable
+        state = await self._recommender.state(served)
         wanted = replace(request, user_id=SESSION, list_kind="session")
-        key = (
-            served.key,
-            "session",
-            history.item_ids,
-            history.weights,
-            history.version,
-            hidden.version,
-            rules.ruleset.key,
-            wanted,
-        )
+        key = ("session", history.item_ids, history.weights, *state.cache_key(history, wanted))
         found = await self._cache.get(key)
         if found is None:
             self._metrics.cache_misses.inc()
-            arguments = (served, wanted, history, hidden, self._recommender.model_failed, rules)
+            state.check(wanted)
+            arguments = (served, wanted, history, state.hidden, self._recommender.model_failed, state.rules)
             ranked = await self._recommender.in_thread(recommend, *arguments) if served.slow else recommend(*arguments)
-            found = SerializedList.of(ranked)
-            if not degraded:
+            found = await self._recommender.serialized(ranked, wanted, state)
+            if not state.degraded:
                 await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
         stored = replace(history, personal=shown_to is not None)
         shown = replace(wanted, user_id=shown_to or SESSION)
         self._recommender.record(found, shown, stored, request_id, time.perf_counter() - started)
-        return found, degraded
+        return found, state.degraded
 
     async def batch(
         self,
@@ -129,21 +120,20 @@ class ListService:
             shown: whether the lists count as shown, and are stored as impressions.
         """
         started = time.perf_counter()
-        hidden, hidden_unavailable = await self._recommender.hidden()
-        rules, rules_unavailable = await self._recommender.rules(hidden)
+        state = await self._recommender.state(served)
+        state.check(request)
         # without rules it is the same list as that of a single request, and comes from the same cache
-        request = replace(request, list_kind="batch") if rules.ruleset.rules else request
+        request = replace(request, list_kind="batch") if state.rules.ruleset.rules else request
         histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
-        degraded = hidden_unavailable or rules_unavailable or unavailable
-        found, missing = await self._cached(served, request, histories, hidden, rules)
+        degraded = state.degraded or unavailable
+        found, missing = await self._cached(state, request, histories)
         if missing:
-            arguments = (served, request, missing, hidden, self._recommender.model_failed, rules)
-            computed = await self._recommender.in_thread(_serialized_lists, *arguments)
-            for (user_id, history), one in zip(missing, computed, strict=True):
-                found[user_id] = one
+            arguments = (served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
+            computed = await self._recommender.in_thread(recommend_many, *arguments)
+            for (user_id, history), ranked in zip(missing, computed, strict=True):
+                found[user_id] = one = await self._recommender.serialized(ranked, request, state)
                 if not degraded:
-                    key = cache_key(served, history, hidden, rules, replace(request, user_id=user_id))
-                    await self._cache.put(key, one)
+                    await self._cache.put(state.cache_key(history, replace(request, user_id=user_id)), one)
         seconds = (time.perf_counter() - started) / max(1, len(histories))
         results = []
         for place, (user_id, history) in enumerate(histories):
@@ -163,19 +153,13 @@ class ListService:
         return scores, methods, unavailable
 
     async def _cached(
-        self,
-        served: LoadedModel,
-        request: RecommendationRequest,
-        histories: Sequence[tuple[str, History]],
-        hidden: HiddenItems,
-        rules: ActiveRules,
+        self, state: ListState, request: RecommendationRequest, histories: Sequence[tuple[str, History]]
     ) -> tuple[dict[str, SerializedList], list[tuple[str, History]]]:
         """The lists that are in the cache, under the keys of single requests, and the users who have none."""
         found: dict[str, SerializedList] = {}
         missing = []
         for user_id, history in histories:
-            key = cache_key(served, history, hidden, rules, replace(request, user_id=user_id))
-            kept = await self._cache.get(key)
+            kept = await self._cache.get(state.cache_key(history, replace(request, user_id=user_id)))
             if kept is None:
                 missing.append((user_id, history))
             else:
@@ -198,14 +182,3 @@ class ListService:
                     unavailable = True
             found.append((user_id, source.last_known(user_id) if history is None else history))
         return found, unavailable
-
-
-def _serialized_lists(
-    served: LoadedModel,
-    request: RecommendationRequest,
-    users: Sequence[tuple[str, History]],
-    hidden: HiddenItems,
-    on_failure: OnFailure,
-    rules: ActiveRules,
-) -> list[SerializedList]:
-    return [SerializedList.of(one) for one in recommend_many(served, request, users, hidden, on_failure, rules)]

@@ -19,6 +19,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.models.base import Recommender
 from recstage.models.content.model import Content
 from serving.interfaces import HiddenItems, History
+from serving.models import item_digests
 from serving.models.exclusion import excluded_mask
 from serving.models.repository import ProductionVersion
 from serving.models.user import UserContext
@@ -127,6 +128,11 @@ class LoadedModel:
         )
 
     # -- items --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def item_digests(self) -> NDArray[np.uint32]:
+        """A digest of each item's id: uint32[n_items]."""
+        return item_digests.of(self.item_ids)
 
     @cached_property
     def similar_item_vectors(self) -> rerank.ItemVectors:

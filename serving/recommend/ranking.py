@@ -17,6 +17,7 @@ from recstage import rerank
 from recstage.models.base import POPULARITY, Recommender, mask_excluded
 from recstage.models.ranking import top_k
 from serving.interfaces import NO_HISTORY, HiddenItems, History
+from serving.models import item_digests
 from serving.models.exclusion import as_row, excluded_mask
 from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
@@ -58,7 +59,7 @@ def recommend(
     """
     user = served.user_context(request.user_id, history)
     mask = excluded_items(served, user, request, hidden)
-    filtered = rules.excluded(served, request.filters)
+    filtered = rules.excluded(served, request.all_filters)
     if filtered is not None:
         mask |= filtered
     plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
@@ -228,14 +229,14 @@ def _failed(model: Recommender, on_failure: OnFailure) -> None:
 def excluded_items(
     served: LoadedModel, user: UserContext, request: RecommendationRequest, hidden: HiddenItems
 ) -> NDArray[np.bool_]:
-    """Items that must not be on this list: bool[n_items]."""
+    """Items that must not be on this list, filters left aside: bool[n_items]."""
     excluded = served.excluded(hidden).copy()
     if request.exclude_seen:
         excluded[user.users.items] = True
     if request.exclude:
         excluded |= excluded_mask(request.exclude, served.train.items)
-    if request.categories:
-        excluded |= ~served.in_categories(request.categories)
+    if request.shown:
+        excluded |= np.isin(served.item_digests, item_digests.unpacked(request.shown))
     return excluded
 
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.errors import StoreError
+from serving.catalogue.fields import TEXT, FieldReader
 from serving.catalogue.merged import MergedCatalogue, MergedCatalogues
 from serving.errors import Problem
 from serving.interfaces import Dependencies, HiddenItems, History, Impression, OwnCatalogue, Precomputed
@@ -24,6 +25,7 @@ from serving.recommend.explanations import name_of
 from serving.recommend.ranking import diversity_of, recommend, scores_of
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList
+from serving.recommend.state import ListState
 from serving.rules.arrange import arrange_stored
 from serving.rules.engine import ActiveRules, RuleEngine
 from serving.rules.plan import ListPlan
@@ -70,13 +72,12 @@ class RecommendationService:
         """The list, and whether it is degraded: made without data that was unavailable."""
         started = time.perf_counter()
         history, history_unavailable = await self.history(request.user_id)
-        hidden, hidden_unavailable = await self.hidden()
-        rules, rules_unavailable = await self.rules(hidden)
-        degraded = history_unavailable or hidden_unavailable or rules_unavailable
-        key = cache_key(served, history, hidden, rules, request)
+        state = await self.state(served)
+        degraded = history_unavailable or state.degraded
+        key = state.cache_key(history, request)
         found = await self._cache.get(key) if self._caching else None
         if found is None:
-            found = await self._compute(served, request, history, hidden, rules)
+            found = await self._compute(state, request, history)
             if self._caching:
                 self._metrics.cache_misses.inc()
                 if not degraded:
@@ -166,40 +167,62 @@ class RecommendationService:
         self._rules, self._rules_read_at = replace(self._rules, ruleset=found), hidden.version
         return self._rules, False
 
+    async def state(self, served: LoadedModel) -> ListState:
+        """What a list is made with now, by a loaded model."""
+        hidden, hidden_unavailable = await self.hidden()
+        rules, rules_unavailable = await self.rules(hidden)
+        catalogue, catalogue_unavailable = await self.catalogue(served, hidden)
+        degraded = hidden_unavailable or rules_unavailable or catalogue_unavailable
+        return ListState(served, hidden, rules, catalogue, degraded)
+
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """`work` in a thread, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
+    # -- from a ranking to an answer ----------------------------------------------------------------------------------
+
+    async def serialized(self, ranked: RankedItems, request: RecommendationRequest, state: ListState) -> SerializedList:
+        """A ranking with the titles and the fields of the catalogue as it is now."""
+        fields = None
+        if request.fields:
+            item_ids = [ranked.served.item_ids[item] for item in ranked.items.tolist()]
+            fields = await self.fields(item_ids, request.fields, state.fields, state.catalogue)
+        return SerializedList.of(ranked, state.catalogue.changed_titles, fields)
+
+    async def fields(
+        self, item_ids: Sequence[str], names: Sequence[str], reader: FieldReader, catalogue: MergedCatalogue
+    ) -> list[dict[str, Any]]:
+        """The named fields of each item."""
+        described = [item_id for item_id in item_ids if TEXT in names and catalogue.describes(item_id)]
+        texts = await self.in_thread(self._texts, described) if described else {}
+        return reader.read(item_ids, names, texts)
+
+    def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """Texts of the service's own catalogue; none while the database is unavailable."""
+        try:
+            found = [self._dependencies.items.item(item_id) for item_id in item_ids]
+        except StoreError as error:
+            self.degraded("catalogue", error)
+            return {}
+        return {one.item_id: one.text for one in found if one is not None}
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    async def _compute(
-        self,
-        served: LoadedModel,
-        request: RecommendationRequest,
-        history: History,
-        hidden: HiddenItems,
-        rules: ActiveRules,
-    ) -> SerializedList:
+    async def _compute(self, state: ListState, request: RecommendationRequest, history: History) -> SerializedList:
+        state.check(request)
+        served = state.served
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
-            stored = await self._stored(served, request, history, hidden, rules)
+            stored = await self._stored(state, request, history)
             if stored is not None:
-                return stored
-        if served.slow:
-            ranked = await self.in_thread(recommend, served, request, history, hidden, self.model_failed, rules)
-        else:
-            ranked = recommend(served, request, history, hidden, self.model_failed, rules)
-        return SerializedList.of(ranked)
+                return await self.serialized(stored, request, state)
+        arguments = (served, request, history, state.hidden, self.model_failed, state.rules)
+        ranked = await self.in_thread(recommend, *arguments) if served.slow else recommend(*arguments)
+        return await self.serialized(ranked, request, state)
 
-    async def _stored(
-        self,
-        served: LoadedModel,
-        request: RecommendationRequest,
-        history: History,
-        hidden: HiddenItems,
-        rules: ActiveRules,
-    ) -> SerializedList | None:
+    async def _stored(self, state: ListState, request: RecommendationRequest, history: History) -> RankedItems | None:
         """The precomputed list, where it equals what would be computed now."""
-        default = replace(request, limit=DEFAULT_REQUEST.limit, user_id="") == DEFAULT_REQUEST
+        default = replace(request, limit=DEFAULT_REQUEST.limit, user_id="", fields=()) == DEFAULT_REQUEST
+        served = state.served
         if served.version is None or not default or not history.personal or history.forgotten:
             return None
         user = served.user_context(request.user_id, history)
@@ -216,8 +239,8 @@ class RecommendationService:
             return None
         if stored is None:
             return None
-        plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
-        return _as_now(served, request, hidden, stored, plan)
+        plan = state.rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+        return _as_now(served, request, state.hidden, stored, plan)
 
     def record(
         self, found: SerializedList, request: RecommendationRequest, history: History, request_id: str, seconds: float
@@ -265,13 +288,6 @@ class RecommendationService:
         log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
-def cache_key(
-    served: LoadedModel, history: History, hidden: HiddenItems, rules: ActiveRules, request: RecommendationRequest
-) -> tuple:
-    """Everything that the list for a request depends on."""
-    return served.key, history.version, hidden.version, rules.ruleset.key, request
-
-
 def known_items(served: LoadedModel, item_ids: Sequence[str]) -> NDArray[np.int32]:
     """Indices of the items of a request: int32[n]. Raises a 404 problem that names those the version does not know."""
     index = served.train.items.index_of(list(item_ids))
@@ -288,7 +304,7 @@ def _as_now(
     hidden: HiddenItems,
     stored: Precomputed,
     plan: ListPlan | None,
-) -> SerializedList | None:
+) -> RankedItems | None:
     """A precomputed list as the rules and the hidden items want it now; None where that needs more than the list."""
     index = served.train.items.index_of(list(stored.item_ids))
     scores = np.asarray(stored.scores, np.float32)
@@ -311,4 +327,4 @@ def _as_now(
     if len(index) < request.limit:
         return None
     diversity = diversity_of(served.item_similarity.vectors, index)
-    return SerializedList.of(RankedItems(served, index, scores, stored.method, diversity, rules_applied=names))
+    return RankedItems(served, index, scores, stored.method, diversity, rules_applied=names)

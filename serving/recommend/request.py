@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.models.loaded_model import LoadedModel
-from serving.rules.query import Filter
+from serving.rules.query import Condition, Filter
 
 AUTO = "auto"
 
@@ -27,8 +27,19 @@ class RecommendationRequest:
     exclude_seen: bool = True
     explain: bool = False
     filters: tuple[Filter, ...] = ()
+    fields: tuple[str, ...] = ()
+    """Fields of the catalogue that each item of the list carries."""
+    shown: bytes = b""
+    """Items of earlier pages, which are left out: digests as `serving.models.item_digests` packs them."""
     list_kind: str = "recommendations"
     """Which rules hold: one of `serving.rules.definitions.LIST_KINDS`."""
+
+    @property
+    def all_filters(self) -> tuple[Filter, ...]:
+        """The filters, and the categories as one: so items count with the categories that were posted of them."""
+        if not self.categories:
+            return self.filters
+        return (*self.filters, Filter((Condition("category", "=", self.categories),)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ a pass of pydantic over each response (`python -m experiments.benchmarks --only 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field
 
 from serving.recommend.request import RankedItems
+
+NO_TITLES: Mapping[str, str] = {}
 
 
 class RecommendedItem(BaseModel):
@@ -21,6 +25,9 @@ class RecommendedItem(BaseModel):
     score: float = Field(examples=[0.93], description="comparable within one list only")
     title: str | None = Field(None, examples=["American Beauty (1999)"])
     reason: str | None = Field(None, examples=["You chose 'The Matrix (1999)' (62%) and 'Alien (1979)' (38%)."])
+    fields: dict[str, Any] | None = Field(
+        None, examples=[{"categories": ["Drama"], "price": 9.99}], description="those that the request named"
+    )
 
 
 class RecommendationsBody(BaseModel):
@@ -58,17 +65,32 @@ class SerializedList:
     version: str | None
 
     @classmethod
-    def of(cls, ranked: RankedItems) -> SerializedList:
-        """Serialize a ranking."""
+    def of(
+        cls,
+        ranked: RankedItems,
+        titles_now: Mapping[str, str] = NO_TITLES,
+        fields: Sequence[Mapping[str, Any]] | None = None,
+    ) -> SerializedList:
+        """Serialize a ranking.
+
+        Args:
+            ranked: by one model version.
+            titles_now: titles that differ from those of the version.
+            fields: of each item, where the request named some.
+        """
         ids, titles = ranked.served.item_ids, ranked.served.titles
         indices, scores = ranked.items.tolist(), ranked.scores.tolist()
-        items = [
+        items: list[dict[str, Any]] = [
             {"item_id": ids[item], "score": score, "title": titles[item] or None}
             for item, score in zip(indices, scores, strict=True)
         ]
-        if ranked.reasons is not None:
-            for one, reason in zip(items, ranked.reasons, strict=True):
-                one["reason"] = reason
+        if titles_now:
+            for one in items:
+                one["title"] = titles_now.get(one["item_id"], one["title"])
+        for name, values in (("reason", ranked.reasons), ("fields", fields)):
+            if values is not None:
+                for one, value in zip(items, values, strict=True):
+                    one[name] = value
         body = {
             "items": items,
             "method_used": ranked.method,

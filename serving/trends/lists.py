@@ -27,6 +27,7 @@ class TrendRequest:
     exclude: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     explain: bool = False
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
+from serving.catalogue.fields import FieldReader
 from serving.catalogue.merged import MergedCatalogue
-from serving.interfaces import Dependencies, Impression
+from serving.interfaces import Dependencies, HiddenItems, Impression
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
@@ -69,7 +72,9 @@ class TrendService:
         degraded = hidden_unavailable or catalogue_unavailable or activity.degraded
         if found is None:
             self._metrics.cache_misses.inc()
-            found = _serialized(trend_list(request, activity, catalogue, hidden), catalogue, served)
+            listed = trend_list(request, activity, catalogue, hidden)
+            fields = await self._fields(served, request, listed, hidden, catalogue)
+            found = _serialized(listed, catalogue, served, fields)
             if not degraded:
                 await self._cache.put(key, found)
         else:
@@ -79,6 +84,22 @@ class TrendService:
             await self._record(found, user_id, request_id)
         return found, degraded
 
+    async def _fields(
+        self,
+        served: LoadedModel | None,
+        request: TrendRequest,
+        listed: TrendList,
+        hidden: HiddenItems,
+        catalogue: MergedCatalogue,
+    ) -> list[dict[str, Any]] | None:
+        """Of each item, where the request names some. Raises a 422 problem on a field that no item has."""
+        if not request.fields:
+            return None
+        rules, _ = await self._recommender.rules(hidden)
+        reader = FieldReader(served, catalogue, rules.ruleset.posted)
+        reader.check(request.fields)
+        return await self._recommender.fields(listed.item_ids, request.fields, reader, catalogue)
+
     async def _record(self, found: SerializedList, user_id: str, request_id: str) -> None:
         history, _ = await self._recommender.history(user_id)
         if history.personal and found.item_ids:
@@ -87,13 +108,20 @@ class TrendService:
             self._dependencies.impressions.record(Impression(request_id, user_id, *shown, timestamp=int(time.time())))
 
 
-def _serialized(found: TrendList, catalogue: MergedCatalogue, served: LoadedModel | None) -> SerializedList:
-    items = [
+def _serialized(
+    found: TrendList,
+    catalogue: MergedCatalogue,
+    served: LoadedModel | None,
+    fields: Sequence[Mapping[str, Any]] | None,
+) -> SerializedList:
+    items: list[dict[str, Any]] = [
         {"item_id": item_id, "score": score, "title": catalogue.title(item_id) or None}
         for item_id, score in zip(found.item_ids, found.scores, strict=True)
     ]
-    for one, reason in zip(items, found.reasons or (), strict=False):
-        one["reason"] = reason
+    for name, values in (("reason", found.reasons), ("fields", fields)):
+        if values is not None:
+            for one, value in zip(items, values, strict=True):
+                one[name] = value
     # live events are of no model version; what users chose in training is
     version = served.version if served is not None and found.method == "popularity" else None
     body = {

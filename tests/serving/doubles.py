@@ -111,7 +111,7 @@ class MemoryStore:
     def catalogue(self, version: int) -> OwnCatalogue:
         self._check()
         own = {one.item_id: OwnItem(one.title, one.categories) for one in self.items.values()}
-        return OwnCatalogue(own, version)
+        return OwnCatalogue(own, version, hash(tuple(own.items())))
 
     def recent(self, hours: int) -> list[RecentActivity]:
         self._check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 
@@ -68,7 +69,10 @@ class OwnCatalogueReader:
             names = categories.get(item_id, ())
             described = OwnItem(title, names, created_at, updated_at) if title or names or has_text else None
             changed |= _put(items, item_id, described)
-        self.last = OwnCatalogue(items if changed or restored else self.last.items, counter)
+        if changed or restored:
+            self.last = OwnCatalogue(items, counter, counter)
+        else:
+            self.last = replace(self.last, version=counter)
 
 
 def _put(items: dict[str, OwnItem], item_id: str, found: OwnItem | None) -> bool:

@@ -28,6 +28,7 @@ EVENT = {"user_id": "ann", "item_id": "i1", "interaction_type": "view"}
 OUTCOME = {"item_id": "i1", "outcome": "click"}
 LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
+CATEGORIES = "/api/categories"
 POPULAR, TRENDING, LATEST, RANK = "/api/popular", "/api/trending", "/api/latest", "/api/rank"
 SESSION_LIST, BATCH = "/api/recommendations/session", "/api/recommendations/batch"
 BATCH_PREDICT = "/api/predict/batch"
@@ -54,11 +55,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 TRENDS = (POPULAR, TRENDING, LATEST)
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
 ROUTES = [
-    *(
-        ("GET", path)
-        for path in (LISTS, *TRENDS, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL, SESSION, "/metrics")
-    ),
+    *(("GET", path) for path in (LISTS, *TRENDS, CATEGORIES, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL)),
     *(("GET", path) for path in (RULES, RULE, VERSIONS)),
+    *(("GET", path) for path in (SESSION, "/metrics")),
     *BODIES,
     ("DELETE", ITEM),
     ("DELETE", USER),
@@ -286,6 +285,9 @@ def test_a_limit_above_that_of_the_settings_is_refused(client, path):
         ({"category": ""}, "query.category.0: String should have at least 1 character"),
         ({"lambda": "-0.1"}, "query.lambda: Input should be greater than or equal to 0"),
         ({"lambda": "NaN"}, "query.lambda: Input should be"),
+        ({"fields": "title,prize"}, "No item has the field 'prize'."),
+        ({"fields": ",".join(f"f{n}" for n in range(21))}, "query.fields: Value should have at most 20 items"),
+        ({"category": "nothing"}, "No item has the category 'nothing'."),
         ({"explain": "perhaps"}, "query.explain: Input should be a valid boolean"),
         ({"exclude_seen": ""}, "query.exclude_seen: Input should be a valid boolean"),
         ({"strategy": "x" * 65}, "query.strategy: String should have at most 64 characters"),
@@ -324,6 +326,7 @@ def test_an_invalid_filter_of_users_is_refused(client, params, sentence):
         (POPULAR, {"category": "a\x00"}, "query.category.0: String should match pattern"),
         (TRENDING, {"user_id": "a\x00"}, "query.user_id: String should match pattern"),
         (LATEST, {"explain": "perhaps"}, "query.explain: Input should be a valid boolean"),
+        (LATEST, {"fields": "prize"}, "No item has the field 'prize'."),
         (LATEST, {"windw": "day"}, "query.windw: Extra inputs are not permitted"),
     ],
     ids=str,
@@ -368,6 +371,8 @@ def test_an_invalid_request_for_a_ranking_is_refused(client, body, sentence):
         (SESSION_LIST, {"store_as": "a\x00"}, "body.store_as: This must not hold control characters"),
         (SESSION_LIST, {"store_type": "buy"}, "body.store_type: Input should be 'view', 'click'"),
         (BATCH, {"user_ids": []}, "body.user_ids: List should have at least 1 item"),
+        (BATCH, {"fields": ["prize"]}, "No item has the field 'prize'."),
+        (SESSION_LIST, {"fields": "title"}, "body.fields: Input should be a valid list"),
         (BATCH, {"shown": "perhaps"}, "body.shown: Input should be a valid boolean"),
         (BATCH_PREDICT, {"item_ids": []}, "body.item_ids: List should have at least 1 item"),
     ],

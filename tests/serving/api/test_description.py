@@ -20,6 +20,7 @@ TABLE = {
     "/api/trending": {"get"},
     "/api/latest": {"get"},
     "/api/rank": {"post"},
+    "/api/categories": {"get"},
     "/api/recommendations/session": {"post"},
     "/api/recommendations/batch": {"post"},
     "/api/predict/batch": {"post"},

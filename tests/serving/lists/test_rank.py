@@ -57,7 +57,7 @@ def test_what_is_left_out_is_named_with_its_cause(client, store):
         "strange": "unknown",
         "i8": "excluded",
         "i2": "seen",
-        "i1": "category",
+        "i1": "filtered",
     }
     assert set(ids(body)) | set(left_out) == {*ITEMS, "i39", "strange", "i1"}
 

@@ -19,16 +19,18 @@ def client(als, stage, serve):
 
 
 def test_the_serialized_keys_are_those_of_the_schema(client):
-    body = client.get("/api/recommendations", params={"user_id": "u5", "explain": True, "limit": 3}).json()
+    body = client.get(
+        "/api/recommendations", params={"user_id": "u5", "explain": True, "limit": 3, "fields": "title"}
+    ).json()
     assert set(body) == set(RecommendationsBody.model_fields)
     assert [set(item) for item in body["items"]] == [set(RecommendedItem.model_fields)] * 3
     assert RecommendationsBody.model_validate(body, strict=True).model_dump() == body
 
 
-def test_without_reasons_items_lack_only_the_optional_reason(client):
+def test_items_lack_only_what_was_not_asked_for(client):
     body = client.get("/api/recommendations", params={"user_id": "u5"}).json()
-    assert set(RecommendedItem.model_fields) - set(body["items"][0]) == {"reason"}
-    assert not RecommendedItem.model_fields["reason"].is_required()
+    assert set(RecommendedItem.model_fields) - set(body["items"][0]) == {"reason", "fields"}
+    assert not any(RecommendedItem.model_fields[name].is_required() for name in ("reason", "fields"))
 
 
 @pytest.mark.parametrize("user_id", ['quo"te', "back\\slash", "line\nbreak", "ünï ☃", "}"])

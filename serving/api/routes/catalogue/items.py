@@ -40,8 +40,10 @@ from serving.api.routes.catalogue.attributes import (
     AttributeValue,
     check_attributes,
 )
+from serving.catalogue.fields import attributes_of
 from serving.errors import Problem, documented
 from serving.security.authentication import requires
+from serving.service import Service
 from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, ItemState, NewItem, item_state
 
 router = APIRouter(prefix="/api/items", tags=["items"])
@@ -106,7 +108,7 @@ class ChangeBody(Body):
 
 
 class KnownItemBody(BaseModel):
-    """An item as the service's catalogue knows it."""
+    """An item as the catalogue knows it."""
 
     item_id: str = Field(examples=["2858"])
     title: str = Field(examples=["American Beauty (1999)"])
@@ -184,9 +186,9 @@ async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
 
 
 @router.get("/{item_id:id}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
-async def get_item(item_id: PathId, store: StoreDep) -> KnownItemBody:
-    """An item as the service's catalogue knows it."""
-    return _known(await run_read(item_state, store.reader, item_id), item_id)
+async def get_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> KnownItemBody:
+    """An item as lists know it: by the service's catalogue, and by that of the served version where it says nothing."""
+    return await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
 
 
 @router.patch(
@@ -201,7 +203,7 @@ async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, servic
         changes["expires_at"] = milliseconds(changes["expires_at"])
     if not await run_write(store, ChangeItem(item_id, changes)):
         raise not_found("item", item_id)
-    return _known(await run_read(item_state, store.reader, item_id), item_id)
+    return await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
 
 
 @router.delete(
@@ -230,16 +232,29 @@ def _new(body: ItemBody) -> NewItem:
     )
 
 
-def _known(state: ItemState | None, item_id: str) -> KnownItemBody:
-    if state is None or state.deleted:
+async def _merged(state: ItemState | None, item_id: str, service: Service) -> KnownItemBody:
+    """An item by both catalogues. Raises a 404 problem where neither has it, or it was deleted."""
+    if state is not None and state.deleted:
         raise not_found("item", item_id)
+    try:
+        served = service.select_model()
+    except Problem:  # no model at all: the service's own catalogue is enough
+        served = None
+    hidden, _ = await service.recommender.hidden()
+    catalogue, _ = await service.recommender.catalogue(served, hidden)
+    if state is None:
+        if not catalogue.knows(item_id):
+            raise not_found("item", item_id)
+        state = ItemState(item_id, "", "", (), False, None, False)
+    index = -1 if served is None else served.train.items.find(item_id)
+    trained = {} if served is None or index < 0 else attributes_of(served.catalogue, index)
     return KnownItemBody(
         item_id=state.item_id,
-        title=state.title,
-        text=state.text,
-        categories=list(state.categories),
+        title=state.title or catalogue.title(item_id),
+        text=state.text or catalogue.text(item_id),
+        categories=list(state.categories or catalogue.categories(item_id)),
         hidden=state.hidden,
         expires_at=None if state.expires_at is None else moment_of(state.expires_at),
         deleted=state.deleted,
-        attributes=dict(state.attributes),
+        attributes={**trained, **state.attributes},
     )

@@ -60,6 +60,9 @@ class SessionListBody(BaseModel):
     diversity_score: float | None = Field(
         examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(
+        examples=[["no-horror"]], description="business rules that had a part in this list, by name"
+    )
     degraded: bool = Field(
         examples=[False], description="hidden items are those last read, because the database was unavailable"
     )

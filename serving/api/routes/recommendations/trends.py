@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from serving.api.dependencies import ServiceDep
-from serving.api.fields import LookupId, check_limit
+from serving.api.fields import FieldNames, LookupId, check_limit
 from serving.errors import Problem, documented
 from serving.recommend.response import RecommendedItem
 from serving.security.authentication import Principal, requires
@@ -53,6 +53,7 @@ class LatestQuery(BaseModel):
     )
     exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
     explain: bool = Field(False, description="a reason for each item")
+    fields: FieldNames = ()
     user_id: LookupId | None = Field(
         None, description="to whom the list is shown: it is stored as shown to them, for feedback; none: it is not"
     )
@@ -101,7 +102,7 @@ async def _list(
         served = service.select_model()
     except Problem:  # no model at all: events and the catalogue are enough
         served = None
-    wanted = TrendRequest(kind, query.window, query.limit, query.exclude, query.category, query.explain)
+    wanted = TrendRequest(kind, query.window, query.limit, query.exclude, query.category, query.explain, query.fields)
     request_id: str = request.scope["request_id"]
     found, degraded = await service.trends.make(served, wanted, query.user_id, request_id)
     return Response(found.with_request(query.user_id, request_id, degraded), media_type="application/json")
