@@ -21,6 +21,7 @@ from serving.interfaces import Dependencies
 from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
+from serving.operations.operations import Operations
 from serving.pages.routes import router as pages
 from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
@@ -71,6 +72,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.metrics = Metrics()
+    app.state.operations = Operations(app.state.metrics)
     errors.install(app)
     for router in (*ROUTERS, pages):
         app.include_router(router)

@@ -156,6 +156,10 @@ class Service:
         """The loaded model for a strategy; see `serving.recommend.strategies.select_model`."""
         return select_model(strategy, self.versions, self.fallback, self._strategies)
 
+    def model_or_none(self) -> LoadedModel | None:
+        """The loaded model that serves by default; None where there is nothing to make lists from."""
+        return self.versions.served or self.fallback.served or self.versions.last_popularity
+
     async def recommend(self, request: RecommendationRequest, request_id: str) -> tuple[SerializedList, bool]:
         """The list for one request, and whether it is degraded. Raises what `select_model` raises."""
         found, degraded = await self.recommender.make(self.select_model(request.strategy), request, request_id)

@@ -23,6 +23,7 @@ from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
 from recstage.registry import Resolution, Version, mlflow_client
 from serving.models.backoff import Backoff, Failure
+from serving.models.overview.reader import CopyWriter
 from serving.models.repository import RESTART, BundleRepository, PollResult, ProductionVersion
 from serving.monitoring import logging as logs
 
@@ -206,12 +207,15 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     database = RegistryDatabase()
     syncs = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
+    copy = CopyWriter(BundleRepository(Path(root), names[0]))
     while not ended.is_set():
         if database.replaced():
             log.warning("the registry's database was replaced; it is opened anew", extra={"event": "registry-replaced"})
             return RESTART
+        requested = any(sync.requested for sync in syncs)
         for sync in syncs:
             sync.poll()
+        copy.refresh(at_once=requested)
         until = time.monotonic() + float(poll_seconds)
         while time.monotonic() < until and not ended.is_set() and not any(sync.requested for sync in syncs):
             ended.wait(STEP_SECONDS)

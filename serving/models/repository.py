@@ -4,6 +4,7 @@
         versions/<version>/              a bundle, complete and verified: it appears by one rename
         production.json                  what is staged Production and on disk, replaced by one rename
         good.json                        what last served: a restart without the registry begins with it
+        registry.json                    a copy of the registry, for the operations page
         poll.json                        the last poll of the registry
         poll.requested                   touched to request a poll at once
 
@@ -174,6 +175,16 @@ class BundleRepository:
         """What the last poll found; None before the first."""
         values = self._read("poll.json")
         return None if values is None else PollResult(**values)
+
+    # -- further files ------------------------------------------------------------------------------------------------
+
+    def read_json(self, file: str) -> dict | None:
+        """The object in a file of this folder; None where it is missing or broken."""
+        return self._read(file)
+
+    def write_json(self, file: str, values: dict) -> None:
+        """Replace a file of this folder by one rename. Raises `OSError`."""
+        self._write(file, values)
 
     # -- requesting a poll --------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The storefront `/`, its files, a plain list, and the tracker.
+"""The storefront `/`, a plain list, the operations page `/ops`, their files, and the tracker.
 
 The pages are static and hold no data: what they show comes from the API, with the key that the reader typed in. So they
 need no key themselves, and the API stays the only place that decides who may see what.
@@ -52,6 +52,12 @@ async def plain(request: Request, service: ServiceDep, user_id: Annotated[Lookup
     principal.require_user(user_id)
     page = await plain_list(service, user_id, request.scope["request_id"])
     return HTMLResponse(page, headers={**PAGE_HEADERS, "cache-control": "no-store"})
+
+
+@router.get("/ops")
+async def operations(request: Request) -> Response:
+    """What is served, why, and how well; promote and roll back."""
+    return _sent(request, web_file("ops.html"), PAGE_HEADERS)
 
 
 @router.get("/tracker.js")

@@ -35,7 +35,7 @@ LAYERS = {
         ["service"],
         ["health"],
         ["trends", "lists"],
-        ["recommend"],
+        ["recommend", "operations"],
         ["catalogue"],
         ["store", "models", "security"],
         ["monitoring"],

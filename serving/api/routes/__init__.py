@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from serving.api.routes import users
 from serving.api.routes.catalogue import categories, items
 from serving.api.routes.events import feedback, interactions
-from serving.api.routes.operations import health, model, session
+from serving.api.routes.operations import health, model, overview, registry_changes, session
 from serving.api.routes.recommendations import (
     batch,
     for_user,
@@ -36,5 +36,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     rules.router,
     model.router,
     session.router,
+    overview.router,
+    registry_changes.router,
     health.router,
 )

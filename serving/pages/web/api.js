@@ -5,10 +5,11 @@ const PATIENCE = 15000;
 
 /** A response that is no success, or no response at all (status 0). `message` is a sentence for the reader. */
 export class Problem extends Error {
-  constructor(status, kind, message) {
+  constructor(status, kind, message, errors = []) {
     super(message);
     this.status = status;
     this.kind = kind;
+    this.errors = errors; // [{ where, rule }]
   }
 }
 
@@ -52,7 +53,7 @@ async function read(response) {
   const content = json ? await response.json() : {};
   if (response.ok && json) return content;
   const kind = (content.type ?? "").split("/").pop();
-  throw new Problem(response.status, kind, content.detail ?? `The service answered with status ${response.status}.`);
+  throw new Problem(response.status, kind, content.detail ?? `The service answered with status ${response.status}.`, content.errors);
 }
 
 /** A path with ids in it: `path`/api/items/${id}/similar``. */

@@ -20,15 +20,35 @@ async function start() {
     return failed(problem, () => start());
   }
   tracker = new Tracker({ headers: credentials() });
-  const { users, categories, user_id: own } = state.session;
+  fill(state.session);
+  listen();
+  await choose(state.session.user_id ?? (given || (state.session.users[0]?.user_id ?? "guest")));
+}
+
+/** What the served version has to choose from: users and categories. */
+function fill({ users, categories }) {
   $("samples").replaceChildren(...users.map(sample));
   $("samples-note").hidden = !users.length;
-  $("category").append(...categories.map((name) => el("option", { value: name }, name)));
-  $("create-categories").append(...categories.slice(0, 12).map((name) =>
+  mark();
+  const chosen = $("category").value;
+  $("category").replaceChildren(el("option", { value: "" }, "All"), ...categories.map((name) => el("option", { value: name }, name)));
+  $("category").value = categories.includes(chosen) ? chosen : "";
+  $("create-categories").replaceChildren(...categories.slice(0, 12).map((name) =>
     el("label.chip", {}, el("input", { type: "checkbox", value: name }), el("span", {}, name))));
   $("create-tastes").hidden = !categories.length;
-  listen();
-  await choose(own ?? (given || (users[0]?.user_id ?? "guest")));
+}
+
+/** Another version serves than this page knows: it may have other users and categories. */
+async function follow(version) {
+  if (version === state.session.model_version) return;
+  try {
+    state.session = await session();
+    fill(state.session);
+  } catch {} // the next list tries again
+}
+
+function mark() {
+  for (const chip of $("samples").children) chip.setAttribute("aria-pressed", String(chip.dataset.user === state.user));
 }
 
 function sample({ user_id: user, interactions }) {
@@ -65,7 +85,7 @@ async function choose(user) {
   state.list = null;
   $("user").value = user;
   remember(user);
-  for (const chip of $("samples").children) chip.setAttribute("aria-pressed", String(chip.dataset.user === user));
+  mark();
   $("title").textContent = `Recommended for ${user}`;
   $("feed").replaceChildren();
   $("feed-empty").hidden = false;
@@ -140,6 +160,7 @@ async function load() {
     const before = state.list;
     state.list = found;
     show(found, before, performance.now() - began);
+    follow(found.model_version);
     return changes(found, before);
   } catch (problem) {
     if (turn === state.turn) failed(problem, () => load());

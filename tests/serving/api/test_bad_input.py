@@ -36,7 +36,8 @@ ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 RULES, RULE, VERSIONS, REVERT = "/api/rules", "/api/rules/a", "/api/rules/versions", "/api/rules/versions/0/revert"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
-SESSION = "/api/session"
+SESSION, OPERATIONS = "/api/session", "/api/operations"
+PROMOTE, ROLLBACK = f"{OPERATIONS}/promote", f"{OPERATIONS}/rollback"
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", PREDICT): {"user_id": "ann", "item_ids": ["i1"]},
@@ -51,13 +52,15 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", PROFILE): {"role": "editor"},
     ("POST", RULES): {"name": "a", "action": {"type": "exclude", "filter": "item_id=i1"}, "enabled": False},
     ("PUT", RULE): {"action": {"type": "exclude", "filter": "item_id=i1"}},
+    ("POST", PROMOTE): {"version": "3", "reason": "better"},
+    ("POST", ROLLBACK): {"reason": "worse"},
 }
 TRENDS = (POPULAR, TRENDING, LATEST)
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
 ROUTES = [
     *(("GET", path) for path in (LISTS, *TRENDS, CATEGORIES, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL)),
     *(("GET", path) for path in (RULES, RULE, VERSIONS)),
-    *(("GET", path) for path in (SESSION, "/metrics")),
+    *(("GET", path) for path in (SESSION, OPERATIONS, "/metrics")),
     *BODIES,
     ("DELETE", ITEM),
     ("DELETE", USER),
@@ -82,6 +85,9 @@ LEAST = {
     **dict.fromkeys((("GET", RULES), ("GET", RULE), ("GET", VERSIONS), ("DELETE", RULE), ("POST", REVERT)), "admin"),
     ("POST", RULES): "admin",
     ("PUT", RULE): "admin",
+    ("GET", OPERATIONS): "service",
+    ("POST", PROMOTE): "admin",
+    ("POST", ROLLBACK): "admin",
 }
 
 

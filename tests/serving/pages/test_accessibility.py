@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytestmark = pytest.mark.slow
-PAGES = {"/?user_id=u50": ".card:not(.skeleton)", "/plain?user_id=u50": ".card"}
+PAGES = {"/?user_id=u50": ".card:not(.skeleton)", "/plain?user_id=u50": ".card", "/ops": "#state .tile"}
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ async def model(service: ServiceDep) -> ModelBody:
         algorithm=served.algorithm,
         methods=sorted({*served.methods, "popularity"}),
         served_since=served.swapped_at,
-        promotion=_promotion(served),
+        promotion=promotion_of(served),
         staged_version=None if poll is None else poll.version,
         registry_looked_at=None if poll is None else datetime.fromtimestamp(poll.at, UTC),
         trained_until=None if manifest is None else manifest.trained_until,
@@ -138,7 +138,8 @@ def _check_signature(request: Request, body: bytes, secret: str) -> None:
         raise Problem(401, "unauthenticated", f"The webhook was sent more than {MAX_WEBHOOK_AGE_SECONDS} seconds ago.")
 
 
-def _promotion(served: LoadedModel) -> Promotion | None:
+def promotion_of(served: LoadedModel) -> Promotion | None:
+    """The registry operation that made it Production; None where fallback models serve."""
     if served.source is None:
         return None
     staged = served.source.staged

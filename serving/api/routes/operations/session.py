@@ -35,7 +35,7 @@ class SessionBody(BaseModel):
     user_id: str | None = Field(examples=["42"], description="the user of the caller's token; null: any")
     guarded: bool = Field(examples=[True], description="whether the service wants a key or token")
     database: bool = Field(examples=[True], description="whether events and profiles can be stored")
-    model_version: str | None = Field(examples=["7"], description="null: fallback models serve")
+    model_version: str | None = Field(examples=["7"], description="null: fallback models serve, or nothing")
     users: list[SampleUser] = Field(
         description="some users with long, usual and short histories; empty below the role service"
     )
@@ -47,9 +47,9 @@ async def session(
     request: Request, service: ServiceDep, caller: Annotated[Principal, Depends(requires("client"))]
 ) -> SessionBody:
     """Who calls, what they may do, and what there is to show."""
-    served = service.select_model()
+    served = service.model_or_none()
     users = []
-    if caller.role != "client":
+    if served is not None and caller.role != "client":
         users = await service.recommender.in_thread(_sample, service, served)
     return SessionBody(
         role=caller.role,
@@ -57,9 +57,9 @@ async def session(
         user_id=caller.user_id,
         guarded=service.settings.guarded,
         database=getattr(request.app.state, "store", None) is not None,
-        model_version=served.version,
+        model_version=None if served is None else served.version,
         users=users,
-        categories=_categories(served),
+        categories=[] if served is None else _categories(served),
     )
 
 
