@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.benchmarks import durability, fault_injection, ingest, performance
+from experiments.benchmarks import durability, fault_injection, ingest, performance, rules
 from experiments.benchmarks.environment import BenchmarkEnvironment
 from experiments.benchmarks.report import Measurement
 from recstage import renamed
@@ -106,6 +106,10 @@ def _ingest(run: Run) -> Iterator[Measurement]:
     return ingest.ingest(run.folder, run.seconds or 10 * run.share)
 
 
+def _rules(run: Run) -> Iterator[Measurement]:
+    return rules.rules(run.environment, run.versions[0], 20 * run.share)
+
+
 def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
@@ -121,6 +125,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "overload": Benchmark("3 x saturation: only 200, 429 and 503, normal again within 5 s", _overload),
     "durability": Benchmark("kill -9 during writes: no acknowledged event lost, none twice", _durability, models=False),
     "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
+    "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }
 OLD_NAMES: Mapping[str, tuple[str, ...]] = {"away": ("outages",), "writes": ("durability", "ingest")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
 from serving.recommend.explanations import PREFERENCES, reasons_for
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import POOL, SMALLEST_POOL, Arranged, arrange
+from serving.rules.arrange import SMALLEST_VARIED_POOL, VARIED_POOL, Arranged, arrange
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.plan import ListPlan
 
@@ -66,9 +67,9 @@ def recommend(
     if plan is not None and plan.excluded is not None:
         mask |= plan.excluded
     if plan is not None and plan.arranges:
-        return _arranged(served, request, user, mask, on_failure, plan)
+        return _by_rules(served, request, user, mask, on_failure, plan)
     excluded = as_row(mask)
-    k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
+    k = request.limit if request.diversify >= 1 else max(VARIED_POOL * request.limit, SMALLEST_VARIED_POOL)
     items, scores, method = best(served, request.strategy, user, k, excluded, on_failure)
     if request.diversify < 1 and len(items) > 1:
         items, scores = diversify(served, items, scores, request.limit, request.diversify)
@@ -78,7 +79,7 @@ def recommend(
     return RankedItems(served, items, scores, method, diversity, reasons, names)
 
 
-def _arranged(
+def _by_rules(
     served: LoadedModel,
     request: RecommendationRequest,
     user: UserContext,
@@ -87,29 +88,19 @@ def _arranged(
     plan: ListPlan,
 ) -> RankedItems:
     """The list that business rules make of the model's candidates."""
-    method = POPULARITY
-
-    def retrieve(k: int, only: NDArray[np.bool_] | None) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        nonlocal method
-        excluded = as_row(mask if only is None else mask | ~only)
-        items, scores, found = best(served, request.strategy, user, min(k, len(mask)), excluded, on_failure)
-        if only is None:
-            method = found
-        return items, scores
-
-    def score(items: NDArray[np.int32]) -> NDArray[np.float32]:
-        return scores_of(served, request.strategy, user, items, on_failure)[0]
+    scores = _UserScores(served, request.strategy, user, mask, on_failure)
 
     def varied(
-        items: NDArray[np.int32], scores: NDArray[np.float32], k: int
+        items: NDArray[np.int32], values: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        return diversify(served, items, scores, k, request.diversify)
+        return diversify(served, items, values, k, request.diversify)
 
-    found = arrange(plan, request.limit, mask, retrieve, score, varied if request.diversify < 1 else None)
-    reasons = _reasons_with_pins(served, method, user, found) if request.explain else None
+    choose = varied if request.diversify < 1 else None
+    found = arrange(plan, request.limit, mask, scores.retrieve, scores.of, choose)
+    reasons = _reasons_with_pins(served, scores.method, user, found) if request.explain else None
     diversity = diversity_of(served.item_similarity.vectors, found.items)
     names = tuple(rule.name for rule in found.applied)
-    return RankedItems(served, found.items, found.scores, method, diversity, reasons, names)
+    return RankedItems(served, found.items, found.scores, scores.method, diversity, reasons, names)
 
 
 def _reasons_with_pins(served: LoadedModel, method: str, user: UserContext, found: Arranged) -> list[str]:
@@ -119,6 +110,80 @@ def _reasons_with_pins(served: LoadedModel, method: str, user: UserContext, foun
         if item in found.pinned:
             reasons[place] = f"It was placed here by the rule '{found.pinned[item].name}'."
     return reasons
+
+
+class _UserScores:
+    """The scores of one user, of which the rules ask for several lists.
+
+    Where the model ranks by its scores of the whole catalogue, these are computed once; an index or a composite of
+    models is asked for each list. `method`: the model used.
+    """
+
+    def __init__(
+        self,
+        served: LoadedModel,
+        strategy: str,
+        user: UserContext,
+        excluded: NDArray[np.bool_],
+        on_failure: OnFailure,
+    ) -> None:
+        self._arguments = (served, strategy, user)
+        self._excluded, self._on_failure = excluded, on_failure
+        self.method = POPULARITY
+        self._all = self._computed(served, strategy, user)
+        self._listed = None if self._all is None else np.where(excluded, np.float32(-np.inf), self._all)
+
+    def retrieve(self, k: int, only: NDArray[np.bool_] | None) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The k best items that are not excluded, of those of a mask where one is given, and their scores."""
+        if self._listed is None:
+            excluded = as_row(self._excluded if only is None else self._excluded | ~only)
+            items, scores, method = best(*self._arguments, min(k, len(self._excluded)), excluded, self._on_failure)
+            self.method = method if only is None else self.method
+            return items, scores
+        if only is not None:
+            return _best_of(self._listed, np.flatnonzero(only).astype(np.int32), k)
+        items, scores = top_k(self._listed[None], min(k, len(self._listed)))
+        kept = int(np.count_nonzero(items[0] >= 0))  # what is missing is at the end
+        return items[0][:kept], scores[0][:kept]
+
+    def of(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Scores of some items, excluded or not."""
+        if self._all is not None:
+            return self._all[items]
+        return scores_of(*self._arguments, items, self._on_failure)[0]
+
+    def _computed(self, served: LoadedModel, strategy: str, user: UserContext) -> NDArray[np.float32] | None:
+        for model in models_for(served, strategy):
+            try:
+                users = user.users_for(model)
+                if not model.can_score(users)[0]:
+                    continue
+                if not _ranks_by_score(type(model)):
+                    return None
+                scores = model.score(users)[0]
+            except Exception:  # as in `best`
+                _failed(model, self._on_failure)
+                continue
+            self.method = model.name
+            return scores
+        scores, self.method = for_unknown_user(served, user)
+        return scores
+
+
+def _best_of(
+    scores: NDArray[np.float32], items: NDArray[np.int32], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The k best of some items, ascending, by the scores of all: `top_k` where the items are few."""
+    values = scores[items]
+    order = np.argsort(-values, kind="stable")[:k]
+    kept = order[values[order] > -np.inf]
+    return items[kept], values[kept]
+
+
+@cache
+def _ranks_by_score(model: type[Recommender]) -> bool:
+    """Whether a model's lists are the best of its scores of the whole catalogue, with nothing between."""
+    return model.rank_scored is Recommender.rank_scored and model.retrieve is Recommender.retrieve
 
 
 def diversify(

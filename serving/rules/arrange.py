@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.rules.definitions import Rule
-from serving.rules.plan import CompiledCap, CompiledFloor, ListPlan, PlacedPin
+from serving.rules.plan import CompiledCaps, CompiledFloor, ListPlan, PlacedPin
 
-POOL, SMALLEST_POOL = 5, 50
-"""Candidates of a list that boosts or diversity reorder: so many times its length, and at least so many."""
+POOL, SMALLEST_POOL = 10, 200
+"""Candidates of a list that the rules look at: so many times its length, and at least so many."""
+VARIED_POOL, SMALLEST_VARIED_POOL = 5, 50
+"""Candidates that diversity chooses from, likewise."""
 GROWTH = 8
 """How much larger the next pool is, where the caps leave too few of one."""
 Candidates = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -57,16 +58,17 @@ def arrange(
         score: scores of items that are no candidates, for pins.
         diversify: chooses k of the candidates.
     """
-    counters = [_Counter(cap) for cap in plan.caps]
-    pins = [pin for pin in plan.pins if pin.rank <= limit and not excluded[pin.item] and _take(counters, pin.item)]
+    counts = _Counts(plan.caps)
+    pins = [pin for pin in plan.pins if pin.rank <= limit and not excluded[pin.item] and counts.take(pin.item)]
     wanted = limit - len(pins)
-    pool, kept = _pool(plan, limit, retrieve, counters, {pin.item for pin in pins}, diversify is None)
+    needed = wanted if diversify is None else max(VARIED_POOL * limit, SMALLEST_VARIED_POOL)
+    pool, kept = _pool(plan, limit, retrieve, counts, {pin.item for pin in pins}, needed)
     items, scores = pool.items[kept], pool.scores[kept]
     if diversify is not None and len(items) > 1 and wanted:
         items, scores = diversify(items, scores, wanted)
     chosen = list(zip(items[:wanted].tolist(), scores[:wanted].tolist(), strict=True))
     raised = [floor.rule for floor in plan.floors if _raise(floor, plan, limit, pins, chosen, pool, retrieve)]
-    return Arranged(*_placed(pins, chosen, pool, score), _applied(plan, pool, pins, counters, raised), _pinned(pins))
+    return Arranged(*_placed(pins, chosen, pool, score), _applied(plan, pool, pins, counts, raised), _pinned(pins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,80 +87,100 @@ class _Pool:
 
 
 def _pool(
-    plan: ListPlan,
-    limit: int,
-    retrieve: Retrieve,
-    counters: Sequence[_Counter],
-    taken: set[int],
-    first_are_enough: bool,
+    plan: ListPlan, limit: int, retrieve: Retrieve, counts: _Counts, taken: set[int], needed: int
 ) -> tuple[_Pool, list[int]]:
-    """Enough candidates for a list, and the places of those that the caps leave room for; counts what is kept."""
+    """Enough candidates for a list, and the places of those that the caps leave room for; counts what is kept.
+
+    `needed`: places wanted; fewer are enough where they fill the list.
+    """
     wanted = limit - len(taken)
-    if plan.shift is not None or not first_are_enough:
-        size = max(POOL * limit, SMALLEST_POOL)
-    else:
-        size = limit * (2 if counters else 1) + len(taken)
-    before = [dict(counter.held) for counter in counters]
+    bare = plan.caps is None and plan.shift is None and needed == wanted
+    size = limit + len(taken) if bare else max(POOL * limit, SMALLEST_POOL)
     while True:
         pool = _ordered(*retrieve(size, None), plan.shift)
-        kept = _capped(pool.items.tolist(), counters, taken, wanted if first_are_enough else None)
+        held = counts.copy()
+        kept = held.take_all(pool.items.tolist(), taken, needed)
         if len(kept) >= wanted or len(pool.items) < size:
+            counts.become(held)
             return pool, kept
         size *= GROWTH
-        for counter, held in zip(counters, before, strict=True):
-            counter.held = dict(held)
 
 
 def _ordered(items: NDArray[np.int32], scores: NDArray[np.float32], shift: NDArray[np.float32] | None) -> _Pool:
     if shift is None or not len(items):
         return _Pool(items, scores, None, np.float32(0))
-    spread = np.float32(scores.max() - scores.min()) or np.float32(1)
+    spread = scores[0] - scores[-1] or np.float32(1)
     moved = scores + shift[items] * spread
     order = np.argsort(-moved, kind="stable")
     return _Pool(items[order], moved[order], shift, spread)
 
 
-class _Counter:
-    """How many items of each value of a capped attribute are on the list; `full`: an item was passed over."""
+class _Counts:
+    """How many items of each capped value are on a list; `passed`: the caps that passed an item over, by place."""
 
-    def __init__(self, cap: CompiledCap) -> None:
-        self.cap, self.full = cap, False
-        self.held: dict[Any, int] = {}
+    def __init__(self, caps: CompiledCaps | None) -> None:
+        self._caps = caps
+        self._held: dict[int, int] = {}
+        self._full: set[int] = set()
+        self.passed: set[int] = set()
 
-    def room(self, item: int) -> bool:
-        for value in self.cap.groups[item]:
-            if self.held.get(value, 0) >= self.cap.most:
-                self.full = True
-                return False
-        return True
+    def copy(self) -> _Counts:
+        other = _Counts(self._caps)
+        other.become(self)
+        return other
 
-    def add(self, item: int) -> None:
-        for value in self.cap.groups[item]:
-            self.held[value] = self.held.get(value, 0) + 1
+    def become(self, other: _Counts) -> None:
+        """Take over the state of another."""
+        self._held, self._full, self.passed = dict(other._held), set(other._full), set(other.passed)
+
+    def take(self, item: int) -> bool:
+        """Count an item where all caps leave room for it."""
+        return bool(self.take_all([item], set(), 1))
+
+    def take_all(self, items: Sequence[int], taken: set[int], most: int) -> list[int]:
+        """Places of the items that the caps leave room for, at most `most`, without those `taken`; counts them."""
+        if self._caps is None:
+            if not taken:
+                return list(range(min(most, len(items))))
+            return [place for place, item in enumerate(items) if item not in taken][:most]
+        kept: list[int] = []
+        # this loop passes over hundreds of items for each list: a set and tuples of numbers are what is quick here
+        codes_of, room = self._caps.codes, self._full.isdisjoint
+        for place, item in enumerate(items):
+            codes = codes_of[item]
+            if not room(codes):
+                if len(self.passed) < len(self._caps.rules):
+                    self.passed.update(self._caps.cap_of[code] for code in codes if code in self._full)
+            elif item not in taken:
+                if len(kept) == most:
+                    break
+                kept.append(place)
+                self._add(codes)
+        return kept
+
+    def applied(self) -> list[Rule]:
+        """The caps that passed an item over."""
+        return [] if self._caps is None else [self._caps.rules[cap] for cap in self.passed]
+
+    def _add(self, codes: Iterable[int]) -> None:
+        held, most = self._held, self._caps.most  # type: ignore[union-attr]
+        for code in codes:
+            count = held[code] = held.get(code, 0) + 1
+            if count >= most[code]:
+                self._full.add(code)
+
+    def put(self, item: int) -> None:
+        """Count an item, whether or not there is room."""
+        if self._caps is not None:
+            self._add(self._caps.codes[item])
 
     def remove(self, item: int) -> None:
-        for value in self.cap.groups[item]:
-            self.held[value] -= 1
-
-
-def _take(counters: Iterable[_Counter], item: int) -> bool:
-    """Count an item where all caps leave room for it."""
-    if not all(counter.room(item) for counter in counters):
-        return False
-    for counter in counters:
-        counter.add(item)
-    return True
-
-
-def _capped(items: Sequence[int], counters: Sequence[_Counter], taken: set[int], most: int | None) -> list[int]:
-    """Places of the items that the caps leave room for, at most `most`, without those `taken`."""
-    kept: list[int] = []
-    for place, item in enumerate(items):
-        if most is not None and len(kept) >= most:
-            break
-        if item not in taken and _take(counters, item):
-            kept.append(place)
-    return kept
+        """Count an item no longer."""
+        if self._caps is not None:
+            for code in self._caps.codes[item]:
+                self._held[code] -= 1
+                if self._held[code] < self._caps.most[code]:
+                    self._full.discard(code)
 
 
 # -- floors -----------------------------------------------------------------------------------------------------------
@@ -173,22 +195,21 @@ def _raise(
     pool: _Pool,
     retrieve: Retrieve,
 ) -> bool:
-    """Put the best items of a floor in place of the last others, until its share is met; whether any was needed."""
+    """Put the best items of a floor in place of the last others, until its share is met; whether any was put in."""
     listed = {pin.item for pin in pins} | {item for item, _ in chosen}
     missing = ceil(floor.share * limit - 1e-9) - sum(bool(floor.mask[item]) for item in listed)
     if missing <= 0:
         return False
-    counters = [_Counter(cap) for cap in plan.caps]
-    for counter in counters:
-        for item in listed:
-            counter.add(item)
+    counts = _Counts(plan.caps)
+    for item in listed:
+        counts.put(item)
     protected = [one.mask for one in plan.floors[: plan.floors.index(floor) + 1]]
     raised = 0
-    items, scores = retrieve(limit * (GROWTH if counters else 1) + missing, floor.mask)
+    items, scores = retrieve(limit * (GROWTH if plan.caps is not None else 1) + missing, floor.mask)
     for item, score in zip(items.tolist(), pool.shifted(items, scores).tolist(), strict=True):
         if missing == raised:
             break
-        if item not in listed and _replace(chosen, raised, protected, counters, limit - len(pins), (item, score)):
+        if item not in listed and _replace(chosen, raised, protected, counts, limit - len(pins), (item, score)):
             raised += 1
     return raised > 0
 
@@ -197,7 +218,7 @@ def _replace(
     chosen: list[tuple[int, float]],
     raised: int,
     protected: Sequence[NDArray[np.bool_]],
-    counters: Sequence[_Counter],
+    counts: _Counts,
     wanted: int,
     entry: tuple[int, float],
 ) -> bool:
@@ -208,12 +229,10 @@ def _replace(
         victim = next((at for at in places if not any(mask[chosen[at][0]] for mask in protected)), None)
         if victim is None:
             return False
-        for counter in counters:
-            counter.remove(chosen[victim][0])
-    if not _take(counters, entry[0]):
+        counts.remove(chosen[victim][0])
+    if not counts.take(entry[0]):
         if victim is not None:
-            for counter in counters:
-                counter.add(chosen[victim][0])
+            counts.put(chosen[victim][0])
         return False
     if victim is not None:
         del chosen[victim]
@@ -239,7 +258,9 @@ def _placed(
 
 
 def _scores_of(items: list[int], pool: _Pool, score: Score) -> list[float]:
-    known = dict(zip(pool.items.tolist(), pool.scores.tolist(), strict=True))
+    known = {
+        item: float(pool.scores[place]) for item in items for place in np.flatnonzero(pool.items == item)[:1].tolist()
+    }
     missing = np.array([item for item in items if item not in known], np.int32)
     if len(missing):
         known |= zip(missing.tolist(), pool.shifted(missing, score(missing)).tolist(), strict=True)
@@ -247,12 +268,11 @@ def _scores_of(items: list[int], pool: _Pool, score: Score) -> list[float]:
 
 
 def _applied(
-    plan: ListPlan, pool: _Pool, pins: Sequence[PlacedPin], counters: Sequence[_Counter], raised: Iterable[Rule]
+    plan: ListPlan, pool: _Pool, pins: Sequence[PlacedPin], counts: _Counts, raised: Iterable[Rule]
 ) -> tuple[Rule, ...]:
     """Every rule that had a part in the list, by name."""
-    found = [*plan.excluding, *raised]
+    found = [*plan.excluding, *raised, *counts.applied()]
     found += [pin.rule for pin in pins]
-    found += [counter.cap.rule for counter in counters if counter.full]
     found += [shift.rule for shift in plan.shifts if shift.mask[pool.items].any()]
     return tuple(sorted(found, key=lambda rule: rule.name))
 

@@ -25,12 +25,32 @@ class PlacedPin:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CompiledCap:
-    """At most `most` items of each value; `groups`: the values of each item."""
+class CompiledCaps:
+    """All caps at once: each value of each capped attribute has a code, each code a limit.
 
-    rule: Rule
-    groups: Sequence[tuple[Any, ...]]
-    most: int
+    `codes`: those of each item. `most`: items of a list that may have a code. `cap_of`: whose limit it is, by its place
+    in `rules`.
+    """
+
+    codes: Sequence[tuple[int, ...]]
+    most: Sequence[int]
+    cap_of: Sequence[int]
+    rules: Sequence[Rule]
+
+    @classmethod
+    def of(cls, caps: Sequence[tuple[Rule, Sequence[tuple[Any, ...]], int]]) -> CompiledCaps:
+        """From each cap's rule, values of each item, and limit."""
+        code_of: dict[tuple[int, Any], int] = {}
+        same: dict[tuple[int, ...], tuple[int, ...]] = {}
+        codes = []
+        for values in zip(*(groups for _, groups, _ in caps), strict=True):
+            found = tuple(
+                code_of.setdefault((cap, value), len(code_of)) for cap, some in enumerate(values) for value in some
+            )
+            codes.append(same.setdefault(found, found))  # one tuple for all items with the same values
+        return cls(
+            codes, [caps[cap][2] for cap, _ in code_of], [cap for cap, _ in code_of], [rule for rule, _, _ in caps]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +79,7 @@ class ListPlan:
     excluded: NDArray[np.bool_] | None = None
     excluding: tuple[Rule, ...] = ()
     pins: tuple[PlacedPin, ...] = ()
-    caps: tuple[CompiledCap, ...] = ()
+    caps: CompiledCaps | None = None
     shifts: tuple[CompiledShift, ...] = ()
     shift: NDArray[np.float32] | None = None
     """The sum of all weights for each item: float32[n_items]."""
@@ -69,7 +89,7 @@ class ListPlan:
     @property
     def arranges(self) -> bool:
         """Whether anything but leaving items out is to be done."""
-        return bool(self.pins or self.caps or self.shifts or self.floors)
+        return bool(self.pins or self.caps is not None or self.shifts or self.floors)
 
 
 def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes, now: float) -> ListPlan:
@@ -84,7 +104,7 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
     excluded = np.zeros(len(items), bool)
     excluding: list[Rule] = []
     pins: dict[int, PlacedPin] = {}
-    caps: list[CompiledCap] = []
+    caps: list[tuple[Rule, Sequence[tuple[Any, ...]], int]] = []
     shifts: list[CompiledShift] = []
     floors: list[CompiledFloor] = []
     misfits: list[str] = []
@@ -105,7 +125,7 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
             case Cap():
                 try:
                     groups = attributes.column(action.attribute, int(now // 3600)).groups()
-                    caps.append(CompiledCap(rule, groups, action.most))
+                    caps.append((rule, groups, action.most))
                 except InvalidFilter:
                     misfits.append(rule.name)
             case Pin():
@@ -116,7 +136,7 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
         excluded if excluding else None,
         tuple(excluding),
         tuple(pins[rank] for rank in sorted(pins)),
-        tuple(caps),
+        CompiledCaps.of(caps) if caps else None,
         tuple(shifts),
         np.sum([one.mask * np.float32(one.weight) for one in shifts], axis=0, dtype=np.float32) if shifts else None,
         tuple(floors),

@@ -1,0 +1,74 @@
+"""What business rules cost: the same service with and without a set of rules, in turn, cache off.
+
+The set is one of each kind that an editor might keep: a category left out, at most five items of a category, an item
+at a rank, one category moved up and another down, and a share for recent items. Throughput with them is at least 85 % of that
+without. `one by one` tells the processor time of each rule alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+
+from experiments.benchmarks.environment import BenchmarkEnvironment, Running
+from experiments.benchmarks.report import Measurement, at_least
+
+ROUNDS = 5
+CATEGORY, OTHER = "Drama", "Action"
+
+
+def rules_of(environment: BenchmarkEnvironment) -> dict[str, Mapping[str, object]]:
+    """An action of each kind, by the name of its rule."""
+    items = environment.data.split.train
+    first = str(items.items.ids[int(items.item_counts.argmax())])
+    return {
+        "exclude": {"type": "exclude", "filter": "category=Horror"},
+        "cap": {"type": "cap", "attribute": "category", "most": 5},
+        "pin": {"type": "pin", "item_id": first, "rank": 3},
+        "boost": {"type": "boost", "filter": f"category={CATEGORY}", "weight": 0.2},
+        "bury": {"type": "bury", "filter": f"category={OTHER}", "weight": 0.2},
+        "floor": {"type": "floor", "filter": "age_days<=10000", "share": 0.1},
+    }
+
+
+def rules(environment: BenchmarkEnvironment, version: int, seconds: float) -> Iterator[Measurement]:
+    """Requests a second with all rules and without any, in turn; then processor time with each alone."""
+    actions = rules_of(environment)
+    with environment.service("rules", cache_size=0) as service:
+        service.serves(version)
+        environment.ask(service, seconds=1.0)
+        rates: dict[str, list[float]] = {"without": [], "with": []}
+        costs: dict[str, list[float]] = {"without": [], "with": []}
+        for _ in range(ROUNDS):
+            for state, chosen in (("without", {}), ("with", actions)):
+                _set(service, chosen)
+                rate, cost = _asked(environment, service, seconds / ROUNDS)
+                rates[state].append(rate)
+                costs[state].append(cost)
+        yield Measurement("without rules, requests/s", median(rates["without"]))
+        yield Measurement("with six rules, requests/s", median(rates["with"]))
+        share = median(b / a for a, b in zip(rates["without"], rates["with"], strict=True))
+        yield Measurement("  share of the throughput without", share, at_least(0.85))
+        yield Measurement("  processor time a request, without", median(costs["without"]), unit="us")
+        yield Measurement("  processor time a request, with", median(costs["with"]), unit="us")
+        for name, action in actions.items():
+            _set(service, {name: action})
+            yield Measurement(f"  with {name} alone", _asked(environment, service, seconds / ROUNDS)[1], unit="us")
+
+
+def _asked(environment: BenchmarkEnvironment, service: Running, seconds: float) -> tuple[float, float]:
+    """Requests a second, and microseconds of processor time a request."""
+    before = service.cpu_seconds()
+    found = environment.ask(service, seconds=seconds)
+    if found.failed:
+        raise RuntimeError(f"{found.failed} requests failed: {found.statuses}")
+    return found.a_second, (service.cpu_seconds() - before) / max(1, found.asked) * 1e6
+
+
+def _set(service: Running, actions: Mapping[str, Mapping[str, object]]) -> None:
+    """Make these the only rules."""
+    status, body = service.call("POST", "/api/rules/versions/0/revert")
+    for name, action in actions.items():
+        status, body = service.call("POST", "/api/rules", {"name": name, "action": action})
+        if status != 201:
+            raise RuntimeError(f"the rule {name} was refused: {status} {body[:300]!r}")
