@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast check ui serve lab architecture mlproject constraints clean help
+.PHONY: setup demo test test-fast check ui serve lab architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,9 @@ serve: setup ## the service, on whatever is staged Production
 
 lab: setup ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+api-types: setup ## write the Python client and the TypeScript types from the OpenAPI document
+	$(BIN)/python -m experiments.api_types
 
 architecture: setup ## redraw the pictures of docs/architecture.md from the imports
 	$(BIN)/python -m tests.structure.picture

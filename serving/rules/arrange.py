@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from serving.rules.definitions import Rule
 from serving.rules.plan import CompiledCaps, CompiledFloor, ListPlan, PlacedPin
 
-POOL, SMALLEST_POOL = 10, 200
+POOL, SMALLEST_POOL = 10, 100
 """Candidates of a list that the rules look at: so many times its length, and at least so many."""
 VARIED_POOL, SMALLEST_VARIED_POOL = 5, 50
 """Candidates that diversity chooses from, likewise."""
@@ -66,9 +66,14 @@ def arrange(
     items, scores = pool.items[kept], pool.scores[kept]
     if diversify is not None and len(items) > 1 and wanted:
         items, scores = diversify(items, scores, wanted)
-    chosen = list(zip(items[:wanted].tolist(), scores[:wanted].tolist(), strict=True))
-    raised = [floor.rule for floor in plan.floors if _raise(floor, plan, limit, pins, chosen, pool, retrieve)]
-    return Arranged(*_placed(pins, chosen, pool, score), _applied(plan, pool, pins, counts, raised), _pinned(pins))
+    items, scores = items[:wanted], scores[:wanted]
+    raised: list[Rule] = []
+    if plan.floors or pins:
+        chosen = list(zip(items.tolist(), scores.tolist(), strict=True))
+        raised = [floor.rule for floor in plan.floors if _raise(floor, plan, limit, pins, chosen, pool, retrieve)]
+        if pins or raised:
+            items, scores = _placed(pins, chosen, pool, score)
+    return Arranged(items, scores, _applied(plan, pool, pins, counts, raised), {pin.item: pin.rule for pin in pins})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +101,13 @@ def _pool(
     wanted = limit - len(taken)
     bare = plan.caps is None and plan.shift is None and needed == wanted
     size = limit + len(taken) if bare else max(POOL * limit, SMALLEST_POOL)
+    before = counts.state()
     while True:
         pool = _ordered(*retrieve(size, None), plan.shift)
-        held = counts.copy()
-        kept = held.take_all(pool.items.tolist(), taken, needed)
+        kept = counts.take_all(pool.items.tolist(), taken, needed)
         if len(kept) >= wanted or len(pool.items) < size:
-            counts.become(held)
             return pool, kept
+        counts.restore(before)
         size *= GROWTH
 
 
@@ -124,14 +129,14 @@ class _Counts:
         self._full: set[int] = set()
         self.passed: set[int] = set()
 
-    def copy(self) -> _Counts:
-        other = _Counts(self._caps)
-        other.become(self)
-        return other
+    def state(self) -> tuple[dict[int, int], set[int], set[int]]:
+        """What `restore` brings back."""
+        return dict(self._held), set(self._full), set(self.passed)
 
-    def become(self, other: _Counts) -> None:
-        """Take over the state of another."""
-        self._held, self._full, self.passed = dict(other._held), set(other._full), set(other.passed)
+    def restore(self, state: tuple[dict[int, int], set[int], set[int]]) -> None:
+        """Be as when `state` was called."""
+        held, full, passed = state
+        self._held, self._full, self.passed = dict(held), set(full), set(passed)
 
     def take(self, item: int) -> bool:
         """Count an item where all caps leave room for it."""
@@ -196,8 +201,8 @@ def _raise(
     retrieve: Retrieve,
 ) -> bool:
     """Put the best items of a floor in place of the last others, until its share is met; whether any was put in."""
-    listed = {pin.item for pin in pins} | {item for item, _ in chosen}
-    missing = ceil(floor.share * limit - 1e-9) - sum(bool(floor.mask[item]) for item in listed)
+    listed = [*(pin.item for pin in pins), *(item for item, _ in chosen)]
+    missing = ceil(floor.share * limit - 1e-9) - int(np.count_nonzero(floor.mask[np.array(listed, np.int32)]))
     if missing <= 0:
         return False
     counts = _Counts(plan.caps)
@@ -252,8 +257,8 @@ def _placed(
         for pin, its_score in zip(pins, _scores_of([pin.item for pin in pins], pool, score), strict=True):
             entries.insert(pin.rank - 1, (pin.item, its_score))  # in order of rank: later ones do not move it
     return (
-        np.fromiter((item for item, _ in entries), np.int32, len(entries)),
-        np.fromiter((value for _, value in entries), np.float32, len(entries)),
+        np.array([item for item, _ in entries], np.int32),
+        np.array([value for _, value in entries], np.float32),
     )
 
 
@@ -275,10 +280,6 @@ def _applied(
     found += [pin.rule for pin in pins]
     found += [shift.rule for shift in plan.shifts if shift.mask[pool.items].any()]
     return tuple(sorted(found, key=lambda rule: rule.name))
-
-
-def _pinned(pins: Iterable[PlacedPin]) -> dict[int, Rule]:
-    return {pin.item: pin.rule for pin in pins}
 
 
 class _NotEnough(Exception):

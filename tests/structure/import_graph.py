@@ -24,7 +24,7 @@ LAYERS = {
         ["models"],
         ["data"],
         ["config", "markdown"],
-        ["renamed"],
+        ["renamed", "client"],
         ["errors"],
     ],
     "serving": [

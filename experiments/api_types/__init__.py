@@ -1,0 +1,1 @@
+"""Writes the types of the API, for Python and for TypeScript, from the OpenAPI document of the service."""

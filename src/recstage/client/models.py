@@ -1,0 +1,696 @@
+"""What the service is sent and answers, one model a schema.
+
+Written from the OpenAPI document of the service by `make api-types`; do not edit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """Base of all: fields that a newer service adds are kept, not refused."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
+
+
+class BatchBody(Model):
+    """Several events, stored together or not at all."""
+
+    events: list[EventBody]
+
+
+class BatchListBody(Model):
+    """The users, and the parameters of all their lists."""
+
+    limit: int = Field(10, description="items wanted; at most `max_limit` of the settings")
+    strategy: str = Field("auto", description="as for recommendations")
+    lambda_: float = Field(
+        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    )
+    exclude: list[str] = Field(default_factory=list, description="items to leave out")
+    category: list[str] = Field(default_factory=list, description="only items of these categories")
+    filter: list[str] = Field(
+        default_factory=list, description="only items that match all of them, such as `price<=20 and tags=a|b`"
+    )
+    exclude_seen: bool = Field(True, description="leave out items that the user has seen")
+    explain: bool = Field(False, description="a reason for each item")
+    user_ids: list[str] = Field(description="at most `max_users` of the settings; one given twice counts once")
+    shown: bool = Field(True, description="the lists count as shown, and are stored as impressions")
+
+
+class BatchPredictBody(Model):
+    """The users, and the items to score for each of them."""
+
+    user_ids: list[str] = Field(description="at most `max_users` of the settings")
+    item_ids: list[str]
+    strategy: str = Field("auto", description="as for recommendations")
+
+
+class BatchPredictionBody(Model):
+    """Scores for each user, in the order of the request, by exactly one model version."""
+
+    item_ids: list[str]
+    users: list[UserScores]
+    model_version: str | None = Field(description="null: made from the service's own data")
+    degraded: bool = Field(description="made without live histories: the database was unavailable")
+
+
+class Boost(Model):
+    """Items that the filter matches score higher, by `weight` times the range of the candidates' scores."""
+
+    type: Literal["boost"]
+    filter: str
+    weight: float = Field(description="1 lifts the last candidate to the first")
+
+
+class Bury(Model):
+    """Items that the filter matches score lower, by `weight` times the range of the candidates' scores."""
+
+    type: Literal["bury"]
+    filter: str
+    weight: float = Field(description="1 lowers the first candidate to the last")
+
+
+class Cap(Model):
+    """At most `most` items of a list have the same value of an attribute; of a list attribute, each of its
+    values.
+    """
+
+    type: Literal["cap"]
+    attribute: str = Field(description="category, or any attribute of the catalogue")
+    most: int
+
+
+class ChangeBody(Model):
+    """The fields to change; the others stay."""
+
+    title: str = ""
+    text: str = ""
+    categories: list[str] | None = None
+    hidden: bool = Field(False, description="a hidden item is in no list")
+    expires_at: datetime | None = Field(None, description="null: never")
+    attributes: dict[str, Any] | None = Field(
+        None, description="numbers, booleans, texts and lists of texts, for filters and rules"
+    )
+
+
+class ChangeOfRuleBody(Model):
+    """What one rule became in a version."""
+
+    name: str
+    change: Literal["create", "update", "delete", "revert"]
+    rule: RuleContentBodyOutput | None = Field(description="null: it was deleted")
+
+
+class ChangedBody(Model):
+    """The change is on disk, and holds for the next list of every worker."""
+
+    version: int = Field(description="of the rules, after the change")
+
+
+class ConditionBody(Model):
+    """Something that is wrong; docs/monitoring.md lists all."""
+
+    name: str = Field(description="stable name, also in metrics and logs")
+    model: str | None = Field(description="the registered model it is of; null: the service")
+    text: str
+    remedy: str
+
+
+class ErasureBody(Model):
+    """What was removed, and which registered versions were trained on it."""
+
+    user_id: str
+    erased_at: datetime
+    removed: dict[str, int] = Field(description="rows by table")
+    trained_versions: list[TrainedVersion] = Field(
+        description="registered versions trained on this user; retrain and prune them to erase fully"
+    )
+    complete: bool = Field(description="whether every registered version was checked")
+    incomplete_because: str | None
+
+
+class EventBody(Model):
+    """One event of a user with an item; users and items that are unknown yet are created."""
+
+    user_id: str
+    item_id: str
+    interaction_type: Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"]
+    value: float | None = Field(None, description="seconds of a view, stars of a rating (0.5 to 5)")
+    occurred_at: datetime | None = Field(None, description="when it happened; now, where it is missing")
+    context: dict[str, str | float | bool | None] | None = Field(None, description="any flat object")
+    request_id: str | None = Field(None, description="the request_id of the list that led to it")
+    idempotency_key: str | None = Field(None, description="an event with a key that is known is not stored again")
+
+
+class Exclude(Model):
+    """No item that the filter matches is listed."""
+
+    type: Literal["exclude"]
+    filter: str
+
+
+class Failing(Model):
+    """A version that is staged and cannot be served."""
+
+    version: str
+    reason: str
+    tries: int
+
+
+class FeedbackBody(Model):
+    """Outcomes of one list; items without an entry had none."""
+
+    request_id: str = Field(description="the request_id that the list came with")
+    user_id: str | None = Field(None, description="the user; needed only where the list may be unknown")
+    outcomes: list[OutcomeBody] = Field(description="each (item, outcome) counts once")
+
+
+class FeedbackReceiptBody(Model):
+    """The outcomes are on disk."""
+
+    matched: bool = Field(description="whether the list is known; false where its impressions were not kept (yet)")
+    model_version: str | None = Field(description="the version that made the list")
+    stored: int
+    duplicates: int = Field(description="outcomes that were known already")
+    ignored: int = Field(description="outcomes of users about whom nothing is stored")
+
+
+class FieldError(Model):
+    """One field that broke a rule."""
+
+    where: str
+    rule: str
+
+
+class Floor(Model):
+    """At least a share of a list is new items, as far as there are so many."""
+
+    type: Literal["floor"]
+    filter: str = Field("age_days<=30", description="which items are new")
+    share: float = Field(description="of the list, rounded up")
+
+
+class HistoryBody(Model):
+    """A page of events, newest first, and the preferences they show."""
+
+    user_id: str
+    events: list[PastEventBody]
+    next: str | None = Field(description="the `cursor` of the next page; null: no more")
+    preferences: dict[str, float] = Field(description="share of each category in what this user liked, greatest first")
+
+
+class Include(Model):
+    """Only items that the filter matches are listed."""
+
+    type: Literal["include"]
+    filter: str
+
+
+class IngestedBody(Model):
+    """The items are on disk; every worker lists or hides them accordingly."""
+
+    created: int
+    replaced: int = Field(description="items that were known, even if only by events")
+
+
+class ItemBody(Model):
+    """A complete item; fields that are not given are empty."""
+
+    item_id: str
+    title: str = ""
+    text: str = ""
+    categories: list[str] | None = None
+    hidden: bool = Field(False, description="a hidden item is in no list")
+    expires_at: datetime | None = Field(None, description="it is not served from this time on")
+    attributes: dict[str, Any] | None = Field(
+        None, description="numbers, booleans, texts and lists of texts, for filters and rules"
+    )
+
+
+class ItemsBody(Model):
+    """Several items, stored together or not at all."""
+
+    items: list[ItemBody]
+
+
+class KnownItemBody(Model):
+    """An item as the service's catalogue knows it."""
+
+    item_id: str
+    title: str
+    text: str
+    categories: list[str]
+    hidden: bool
+    expires_at: datetime | None = Field(description="null: never")
+    deleted: bool
+    attributes: dict[str, Any]
+
+
+class KnownProfileBody(Model):
+    """The declared profile of a user, and since when."""
+
+    user_id: str
+    role: str | None
+    categories: list[str] = Field(description="preferred categories, strongest first")
+    opted_out: bool
+    known_since: datetime | None
+    changed_at: datetime | None = Field(description="null: nothing was ever declared")
+
+
+class LeftOut(Model):
+    """A candidate that is not in the list."""
+
+    item_id: str
+    cause: Literal["unknown", "hidden", "seen", "excluded", "category"] = Field(
+        description="unknown to the served version, hidden, seen, excluded, of another category"
+    )
+
+
+class ListsBody(Model):
+    """A list for each user, in the order of the request, all by one model version."""
+
+    lists: list[RecommendationsBody]
+
+
+class Live(Model):
+    """The process responds."""
+
+    status: Literal["live"] = "live"
+
+
+class ModelBody(Model):
+    """The model that serves; without a version it is made from the service's own data."""
+
+    name: str
+    version: str | None = Field(description="null: models made from the service's own data")
+    algorithm: str
+    methods: list[str] = Field(description="strategies that this version has models for")
+    served_since: datetime = Field(description="when this process swapped it in")
+    promotion: Promotion | None = Field(description="null: fallback models serve")
+    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
+    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
+    created_at: datetime | None = Field(description="when it was trained")
+    data: dict[str, Any] = Field(description="the training, as recorded in the bundle: data, split, metrics, run")
+    n_users: int = Field(description="users it was trained on")
+    n_items: int = Field(description="items it can list")
+    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    degraded: list[str] = Field(description="what is wrong, one sentence each")
+    conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
+
+
+class NewRuleBody(Model):
+    """A new rule; its name stays for good, and lists tell it in `rules_applied`."""
+
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    target: Target | None = Field(None, description="the lists it holds for; all by default")
+    starts_at: datetime | None = Field(None, description="from when on; null: at once")
+    ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")
+    enabled: bool = True
+    note: str = Field("", description="for other editors")
+    name: str
+
+
+class OutcomeBody(Model):
+    """What was done with one item of the list."""
+
+    item_id: str
+    outcome: Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"]
+    value: float | None = Field(None, description="seconds of a view, stars of a rating")
+    occurred_at: datetime | None = Field(None, description="when it happened; now, where it is missing")
+
+
+class PastEventBody(Model):
+    """An event of this user."""
+
+    item_id: str
+    interaction_type: str
+    value: float | None = Field(description="seconds of a view, stars of a rating")
+    occurred_at: datetime
+    context: dict[str, Any] | None
+    request_id: str | None = Field(description="of the list that led to it")
+
+
+class Pin(Model):
+    """An item at a rank. Hidden, excluded and seen items are not shown, pinned or not."""
+
+    type: Literal["pin"]
+    item_id: str
+    rank: int = Field(description="1 is the first")
+
+
+class PredictBody(Model):
+    """The user, and the items to score."""
+
+    user_id: str
+    item_ids: list[str]
+    strategy: str = Field("auto", description="as for recommendations")
+
+
+class PredictionBody(Model):
+    """Scores in the order of the request, by exactly one model version."""
+
+    user_id: str
+    items: list[ScoredItem]
+    method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(description="null: made from the service's own data")
+    degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
+
+
+class ProblemBody(Model):
+    """The body of every error response (RFC 9457)."""
+
+    type: str = Field(description="stable name of the kind of problem")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="the path of the request")
+    request_id: str | None = None
+    errors: list[FieldError] | None = Field(None, description="each field that broke a rule")
+
+
+class ProfileBody(Model):
+    """The profile a user declares."""
+
+    role: str | None = None
+    categories: list[str] | None = Field(None, description="preferred categories, strongest first")
+    opted_out: bool = Field(False, description="no personalisation: popularity only, and nothing personal is recorded")
+
+
+class Promotion(Model):
+    """The registry operation that made the version Production."""
+
+    at: str | None
+    by: str | None
+    reason: str | None
+    previous_version: str | None = Field(
+        description="where a rollback, or a deletion of this version, leads; null: nowhere"
+    )
+
+
+class RankBody(Model):
+    """The user, and the candidates."""
+
+    user_id: str
+    items: list[str] = Field(description="candidates; one that is given twice counts once")
+    limit: int | None = Field(None, description="of the best; null: all of them")
+    strategy: str = Field("auto", description="as for recommendations")
+    lambda_: float = Field(
+        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    )
+    exclude: list[str] = Field(default_factory=list, description="candidates to leave out")
+    category: list[str] = Field(default_factory=list, description="only candidates of these categories")
+    exclude_seen: bool = Field(False, description="leave out candidates that the user has seen")
+    explain: bool = Field(False, description="a reason for each item")
+
+
+class RankedBody(Model):
+    """The candidates, best first, ordered by exactly one model version."""
+
+    user_id: str
+    items: list[RecommendedItem]
+    left_out: list[LeftOut] = Field(description="candidates that are not listed, and why")
+    method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(description="made without the live history: the database was unavailable")
+    request_id: str = Field(description="to be sent with feedback on this list")
+
+
+class Ready(Model):
+    """The service can make lists. `degraded`: what is unavailable, and what it does without."""
+
+    status: Literal["ready"] = "ready"
+    model_version: str | None = Field(description="null: fallback models serve")
+    degraded: list[str] = Field(description="what is wrong, one sentence each")
+    conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
+
+
+class ReceiptBody(Model):
+    """The events are on disk."""
+
+    stored: int = Field(description="events that are new")
+    duplicates: int = Field(description="events whose idempotency key was known")
+    ignored: int = Field(description="events of users who opted out, or from before they were erased: nothing was kept")
+
+
+class RecommendationsBody(Model):
+    """A list, best item first, made by exactly one model version."""
+
+    user_id: str
+    items: list[RecommendedItem]
+    method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
+    degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
+    request_id: str = Field(description="to be sent with feedback on this list")
+
+
+class RecommendedItem(Model):
+    """One item of a list."""
+
+    item_id: str
+    score: float = Field(description="comparable within one list only")
+    title: str | None = None
+    reason: str | None = None
+
+
+class RecommendedUser(Model):
+    """One user."""
+
+    user_id: str
+    score: float = Field(description="comparable within one list only")
+
+
+class RecommendedUsersBody(Model):
+    """Users to whom the item should be recommended, best first, by exactly one model version."""
+
+    item_id: str
+    users: list[RecommendedUser]
+    method_used: str = Field(description="the reverse model; content or activity where too few users liked the item")
+    model_name: str
+    model_version: str | None
+
+
+class Reloading(Model):
+    """A poll of the registry was requested."""
+
+    status: str = "looking"
+    version: str | None = Field(description="the version that serves now")
+
+
+class RuleBody(Model):
+    """A rule as it is."""
+
+    name: str
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    target: Target
+    starts_at: datetime | None = Field(description="null: at once")
+    ends_at: datetime | None = Field(description="null: until it is deleted")
+    enabled: bool
+    note: str
+    state: Literal["active", "scheduled", "ended", "disabled"] = Field(description="whether it holds now")
+    version: int = Field(description="of all rules, when this one was changed last")
+    changed_at: datetime
+    changed_by: str = Field(description="name of the API key, or token")
+
+
+class RuleContentBodyInput(Model):
+    """A rule without its name."""
+
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    target: Target | None = Field(None, description="the lists it holds for; all by default")
+    starts_at: datetime | None = Field(None, description="from when on; null: at once")
+    ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")
+    enabled: bool = True
+    note: str = Field("", description="for other editors")
+
+
+class RuleContentBodyOutput(Model):
+    """A rule without its name."""
+
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    target: Target | None = Field(None, description="the lists it holds for; all by default")
+    starts_at: datetime | None = Field(None, description="from when on; null: at once")
+    ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")
+    enabled: bool = True
+    note: str = Field("", description="for other editors")
+
+
+class RulesBody(Model):
+    """All rules, in the order of their names."""
+
+    version: int = Field(description="of the rules: every change makes one")
+    rules: list[RuleBody]
+
+
+class SampleUser(Model):
+    """A user that the served version was trained on."""
+
+    user_id: str
+    interactions: int = Field(description="interactions it was trained on")
+
+
+class ScoredItem(Model):
+    """An item and its score."""
+
+    item_id: str
+    score: float = Field(description="comparable within one response only")
+
+
+class SessionBody(Model):
+    """The caller and the service, as a page needs to know them."""
+
+    role: Literal["client", "service", "admin"] = Field(description="what the caller may do")
+    name: str = Field(description="name of the key, or `open` where none is needed")
+    user_id: str | None = Field(description="the user of the caller's token; null: any")
+    guarded: bool = Field(description="whether the service wants a key or token")
+    database: bool = Field(description="whether events and profiles can be stored")
+    model_version: str | None = Field(description="null: fallback models serve")
+    users: list[SampleUser] = Field(
+        description="some users with long, usual and short histories; empty below the role service"
+    )
+    categories: list[str] = Field(description="those of most items, at most 50")
+
+
+class SessionHistoryBody(Model):
+    """The history, and the parameters of the list."""
+
+    limit: int = Field(10, description="items wanted; at most `max_limit` of the settings")
+    strategy: str = Field("auto", description="as for recommendations")
+    lambda_: float = Field(
+        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    )
+    exclude: list[str] = Field(default_factory=list, description="items to leave out")
+    category: list[str] = Field(default_factory=list, description="only items of these categories")
+    filter: list[str] = Field(
+        default_factory=list, description="only items that match all of them, such as `price<=20 and tags=a|b`"
+    )
+    exclude_seen: bool = Field(True, description="leave out items that the user has seen")
+    explain: bool = Field(False, description="a reason for each item")
+    items: list[SessionItem]
+    store_as: str | None = Field(
+        None,
+        description="store the items as events of this user, and the list as shown to them; null: nothing is stored",
+    )
+    store_type: Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"] = Field(
+        "click", description="the type of the events that `store_as` stores"
+    )
+
+
+class SessionItem(Model):
+    """An item of the session."""
+
+    item_id: str
+    weight: float = Field(1.0, description="how much it was liked; 0 or less: dismissed, it counts as seen alone")
+    occurred_at: datetime | None = Field(
+        None, description="when; without it the items are in their order, oldest first"
+    )
+
+
+class SessionListBody(Model):
+    """A list, best item first, made by exactly one model version."""
+
+    user_id: str | None = Field(description="`store_as` of the request")
+    items: list[RecommendedItem]
+    unknown_items: list[str] = Field(description="items of the session that were of no use")
+    method_used: str = Field(description="a model, or `popularity`")
+    model_version: str | None = Field(description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
+    request_id: str = Field(description="to be sent with feedback on this list")
+
+
+class SimilarItemsBody(Model):
+    """Items similar to the given ones, most similar first, by exactly one model version."""
+
+    item_ids: list[str] = Field(description="the item, and the rest of the basket")
+    items: list[RecommendedItem] = Field(description="`score` is the mean cosine with the given items")
+    method_used: str = Field(description="what similarity is made of: item vectors, categories, or co-occurrence")
+    model_version: str | None = Field(description="null: made from the service's own data")
+    diversity_score: float | None = Field(
+        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
+
+
+class StatisticsBody(Model):
+    """Statistics of an item."""
+
+    item_id: str
+    counts: dict[str, int] = Field(description="events by type")
+    people: int = Field(description="distinct users with an event")
+    shown: int = Field(description="times it was in a list")
+    clicked: int = Field(description="lists that led to a click on it")
+    click_through_rate: float | None = Field(description="clicked / shown; null before it was shown")
+    implementation_rate: float | None = Field(description="share of its users who implemented it")
+    mean_label: float | None = Field(description="mean weight of its events")
+
+
+class Target(Model):
+    """The lists that a rule holds for; what is empty stands for all."""
+
+    lists: list[Literal["recommendations", "similar", "popular", "trending", "latest", "session", "rank", "batch"]] = (
+        Field(default_factory=list, description="kinds of lists")
+    )
+    segments: list[Literal["cold", "warm", "hot"]] = Field(default_factory=list, description="segments of users")
+    categories: list[str] = Field(default_factory=list, description="lists filtered to one of these categories")
+
+
+class TrainedVersion(Model):
+    """A registered version that was trained on this user."""
+
+    name: str
+    version: str
+
+
+class TrendsBody(Model):
+    """A list, best item first."""
+
+    items: list[RecommendedItem]
+    method_used: Literal["popular", "trending", "latest", "popularity"] = Field(
+        description="popular where nothing is trending, popularity (in training) where no event is in the window"
+    )
+    model_version: str | None = Field(description="null: made from live events or the catalogue")
+    diversity_score: float | None = Field(
+        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    degraded: bool = Field(description="events or hidden items are those last read: the database was unavailable")
+    user_id: str | None = Field(description="null where the request names no user")
+    request_id: str = Field(description="to be sent with feedback on this list")
+
+
+class UserScores(Model):
+    """The scores of one user, in the order of the items."""
+
+    user_id: str
+    scores: list[float] = Field(description="comparable within one user only")
+    method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+
+
+class VersionBody(Model):
+    """A version of the rules: what changed, when, and by whom."""
+
+    version: int
+    changed_at: datetime
+    changed_by: str
+    changes: list[ChangeOfRuleBody]
+
+
+class VersionsBody(Model):
+    """A page of versions, newest first."""
+
+    versions: list[VersionBody]
+    next: int | None = Field(description="`before` of the next page; null: no more")
