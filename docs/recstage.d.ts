@@ -23,6 +23,8 @@ export interface BatchListBody {
   exclude_seen?: boolean;
   /** a reason for each item */
   explain?: boolean;
+  /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
+  fields?: string[];
   /** at most `max_users` of the settings; one given twice counts once */
   user_ids: string[];
   /** the lists count as shown, and are stored as impressions */
@@ -70,6 +72,22 @@ export interface Cap {
   /** category, or any attribute of the catalogue */
   attribute: string;
   most: number;
+}
+
+/** All categories, those with the most items first. */
+export interface CategoriesBody {
+  categories: CategoryCount[];
+  /** whose catalogue is part of it; null: of no version */
+  model_version: string | null;
+  /** hidden items and the service's catalogue are those last read: no database */
+  degraded: boolean;
+}
+
+/** A category. */
+export interface CategoryCount {
+  name: string;
+  /** items of it that can be listed: hidden ones are not counted */
+  items: number;
 }
 
 /** The fields to change; the others stay. */
@@ -232,7 +250,7 @@ export interface ItemsBody {
   items: ItemBody[];
 }
 
-/** An item as the service's catalogue knows it. */
+/** An item as the catalogue knows it. */
 export interface KnownItemBody {
   item_id: string;
   title: string;
@@ -260,8 +278,8 @@ export interface KnownProfileBody {
 /** A candidate that is not in the list. */
 export interface LeftOut {
   item_id: string;
-  /** unknown to the served version, hidden, seen, excluded, of another category */
-  cause: "unknown" | "hidden" | "seen" | "excluded" | "category";
+  /** unknown to the served version; hidden; excluded by the request; seen; of another category, or not matched by a filter; ruled out by a business rule */
+  cause: "unknown" | "hidden" | "seen" | "excluded" | "filtered" | "rule";
 }
 
 /** A list for each user, in the order of the request, all by one model version. */
@@ -405,25 +423,29 @@ export interface Promotion {
   previous_version: string | null;
 }
 
-/** The user, and the candidates. */
+/** The user, the candidates, and the parameters of the list. */
 export interface RankBody {
-  user_id: string;
-  /** candidates; one that is given twice counts once */
-  items: string[];
   /** of the best; null: all of them */
   limit?: number | null;
   /** as for recommendations */
   strategy?: string;
   /** maximal marginal relevance: 1 the model's order, 0 the most varied */
   lambda?: number;
-  /** candidates to leave out */
+  /** items to leave out */
   exclude?: string[];
-  /** only candidates of these categories */
+  /** only items of these categories */
   category?: string[];
+  /** only items that match all of them, such as `price<=20 and tags=a|b` */
+  filter?: string[];
   /** leave out candidates that the user has seen */
   exclude_seen?: boolean;
   /** a reason for each item */
   explain?: boolean;
+  /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
+  fields?: string[];
+  user_id: string;
+  /** candidates; one that is given twice counts once */
+  items: string[];
 }
 
 /** The candidates, best first, ordered by exactly one model version. */
@@ -438,6 +460,8 @@ export interface RankedBody {
   model_version: string | null;
   /** 1 minus the mean similarity of the items' pairs; null for fewer than two items */
   diversity_score: number | null;
+  /** business rules that had a part in this list, by name */
+  rules_applied: string[];
   /** made without the live history: the database was unavailable */
   degraded: boolean;
   /** to be sent with feedback on this list */
@@ -490,6 +514,8 @@ export interface RecommendedItem {
   score: number;
   title?: string | null;
   reason?: string | null;
+  /** those that the request named */
+  fields?: Record<string, unknown> | null;
 }
 
 /** One user. */
@@ -623,6 +649,8 @@ export interface SessionHistoryBody {
   exclude_seen?: boolean;
   /** a reason for each item */
   explain?: boolean;
+  /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
+  fields?: string[];
   items: SessionItem[];
   /** store the items as events of this user, and the list as shown to them; null: nothing is stored */
   store_as?: string | null;
@@ -652,6 +680,8 @@ export interface SessionListBody {
   model_version: string | null;
   /** 1 minus the mean similarity of the items' pairs; null for fewer than two items */
   diversity_score: number | null;
+  /** business rules that had a part in this list, by name */
+  rules_applied: string[];
   /** hidden items are those last read, because the database was unavailable */
   degraded: boolean;
   /** to be sent with feedback on this list */
@@ -752,6 +782,15 @@ export interface VersionsBody {
 
 /** Each operation: its method, path, parameters, body and answer. */
 export interface Operations {
+  /** The categories of the service's catalogue and of the served version, with their numbers of items. */
+  categories: {
+    method: "GET";
+    path: "/api/categories";
+    pathParameters: {};
+    queryParameters: {};
+    body: never;
+    answer: CategoriesBody;
+  };
   /** Change an item. Once this responds, a hidden item is in no list of any worker. */
   change_item: {
     method: "PATCH";
@@ -806,7 +845,7 @@ export interface Operations {
     body: never;
     answer: ErasureBody;
   };
-  /** An item as the service's catalogue knows it. */
+  /** An item as lists know it: by the service's catalogue, and by that of the served version where it says nothing. */
   get_item: {
     method: "GET";
     path: "/api/items/{item_id}";
@@ -856,7 +895,7 @@ export interface Operations {
     method: "GET";
     path: "/api/latest";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; exclude?: string[]; explain?: boolean; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -892,7 +931,7 @@ export interface Operations {
     method: "GET";
     path: "/api/popular";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -991,7 +1030,7 @@ export interface Operations {
     method: "GET";
     path: "/api/recommendations";
     pathParameters: {};
-    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean };
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string };
     body: never;
     answer: RecommendationsBody;
   };
@@ -1054,7 +1093,7 @@ export interface Operations {
     method: "GET";
     path: "/api/trending";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };

@@ -30,7 +30,7 @@ def models(document: Mapping[str, Any]) -> str:
     """The text of `recstage/client/models.py`."""
     schemas = schemas_of(document)
     parts = [
-        f'"""What the service is sent and answers, one model a schema.\n\n{NOTE}\n"""',
+        f'"""What the service is sent and answers, one model a schema.\n\n{NOTE}\n"""\n# ruff: noqa: E501',
         "from __future__ import annotations",
         "from datetime import datetime\nfrom typing import Any, Literal",
         "from pydantic import BaseModel, ConfigDict, Field",

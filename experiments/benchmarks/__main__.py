@@ -19,8 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.benchmarks import durability, fault_injection, ingest, performance, rules
+from experiments.benchmarks import durability, fault_injection, ingest, performance
 from experiments.benchmarks.environment import BenchmarkEnvironment
+from experiments.benchmarks.lists import rules
 from experiments.benchmarks.report import Measurement
 from recstage import renamed
 from recstage.errors import ConfigError, RecstageError, valid_names

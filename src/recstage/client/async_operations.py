@@ -16,6 +16,7 @@ from recstage.client.models import (
     Boost,
     Bury,
     Cap,
+    CategoriesBody,
     ChangedBody,
     ErasureBody,
     EventBody,
@@ -56,6 +57,11 @@ from recstage.client.models import (
 
 class AsyncOperations(AsyncSender):
     """The operations, by their names in the document."""
+
+    async def categories(self) -> CategoriesBody:
+        """The categories of the service's catalogue and of the served version, with their numbers of items."""
+        call = Call("GET", "/api/categories")
+        return await self.send(call, CategoriesBody)
 
     async def change_item(
         self,
@@ -164,7 +170,9 @@ class AsyncOperations(AsyncSender):
         return await self.send(call, ErasureBody)
 
     async def get_item(self, item_id: str) -> KnownItemBody:
-        """An item as the service's catalogue knows it."""
+        """An item as lists know it: by the service's catalogue, and by that of the served version where it says
+        nothing.
+        """
         call = Call("GET", "/api/items/{item_id}", path={"item_id": item_id})
         return await self.send(call, KnownItemBody)
 
@@ -209,6 +217,7 @@ class AsyncOperations(AsyncSender):
         category: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
+        fields: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that were first known last: by their first interaction in training, or when they were posted."""
@@ -221,6 +230,7 @@ class AsyncOperations(AsyncSender):
                 "category": category,
                 "exclude": exclude,
                 "explain": explain,
+                "fields": fields,
                 "user_id": user_id,
             },
         )
@@ -249,6 +259,7 @@ class AsyncOperations(AsyncSender):
         category: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
+        fields: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that most users chose within the window, each user once; recent choices count more."""
@@ -261,6 +272,7 @@ class AsyncOperations(AsyncSender):
                 "category": category,
                 "exclude": exclude,
                 "explain": explain,
+                "fields": fields,
                 "user_id": user_id,
             },
         )
@@ -332,8 +344,10 @@ class AsyncOperations(AsyncSender):
         lambda_: float | None = None,
         exclude: Sequence[str] | None = None,
         category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
         exclude_seen: bool | None = None,
         explain: bool | None = None,
+        fields: Sequence[str] | None = None,
     ) -> RankedBody:
         """The caller's candidates in the order of the user's preference, with scores; hidden items are left out."""
         call = Call(
@@ -341,15 +355,17 @@ class AsyncOperations(AsyncSender):
             "/api/rank",
             body=given(
                 {
-                    "user_id": user_id,
-                    "items": items,
                     "limit": limit,
                     "strategy": strategy,
                     "lambda": lambda_,
                     "exclude": exclude,
                     "category": category,
+                    "filter": filter,
                     "exclude_seen": exclude_seen,
                     "explain": explain,
+                    "fields": fields,
+                    "user_id": user_id,
+                    "items": items,
                 },
                 nullable=["limit"],
             ),
@@ -373,6 +389,7 @@ class AsyncOperations(AsyncSender):
         filter: Sequence[str] | None = None,
         exclude_seen: bool | None = None,
         explain: bool | None = None,
+        fields: Sequence[str] | None = None,
         shown: bool | None = None,
     ) -> ListsBody:
         """The lists of many users, ranked together; each equals the list that the user would get alone."""
@@ -389,6 +406,7 @@ class AsyncOperations(AsyncSender):
                     "filter": filter,
                     "exclude_seen": exclude_seen,
                     "explain": explain,
+                    "fields": fields,
                     "user_ids": user_ids,
                     "shown": shown,
                 }
@@ -408,6 +426,7 @@ class AsyncOperations(AsyncSender):
         filter: Sequence[str] | None = None,
         exclude_seen: bool | None = None,
         explain: bool | None = None,
+        fields: Sequence[str] | None = None,
         store_as: str | Unset | None = UNSET,
         store_type: Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"] | None = None,
     ) -> SessionListBody:
@@ -425,6 +444,7 @@ class AsyncOperations(AsyncSender):
                     "filter": filter,
                     "exclude_seen": exclude_seen,
                     "explain": explain,
+                    "fields": fields,
                     "items": items,
                     "store_as": store_as,
                     "store_type": store_type,
@@ -446,6 +466,7 @@ class AsyncOperations(AsyncSender):
         filter: Sequence[str] | None = None,
         exclude_seen: bool | None = None,
         explain: bool | None = None,
+        fields: str | None = None,
     ) -> RecommendationsBody:
         """The best items for a user, from their history up to now; popularity for an unknown user."""
         call = Call(
@@ -461,6 +482,7 @@ class AsyncOperations(AsyncSender):
                 "filter": filter,
                 "exclude_seen": exclude_seen,
                 "explain": explain,
+                "fields": fields,
             },
         )
         return await self.send(call, RecommendationsBody)
@@ -516,6 +538,7 @@ class AsyncOperations(AsyncSender):
         category: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
+        fields: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that gained most over the window before, in standard deviations; popular ones where none
@@ -530,6 +553,7 @@ class AsyncOperations(AsyncSender):
                 "category": category,
                 "exclude": exclude,
                 "explain": explain,
+                "fields": fields,
                 "user_id": user_id,
             },
         )

@@ -2,6 +2,7 @@
 
 Written from the OpenAPI document of the service by `make api-types`; do not edit.
 """
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -38,6 +39,10 @@ class BatchListBody(Model):
     )
     exclude_seen: bool = Field(True, description="leave out items that the user has seen")
     explain: bool = Field(False, description="a reason for each item")
+    fields: list[str] = Field(
+        default_factory=list,
+        description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
+    )
     user_ids: list[str] = Field(description="at most `max_users` of the settings; one given twice counts once")
     shown: bool = Field(True, description="the lists count as shown, and are stored as impressions")
 
@@ -83,6 +88,21 @@ class Cap(Model):
     type: Literal["cap"]
     attribute: str = Field(description="category, or any attribute of the catalogue")
     most: int
+
+
+class CategoriesBody(Model):
+    """All categories, those with the most items first."""
+
+    categories: list[CategoryCount]
+    model_version: str | None = Field(description="whose catalogue is part of it; null: of no version")
+    degraded: bool = Field(description="hidden items and the service's catalogue are those last read: no database")
+
+
+class CategoryCount(Model):
+    """A category."""
+
+    name: str
+    items: int = Field(description="items of it that can be listed: hidden ones are not counted")
 
 
 class ChangeBody(Model):
@@ -239,7 +259,7 @@ class ItemsBody(Model):
 
 
 class KnownItemBody(Model):
-    """An item as the service's catalogue knows it."""
+    """An item as the catalogue knows it."""
 
     item_id: str
     title: str
@@ -266,8 +286,8 @@ class LeftOut(Model):
     """A candidate that is not in the list."""
 
     item_id: str
-    cause: Literal["unknown", "hidden", "seen", "excluded", "category"] = Field(
-        description="unknown to the served version, hidden, seen, excluded, of another category"
+    cause: Literal["unknown", "hidden", "seen", "excluded", "filtered", "rule"] = Field(
+        description="unknown to the served version; hidden; excluded by the request; seen; of another category, or not matched by a filter; ruled out by a business rule"
     )
 
 
@@ -394,19 +414,26 @@ class Promotion(Model):
 
 
 class RankBody(Model):
-    """The user, and the candidates."""
+    """The user, the candidates, and the parameters of the list."""
 
-    user_id: str
-    items: list[str] = Field(description="candidates; one that is given twice counts once")
     limit: int | None = Field(None, description="of the best; null: all of them")
     strategy: str = Field("auto", description="as for recommendations")
     lambda_: float = Field(
         1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
     )
-    exclude: list[str] = Field(default_factory=list, description="candidates to leave out")
-    category: list[str] = Field(default_factory=list, description="only candidates of these categories")
+    exclude: list[str] = Field(default_factory=list, description="items to leave out")
+    category: list[str] = Field(default_factory=list, description="only items of these categories")
+    filter: list[str] = Field(
+        default_factory=list, description="only items that match all of them, such as `price<=20 and tags=a|b`"
+    )
     exclude_seen: bool = Field(False, description="leave out candidates that the user has seen")
     explain: bool = Field(False, description="a reason for each item")
+    fields: list[str] = Field(
+        default_factory=list,
+        description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
+    )
+    user_id: str
+    items: list[str] = Field(description="candidates; one that is given twice counts once")
 
 
 class RankedBody(Model):
@@ -420,6 +447,7 @@ class RankedBody(Model):
     diversity_score: float | None = Field(
         description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history: the database was unavailable")
     request_id: str = Field(description="to be sent with feedback on this list")
 
@@ -463,6 +491,7 @@ class RecommendedItem(Model):
     score: float = Field(description="comparable within one list only")
     title: str | None = None
     reason: str | None = None
+    fields: dict[str, Any] | None = Field(None, description="those that the request named")
 
 
 class RecommendedUser(Model):
@@ -578,6 +607,10 @@ class SessionHistoryBody(Model):
     )
     exclude_seen: bool = Field(True, description="leave out items that the user has seen")
     explain: bool = Field(False, description="a reason for each item")
+    fields: list[str] = Field(
+        default_factory=list,
+        description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
+    )
     items: list[SessionItem]
     store_as: str | None = Field(
         None,
@@ -609,6 +642,7 @@ class SessionListBody(Model):
     diversity_score: float | None = Field(
         description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
     request_id: str = Field(description="to be sent with feedback on this list")
 

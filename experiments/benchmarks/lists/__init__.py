@@ -1,0 +1,1 @@
+"""What lists cost besides the plain one: with business rules."""
