@@ -202,9 +202,9 @@ def _call(operation: Operation, fields: Any, sent: list[Parameter]) -> Iterator[
         if fields is None:
             yield "body=body"
         else:
-            pairs = ", ".join(f"{json.dumps(name)}: {python_name(name)}" for name, _, _ in fields)
+            sending = ", ".join(f"{json.dumps(name)}: {python_name(name)}" for name, _, _ in fields)
             nullable = [name for name, schema, _ in fields if "None" in _accepted(schema).split(" | ")]
-            yield f"body=given({{{pairs}}}{f', nullable={nullable!r}' if nullable else ''})"
+            yield f"body=given({{{sending}}}{f', nullable={nullable!r}' if nullable else ''})"
     if operation.keyed:
         yield "idempotency_key=idempotency_key, keyed=True"
     if not operation.repeatable:

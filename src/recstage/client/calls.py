@@ -46,14 +46,14 @@ class Call:
         return self.template.format_map({name: quote(str(value), safe="") for name, value in self.path.items()})
 
     @property
-    def parameters(self) -> list[tuple[str, str]]:
+    def parameters(self) -> tuple[tuple[str, str], ...]:
         """The query: what is None is left out, a sequence is repeated."""
         pairs: list[tuple[str, str]] = []
         for name, value in self.query.items():
             several = isinstance(value, Sequence) and not isinstance(value, str)
             values = [one for one in (value if several else [value]) if one is not None]
             pairs += [(name, str(one).lower() if isinstance(one, bool) else str(one)) for one in values]
-        return pairs
+        return tuple(pairs)
 
     @property
     def content(self) -> bytes | None:
