@@ -1,5 +1,12 @@
 // Types of the recstage API, written from its OpenAPI document by `make api-types`; do not edit.
 
+/** An alert of the live figures. */
+export interface AlertBody {
+  /** as in conf/monitoring/alerts.yml */
+  name: string;
+  text: string;
+}
+
 /** Several events, stored together or not at all. */
 export interface BatchBody {
   events: EventBody[];
@@ -91,7 +98,7 @@ export interface CategoryCount {
 }
 
 /** The fields to change; the others stay. */
-export interface ChangeBody {
+export interface ChangeBodyInput {
   title?: string;
   text?: string;
   categories?: string[];
@@ -103,6 +110,18 @@ export interface ChangeBody {
   attributes?: Record<string, unknown>;
 }
 
+/** One change of Production. */
+export interface ChangeBodyOutput {
+  /** null: nothing was Production from then on */
+  version: string | null;
+  previous: string | null;
+  at: string;
+  by: string;
+  /** promote, rollback, stage, alias, deleted or unset */
+  how: string;
+  reason: string;
+}
+
 /** What one rule became in a version. */
 export interface ChangeOfRuleBody {
   name: string;
@@ -111,10 +130,16 @@ export interface ChangeOfRuleBody {
   rule: RuleContentBodyOutput | null;
 }
 
-/** The change is on disk, and holds for the next list of every worker. */
-export interface ChangedBody {
-  /** of the rules, after the change */
-  version: number;
+/** Lists of one version in the last week, and those that led to a click or to more than a click. */
+export interface ClickThroughBody {
+  /** null: fallback models */
+  version: string | null;
+  lists: number;
+  clicked: number;
+  rate: number;
+  /** 95 % interval of the rate (Wilson) */
+  low: number;
+  high: number;
 }
 
 /** Something that is wrong; docs/monitoring.md lists all. */
@@ -125,6 +150,21 @@ export interface ConditionBody {
   model: string | null;
   text: string;
   remedy: string;
+}
+
+/** Whether users choose other items now than in training; docs/pages.md says how it is measured. */
+export interface DriftBody {
+  verdict: "unknown" | "stable" | "noted" | "drifted";
+  /** population stability index; null: too few events */
+  psi: number | null;
+  /** events of the last week */
+  events: number;
+  /** of the events: items that the version lacks */
+  unknown_share: number | null;
+  /** share of training interactions in ten groups of items, most popular first */
+  then: number[];
+  /** share of the events in the same groups */
+  now: number[];
 }
 
 /** What was removed, and which registered versions were trained on it. */
@@ -292,6 +332,31 @@ export interface Live {
   status?: "live";
 }
 
+/** The last five minutes; where the page was just opened, since the service started. */
+export interface LiveBody {
+  /** length of the window */
+  seconds: number;
+  lists: number;
+  /** milliseconds; null: no list was requested */
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  /** requests that ended in a 5xx */
+  failed: number;
+  /** lists by the model used */
+  methods: Record<string, number>;
+  /** lists made without something, by what */
+  fallbacks: Record<string, number>;
+  /** requests refused before a route */
+  refused: Record<string, number>;
+  cache_hits: number;
+  cache_misses: number;
+  /** events stored */
+  events: number;
+  /** readings of the last half hour, oldest first */
+  points: PointBody[];
+}
+
 /** The model that serves; without a version it is made from the service's own data. */
 export interface ModelBody {
   name: string;
@@ -341,6 +406,25 @@ export interface NewRuleBody {
   name: string;
 }
 
+/** The state of the service in one response. What cannot be read now is null, and `conditions` says why. */
+export interface OperationsBody {
+  /** of the caller: an admin may promote and roll back */
+  role: string;
+  /** null: neither a version nor data to make lists from */
+  served: ServedBody | null;
+  /** null: the service follows no registry, or has not read it yet */
+  registry: RegistryBody | null;
+  /** what is wrong now */
+  conditions: ConditionBody[];
+  /** what the live figures give rise to */
+  alerts: AlertBody[];
+  live: LiveBody;
+  /** null: without a database */
+  click_through: ClickThroughBody[] | null;
+  /** null: without a database */
+  drift: DriftBody | null;
+}
+
 /** What was done with one item of the list. */
 export interface OutcomeBody {
   item_id: string;
@@ -369,6 +453,15 @@ export interface Pin {
   item_id: string;
   /** 1 is the first */
   rank: number;
+}
+
+/** One point of the chart. */
+export interface PointBody {
+  at: string;
+  /** lists a second */
+  rate: number;
+  /** milliseconds */
+  p95: number | null;
 }
 
 /** The user, and the items to score. */
@@ -412,6 +505,15 @@ export interface ProfileBody {
   categories?: string[];
   /** no personalisation: popularity only, and nothing personal is recorded */
   opted_out?: boolean;
+}
+
+/** Which version is to be Production, and why. */
+export interface PromoteBody {
+  version: string;
+  /** why, for the history */
+  reason: string;
+  /** promote even if the gate refuses; that is recorded */
+  force?: boolean;
 }
 
 /** The registry operation that made the version Production. */
@@ -535,11 +637,28 @@ export interface RecommendedUsersBody {
   model_version: string | null;
 }
 
+/** The registry, as the sync process last copied it. */
+export interface RegistryBody {
+  copied_at: string;
+  /** newest first */
+  versions: serving__api__routes__operations__overview__VersionBody[];
+  /** newest first, at most 20 */
+  changes: ChangeBodyOutput[];
+}
+
 /** A poll of the registry was requested. */
 export interface Reloading {
   status?: string;
   /** the version that serves now */
   version: string | null;
+}
+
+/** Where to go back to, and why. */
+export interface RollbackBody {
+  /** a version; null: what was Production before */
+  to?: string | null;
+  /** why, for the history */
+  reason: string;
 }
 
 /** A rule as it is. */
@@ -611,6 +730,20 @@ export interface ScoredItem {
   score: number;
 }
 
+/** The version that serves. */
+export interface ServedBody {
+  /** null: models made from the service's own data */
+  version: string | null;
+  algorithm: string;
+  /** when this process swapped it in */
+  served_since: string;
+  /** null: fallback models serve */
+  promotion: Promotion | null;
+  trained_at: string | null;
+  n_users: number;
+  n_items: number;
+}
+
 /** The caller and the service, as a page needs to know them. */
 export interface SessionBody {
   /** what the caller may do */
@@ -623,7 +756,7 @@ export interface SessionBody {
   guarded: boolean;
   /** whether events and profiles can be stored */
   database: boolean;
-  /** null: fallback models serve */
+  /** null: fallback models serve, or nothing */
   model_version: string | null;
   /** some users with long, usual and short histories; empty below the role service */
   users: SampleUser[];
@@ -765,19 +898,56 @@ export interface UserScores {
   method_used: string;
 }
 
+/** A page of versions, newest first. */
+export interface VersionsBody {
+  versions: serving__api__routes__rules__bodies__VersionBody[];
+  /** `before` of the next page; null: no more */
+  next: number | null;
+}
+
+/** A registered version, as the registry had it when it was last copied. */
+export interface serving__api__routes__operations__overview__VersionBody {
+  version: string;
+  /** Production, Staging, Archived or None */
+  stage: string;
+  algorithm: string;
+  created_at: string;
+  data: string;
+  /** whether it was tested on the same rows as Production */
+  comparable: boolean;
+  /** metrics of its test rows */
+  figures: Record<string, number>;
+  /** passed, refused or forced; empty before it was judged */
+  gate: string;
+  gate_at: string;
+  gate_reasons: string[];
+  /** tags of its experiment */
+  experiment: Record<string, string>;
+}
+
+/** Production was changed; every worker follows within two seconds. */
+export interface serving__api__routes__operations__registry_changes__ChangedBody {
+  /** what is Production now */
+  version: number;
+  previous: number | null;
+  /** passed, forced, or unchanged; null: a rollback, which asks no gate */
+  gate: string | null;
+  /** what the gate found */
+  checks: string[];
+}
+
+/** The change is on disk, and holds for the next list of every worker. */
+export interface serving__api__routes__rules__bodies__ChangedBody {
+  /** of the rules, after the change */
+  version: number;
+}
+
 /** A version of the rules: what changed, when, and by whom. */
-export interface VersionBody {
+export interface serving__api__routes__rules__bodies__VersionBody {
   version: number;
   changed_at: string;
   changed_by: string;
   changes: ChangeOfRuleBody[];
-}
-
-/** A page of versions, newest first. */
-export interface VersionsBody {
-  versions: VersionBody[];
-  /** `before` of the next page; null: no more */
-  next: number | null;
 }
 
 /** Each operation: its method, path, parameters, body and answer. */
@@ -797,7 +967,7 @@ export interface Operations {
     path: "/api/items/{item_id}";
     pathParameters: { item_id: string };
     queryParameters: {};
-    body: ChangeBody;
+    body: ChangeBodyInput;
     answer: KnownItemBody;
   };
   /** Change a rule as a whole: what is not given becomes the default. */
@@ -834,7 +1004,7 @@ export interface Operations {
     pathParameters: { name: string };
     queryParameters: {};
     body: never;
-    answer: ChangedBody;
+    answer: serving__api__routes__rules__bodies__ChangedBody;
   };
   /** Erase a user: events, impressions, feedback, lists, profile. */
   delete_user: {
@@ -926,6 +1096,15 @@ export interface Operations {
     body: never;
     answer: ModelBody;
   };
+  /** What is served, why, and how well. */
+  operations: {
+    method: "GET";
+    path: "/api/operations";
+    pathParameters: {};
+    queryParameters: {};
+    body: never;
+    answer: OperationsBody;
+  };
   /** The items that most users chose within the window, each user once; recent choices count more. */
   popular: {
     method: "GET";
@@ -979,6 +1158,15 @@ export interface Operations {
     queryParameters: {};
     body: BatchPredictBody;
     answer: BatchPredictionBody;
+  };
+  /** Make a version Production, if the gate of conf/promotion.yaml allows; a 409 has its reasons under `errors`. */
+  promote: {
+    method: "POST";
+    path: "/api/operations/promote";
+    pathParameters: {};
+    queryParameters: {};
+    body: PromoteBody;
+    answer: serving__api__routes__operations__registry_changes__ChangedBody;
   };
   /** Replace the declared profile of a user; it takes effect with the next request. */
   put_profile: {
@@ -1059,7 +1247,16 @@ export interface Operations {
     pathParameters: { version: number };
     queryParameters: {};
     body: never;
-    answer: ChangedBody;
+    answer: serving__api__routes__rules__bodies__ChangedBody;
+  };
+  /** Put back what was Production before, or another version, without asking the gate. */
+  rollback: {
+    method: "POST";
+    path: "/api/operations/rollback";
+    pathParameters: {};
+    queryParameters: {};
+    body: RollbackBody;
+    answer: serving__api__routes__operations__registry_changes__ChangedBody;
   };
   /** Who changed what and when, newest first. */
   rule_versions: {

@@ -17,7 +17,6 @@ from recstage.client.models import (
     Bury,
     Cap,
     CategoriesBody,
-    ChangedBody,
     ErasureBody,
     EventBody,
     Exclude,
@@ -33,6 +32,7 @@ from recstage.client.models import (
     ListsBody,
     Live,
     ModelBody,
+    OperationsBody,
     OutcomeBody,
     Pin,
     PredictionBody,
@@ -52,6 +52,8 @@ from recstage.client.models import (
     Target,
     TrendsBody,
     VersionsBody,
+    serving__api__routes__operations__registry_changes__ChangedBody,
+    serving__api__routes__rules__bodies__ChangedBody,
 )
 
 
@@ -159,10 +161,10 @@ class AsyncOperations(AsyncSender):
         call = Call("DELETE", "/api/items/{item_id}", path={"item_id": item_id}, repeatable=False)
         await self.send_only(call)
 
-    async def delete_rule(self, name: str) -> ChangedBody:
+    async def delete_rule(self, name: str) -> serving__api__routes__rules__bodies__ChangedBody:
         """Delete a rule; its history stays, and a revert brings it back."""
         call = Call("DELETE", "/api/rules/{name}", path={"name": name}, repeatable=False)
-        return await self.send(call, ChangedBody)
+        return await self.send(call, serving__api__routes__rules__bodies__ChangedBody)
 
     async def delete_user(self, user_id: str) -> ErasureBody:
         """Erase a user: events, impressions, feedback, lists, profile."""
@@ -251,6 +253,11 @@ class AsyncOperations(AsyncSender):
         call = Call("GET", "/api/model")
         return await self.send(call, ModelBody)
 
+    async def operations(self) -> OperationsBody:
+        """What is served, why, and how well."""
+        call = Call("GET", "/api/operations")
+        return await self.send(call, OperationsBody)
+
     async def popular(
         self,
         *,
@@ -316,6 +323,17 @@ class AsyncOperations(AsyncSender):
             "POST", "/api/predict/batch", body=given({"user_ids": user_ids, "item_ids": item_ids, "strategy": strategy})
         )
         return await self.send(call, BatchPredictionBody)
+
+    async def promote(
+        self, *, version: str, reason: str, force: bool | None = None
+    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+        """Make a version Production, if the gate of conf/promotion.yaml allows; a 409 has its reasons under
+        `errors`.
+        """
+        call = Call(
+            "POST", "/api/operations/promote", body=given({"version": version, "reason": reason, "force": force})
+        )
+        return await self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
 
     async def put_profile(
         self,
@@ -510,10 +528,17 @@ class AsyncOperations(AsyncSender):
         call = Call("POST", "/api/model/reload")
         return await self.send(call, Reloading)
 
-    async def revert_rules(self, version: int) -> ChangedBody:
+    async def revert_rules(self, version: int) -> serving__api__routes__rules__bodies__ChangedBody:
         """Bring back all rules as they were at a version, as a new version; nothing is lost."""
         call = Call("POST", "/api/rules/versions/{version}/revert", path={"version": version}, repeatable=False)
-        return await self.send(call, ChangedBody)
+        return await self.send(call, serving__api__routes__rules__bodies__ChangedBody)
+
+    async def rollback(
+        self, *, reason: str, to: str | Unset | None = UNSET
+    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+        """Put back what was Production before, or another version, without asking the gate."""
+        call = Call("POST", "/api/operations/rollback", body=given({"to": to, "reason": reason}, nullable=["to"]))
+        return await self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
 
     async def rule_versions(self, *, limit: int | None = None, before: int | None = None) -> VersionsBody:
         """Who changed what and when, newest first."""

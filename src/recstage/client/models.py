@@ -18,6 +18,13 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
 
 
+class AlertBody(Model):
+    """An alert of the live figures."""
+
+    name: str = Field(description="as in conf/monitoring/alerts.yml")
+    text: str
+
+
 class BatchBody(Model):
     """Several events, stored together or not at all."""
 
@@ -105,7 +112,7 @@ class CategoryCount(Model):
     items: int = Field(description="items of it that can be listed: hidden ones are not counted")
 
 
-class ChangeBody(Model):
+class ChangeBodyInput(Model):
     """The fields to change; the others stay."""
 
     title: str = ""
@@ -118,6 +125,17 @@ class ChangeBody(Model):
     )
 
 
+class ChangeBodyOutput(Model):
+    """One change of Production."""
+
+    version: str | None = Field(description="null: nothing was Production from then on")
+    previous: str | None
+    at: datetime
+    by: str
+    how: str = Field(description="promote, rollback, stage, alias, deleted or unset")
+    reason: str
+
+
 class ChangeOfRuleBody(Model):
     """What one rule became in a version."""
 
@@ -126,10 +144,15 @@ class ChangeOfRuleBody(Model):
     rule: RuleContentBodyOutput | None = Field(description="null: it was deleted")
 
 
-class ChangedBody(Model):
-    """The change is on disk, and holds for the next list of every worker."""
+class ClickThroughBody(Model):
+    """Lists of one version in the last week, and those that led to a click or to more than a click."""
 
-    version: int = Field(description="of the rules, after the change")
+    version: str | None = Field(description="null: fallback models")
+    lists: int
+    clicked: int
+    rate: float
+    low: float = Field(description="95 % interval of the rate (Wilson)")
+    high: float
 
 
 class ConditionBody(Model):
@@ -139,6 +162,17 @@ class ConditionBody(Model):
     model: str | None = Field(description="the registered model it is of; null: the service")
     text: str
     remedy: str
+
+
+class DriftBody(Model):
+    """Whether users choose other items now than in training; docs/pages.md says how it is measured."""
+
+    verdict: Literal["unknown", "stable", "noted", "drifted"]
+    psi: float | None = Field(description="population stability index; null: too few events")
+    events: int = Field(description="events of the last week")
+    unknown_share: float | None = Field(description="of the events: items that the version lacks")
+    then: list[float] = Field(description="share of training interactions in ten groups of items, most popular first")
+    now: list[float] = Field(description="share of the events in the same groups")
 
 
 class ErasureBody(Model):
@@ -303,6 +337,24 @@ class Live(Model):
     status: Literal["live"] = "live"
 
 
+class LiveBody(Model):
+    """The last five minutes; where the page was just opened, since the service started."""
+
+    seconds: float = Field(description="length of the window")
+    lists: int
+    p50: float | None = Field(description="milliseconds; null: no list was requested")
+    p95: float | None
+    p99: float | None
+    failed: int = Field(description="requests that ended in a 5xx")
+    methods: dict[str, int] = Field(description="lists by the model used")
+    fallbacks: dict[str, int] = Field(description="lists made without something, by what")
+    refused: dict[str, int] = Field(description="requests refused before a route")
+    cache_hits: int
+    cache_misses: int
+    events: int = Field(description="events stored")
+    points: list[PointBody] = Field(description="readings of the last half hour, oldest first")
+
+
 class ModelBody(Model):
     """The model that serves; without a version it is made from the service's own data."""
 
@@ -336,6 +388,19 @@ class NewRuleBody(Model):
     name: str
 
 
+class OperationsBody(Model):
+    """The state of the service in one response. What cannot be read now is null, and `conditions` says why."""
+
+    role: str = Field(description="of the caller: an admin may promote and roll back")
+    served: ServedBody | None = Field(description="null: neither a version nor data to make lists from")
+    registry: RegistryBody | None = Field(description="null: the service follows no registry, or has not read it yet")
+    conditions: list[ConditionBody] = Field(description="what is wrong now")
+    alerts: list[AlertBody] = Field(description="what the live figures give rise to")
+    live: LiveBody
+    click_through: list[ClickThroughBody] | None = Field(description="null: without a database")
+    drift: DriftBody | None = Field(description="null: without a database")
+
+
 class OutcomeBody(Model):
     """What was done with one item of the list."""
 
@@ -362,6 +427,14 @@ class Pin(Model):
     type: Literal["pin"]
     item_id: str
     rank: int = Field(description="1 is the first")
+
+
+class PointBody(Model):
+    """One point of the chart."""
+
+    at: datetime
+    rate: float = Field(description="lists a second")
+    p95: float | None = Field(description="milliseconds")
 
 
 class PredictBody(Model):
@@ -400,6 +473,14 @@ class ProfileBody(Model):
     role: str | None = None
     categories: list[str] | None = Field(None, description="preferred categories, strongest first")
     opted_out: bool = Field(False, description="no personalisation: popularity only, and nothing personal is recorded")
+
+
+class PromoteBody(Model):
+    """Which version is to be Production, and why."""
+
+    version: str
+    reason: str = Field(description="why, for the history")
+    force: bool = Field(False, description="promote even if the gate refuses; that is recorded")
 
 
 class Promotion(Model):
@@ -511,11 +592,26 @@ class RecommendedUsersBody(Model):
     model_version: str | None
 
 
+class RegistryBody(Model):
+    """The registry, as the sync process last copied it."""
+
+    copied_at: datetime
+    versions: list[serving__api__routes__operations__overview__VersionBody] = Field(description="newest first")
+    changes: list[ChangeBodyOutput] = Field(description="newest first, at most 20")
+
+
 class Reloading(Model):
     """A poll of the registry was requested."""
 
     status: str = "looking"
     version: str | None = Field(description="the version that serves now")
+
+
+class RollbackBody(Model):
+    """Where to go back to, and why."""
+
+    to: str | None = Field(None, description="a version; null: what was Production before")
+    reason: str = Field(description="why, for the history")
 
 
 class RuleBody(Model):
@@ -577,6 +673,18 @@ class ScoredItem(Model):
     score: float = Field(description="comparable within one response only")
 
 
+class ServedBody(Model):
+    """The version that serves."""
+
+    version: str | None = Field(description="null: models made from the service's own data")
+    algorithm: str
+    served_since: datetime = Field(description="when this process swapped it in")
+    promotion: Promotion | None = Field(description="null: fallback models serve")
+    trained_at: datetime | None
+    n_users: int
+    n_items: int
+
+
 class SessionBody(Model):
     """The caller and the service, as a page needs to know them."""
 
@@ -585,7 +693,7 @@ class SessionBody(Model):
     user_id: str | None = Field(description="the user of the caller's token; null: any")
     guarded: bool = Field(description="whether the service wants a key or token")
     database: bool = Field(description="whether events and profiles can be stored")
-    model_version: str | None = Field(description="null: fallback models serve")
+    model_version: str | None = Field(description="null: fallback models serve, or nothing")
     users: list[SampleUser] = Field(
         description="some users with long, usual and short histories; empty below the role service"
     )
@@ -714,17 +822,48 @@ class UserScores(Model):
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
 
 
-class VersionBody(Model):
+class VersionsBody(Model):
+    """A page of versions, newest first."""
+
+    versions: list[serving__api__routes__rules__bodies__VersionBody]
+    next: int | None = Field(description="`before` of the next page; null: no more")
+
+
+class serving__api__routes__operations__overview__VersionBody(Model):
+    """A registered version, as the registry had it when it was last copied."""
+
+    version: str
+    stage: str = Field(description="Production, Staging, Archived or None")
+    algorithm: str
+    created_at: datetime
+    data: str
+    comparable: bool = Field(description="whether it was tested on the same rows as Production")
+    figures: dict[str, float] = Field(description="metrics of its test rows")
+    gate: str = Field(description="passed, refused or forced; empty before it was judged")
+    gate_at: str
+    gate_reasons: list[str]
+    experiment: dict[str, str] = Field(description="tags of its experiment")
+
+
+class serving__api__routes__operations__registry_changes__ChangedBody(Model):
+    """Production was changed; every worker follows within two seconds."""
+
+    version: int = Field(description="what is Production now")
+    previous: int | None
+    gate: str | None = Field(description="passed, forced, or unchanged; null: a rollback, which asks no gate")
+    checks: list[str] = Field(description="what the gate found")
+
+
+class serving__api__routes__rules__bodies__ChangedBody(Model):
+    """The change is on disk, and holds for the next list of every worker."""
+
+    version: int = Field(description="of the rules, after the change")
+
+
+class serving__api__routes__rules__bodies__VersionBody(Model):
     """A version of the rules: what changed, when, and by whom."""
 
     version: int
     changed_at: datetime
     changed_by: str
     changes: list[ChangeOfRuleBody]
-
-
-class VersionsBody(Model):
-    """A page of versions, newest first."""
-
-    versions: list[VersionBody]
-    next: int | None = Field(description="`before` of the next page; null: no more")

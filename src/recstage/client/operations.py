@@ -17,7 +17,6 @@ from recstage.client.models import (
     Bury,
     Cap,
     CategoriesBody,
-    ChangedBody,
     ErasureBody,
     EventBody,
     Exclude,
@@ -33,6 +32,7 @@ from recstage.client.models import (
     ListsBody,
     Live,
     ModelBody,
+    OperationsBody,
     OutcomeBody,
     Pin,
     PredictionBody,
@@ -52,6 +52,8 @@ from recstage.client.models import (
     Target,
     TrendsBody,
     VersionsBody,
+    serving__api__routes__operations__registry_changes__ChangedBody,
+    serving__api__routes__rules__bodies__ChangedBody,
 )
 
 
@@ -159,10 +161,10 @@ class Operations(Sender):
         call = Call("DELETE", "/api/items/{item_id}", path={"item_id": item_id}, repeatable=False)
         self.send_only(call)
 
-    def delete_rule(self, name: str) -> ChangedBody:
+    def delete_rule(self, name: str) -> serving__api__routes__rules__bodies__ChangedBody:
         """Delete a rule; its history stays, and a revert brings it back."""
         call = Call("DELETE", "/api/rules/{name}", path={"name": name}, repeatable=False)
-        return self.send(call, ChangedBody)
+        return self.send(call, serving__api__routes__rules__bodies__ChangedBody)
 
     def delete_user(self, user_id: str) -> ErasureBody:
         """Erase a user: events, impressions, feedback, lists, profile."""
@@ -251,6 +253,11 @@ class Operations(Sender):
         call = Call("GET", "/api/model")
         return self.send(call, ModelBody)
 
+    def operations(self) -> OperationsBody:
+        """What is served, why, and how well."""
+        call = Call("GET", "/api/operations")
+        return self.send(call, OperationsBody)
+
     def popular(
         self,
         *,
@@ -316,6 +323,17 @@ class Operations(Sender):
             "POST", "/api/predict/batch", body=given({"user_ids": user_ids, "item_ids": item_ids, "strategy": strategy})
         )
         return self.send(call, BatchPredictionBody)
+
+    def promote(
+        self, *, version: str, reason: str, force: bool | None = None
+    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+        """Make a version Production, if the gate of conf/promotion.yaml allows; a 409 has its reasons under
+        `errors`.
+        """
+        call = Call(
+            "POST", "/api/operations/promote", body=given({"version": version, "reason": reason, "force": force})
+        )
+        return self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
 
     def put_profile(
         self,
@@ -510,10 +528,17 @@ class Operations(Sender):
         call = Call("POST", "/api/model/reload")
         return self.send(call, Reloading)
 
-    def revert_rules(self, version: int) -> ChangedBody:
+    def revert_rules(self, version: int) -> serving__api__routes__rules__bodies__ChangedBody:
         """Bring back all rules as they were at a version, as a new version; nothing is lost."""
         call = Call("POST", "/api/rules/versions/{version}/revert", path={"version": version}, repeatable=False)
-        return self.send(call, ChangedBody)
+        return self.send(call, serving__api__routes__rules__bodies__ChangedBody)
+
+    def rollback(
+        self, *, reason: str, to: str | Unset | None = UNSET
+    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+        """Put back what was Production before, or another version, without asking the gate."""
+        call = Call("POST", "/api/operations/rollback", body=given({"to": to, "reason": reason}, nullable=["to"]))
+        return self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
 
     def rule_versions(self, *, limit: int | None = None, before: int | None = None) -> VersionsBody:
         """Who changed what and when, newest first."""
