@@ -130,6 +130,17 @@ export interface ChangeOfRuleBody {
   rule: RuleContentBodyOutput | null;
 }
 
+/** Production was changed; every worker follows within two seconds. */
+export interface ChangedBody {
+  /** what is Production now */
+  version: number;
+  previous: number | null;
+  /** passed, forced, or unchanged; null: a rollback, which asks no gate */
+  gate: string | null;
+  /** what the gate found */
+  checks: string[];
+}
+
 /** Lists of one version in the last week, and those that led to a click or to more than a click. */
 export interface ClickThroughBody {
   /** null: fallback models */
@@ -641,7 +652,7 @@ export interface RecommendedUsersBody {
 export interface RegistryBody {
   copied_at: string;
   /** newest first */
-  versions: serving__api__routes__operations__overview__VersionBody[];
+  versions: VersionBody[];
   /** newest first, at most 20 */
   changes: ChangeBodyOutput[];
 }
@@ -714,6 +725,27 @@ export interface RulesBody {
   /** of the rules: every change makes one */
   version: number;
   rules: RuleBody[];
+}
+
+/** The change is on disk, and holds for the next list of every worker. */
+export interface RulesChangedBody {
+  /** of the rules, after the change */
+  version: number;
+}
+
+/** A version of the rules: what changed, when, and by whom. */
+export interface RulesVersionBody {
+  version: number;
+  changed_at: string;
+  changed_by: string;
+  changes: ChangeOfRuleBody[];
+}
+
+/** A page of versions, newest first. */
+export interface RulesVersionsBody {
+  versions: RulesVersionBody[];
+  /** `before` of the next page; null: no more */
+  next: number | null;
 }
 
 /** A user that the served version was trained on. */
@@ -898,15 +930,8 @@ export interface UserScores {
   method_used: string;
 }
 
-/** A page of versions, newest first. */
-export interface VersionsBody {
-  versions: serving__api__routes__rules__bodies__VersionBody[];
-  /** `before` of the next page; null: no more */
-  next: number | null;
-}
-
 /** A registered version, as the registry had it when it was last copied. */
-export interface serving__api__routes__operations__overview__VersionBody {
+export interface VersionBody {
   version: string;
   /** Production, Staging, Archived or None */
   stage: string;
@@ -923,31 +948,6 @@ export interface serving__api__routes__operations__overview__VersionBody {
   gate_reasons: string[];
   /** tags of its experiment */
   experiment: Record<string, string>;
-}
-
-/** Production was changed; every worker follows within two seconds. */
-export interface serving__api__routes__operations__registry_changes__ChangedBody {
-  /** what is Production now */
-  version: number;
-  previous: number | null;
-  /** passed, forced, or unchanged; null: a rollback, which asks no gate */
-  gate: string | null;
-  /** what the gate found */
-  checks: string[];
-}
-
-/** The change is on disk, and holds for the next list of every worker. */
-export interface serving__api__routes__rules__bodies__ChangedBody {
-  /** of the rules, after the change */
-  version: number;
-}
-
-/** A version of the rules: what changed, when, and by whom. */
-export interface serving__api__routes__rules__bodies__VersionBody {
-  version: number;
-  changed_at: string;
-  changed_by: string;
-  changes: ChangeOfRuleBody[];
 }
 
 /** Each operation: its method, path, parameters, body and answer. */
@@ -1004,7 +1004,7 @@ export interface Operations {
     pathParameters: { name: string };
     queryParameters: {};
     body: never;
-    answer: serving__api__routes__rules__bodies__ChangedBody;
+    answer: RulesChangedBody;
   };
   /** Erase a user: events, impressions, feedback, lists, profile. */
   delete_user: {
@@ -1166,7 +1166,7 @@ export interface Operations {
     pathParameters: {};
     queryParameters: {};
     body: PromoteBody;
-    answer: serving__api__routes__operations__registry_changes__ChangedBody;
+    answer: ChangedBody;
   };
   /** Replace the declared profile of a user; it takes effect with the next request. */
   put_profile: {
@@ -1247,7 +1247,7 @@ export interface Operations {
     pathParameters: { version: number };
     queryParameters: {};
     body: never;
-    answer: serving__api__routes__rules__bodies__ChangedBody;
+    answer: RulesChangedBody;
   };
   /** Put back what was Production before, or another version, without asking the gate. */
   rollback: {
@@ -1256,7 +1256,7 @@ export interface Operations {
     pathParameters: {};
     queryParameters: {};
     body: RollbackBody;
-    answer: serving__api__routes__operations__registry_changes__ChangedBody;
+    answer: ChangedBody;
   };
   /** Who changed what and when, newest first. */
   rule_versions: {
@@ -1265,7 +1265,7 @@ export interface Operations {
     pathParameters: {};
     queryParameters: { limit?: number; before?: number };
     body: never;
-    answer: VersionsBody;
+    answer: RulesVersionsBody;
   };
   /** The rules as they were at a version. */
   rules_of_version: {

@@ -67,6 +67,8 @@ def openapi() -> dict[str, Any]:
 
 def schemas_of(document: Mapping[str, Any]) -> dict[str, Schema]:
     """The schemas by their names in code, in the order of names."""
+    doubled = [name for name in document["components"]["schemas"] if "__" in name]
+    assert not doubled, f"two bodies have one name, rename one: {doubled}"
     return {type_name(name): schema for name, schema in sorted(document["components"]["schemas"].items())}
 
 

@@ -144,6 +144,15 @@ class ChangeOfRuleBody(Model):
     rule: RuleContentBodyOutput | None = Field(description="null: it was deleted")
 
 
+class ChangedBody(Model):
+    """Production was changed; every worker follows within two seconds."""
+
+    version: int = Field(description="what is Production now")
+    previous: int | None
+    gate: str | None = Field(description="passed, forced, or unchanged; null: a rollback, which asks no gate")
+    checks: list[str] = Field(description="what the gate found")
+
+
 class ClickThroughBody(Model):
     """Lists of one version in the last week, and those that led to a click or to more than a click."""
 
@@ -596,7 +605,7 @@ class RegistryBody(Model):
     """The registry, as the sync process last copied it."""
 
     copied_at: datetime
-    versions: list[serving__api__routes__operations__overview__VersionBody] = Field(description="newest first")
+    versions: list[VersionBody] = Field(description="newest first")
     changes: list[ChangeBodyOutput] = Field(description="newest first, at most 20")
 
 
@@ -657,6 +666,28 @@ class RulesBody(Model):
 
     version: int = Field(description="of the rules: every change makes one")
     rules: list[RuleBody]
+
+
+class RulesChangedBody(Model):
+    """The change is on disk, and holds for the next list of every worker."""
+
+    version: int = Field(description="of the rules, after the change")
+
+
+class RulesVersionBody(Model):
+    """A version of the rules: what changed, when, and by whom."""
+
+    version: int
+    changed_at: datetime
+    changed_by: str
+    changes: list[ChangeOfRuleBody]
+
+
+class RulesVersionsBody(Model):
+    """A page of versions, newest first."""
+
+    versions: list[RulesVersionBody]
+    next: int | None = Field(description="`before` of the next page; null: no more")
 
 
 class SampleUser(Model):
@@ -822,14 +853,7 @@ class UserScores(Model):
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
 
 
-class VersionsBody(Model):
-    """A page of versions, newest first."""
-
-    versions: list[serving__api__routes__rules__bodies__VersionBody]
-    next: int | None = Field(description="`before` of the next page; null: no more")
-
-
-class serving__api__routes__operations__overview__VersionBody(Model):
+class VersionBody(Model):
     """A registered version, as the registry had it when it was last copied."""
 
     version: str
@@ -843,27 +867,3 @@ class serving__api__routes__operations__overview__VersionBody(Model):
     gate_at: str
     gate_reasons: list[str]
     experiment: dict[str, str] = Field(description="tags of its experiment")
-
-
-class serving__api__routes__operations__registry_changes__ChangedBody(Model):
-    """Production was changed; every worker follows within two seconds."""
-
-    version: int = Field(description="what is Production now")
-    previous: int | None
-    gate: str | None = Field(description="passed, forced, or unchanged; null: a rollback, which asks no gate")
-    checks: list[str] = Field(description="what the gate found")
-
-
-class serving__api__routes__rules__bodies__ChangedBody(Model):
-    """The change is on disk, and holds for the next list of every worker."""
-
-    version: int = Field(description="of the rules, after the change")
-
-
-class serving__api__routes__rules__bodies__VersionBody(Model):
-    """A version of the rules: what changed, when, and by whom."""
-
-    version: int
-    changed_at: datetime
-    changed_by: str
-    changes: list[ChangeOfRuleBody]

@@ -17,6 +17,7 @@ from recstage.client.models import (
     Bury,
     Cap,
     CategoriesBody,
+    ChangedBody,
     ErasureBody,
     EventBody,
     Exclude,
@@ -44,6 +45,8 @@ from recstage.client.models import (
     Reloading,
     RuleBody,
     RulesBody,
+    RulesChangedBody,
+    RulesVersionsBody,
     SessionBody,
     SessionItem,
     SessionListBody,
@@ -51,9 +54,6 @@ from recstage.client.models import (
     StatisticsBody,
     Target,
     TrendsBody,
-    VersionsBody,
-    serving__api__routes__operations__registry_changes__ChangedBody,
-    serving__api__routes__rules__bodies__ChangedBody,
 )
 
 
@@ -161,10 +161,10 @@ class Operations(Sender):
         call = Call("DELETE", "/api/items/{item_id}", path={"item_id": item_id}, repeatable=False)
         self.send_only(call)
 
-    def delete_rule(self, name: str) -> serving__api__routes__rules__bodies__ChangedBody:
+    def delete_rule(self, name: str) -> RulesChangedBody:
         """Delete a rule; its history stays, and a revert brings it back."""
         call = Call("DELETE", "/api/rules/{name}", path={"name": name}, repeatable=False)
-        return self.send(call, serving__api__routes__rules__bodies__ChangedBody)
+        return self.send(call, RulesChangedBody)
 
     def delete_user(self, user_id: str) -> ErasureBody:
         """Erase a user: events, impressions, feedback, lists, profile."""
@@ -324,16 +324,14 @@ class Operations(Sender):
         )
         return self.send(call, BatchPredictionBody)
 
-    def promote(
-        self, *, version: str, reason: str, force: bool | None = None
-    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+    def promote(self, *, version: str, reason: str, force: bool | None = None) -> ChangedBody:
         """Make a version Production, if the gate of conf/promotion.yaml allows; a 409 has its reasons under
         `errors`.
         """
         call = Call(
             "POST", "/api/operations/promote", body=given({"version": version, "reason": reason, "force": force})
         )
-        return self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
+        return self.send(call, ChangedBody)
 
     def put_profile(
         self,
@@ -528,22 +526,20 @@ class Operations(Sender):
         call = Call("POST", "/api/model/reload")
         return self.send(call, Reloading)
 
-    def revert_rules(self, version: int) -> serving__api__routes__rules__bodies__ChangedBody:
+    def revert_rules(self, version: int) -> RulesChangedBody:
         """Bring back all rules as they were at a version, as a new version; nothing is lost."""
         call = Call("POST", "/api/rules/versions/{version}/revert", path={"version": version}, repeatable=False)
-        return self.send(call, serving__api__routes__rules__bodies__ChangedBody)
+        return self.send(call, RulesChangedBody)
 
-    def rollback(
-        self, *, reason: str, to: str | Unset | None = UNSET
-    ) -> serving__api__routes__operations__registry_changes__ChangedBody:
+    def rollback(self, *, reason: str, to: str | Unset | None = UNSET) -> ChangedBody:
         """Put back what was Production before, or another version, without asking the gate."""
         call = Call("POST", "/api/operations/rollback", body=given({"to": to, "reason": reason}, nullable=["to"]))
-        return self.send(call, serving__api__routes__operations__registry_changes__ChangedBody)
+        return self.send(call, ChangedBody)
 
-    def rule_versions(self, *, limit: int | None = None, before: int | None = None) -> VersionsBody:
+    def rule_versions(self, *, limit: int | None = None, before: int | None = None) -> RulesVersionsBody:
         """Who changed what and when, newest first."""
         call = Call("GET", "/api/rules/versions", query={"limit": limit, "before": before})
-        return self.send(call, VersionsBody)
+        return self.send(call, RulesVersionsBody)
 
     def rules_of_version(self, version: int) -> RulesBody:
         """The rules as they were at a version."""

@@ -82,7 +82,7 @@ class RulesBody(BaseModel):
     rules: list[RuleBody]
 
 
-class ChangedBody(BaseModel):
+class RulesChangedBody(BaseModel):
     """The change is on disk, and holds for the next list of every worker."""
 
     version: int = Field(examples=[4], description="of the rules, after the change")
@@ -96,7 +96,7 @@ class ChangeOfRuleBody(BaseModel):
     rule: RuleContentBody | None = Field(description="null: it was deleted")
 
 
-class VersionBody(BaseModel):
+class RulesVersionBody(BaseModel):
     """A version of the rules: what changed, when, and by whom."""
 
     version: int = Field(examples=[3])
@@ -105,10 +105,10 @@ class VersionBody(BaseModel):
     changes: list[ChangeOfRuleBody]
 
 
-class VersionsBody(BaseModel):
+class RulesVersionsBody(BaseModel):
     """A page of versions, newest first."""
 
-    versions: list[VersionBody]
+    versions: list[RulesVersionBody]
     next: int | None = Field(examples=[None], description="`before` of the next page; null: no more")
 
 

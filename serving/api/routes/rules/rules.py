@@ -9,12 +9,12 @@ from fastapi import Body as JsonBody
 
 from serving.api.dependencies import AdminRole, ServiceDep, StoreDep, not_found, run_read, run_write
 from serving.api.routes.rules.bodies import (
-    ChangedBody,
     NewRuleBody,
     RuleBody,
     RuleContentBody,
     RuleNameInPath,
     RulesBody,
+    RulesChangedBody,
     body_of,
     check_rule,
     rule_of,
@@ -101,9 +101,9 @@ async def change_rule(
 
 
 @router.delete("/{name}", responses=documented(401, 403, 404, 422, 429, 503))
-async def delete_rule(name: RuleNameInPath, store: StoreDep, principal: AdminRole) -> ChangedBody:
+async def delete_rule(name: RuleNameInPath, store: StoreDep, principal: AdminRole) -> RulesChangedBody:
     """Delete a rule; its history stays, and a revert brings it back."""
-    return ChangedBody(version=await write_rules(store, DeleteRule(name, principal.name)))
+    return RulesChangedBody(version=await write_rules(store, DeleteRule(name, principal.name)))
 
 
 async def write_rules(store: Store, task: Task[T]) -> T:

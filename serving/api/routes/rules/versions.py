@@ -10,10 +10,10 @@ from fastapi import APIRouter, Path, Query
 from serving.api.dependencies import AdminRole, StoreDep, run_read
 from serving.api.fields import moment_of
 from serving.api.routes.rules.bodies import (
-    ChangedBody,
     RulesBody,
-    VersionBody,
-    VersionsBody,
+    RulesChangedBody,
+    RulesVersionBody,
+    RulesVersionsBody,
     body_of,
     change_body_of,
 )
@@ -33,11 +33,11 @@ async def rule_versions(
     principal: AdminRole,
     limit: Annotated[int, Query(ge=1, le=200, description="versions of a page")] = 50,
     before: Annotated[int, Query(ge=1, le=EVER, description="`next` of a page")] = EVER,
-) -> VersionsBody:
+) -> RulesVersionsBody:
     """Who changed what and when, newest first."""
     found = await run_read(changes, store.reader, before, MAX_CHANGES)
     versions = [
-        VersionBody(
+        RulesVersionBody(
             version=version,
             changed_at=moment_of(members[0].changed_at),
             changed_by=members[0].changed_by,
@@ -47,7 +47,7 @@ async def rule_versions(
     ]
     page = versions[:limit]
     more = len(versions) > limit or len(found) == MAX_CHANGES
-    return VersionsBody(versions=page, next=page[-1].version if more else None)
+    return RulesVersionsBody(versions=page, next=page[-1].version if more else None)
 
 
 @router.get("/{version}", responses=documented(401, 403, 404, 422, 429, 503))
@@ -61,6 +61,6 @@ async def rules_of_version(version: Version, store: StoreDep, principal: AdminRo
 
 
 @router.post("/{version}/revert", responses=documented(401, 403, 404, 422, 429, 503))
-async def revert_rules(version: Version, store: StoreDep, principal: AdminRole) -> ChangedBody:
+async def revert_rules(version: Version, store: StoreDep, principal: AdminRole) -> RulesChangedBody:
     """Bring back all rules as they were at a version, as a new version; nothing is lost."""
-    return ChangedBody(version=await write_rules(store, RevertRules(version, principal.name)))
+    return RulesChangedBody(version=await write_rules(store, RevertRules(version, principal.name)))
