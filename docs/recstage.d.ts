@@ -618,6 +618,8 @@ export interface RecommendationsBody {
   degraded: boolean;
   /** to be sent with feedback on this list */
   request_id: string;
+  /** the `cursor` of the next page; null: no more. Only where the request has a `cursor` */
+  next?: string | null;
 }
 
 /** One item of a list. */
@@ -865,8 +867,16 @@ export interface SimilarItemsBody {
   model_version: string | null;
   /** 1 minus the mean similarity of the items' pairs; null for fewer than two items */
   diversity_score: number | null;
+  /** business rules that had a part in this list, by name */
+  rules_applied: string[];
   /** hidden items are those last read, because the database was unavailable */
   degraded: boolean;
+  /** null where the request names no user */
+  user_id: string | null;
+  /** to be sent with feedback on this list */
+  request_id: string;
+  /** the `cursor` of the next page, where the request has a `cursor` */
+  next?: string | null;
 }
 
 /** Statistics of an item. */
@@ -919,6 +929,8 @@ export interface TrendsBody {
   user_id: string | null;
   /** to be sent with feedback on this list */
   request_id: string;
+  /** the `cursor` of the next page, where the request has a `cursor` */
+  next?: string | null;
 }
 
 /** The scores of one user, in the order of the items. */
@@ -1047,7 +1059,7 @@ export interface Operations {
     method: "GET";
     path: "/api/items/{item_id}/similar";
     pathParameters: { item_id: string };
-    queryParameters: { limit?: number; basket?: string[]; exclude?: string[]; category?: string[] };
+    queryParameters: { limit?: number; basket?: string[]; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: SimilarItemsBody;
   };
@@ -1065,7 +1077,7 @@ export interface Operations {
     method: "GET";
     path: "/api/latest";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -1110,7 +1122,7 @@ export interface Operations {
     method: "GET";
     path: "/api/popular";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -1218,7 +1230,7 @@ export interface Operations {
     method: "GET";
     path: "/api/recommendations";
     pathParameters: {};
-    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string };
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; cursor?: string | null };
     body: never;
     answer: RecommendationsBody;
   };
@@ -1290,7 +1302,7 @@ export interface Operations {
     method: "GET";
     path: "/api/trending";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serving.api.cursor import Cursor
 from serving.api.fields import MAX_QUERY_PARAMETERS, FieldNames, LookupId, LookupName
 from serving.errors import Problem
 from serving.recommend.request import AUTO, RecommendationRequest
@@ -52,6 +53,7 @@ class RecommendationQuery(BaseModel):
     exclude_seen: bool = Field(True, description="leave out items the user has seen")
     explain: bool = Field(False, description="a reason for each item")
     fields: FieldNames = ()
+    cursor: Cursor = None
 
     def to_request(self) -> RecommendationRequest:
         """The parameters as the ranking takes them."""

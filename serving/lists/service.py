@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.errors import StoreError
-from serving.interfaces import Dependencies, History
+from serving.interfaces import NO_HISTORY, Dependencies, History
 from serving.lists.batch import recommend_many, score_many
 from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
+from serving.lists.similar_items import similar_items
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
@@ -63,6 +64,33 @@ class ListService:
         serialized = await self._recommender.serialized(found.ranked, request, state)
         self._recommender.record(serialized, request, history, request_id, time.perf_counter() - started)
         return serialized, found.left_out, history_unavailable or state.degraded
+
+    async def similar(
+        self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
+    ) -> tuple[SerializedList, bool]:
+        """The items similar to the given ones, all of them known, and whether the list is degraded.
+
+        The list is stored as shown to the user of the request, where it names one.
+        """
+        started = time.perf_counter()
+        state = await self._recommender.state(served)
+        key = ("similar", item_ids, *state.cache_key(NO_HISTORY, replace(request, user_id="")))
+        found = await self._cache.get(key)
+        if found is None:
+            self._metrics.cache_misses.inc()
+            state.check(request)
+            arguments = (served, request, item_ids, state.hidden, state.rules)
+            ranked = await self._recommender.in_thread(similar_items, *arguments)
+            found = await self._recommender.serialized(ranked, request, state)
+            if not state.degraded:
+                await self._cache.put(key, found)
+        else:
+            self._metrics.cache_hits.inc()
+        history = replace(NO_HISTORY, personal=False)
+        if request.user_id:
+            history, _ = await self._recommender.history(request.user_id)
+        self._recommender.record(found, request, history, request_id, time.perf_counter() - started)
+        return found, state.degraded
 
     async def session(
         self,

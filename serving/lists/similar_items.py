@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recstage import rerank
 from recstage.models.ranking import mask_excluded, top_k
 from serving.interfaces import HiddenItems
+from serving.models import item_digests
 from serving.models.exclusion import as_row, excluded_mask
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import diversity_of
-from serving.recommend.request import RankedItems
-
-
-@dataclass(frozen=True)
-class SimilarItemsRequest:
-    """The parameters of a list of similar items. `item_ids`: the item, or all items of a basket."""
-
-    item_ids: tuple[str, ...]
-    limit: int = 10
-    exclude: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
+from serving.recommend.request import RankedItems, RecommendationRequest
+from serving.rules.arrange import POOL, SMALLEST_POOL
+from serving.rules.engine import WITHOUT_RULES, ActiveRules
 
 
 def unknown_items(served: LoadedModel, item_ids: Sequence[str]) -> list[str]:
@@ -30,21 +24,52 @@ def unknown_items(served: LoadedModel, item_ids: Sequence[str]) -> list[str]:
     return [item_id for item_id in item_ids if served.train.items.find(item_id) < 0]
 
 
-def similar_items(served: LoadedModel, request: SimilarItemsRequest, hidden: HiddenItems) -> RankedItems:
+def similar_items(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    item_ids: Sequence[str],
+    hidden: HiddenItems,
+    rules: ActiveRules = WITHOUT_RULES,
+) -> RankedItems:
     """The items whose cosine with the given ones is highest, on average over a basket; never the given ones.
 
     `method` names what the vectors are made of: the model's item vectors, categories, or who chose the items. Items
-    that have nothing in common with the basket (a cosine of 0 or less) are not listed. All given items must be known.
+    that have nothing in common with the basket (a cosine of 0 or less) are not listed.
+
+    Args:
+        served: the loaded model.
+        request: the parameters of the list; its user is not looked at.
+        item_ids: the item, or all items of the basket; all of them must be known.
+        hidden: items that must not be listed.
+        rules: the business rules that hold now; those that exclude and include items hold here.
     """
     vectors = served.similar_item_vectors.vectors
-    basket = np.array([served.train.items.find(item_id) for item_id in request.item_ids], np.int32)
+    basket = np.array([served.train.items.find(item_id) for item_id in item_ids], np.int32)
     excluded = served.excluded(hidden) | excluded_mask(request.exclude, served.train.items)
     excluded[basket] = True
-    if request.categories:
-        excluded |= ~served.in_categories(request.categories)
+    plan = rules.plan(served, request.list_kind, None, request.categories)
+    for mask in (rules.excluded(served, request.all_filters), None if plan is None else plan.excluded):
+        if mask is not None:
+            excluded |= mask
+    if request.shown:
+        excluded |= np.isin(served.item_digests, item_digests.unpacked(request.shown))
     cosines = vectors @ vectors[basket].mean(axis=0)
     excluded |= cosines <= 0
-    found, scores = top_k(mask_excluded(cosines[None].astype(np.float32), as_row(excluded)), request.limit)
+    k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
+    found, scores = top_k(mask_excluded(cosines[None].astype(np.float32), as_row(excluded)), k)
+    if request.diversify < 1 and found[0, 0] >= 0:
+        found, scores = rerank.mmr(found, scores, vectors, request.limit, request.diversify)
     kept = found[0] >= 0
     items = found[0][kept]
-    return RankedItems(served, items, scores[0][kept], served.similar_item_vectors.source, diversity_of(vectors, items))
+    reasons = _reasons(served, vectors, basket, items) if request.explain else None
+    names = () if plan is None else tuple(rule.name for rule in plan.excluding)
+    method = served.similar_item_vectors.source
+    return RankedItems(served, items, scores[0][kept], method, diversity_of(vectors, items), reasons, names)
+
+
+def _reasons(
+    served: LoadedModel, vectors: NDArray[np.float32], basket: NDArray[np.int32], items: NDArray[np.int32]
+) -> list[str]:
+    """Of each item, which one of the basket it is most similar to."""
+    nearest = basket[(vectors[items] @ vectors[basket].T).argmax(axis=1)] if len(items) else basket[:0]
+    return [f"It is similar to '{served.titles[near] or served.item_ids[near]}'." for near in nearest.tolist()]

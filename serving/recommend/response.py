@@ -48,6 +48,11 @@ class RecommendationsBody(BaseModel):
         description="made without the live history (no database), or without the strategy asked for",
     )
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    next: str | None = Field(
+        None,
+        examples=["MbJ2c0d3"],
+        description="the `cursor` of the next page; null: no more. Only where the request has a `cursor`",
+    )
 
 
 @dataclass(frozen=True, slots=True)

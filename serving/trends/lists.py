@@ -10,6 +10,7 @@ from typing import Literal
 from recstage.models.base import POPULARITY
 from serving.catalogue.merged import MergedCatalogue
 from serving.interfaces import HiddenItems
+from serving.models import item_digests
 from serving.trends.board import HOURS, Activity, Window
 
 Kind = Literal["popular", "trending", "latest"]
@@ -28,6 +29,8 @@ class TrendRequest:
     categories: tuple[str, ...] = ()
     explain: bool = False
     fields: tuple[str, ...] = ()
+    shown: bytes = b""
+    """Items of earlier pages, which are left out: digests as `serving.models.item_digests` packs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,13 @@ def _first(
 ) -> Sequence[tuple[str, float]]:
     """The first `limit` of the candidates that may be listed."""
     refused = (hidden.item_ids, catalogue.unavailable, frozenset(request.exclude))
+    shown = frozenset(item_digests.unpacked(request.shown).tolist())
     among = catalogue.in_categories(request.categories) if request.categories else None
     chosen: list[tuple[str, float]] = []
     for one in ordered:
-        if not any(one[0] in some for some in refused) and (among is None or one[0] in among):
+        if any(one[0] in some for some in refused) or (among is not None and one[0] not in among):
+            continue
+        if not shown or item_digests.of([one[0]])[0] not in shown:
             chosen.append(one)
             if len(chosen) == request.limit:
                 break

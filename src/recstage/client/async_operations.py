@@ -194,15 +194,32 @@ class AsyncOperations(AsyncSender):
         *,
         limit: int | None = None,
         basket: Sequence[str] | None = None,
+        lambda_: float | None = None,
         exclude: Sequence[str] | None = None,
         category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        explain: bool | None = None,
+        fields: str | None = None,
+        cursor: str | None = None,
+        user_id: str | None = None,
     ) -> SimilarItemsBody:
         """Items similar to this one, or to all items of a basket. Hidden items are never listed."""
         call = Call(
             "GET",
             "/api/items/{item_id}/similar",
             path={"item_id": item_id},
-            query={"limit": limit, "basket": basket, "exclude": exclude, "category": category},
+            query={
+                "limit": limit,
+                "basket": basket,
+                "lambda": lambda_,
+                "exclude": exclude,
+                "category": category,
+                "filter": filter,
+                "explain": explain,
+                "fields": fields,
+                "cursor": cursor,
+                "user_id": user_id,
+            },
         )
         return await self.send(call, SimilarItemsBody)
 
@@ -220,6 +237,7 @@ class AsyncOperations(AsyncSender):
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        cursor: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that were first known last: by their first interaction in training, or when they were posted."""
@@ -233,6 +251,7 @@ class AsyncOperations(AsyncSender):
                 "exclude": exclude,
                 "explain": explain,
                 "fields": fields,
+                "cursor": cursor,
                 "user_id": user_id,
             },
         )
@@ -267,6 +286,7 @@ class AsyncOperations(AsyncSender):
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        cursor: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that most users chose within the window, each user once; recent choices count more."""
@@ -280,6 +300,7 @@ class AsyncOperations(AsyncSender):
                 "exclude": exclude,
                 "explain": explain,
                 "fields": fields,
+                "cursor": cursor,
                 "user_id": user_id,
             },
         )
@@ -483,6 +504,7 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        cursor: str | None = None,
     ) -> RecommendationsBody:
         """The best items for a user, from their history up to now; popularity for an unknown user."""
         call = Call(
@@ -499,6 +521,7 @@ class AsyncOperations(AsyncSender):
                 "exclude_seen": exclude_seen,
                 "explain": explain,
                 "fields": fields,
+                "cursor": cursor,
             },
         )
         return await self.send(call, RecommendationsBody)
@@ -560,6 +583,7 @@ class AsyncOperations(AsyncSender):
         exclude: Sequence[str] | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        cursor: str | None = None,
         user_id: str | None = None,
     ) -> TrendsBody:
         """The items that gained most over the window before, in standard deviations; popular ones where none
@@ -575,6 +599,7 @@ class AsyncOperations(AsyncSender):
                 "exclude": exclude,
                 "explain": explain,
                 "fields": fields,
+                "cursor": cursor,
                 "user_id": user_id,
             },
         )

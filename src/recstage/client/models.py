@@ -572,6 +572,9 @@ class RecommendationsBody(Model):
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
     request_id: str = Field(description="to be sent with feedback on this list")
+    next: str | None = Field(
+        None, description="the `cursor` of the next page; null: no more. Only where the request has a `cursor`"
+    )
 
 
 class RecommendedItem(Model):
@@ -796,7 +799,11 @@ class SimilarItemsBody(Model):
     diversity_score: float | None = Field(
         description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
+    user_id: str | None = Field(description="null where the request names no user")
+    request_id: str = Field(description="to be sent with feedback on this list")
+    next: str | None = Field(None, description="the `cursor` of the next page, where the request has a `cursor`")
 
 
 class StatisticsBody(Model):
@@ -843,6 +850,7 @@ class TrendsBody(Model):
     degraded: bool = Field(description="events or hidden items are those last read: the database was unavailable")
     user_id: str | None = Field(description="null where the request names no user")
     request_id: str = Field(description="to be sent with feedback on this list")
+    next: str | None = Field(None, description="the `cursor` of the next page, where the request has a `cursor`")
 
 
 class UserScores(Model):

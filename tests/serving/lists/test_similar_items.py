@@ -80,3 +80,24 @@ def test_a_version_without_item_vectors_lists_by_categories(popularity, stage, s
         body = similar(client, "i4", limit=5)
     assert (body["model_version"], body["method_used"]) == ("8", "categories")
     assert len(body["items"]) == 5
+
+
+def test_reasons_fields_diversity_and_filters_are_those_of_lists(client):
+    body = similar(client, "i4", basket=["i7"], explain=True, fields="categories", limit=5)
+    assert all(
+        one["reason"] in ("It is similar to 'Title of i4'.", "It is similar to 'Title of i7'.") for one in body["items"]
+    )
+    assert all(one["fields"]["categories"] == [f"c{group(one['item_id'])}"] for one in body["items"])
+    varied = similar(client, "i4", limit=5, **{"lambda": 0.1})
+    assert varied["diversity_score"] >= similar(client, "i4", limit=5)["diversity_score"]
+    assert {group(item_id) for item_id in ids(similar(client, "i4", filter="category=c2"))} <= {2}
+
+
+def test_a_list_is_computed_once_and_stored_where_it_is_shown_to_a_user(client, store, monkeypatch):
+    first = similar(client, "i4")
+    monkeypatch.setattr("serving.lists.service.similar_items", lambda *_: 1 / 0)
+    again = similar(client, "i4", user_id="ann")
+    assert ids(again) == ids(first)
+    assert (first["user_id"], again["user_id"]) == (None, "ann")
+    (shown,) = store.impressions
+    assert (shown.request_id, shown.user_id, list(shown.item_ids)) == (again["request_id"], "ann", ids(again))

@@ -20,7 +20,7 @@ def client(als, stage, serve):
 
 def test_the_serialized_keys_are_those_of_the_schema(client):
     body = client.get(
-        "/api/recommendations", params={"user_id": "u5", "explain": True, "limit": 3, "fields": "title"}
+        "/api/recommendations", params={"user_id": "u5", "explain": True, "limit": 3, "fields": "title", "cursor": "*"}
     ).json()
     assert set(body) == set(RecommendationsBody.model_fields)
     assert [set(item) for item in body["items"]] == [set(RecommendedItem.model_fields)] * 3

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from serving.api.cursor import Page
 from serving.api.fields import check_limit
 from serving.api.query import RECOMMENDATION_LISTS, RecommendationQuery, parameters_of, read_query
 from serving.errors import documented
@@ -34,8 +37,14 @@ async def recommendations(request: Request) -> Response:
     service: Service = request.app.state.service
     check_limit(query.limit, service.settings.max_limit, "items")
     request_id: str = request.scope["request_id"]
-    found, degraded = await service.recommend(query.to_request(), request_id)
-    return Response(found.with_request(query.user_id, request_id, degraded), media_type=JSON)
+    wanted = query.to_request()
+    if query.cursor is None:
+        found, degraded = await service.recommend(wanted, request_id)
+        return Response(found.with_request(query.user_id, request_id, degraded), media_type=JSON)
+    page = Page.of(request, query.cursor, replace(wanted, limit=0, explain=False, fields=()))
+    found, degraded = await service.recommend(replace(wanted, shown=page.shown), request_id)
+    more = page.next(found.item_ids, query.limit)
+    return Response(found.with_request(query.user_id, request_id, degraded, **more), media_type=JSON)
 
 
 DIRECT_ROUTES = {("GET", PREFIX + PATH): recommendations}

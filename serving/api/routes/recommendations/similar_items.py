@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
+from serving.api.cursor import Cursor, Page
 from serving.api.dependencies import ServiceDep
-from serving.api.fields import LookupId, PathId, check_limit
+from serving.api.fields import FieldNames, LookupId, PathId, check_limit
 from serving.errors import Problem, documented
-from serving.lists.similar_items import SimilarItemsRequest, similar_items, unknown_items
+from serving.lists.similar_items import unknown_items
+from serving.recommend.request import AUTO, RecommendationRequest
 from serving.recommend.response import RecommendedItem
+from serving.rules.definitions import FilterText
+from serving.rules.query import parse
+from serving.security.authentication import Principal, requires
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
 
@@ -29,47 +35,89 @@ class SimilarItemsBody(BaseModel):
     diversity_score: float | None = Field(
         examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(
+        examples=[["no-horror"]], description="business rules that had a part in this list, by name"
+    )
     degraded: bool = Field(
         examples=[False], description="hidden items are those last read, because the database was unavailable"
     )
+    user_id: str | None = Field(examples=["42"], description="null where the request names no user")
+    request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    next: str | None = Field(
+        None, examples=["MbJ2c0d3"], description="the `cursor` of the next page, where the request has a `cursor`"
+    )
 
 
-@router.get("/items/{item_id:id}/similar", responses=documented(401, 403, 404, 422, 429, 503))
+class SimilarItemsQuery(BaseModel):
+    """Parameters of a list of similar items."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(10, ge=1, description="items wanted; at most `max_limit` of the settings")
+    basket: tuple[LookupId, ...] = Field((), max_length=50, description="further items of a basket; repeat for several")
+    lambda_: float = Field(
+        1.0,
+        alias="lambda",
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="maximal marginal relevance: 1 the order of similarity, 0 the most varied list",
+    )
+    exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
+    category: tuple[LookupId, ...] = Field(
+        (), max_length=20, description="only items of these categories; repeat for several"
+    )
+    filter: tuple[FilterText, ...] = Field(
+        (), max_length=10, description="only items that match, such as `price<=20`; repeat for several"
+    )
+    explain: bool = Field(False, description="a reason for each item")
+    fields: FieldNames = ()
+    cursor: Cursor = None
+    user_id: LookupId | None = Field(
+        None, description="to whom the list is shown: it is stored as shown to them, for feedback; none: it is not"
+    )
+
+
+@router.get(
+    "/items/{item_id:id}/similar",
+    response_model=SimilarItemsBody,
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
 async def get_similar_items(
+    request: Request,
     service: ServiceDep,
     item_id: PathId,
-    limit: Annotated[int, Query(ge=1, description="items wanted; at most `max_limit` of the settings")] = 10,
-    basket: Annotated[
-        tuple[LookupId, ...], Query(max_length=50, description="further items of a basket; repeat for several")
-    ] = (),
-    exclude: Annotated[
-        tuple[LookupId, ...], Query(max_length=100, description="items to leave out; repeat for several")
-    ] = (),
-    category: Annotated[
-        tuple[LookupId, ...], Query(max_length=20, description="only items of these categories; repeat for several")
-    ] = (),
-) -> SimilarItemsBody:
+    principal: Annotated[Principal, Depends(requires("client"))],
+    query: Annotated[SimilarItemsQuery, Query()],
+) -> Response:
     """Items similar to this one, or to all items of a basket. Hidden items are never listed."""
-    check_limit(limit, service.settings.max_limit, "items")
+    check_limit(query.limit, service.settings.max_limit, "items")
+    if query.user_id is not None:
+        principal.require_user(query.user_id)
     served = service.select_model()
-    given = tuple(dict.fromkeys((item_id, *basket)))
+    given = tuple(dict.fromkeys((item_id, *query.basket)))
     unknown = unknown_items(served, given)
     if unknown:
         raise Problem(404, "unknown-item", f"The served version does not know the item '{unknown[0][:80]}'.")
-    hidden, unavailable = await service.recommender.hidden()
-    request = SimilarItemsRequest(given, limit, exclude, category)
-    ranked = await service.recommender.in_thread(similar_items, served, request, hidden)
-    return SimilarItemsBody(
-        item_ids=list(given),
-        items=[
-            RecommendedItem(item_id=served.item_ids[item], score=score, title=served.titles[item] or None)
-            for item, score in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True)
-        ],
-        method_used=ranked.method,
-        model_version=served.version,
-        diversity_score=ranked.diversity,
-        degraded=unavailable,
+    filters = tuple(map(parse, query.filter))
+    page = Page.of(request, query.cursor, (given, query.lambda_, query.exclude, query.category, query.filter))
+    wanted = RecommendationRequest(
+        query.user_id or "",
+        query.limit,
+        AUTO,
+        query.lambda_,
+        query.exclude,
+        query.category,
+        explain=query.explain,
+        filters=filters,
+        fields=query.fields,
+        shown=page.shown,
+        list_kind="similar",
     )
+    request_id: str = request.scope["request_id"]
+    found, degraded = await service.lists.similar(served, wanted, given, request_id)
+    more = {"item_ids": given, **page.next(found.item_ids, query.limit)}
+    return Response(found.with_request(query.user_id, request_id, degraded, **more), media_type="application/json")
 
 
 @router.api_route("/items/{item_id:id}/similar", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)

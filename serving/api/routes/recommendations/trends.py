@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from serving.api.cursor import Cursor, Page
 from serving.api.dependencies import ServiceDep
 from serving.api.fields import FieldNames, LookupId, check_limit
 from serving.errors import Problem, documented
@@ -37,6 +38,9 @@ class TrendsBody(BaseModel):
     )
     user_id: str | None = Field(examples=["42"], description="null where the request names no user")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    next: str | None = Field(
+        None, examples=["MbJ2c0d3"], description="the `cursor` of the next page, where the request has a `cursor`"
+    )
 
 
 class LatestQuery(BaseModel):
@@ -54,6 +58,7 @@ class LatestQuery(BaseModel):
     exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
     explain: bool = Field(False, description="a reason for each item")
     fields: FieldNames = ()
+    cursor: Cursor = None
     user_id: LookupId | None = Field(
         None, description="to whom the list is shown: it is stored as shown to them, for feedback; none: it is not"
     )
@@ -102,7 +107,10 @@ async def _list(
         served = service.select_model()
     except Problem:  # no model at all: events and the catalogue are enough
         served = None
-    wanted = TrendRequest(kind, query.window, query.limit, query.exclude, query.category, query.explain, query.fields)
+    page = Page.of(request, query.cursor, (kind, query.window, query.exclude, query.category))
+    choice = (query.exclude, query.category, query.explain, query.fields)
+    wanted = TrendRequest(kind, query.window, query.limit, *choice, shown=page.shown)
     request_id: str = request.scope["request_id"]
     found, degraded = await service.trends.make(served, wanted, query.user_id, request_id)
-    return Response(found.with_request(query.user_id, request_id, degraded), media_type="application/json")
+    content = found.with_request(query.user_id, request_id, degraded, **page.next(found.item_ids, query.limit))
+    return Response(content, media_type="application/json")
