@@ -1,8 +1,9 @@
 """What `mlflow run` on this repository does where nothing else is said: which store, and which experiment.
 
 MLflow asks such providers (an entry point of the installed package) before it opens a run. Without one, `mlflow run
-/path/to/the/repository` makes a second mlflow.db in the current folder, and files its runs under Default. Nothing of
-ours is imported before MLflow asks: this module is loaded with every `import mlflow`.
+/path/to/the/repository` makes a second mlflow.db in the current folder, and files its runs under Default. With an
+experiment's name MLflow does not ask: the store is then named in the environment, as soon as this module is loaded,
+which every `import mlflow` does. Nothing heavy of ours is imported before MLflow asks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
 
 MANAGER = "--env-manager"
+ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""MLflow's own variable for where a store without a server puts the artifacts of a new experiment."""
 
 
 class ProjectExperiment(DefaultExperimentProvider):
@@ -63,3 +66,29 @@ def _refuse_without_conda(words: list[str]) -> None:
         rule="makes an environment with conda, which is not installed here",
         fix="Add --env-manager local (the environment that is active), or --env-manager uv",
     )
+
+
+def _name_the_store(words: list[str]) -> None:
+    """Points `mlflow run` on this repository at its store, unless the user has named another one, or an experiment is
+    asked for by the provider anyway."""
+    if os.environ.get("MLFLOW_TRACKING_URI") or not _names_an_experiment(words) or not _runs_this_project(words):
+        return
+    from recstage.config import root
+    from recstage.errors import RecstageError
+
+    try:
+        _refuse_without_conda(words)
+    except RecstageError as error:
+        print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.exit_code) from error
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{root() / 'mlflow.db'}"
+    os.environ.setdefault(ARTIFACT_ROOT, (root() / "mlruns").as_uri())
+
+
+def _names_an_experiment(words: list[str]) -> bool:
+    variables = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+    named = any(word.split("=")[0] in ("--experiment-name", "--experiment-id") for word in words)
+    return named or any(os.environ.get(name) for name in variables)
+
+
+_name_the_store(sys.argv)

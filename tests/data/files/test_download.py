@@ -189,7 +189,7 @@ def test_offline_ends_with_the_way_out(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    with pytest.raises(DataError, match="Check the connection, or download it by hand and give its path"):
+    with pytest.raises(DataError, match="check the connection, or download it by hand and give its path"):
         download.release("1m", tmp_path, base=f"http://127.0.0.1:{port}")
 
     assert files_in(tmp_path) == []
@@ -212,3 +212,9 @@ def test_a_release_without_a_path_is_downloaded_and_a_path_is_not(
     assert sources.located(MovieLensSource(release="1m", path="${MY_DATA}/x"), tmp_path).path == f"{tmp_path}/1m.zip"
     monkeypatch.setenv("MY_DATA", "/data")
     assert sources.located(MovieLensSource(release="1m", path="${MY_DATA}/x"), tmp_path).path == "/data/x"
+
+
+def test_without_a_connection_one_line_names_the_ways_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"127\.0\.0\.1 cannot be reached.*offline.*--data synthetic") as refusal:
+        download.release("100k", tmp_path, base="http://127.0.0.1:9")
+    assert "Errno" not in str(refusal.value)

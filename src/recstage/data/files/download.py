@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from pathlib import Path
@@ -34,6 +35,8 @@ ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt, twice that before the third
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
+log = logging.getLogger(__name__)
+
 
 def release(name: str, folder: Path, *, base: str = GROUPLENS) -> Path:
     """The archive of a MovieLens release in `folder`, downloaded unless it is there.
@@ -48,6 +51,7 @@ def release(name: str, folder: Path, *, base: str = GROUPLENS) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{archive.name}.lock"):
             if not archive.exists():
+                log.info("ml-%s: downloading %s, because RECSTAGE_SHARED_DATA names no folder with it", name, url)
                 fetch(url, archive, md5=PUBLISHED_MD5.get(name) or published_md5(f"{url}.md5"))
     except OSError as error:
         raise StoreError(
@@ -132,8 +136,12 @@ def _stream(client: httpx.Client, url: str, part: Path) -> None:
 
 
 def _unreachable(url: str, error: Exception) -> DataError:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError):
+        reason = f"{httpx.URL(url).host} cannot be reached: offline, or a firewall or proxy is between"
     return DataError(
         url,
-        rule=f"cannot be downloaded ({error or type(error).__name__})",
-        fix="Check the connection, or download it by hand and give its path",
+        rule=f"cannot be downloaded ({reason})",
+        fix="Data that needs no download: --data synthetic, or your own file. Else set RECSTAGE_SHARED_DATA to a "
+        "folder with it, check the connection, or download it by hand and give its path",
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from recstage.data.catalogue import Catalogue
 
@@ -43,7 +44,8 @@ class ItemFeatures:
         idf = np.where(used > 0, np.log((1 + len(catalogue.items)) / (1 + used)) + 1, 0).astype(np.float32)
         factors = min(factors, min(words.shape) - 1)
         matrix = _weighted(words, idf)
-        _, _, rows = randomized_svd(matrix, factors, random_state=seed)
+        with threadpool_limits(1, "blas"):  # the last bits of sums depend on how many threads share them
+            _, _, rows = randomized_svd(matrix, factors, random_state=seed)
         directions = np.ascontiguousarray(rows.T, np.float32)
         spread = (matrix @ directions).std(axis=0)
         scale = (1 / np.maximum(spread, 1e-6)).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from threadpoolctl import threadpool_limits
 
 from recstage.models.features.candidates import Candidates
 from recstage.models.features.group import Group, Past, stacked
@@ -42,7 +43,8 @@ class ContentGroup(Group):
         width = min(DIMENSIONS, min(matrix.shape) - 1)
         if width < 1:
             return
-        vectors = TruncatedSVD(width, random_state=past.seed % 2**32).fit_transform(matrix)
+        with threadpool_limits(1, "blas"):  # the last bits of sums depend on how many threads share them
+            vectors = TruncatedSVD(width, random_state=past.seed % 2**32).fit_transform(matrix)
         length = np.linalg.norm(vectors, axis=1)
         self.arrays = {
             "vectors": (vectors / np.maximum(length, 1e-9)[:, None]).astype(np.float32),
