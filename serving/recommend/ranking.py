@@ -24,7 +24,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
 from serving.recommend.explanations import PREFERENCES, reasons_for
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import SMALLEST_VARIED_POOL, VARIED_POOL, Arranged, arrange
+from serving.rules.arrange import POOL, SMALLEST_POOL, Arranged, arrange, best_of
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.plan import ListPlan
 
@@ -69,7 +69,7 @@ def recommend(
     if plan is not None and plan.arranges:
         return _by_rules(served, request, user, mask, on_failure, plan)
     excluded = as_row(mask)
-    k = request.limit if request.diversify >= 1 else max(VARIED_POOL * request.limit, SMALLEST_VARIED_POOL)
+    k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
     items, scores, method = best(served, request.strategy, user, k, excluded, on_failure)
     if request.diversify < 1 and len(items) > 1:
         items, scores = diversify(served, items, scores, request.limit, request.diversify)
@@ -140,11 +140,7 @@ class _UserScores:
             items, scores, method = best(*self._arguments, min(k, len(self._excluded)), excluded, self._on_failure)
             self.method = method if only is None else self.method
             return items, scores
-        if only is not None:
-            return _best_of(self._listed, np.flatnonzero(only).astype(np.int32), k)
-        items, scores = top_k(self._listed[None], min(k, len(self._listed)))
-        kept = int(np.count_nonzero(items[0] >= 0))  # what is missing is at the end
-        return items[0][:kept], scores[0][:kept]
+        return best_of(self._listed, k, None if only is None else np.flatnonzero(only).astype(np.int32))
 
     def of(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """Scores of some items, excluded or not."""
@@ -168,16 +164,6 @@ class _UserScores:
             return scores
         scores, self.method = for_unknown_user(served, user)
         return scores
-
-
-def _best_of(
-    scores: NDArray[np.float32], items: NDArray[np.int32], k: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The k best of some items, ascending, by the scores of all: `top_k` where the items are few."""
-    values = scores[items]
-    order = np.argsort(-values, kind="stable")[:k]
-    kept = order[values[order] > -np.inf]
-    return items[kept], values[kept]
 
 
 @cache

@@ -13,12 +13,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.models.ranking import top_k
 from serving.rules.definitions import Rule
 from serving.rules.plan import CompiledCaps, CompiledFloor, ListPlan, PlacedPin
 
-POOL, SMALLEST_POOL = 10, 100
+RULES_POOL, SMALLEST_RULES_POOL = 10, 100
 """Candidates of a list that the rules look at: so many times its length, and at least so many."""
-VARIED_POOL, SMALLEST_VARIED_POOL = 5, 50
+POOL, SMALLEST_POOL = 5, 50
 """Candidates that diversity chooses from, likewise."""
 GROWTH = 8
 """How much larger the next pool is, where the caps leave too few of one."""
@@ -61,7 +62,7 @@ def arrange(
     counts = _Counts(plan.caps)
     pins = [pin for pin in plan.pins if pin.rank <= limit and not excluded[pin.item] and counts.take(pin.item)]
     wanted = limit - len(pins)
-    needed = wanted if diversify is None else max(VARIED_POOL * limit, SMALLEST_VARIED_POOL)
+    needed = wanted if diversify is None else max(POOL * limit, SMALLEST_POOL)
     pool, kept = _pool(plan, limit, retrieve, counts, {pin.item for pin in pins}, needed)
     items, scores = pool.items[kept], pool.scores[kept]
     if diversify is not None and len(items) > 1 and wanted:
@@ -100,7 +101,7 @@ def _pool(
     """
     wanted = limit - len(taken)
     bare = plan.caps is None and plan.shift is None and needed == wanted
-    size = limit + len(taken) if bare else max(POOL * limit, SMALLEST_POOL)
+    size = limit + len(taken) if bare else max(RULES_POOL * limit, SMALLEST_RULES_POOL)
     before = counts.state()
     while True:
         pool = _ordered(*retrieve(size, None), plan.shift)
@@ -306,3 +307,45 @@ def arrange_stored(
         return arrange(plan, limit, excluded, retrieve, score)
     except _NotEnough:
         return None
+
+
+def arrange_scores(
+    plan: ListPlan,
+    limit: int,
+    excluded: NDArray[np.bool_],
+    scores: NDArray[np.float32],
+    diversify: Diversify | None = None,
+) -> Arranged:
+    """`arrange` for a list that is made of one score an item: similar items, popular ones, and the like.
+
+    Args:
+        plan: the rules.
+        limit: items wanted.
+        excluded: items that must not be listed, those of the plan included: bool[n_items].
+        scores: of all items: float32[n_items].
+        diversify: chooses k of the candidates.
+    """
+    listed = np.where(excluded, np.float32(-np.inf), scores).astype(np.float32, copy=False)
+
+    def retrieve(k: int, only: NDArray[np.bool_] | None) -> Candidates:
+        return best_of(listed, k) if only is None else best_of(listed, k, np.flatnonzero(only).astype(np.int32))
+
+    return arrange(plan, limit, excluded, retrieve, lambda items: scores[items], diversify)
+
+
+def best_of(scores: NDArray[np.float32], k: int, among: NDArray[np.int32] | None = None) -> Candidates:
+    """The k best items, best first, ties to the lower index, and their scores; -inf is never chosen.
+
+    Args:
+        scores: of all items: float32[n_items].
+        k: items wanted; fewer are returned where fewer are left.
+        among: only these items, ascending: int32[m].
+    """
+    if among is not None:
+        values = scores[among]
+        order = np.argsort(-values, kind="stable")[:k]
+        order = order[values[order] > -np.inf]
+        return among[order], values[order]
+    items, values = top_k(scores[None], min(k, len(scores)))
+    kept = int(np.count_nonzero(items[0] >= 0))  # what is missing is at the end
+    return items[0][:kept], values[0][:kept]

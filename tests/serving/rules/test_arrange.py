@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from recstage.models.ranking import top_k
-from serving.rules.arrange import Arranged, arrange, arrange_stored
+from serving.rules.arrange import Arranged, arrange_scores, arrange_stored
 from serving.rules.attributes import CatalogueColumns, ItemAttributes
 from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Pin, Rule
 from serving.rules.plan import ListPlan, compile_plan
@@ -56,18 +56,11 @@ def arranged(rules: list[Rule], scores: list[float], limit: int, seen: set[int],
     out[list(seen)] = True
     if plan.excluded is not None:
         out |= plan.excluded
-    values = np.array(scores, np.float32)
-
-    def retrieve(k, only):
-        masked = np.where(out if only is None else out | ~only, -np.inf, values)
-        items, found = top_k(masked[None].astype(np.float32), min(k, N_ITEMS))
-        kept = items[0] >= 0
-        return items[0][kept], found[0][kept]
 
     def backwards(items, found, k):
         return items[::-1][:k], found[::-1][:k]
 
-    return arrange(plan, limit, out, retrieve, lambda items: values[items], backwards if varied else None)
+    return arrange_scores(plan, limit, out, np.array(scores, np.float32), backwards if varied else None)
 
 
 def ids(found: Arranged) -> list[str]:
