@@ -60,7 +60,7 @@ class Service:
         self.sync = SyncSupervisor(settings) if settings.follow_registry and pointer is None else None
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="recommend")
         self.cache = _cache(settings)
-        self.rule_engine = RuleEngine(self.evaluation)
+        self.rule_engine = RuleEngine(self.evaluation, metrics.rules_misfit.set)
         self.recommender = RecommendationService(
             settings, dependencies, metrics, self.cache, self.threads, self.rule_engine
         )

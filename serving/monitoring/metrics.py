@@ -7,7 +7,7 @@ of all.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -75,6 +75,15 @@ class Metrics:
         self.impressions = counter("recstage_impressions_total", "Shown lists, stored or dropped", ["outcome"])
         self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)
         self.slow_queries = counter("recstage_slow_queries_total", "Queries slower than slow_query_ms", ["query"])
+        self.rules_applied = counter(
+            "recstage_rules_applied_total", "Lists that a business rule had a part in", ["rule"]
+        )
+        self.rules_version = gauge("recstage_rules_version", "Version of the business rules", multiprocess_mode="max")
+        self.rules_misfit = gauge(
+            "recstage_rules_misfit",
+            "Business rules that name attributes which the served items lack",
+            multiprocess_mode="max",
+        )
         self._children: dict[object, Any] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -98,6 +107,15 @@ class Metrics:
         if child is None:
             child = self._children[method] = self.recommendations.labels(method)
         child.inc()
+
+    def count_rules(self, names: Iterable[str]) -> None:
+        """Count one list for each business rule that had a part in it."""
+        for name in names:
+            key = ("rule", name)
+            child = self._children.get(key)
+            if child is None:
+                child = self._children[key] = self.rules_applied.labels(name)
+            child.inc()
 
     def render(self) -> bytes:
         """The exposition text: of all workers where there are several."""

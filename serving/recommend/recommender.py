@@ -165,6 +165,7 @@ class RecommendationService:
             self.degraded("rules", error)
             return self._rules, True
         self._rules, self._rules_read_at = replace(self._rules, ruleset=found), hidden.version
+        self._metrics.rules_version.set(found.version)
         return self._rules, False
 
     async def state(self, served: LoadedModel) -> ListState:
@@ -248,6 +249,8 @@ class RecommendationService:
         """Count a list, log it where it was slow, and store its impressions."""
         metrics = self._metrics
         metrics.count_recommendation(found.method)
+        if found.rules:
+            metrics.count_rules(found.rules)
         if request.strategy not in (AUTO, name_of(found.method)):
             metrics.fallbacks.labels("strategy").inc()
         if found.scores:

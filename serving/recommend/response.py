@@ -68,6 +68,8 @@ class SerializedList:
     scores: tuple[float, ...]
     method: str
     version: str | None
+    rules: tuple[str, ...] = ()
+    """Names of the business rules that had a part in it."""
 
     @classmethod
     def of(
@@ -104,7 +106,8 @@ class SerializedList:
             "rules_applied": ranked.rules_applied,
         }
         item_ids = tuple(ids[item] for item in indices)
-        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, ranked.served.version)
+        version, rules = ranked.served.version, ranked.rules_applied
+        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, version, rules)
 
     def with_request(self, user_id: str | None, request_id: str, degraded: bool, **more: object) -> bytes:
         """The response body for one request. `request_id` needs no escaping: letters, digits, dots, `_` and `-`."""
@@ -118,10 +121,10 @@ class SerializedList:
 
     def pack(self) -> bytes:
         """As a value of an external cache."""
-        return orjson.dumps([self.body.decode(), self.item_ids, self.scores, self.method, self.version])
+        return orjson.dumps([self.body.decode(), self.item_ids, self.scores, self.method, self.version, self.rules])
 
     @classmethod
     def unpack(cls, packed: bytes) -> SerializedList:
         """The inverse of `pack`."""
-        body, item_ids, scores, method, version = orjson.loads(packed)
-        return cls(body.encode(), tuple(item_ids), tuple(scores), method, version)
+        body, item_ids, scores, method, version, rules = orjson.loads(packed)
+        return cls(body.encode(), tuple(item_ids), tuple(scores), method, version, tuple(rules))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,14 +47,20 @@ class _Compiled:
         self.ruleset, self.columns = ruleset, columns
         self.attributes = ItemAttributes(columns, ruleset.posted)
         self.plans: dict[Place, ListPlan] = {}
+        self.misfits: set[str] = set()
+
+
+def ignore_misfits(number: int) -> None:
+    """An `on_misfits` that does nothing."""
 
 
 class RuleEngine:
     """Compiles and keeps plans. Safe to use from several threads: at worst a plan is compiled twice."""
 
-    def __init__(self, thresholds: EvaluationConfig) -> None:
-        """`thresholds`: from how many interactions on users are warm or hot."""
-        self._thresholds = thresholds
+    def __init__(self, thresholds: EvaluationConfig, on_misfits: Callable[[int], object] = ignore_misfits) -> None:
+        """`thresholds`: from how many interactions on users are warm or hot; `on_misfits`: called with the number of
+        rules that name attributes which the items of a loaded model lack, whenever rules were compiled for it."""
+        self._thresholds, self._on_misfits = thresholds, on_misfits
 
     def attributes(self, served: CataloguedModel, ruleset: RuleSet = NO_RULES) -> ItemAttributes:
         """The attributes of a loaded model's items, with what was posted of them."""
@@ -109,6 +115,8 @@ class RuleEngine:
         if not rules:
             return NOTHING_TO_DO
         found = compile_plan(rules, served.train.items, compiled.attributes, time.time())
+        compiled.misfits.update(found.misfits)
+        self._on_misfits(len(compiled.misfits))
         if found.misfits:
             log.warning(
                 "rules name attributes that the served items lack",

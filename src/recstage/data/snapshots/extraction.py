@@ -40,6 +40,8 @@ DIGESTS, ABOUT = "users.digests", "snapshot.json"
 ROWS_AT_ONCE = 50_000
 A_DAY_MS = 86_400_000
 OCCURRED, SHOWN, REQUEST = "occurred_at", "shown_at", "request_id"
+ATTRIBUTES = "attributes"
+"""The attributes of an item, as a JSON object; null where it has none."""
 
 _TEXT = pa.string()
 EVENT_SCHEMA = pa.schema(
@@ -51,8 +53,9 @@ EXPOSURE_SCHEMA = pa.schema(
      ("method", _TEXT), ("model_version", _TEXT), (SHOWN, pa.int64())]
 )  # fmt: skip
 ITEM_SCHEMA = pa.schema(
-    [(ITEM, _TEXT), ("title", _TEXT), ("text", _TEXT), ("categories", pa.list_(_TEXT)), ("available", pa.bool_())]
-)
+    [(ITEM, _TEXT), ("title", _TEXT), ("text", _TEXT), ("categories", pa.list_(_TEXT)), ("available", pa.bool_()),
+     (ATTRIBUTES, _TEXT)]
+)  # fmt: skip
 
 _SELECT_EVENTS = text(
     "SELECT x.id, x.user_id, x.item_id, x.interaction_type, x.value, x.occurred_at, x.request_id"
@@ -64,7 +67,9 @@ _SELECT_LISTS = text(
     " FROM recommendation_impressions x JOIN users u ON u.user_id = x.user_id"
     " WHERE x.shown_at >= :since AND x.shown_at <= :before AND NOT u.opted_out ORDER BY x.shown_at, x.request_id"
 )
-_SELECT_ITEMS = text("SELECT item_id, title, text, hidden, expires_at, deleted_at FROM items ORDER BY item_id")
+_SELECT_ITEMS = text(
+    "SELECT item_id, title, text, hidden, expires_at, deleted_at, CAST(attributes AS TEXT) FROM items ORDER BY item_id"
+)
 _SELECT_CATEGORIES = text("SELECT item_id, category FROM item_categories ORDER BY item_id, position")
 _NEWEST = text("SELECT max(id) FROM user_interactions")
 _LATEST = text("SELECT max(occurred_at) FROM user_interactions WHERE id <= :until")
@@ -228,6 +233,7 @@ def items_of(connection: Connection) -> list[tuple]:
             body,
             names.get(item_id, []),
             not hidden and deleted_at is None and (expires_at is None or expires_at > now),
+            attributes,
         )
-        for item_id, title, body, hidden, expires_at, deleted_at in connection.execute(_SELECT_ITEMS)
+        for item_id, title, body, hidden, expires_at, deleted_at, attributes in connection.execute(_SELECT_ITEMS)
     ]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
@@ -64,7 +66,7 @@ def read(config: ServiceSource) -> RawData:
     except (OSError, ValueError) as error:
         raise StoreError(str(folder), rule="the snapshot is damaged", fix="Delete it and take another") from error
     items["categories"] = items["categories"].map(list)
-    return RawData(events=events, items=items, exposures=shown)
+    return RawData(events=events, items=_with_attributes(items), exposures=shown)
 
 
 def read_from(connection: Connection, until: int | None = None) -> RawData:
@@ -72,7 +74,27 @@ def read_from(connection: Connection, until: int | None = None) -> RawData:
     what the service's own fallback models are fitted on."""
     newest = int(connection.execute(_NEWEST).scalar() or 0) if until is None else until
     items = pd.DataFrame(extraction.items_of(connection), columns=extraction.ITEM_SCHEMA.names)
-    return RawData(events=pd.concat(list(_events(connection, newest))), items=items)
+    return RawData(events=pd.concat(list(_events(connection, newest))), items=_with_attributes(items))
+
+
+def _with_attributes(items: pd.DataFrame) -> pd.DataFrame:
+    """The items with a column for each attribute, of its kind, in place of the one that holds them all as JSON."""
+    if extraction.ATTRIBUTES not in items:  # a snapshot of an earlier version
+        return items
+    rows = [orjson.loads(text) if isinstance(text, str) else {} for text in items.pop(extraction.ATTRIBUTES)]
+    names = sorted({name for row in rows for name in row})
+    columns = {name: _of_one_kind([row.get(name) for row in rows], items.index) for name in names}
+    return pd.concat([items, pd.DataFrame(columns, index=items.index)], axis=1) if names else items
+
+
+def _of_one_kind(values: list[Any], index: pd.Index) -> pd.Series:
+    """Values as a column; where the service was given two kinds of them, as text."""
+    given = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+        return pd.Series(values, index=index, dtype=np.float64)
+    if len({type(value) for value in given}) > 1:
+        values = [None if value is None else str(value) for value in values]
+    return pd.Series(values, index=index, dtype=object)
 
 
 def _events(connection: Connection, until: int) -> Iterator[pd.DataFrame]:

@@ -222,6 +222,22 @@ def test_what_is_not_there_is_not_found(client, method, path, status, kind):
     assert (response.status_code, response.json()["type"]) == (status, f"/problems/{kind}")
 
 
+def test_metrics_count_the_lists_of_each_rule_and_the_rules_that_fit_no_item(open_worker):
+    client = open_worker(cache_size=100)
+    client.post("/api/items", json={"item_id": "elsewhere", "attributes": {"stock": 3}})
+    add(client, "first", PIN)
+    add(client, "stocked", {"type": "boost", "filter": "stock>0", "weight": 1})
+    for _ in range(3):  # two of them from the cache
+        listed(client)
+    client.delete("/api/items/elsewhere")  # the only one with the attribute
+    listed(client)
+    text = client.get("/metrics").text
+    assert 'recstage_rules_applied_total{rule="first"} 4.0' in text
+    assert 'rule="stocked"' not in text
+    assert "recstage_rules_version 2.0" in text
+    assert "recstage_rules_misfit 1.0" in text
+
+
 def test_a_name_is_taken_once_and_there_are_at_most_so_many_rules(open_worker):
     client = open_worker(max_rules=2)
     add(client, "a", EXCLUDE)

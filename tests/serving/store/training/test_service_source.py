@@ -7,9 +7,12 @@ from sqlalchemy.engine import URL
 
 from recstage.config import DataConfig, ServiceSource
 from recstage.data import dataset, sources
+from recstage.data.catalogue import Catalogue
+from recstage.data.interactions import IdMap
 from recstage.data.snapshots import extraction
 from recstage.data.sources import service
 from recstage.errors import DataError, StoreError, TooLittleData
+from serving.store.db.connection import open_tool_engine
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.items import IngestItems, NewItem
 from serving.store.repositories.users import Erase, PutProfile
@@ -38,6 +41,26 @@ def test_events_and_items_come_as_they_were_collected(source, do, tmp_path):
     items = raw.items.set_index("item_id")
     assert items.loc["film"].tolist() == ["A film", "about it", ["drama", "comedy"], True]
     assert items["available"].to_dict() == {"film": True, "book": True, "old": False}
+
+
+def test_attributes_that_were_posted_are_those_of_the_catalogue_that_is_trained_on(source, url, do, tmp_path):
+    posted = {"price": 9.5, "regions": ("DE", "AT"), "author": "Lem", "sale": True}
+    do(IngestItems([NewItem("film", "A film", attributes=posted), NewItem("book", attributes={"price": 3.0})]))
+    do(RecordEvents([event("ann", "film"), event("bob", "book"), event("bob", "other")]))
+    with open_tool_engine(url).connect() as connection:
+        read = [service.read(service.pinned(source, tmp_path)).items, service.read_from(connection).items]
+    for items in read:
+        catalogue = Catalogue.from_frame(items, IdMap(["book", "film", "other"]))
+        assert catalogue.attribute_kinds == {"author": "text", "price": "number", "regions": "list", "sale": "boolean"}
+        film = catalogue.attributes.iloc[1]
+        assert (film["price"], film["author"], list(film["regions"]), bool(film["sale"])) == (
+            9.5,
+            "Lem",
+            ["DE", "AT"],
+            True,
+        )
+        assert catalogue.attributes["price"].tolist()[0] == 3.0
+        assert catalogue.attributes.iloc[2].isna().all()
 
 
 def test_more_events_than_are_read_at_once_come_in_order(source, do, monkeypatch, tmp_path):
