@@ -7,22 +7,28 @@ import { $, clear, el, notice } from "./dom.js";
 import { session } from "./signin.js";
 
 const LIMIT = 10, SLOW = 1500, RETRY = 3000;
-const state = { user: "", list: null, session: null, turn: 0, retry: 0 };
-let tracker;
+const ALL_CATEGORIES = ["All categories", () => { $("category").value = ""; load(); }];
+const state = { user: "", list: null, session: null, ready: null, known: null, turn: 0, retry: 0 };
+const tracker = new Tracker({ headers: credentials() });
 
+listen();
 start();
 
+/** The list of a user who is given is requested at once, beside the session; the first of a sample needs the session. */
 async function start() {
   const given = new URLSearchParams(location.search).get("user_id") ?? remembered();
+  state.ready = session();
+  if (given) choose(given);
   try {
-    state.session = await waiting(session());
+    state.session = await waiting(state.ready);
   } catch (problem) {
     return failed(problem, () => start());
   }
-  tracker = new Tracker({ headers: credentials() });
+  tracker.headers = credentials();
+  const { user_id: own, users } = state.session;
   fill(state.session);
-  listen();
-  await choose(state.session.user_id ?? (given || (state.session.users[0]?.user_id ?? "guest")));
+  if (!given || (own && own !== given)) return choose(own ?? users[0]?.user_id ?? "guest");
+  return state.list ? say(state.list) : load();
 }
 
 /** What the served version has to choose from: users and categories. */
@@ -40,7 +46,7 @@ function fill({ users, categories }) {
 
 /** Another version serves than this page knows: it may have other users and categories. */
 async function follow(version) {
-  if (version === state.session.model_version) return;
+  if (!state.session || version === state.session.model_version) return;
   try {
     state.session = await session();
     fill(state.session);
@@ -96,8 +102,9 @@ async function choose(user) {
 
 /** Whether the user opted out, where the caller may know; the service ignores events of those who did in any case. */
 async function profile(user) {
-  let personal = true, known = state.session.database;
+  let personal = true, known = false;
   try {
+    known = (await state.ready).database;
     if (known) personal = !(await call(path`/api/users/${user}/profile`)).opted_out;
   } catch (problem) {
     known = problem.status === 404;
@@ -222,12 +229,11 @@ function described(found, milliseconds) {
 function say(found) {
   const place = $("notices"), category = $("category").value;
   if (!found.items.length) {
-    const all = ["All categories", () => { $("category").value = ""; load(); }];
-    if (category) notice(place, "info", `Nothing of the category “${category}” is left for this user.`, all);
+    if (category) notice(place, "info", `Nothing of the category “${category}” is left for this user.`, ALL_CATEGORIES);
     else notice(place, "info", "There is no item to list: the catalogue is empty, or this user has seen all of it.");
   } else if (found.degraded) {
     notice(place, "warn", "The database is unavailable: this list does not know what the user did lately.", ["Try again", () => load()]);
-  } else if (!state.session.database) {
+  } else if (state.session && !state.session.database) {
     notice(place, "warn", "This service runs without a database: what you click is not stored, so the list stays as it is.");
   } else if (found.method_used === "popularity") {
     notice(place, "info", "Nothing is known about this user yet, so these are the popular items. Like one and see.");
@@ -236,12 +242,13 @@ function say(found) {
 
 function failed(problem, again) {
   const place = $("notices");
-  if (problem.status === 401) return start();
+  if (problem.status === 401) return state.session && start(); // else the session is asking for a key
   if (!(problem instanceof Problem)) throw problem;
   const nothing = problem.status === 503 && problem.kind !== "overloaded" && !state.list;
   const text = nothing ? `${problem.message} This page looks again every few seconds.` : problem.message;
   if (!state.list) $("items").replaceChildren();
-  notice(place, problem.status === 403 ? "warn" : "error", text, again && ["Try again", again]);
+  const action = problem.kind === "unknown-category" ? ALL_CATEGORIES : again && ["Try again", again];
+  notice(place, problem.status === 403 ? "warn" : "error", text, action);
   const passes = problem.status === 0 || problem.status === 429 || problem.status >= 500;
   if (again && passes) state.retry = setTimeout(again, RETRY);
 }
@@ -250,7 +257,7 @@ function failed(problem, again) {
 
 async function act(type, item, value) {
   await state.known;
-  if (!state.session.database) return;
+  if (!state.session?.database) return;
   if (tracker.optedOut) {
     notice($("notices"), "info", "This user opted out: nothing is recorded, and the list does not change.");
     return;
@@ -268,7 +275,7 @@ async function act(type, item, value) {
 }
 
 function opened(item, element) {
-  if (!state.session.database) return;
+  if (!state.session?.database) return;
   const options = { requestId: state.list.request_id, context: { page: "storefront" } };
   tracker.track("click", item.item_id, options);
   tracker.observe(element, item.item_id, options);

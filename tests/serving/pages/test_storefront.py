@@ -133,13 +133,23 @@ def test_nothing_is_sent_about_a_user_who_opted_out(visit, url, api, user):
     assert events_of(api, user) == []
 
 
-def test_a_category_without_items_says_so_and_leads_back(visit, url, user):
-    page = visit(f"{url}/?user_id={user}")
+def test_a_category_of_which_nothing_is_left_and_an_unknown_one_lead_back(visit, url, api):
+    events = [
+        {"user_id": "saw-all-of-c1", "item_id": f"i{item}", "interaction_type": "view"} for item in range(1, 40, 3)
+    ]
+    assert api.post("/api/interactions", json={"events": events}).status_code == 201
+    page = visit(f"{url}/?user_id=saw-all-of-c1")
     titles(page)
-    page.evaluate("document.getElementById('category').append(new Option('empty'))")
-    page.locator("#category").select_option("empty")
-    page.wait_for_selector("#notices :text('Nothing of the category “empty”')")
+    page.wait_for_selector("#samples .chip")  # categories are filled in with them
+    page.locator("#category").select_option("c1")
+    page.wait_for_selector("#notices :text('Nothing of the category “c1”')")
     page.get_by_role("button", name="All categories").click()
+    assert len(titles(page)) == 10
+    page.evaluate("document.getElementById('category').append(new Option('c9'))")
+    page.locator("#category").select_option("c9")
+    page.wait_for_selector("#notices :text('No item has the category')")
+    page.get_by_role("button", name="All categories").click()
+    page.wait_for_selector("#notices:empty", state="attached")
     assert len(titles(page)) == 10
 
 
