@@ -58,11 +58,15 @@ def create_app(
         service = Service(settings, found, app.state.metrics, pointer, reverse_pointer)
         app.state.service = service
         await service.start()
+        erasing = None if store is None else asyncio.create_task(store.erasure_tasks.run())
         if tune_gc:
             _freeze_loaded_objects()
         try:
             yield
         finally:
+            if erasing is not None:
+                erasing.cancel()
+                await asyncio.wait([erasing])
             await service.stop()
 
     app = FastAPIOffline(  # the pages of /docs and /redoc need no other server

@@ -215,8 +215,8 @@ class PrecomputedSource(Protocol):
 
     fast: bool
 
-    def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
-        """The unexpired list of this user made by exactly this version; None where there is none."""
+    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
+        """The unexpired list of this user made by exactly this version of this model; None where there is none."""
         ...
 
 
@@ -285,7 +285,7 @@ class NullStore:
     def record(self, impression: Impression) -> None:
         pass
 
-    def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
         return None
 
     def with_role(self, role: str) -> frozenset[str]:
@@ -303,6 +303,9 @@ class NullStore:
     def write_failure(self) -> str | None:
         return None
 
+    def open_tasks(self) -> str | None:
+        return None
+
 
 _NOTHING_HIDDEN = HiddenItems()
 _NO_CATALOGUE = OwnCatalogue()
@@ -316,6 +319,10 @@ class HealthCheck(Protocol):
 
     def write_failure(self) -> str | None:
         """Why the last write failed; None where it did not, or none was tried."""
+        ...
+
+    def open_tasks(self) -> str | None:
+        """Which recorded tasks wait for longer than they should; None where none does."""
         ...
 
 

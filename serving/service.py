@@ -94,6 +94,9 @@ class Service:
         failed = check.write_failure()
         if failed is not None:
             yield ActiveCondition(Condition.WRITES_FAILING, detail=failed)
+        waiting = check.open_tasks()
+        if waiting is not None:
+            yield ActiveCondition(Condition.ERASURES_OPEN, detail=waiting)
 
     async def conditions(self) -> list[ActiveCondition]:
         """What is wrong now; empty when everything works."""

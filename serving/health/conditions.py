@@ -21,6 +21,11 @@ class Condition(Enum):
         "the last write to the database failed; events get 503 and impressions wait",
         "Free disk space, or end what locks the database; callers send refused events again",
     )
+    ERASURES_OPEN = (
+        "erasures-open",
+        "erased users are not searched for in all registered versions yet, or are still in the log of the database",
+        "Make the registry readable, and end what reads the database for long; it is tried again every minute",
+    )
     REGISTRY_UNAVAILABLE = (
         "registry-unavailable",
         "the registry cannot be read; the version that serves stays",

@@ -224,14 +224,14 @@ class RecommendationService:
         """The precomputed list, where it equals what would be computed now."""
         default = replace(request, limit=DEFAULT_REQUEST.limit, user_id="", fields=()) == DEFAULT_REQUEST
         served = state.served
-        if served.version is None or not default or not history.personal or history.forgotten:
+        if served.source is None or not default or not history.personal or history.forgotten:
             return None
         user = served.user_context(request.user_id, history)
         if user.users is not user.trained:  # the user has interacted since training
             return None
         source = self._dependencies.precomputed
         try:
-            arguments = (request.user_id, served.version)
+            arguments = (request.user_id, served.source.staged.name, served.source.staged.version)
             stored = (
                 source.precomputed(*arguments) if source.fast else await self.in_thread(source.precomputed, *arguments)
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -20,6 +21,7 @@ from serving.store.db.errors import SchemaMismatch
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
 from serving.store.repositories.activity import ActivityReader
+from serving.store.repositories.erasures import open_since
 from serving.store.repositories.hidden_items import HiddenItemsReader
 from serving.store.repositories.impressions import ImpressionQueue
 from serving.store.repositories.items import known_item
@@ -29,10 +31,12 @@ from serving.store.repositories.rules import RulesReader
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
 from serving.store.repositories.users import UserReader
+from serving.store.training.erasure_tasks import ErasureTasks
 from serving.store.training.lineage import IndexedLineage, Lineage, index_in_subprocess
 from serving.store.training.snapshot import TrainingSnapshot
 
 log = logging.getLogger("serving.store")
+OVERDUE_TASK_SECONDS = 600.0
 DATA = "service"
 """The data set in conf/data whose event weights are used: the one that retraining reads."""
 
@@ -67,6 +71,7 @@ class Store:
             url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_model_name]
         )
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
+        self.erasure_tasks = ErasureTasks(self.reader, self.writer, self.lineage)
         self._slow_seconds = settings.slow_query_ms / 1000
         self._health_executor = ThreadPoolExecutor(1, thread_name_prefix="store-health")
         self._pending_health: Future[Health] | None = None
@@ -139,6 +144,18 @@ class Store:
             return None
         self.writer.probe()
         return failure.rule if isinstance(failure, StoreError) else type(failure).__name__
+
+    def open_tasks(self) -> str | None:
+        """Which recorded tasks wait for longer than they should; None where none does."""
+        try:
+            found = open_since(self.reader)
+        except StoreError:
+            return None  # the database is unavailable, which is another condition
+        if found is None:
+            return None
+        age = time.time() - found.since / 1000
+        why = found.why or "not tried yet"
+        return f"{found.number} since {age / 60:.0f} minutes ({why})" if age >= OVERDUE_TASK_SECONDS else None
 
     def _check_health(self) -> Health:
         try:

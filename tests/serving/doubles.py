@@ -74,6 +74,7 @@ class MemoryStore:
     impressions: list[Impression] = field(default_factory=list)
     reads: int = 0
     refused_writes: str | None = None
+    waiting_tasks: str | None = None
 
     def dependencies(self) -> Dependencies:
         return Dependencies(self, self, self, self, self, self, self, self)
@@ -133,7 +134,7 @@ class MemoryStore:
     def record(self, impression: Impression) -> None:
         self.impressions.append(impression)
 
-    def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
         self._check()
         return self.stored.get((user_id, model_version))
 
@@ -154,6 +155,9 @@ class MemoryStore:
 
     def write_failure(self) -> str | None:
         return self.refused_writes
+
+    def open_tasks(self) -> str | None:
+        return self.waiting_tasks
 
     def _check(self) -> None:
         if self.unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,13 +19,15 @@ from serving.api.dependencies import (
     run_write,
 )
 from serving.api.fields import Body, Category, Name, PathId, moment_of
-from serving.errors import documented
+from serving.errors import Problem, documented, without_paths
+from serving.store.repositories.erasures import Erase, erasure_state
 from serving.store.repositories.user_histories import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
-from serving.store.repositories.users import Erase, PutProfile, profile
 from serving.store.repositories.users import Profile as StoredProfile
+from serving.store.repositories.users import PutProfile, profile
 from serving.store.store import Store
 
 router = APIRouter(prefix="/api/users", tags=["users"])
+SEARCHING = "The registered versions are being searched; GET /api/users/{user_id}/erasure has the result."
 
 
 class PastEventBody(BaseModel):
@@ -79,17 +82,25 @@ class TrainedVersion(BaseModel):
     version: str = Field(examples=["7"])
 
 
-class ErasureBody(BaseModel):
-    """What was removed, and which registered versions were trained on it."""
+class ErasureStateBody(BaseModel):
+    """How far an erasure is, and which registered versions were trained on the user."""
 
     user_id: str = Field(examples=["42"])
     erased_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
-    removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
+    finished_at: datetime | None = Field(
+        description="null: the log of the database is not emptied yet, or the registered versions are being searched"
+    )
     trained_versions: list[TrainedVersion] = Field(
         description="registered versions trained on this user; retrain and prune them to erase fully"
     )
     complete: bool = Field(description="whether every registered version was checked")
     incomplete_because: str | None = Field(examples=["The registry does not answer."])
+
+
+class ErasureBody(ErasureStateBody):
+    """What was removed, and how far the erasure is."""
+
+    removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
 
 
 @router.get("/{user_id:id}/history", responses=documented(401, 403, 404, 422, 429, 503))
@@ -131,19 +142,43 @@ async def put_profile(
 async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureBody:
     """Erase a user: events, impressions, feedback, lists, profile.
 
-    Afterwards, late events from before are ignored, and what models learned from the user is not used for them. The
-    registry is asked which versions were trained on the user; that takes seconds.
+    When this responds, the rows are gone, late events from before are ignored, and what models learned from the user is
+    not used for them. What takes longer is recorded as a task and finished after a restart too: emptying the log of the
+    database, and searching all registered versions. `GET /api/users/{user_id}/erasure` has its result.
     """
     erased = await run_write(store, Erase(user_id, drop_queued=store.impressions.forget))
-    trained = await store.lineage.trained_on(user_id)
+    store.erasure_tasks.add(erased.erased_at)
+    known = await run_read(store.lineage.indexed, user_id)
     return ErasureBody(
         user_id=user_id,
         erased_at=moment_of(erased.erased_at),
+        finished_at=None,
         removed=erased.rows,
-        trained_versions=[TrainedVersion(name=name, version=version) for name, version in trained.versions],
-        complete=trained.complete,
-        incomplete_because=trained.why,
+        trained_versions=_versions(known),
+        complete=False,
+        incomplete_because=SEARCHING,
     )
+
+
+@router.get("/{user_id:id}/erasure", responses=documented(401, 403, 404, 422, 429, 503))
+async def get_erasure(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureStateBody:
+    """How far the last erasure of a user is."""
+    state = await run_read(erasure_state, store.reader, user_id)
+    if state is None:
+        raise Problem(404, "not-erased", f"The user '{user_id[:80]}' was never erased here.")
+    finished = state.finished_at is not None
+    return ErasureStateBody(
+        user_id=user_id,
+        erased_at=moment_of(state.erased_at),
+        finished_at=None if state.finished_at is None else moment_of(state.finished_at),
+        trained_versions=_versions(state.versions),
+        complete=finished and state.why is None,
+        incomplete_because=without_paths(state.why or "") or (None if finished else SEARCHING),
+    )
+
+
+def _versions(found: Sequence[tuple[str, str]]) -> list[TrainedVersion]:
+    return [TrainedVersion(name=name, version=version) for name, version in found]
 
 
 def _history(store: Store, user_id: str, limit: int, cursor: str | None) -> HistoryBody:

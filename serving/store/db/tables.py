@@ -242,11 +242,12 @@ class RecommendationFeedback(Table):
 
 
 class UserRecommendation(Table):
-    """One item of a precomputed list, valid for its model version and until it expires."""
+    """One item of a precomputed list, valid for its registered model and version, and until it expires."""
 
     __tablename__ = "user_recommendations"
 
     user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(128), primary_key=True)
     model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
     item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
     rank: Mapped[int] = mapped_column(Integer)
@@ -256,19 +257,26 @@ class UserRecommendation(Table):
     expires_at: Mapped[int] = mapped_column(Milliseconds)
 
     __table_args__ = (
-        Index("ix_user_recommendations_user_score", "user_id", "model_version", "score"),
+        Index("ix_user_recommendations_user_score", "user_id", "model_name", "model_version", "score"),
         Index("ix_user_recommendations_item", "item_id"),
         Index("ix_user_recommendations_expires_at", "expires_at"),
     )
 
 
 class Erasure(Table):
-    """The erasure of a user, and when; `person` is a keyed digest, the id itself is not stored."""
+    """The erasure of a user, and when; `person` is a keyed digest, the id itself is not stored.
+
+    Without `finished_at` its slow part is not done: emptying the log, and searching the registered versions.
+    """
 
     __tablename__ = "erasures"
 
     person: Mapped[bytes] = mapped_column(LargeBinary(8), primary_key=True)
     erased_at: Mapped[int] = mapped_column(Milliseconds)
+    finished_at: Mapped[int | None] = mapped_column(Milliseconds)
+    trained_versions: Mapped[list[tuple[str, str]] | None] = mapped_column(JSON)
+    """Registered versions trained on the user: [[name, version], ...]."""
+    incomplete_because: Mapped[str | None] = mapped_column(Text)
 
 
 class TrainedUsers(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Connection, bindparam, delete, or_, select, true
 
 from serving.interfaces import Precomputed
 from serving.store.db.bulk import BulkInsert, among
@@ -20,6 +20,7 @@ _LIST = Query(
     select(UserRecommendation.item_id, UserRecommendation.score, UserRecommendation.method)
     .where(
         UserRecommendation.user_id == bindparam("user_id"),
+        UserRecommendation.model_name == bindparam("model_name"),
         UserRecommendation.model_version == bindparam("model_version"),
         UserRecommendation.expires_at > bindparam("now"),
     )
@@ -34,9 +35,10 @@ class PrecomputedLists:
         self.fast = fast
         self._reader, self._hidden_items = reader, hidden_items
 
-    def precomputed(self, user_id: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
         """The unexpired list of this user and version, without items hidden now. Raises `StoreError`."""
-        rows = self._reader.rows(_LIST, {"user_id": user_id, "model_version": model_version, "now": now_ms()})
+        key = {"user_id": user_id, "model_name": model_name, "model_version": model_version}
+        rows = self._reader.rows(_LIST, {**key, "now": now_ms()})
         hidden = self._hidden_items.hidden().item_ids
         kept = [row for row in rows if row[0] not in hidden]
         if not kept:
@@ -55,7 +57,7 @@ class UserList:
 
 
 class PutLists(Task[int]):
-    """Store lists of one model version, replacing those that the same users had of it.
+    """Store lists of one version of a registered model, replacing those that the same users had of it.
 
     `expires_at` in milliseconds since 1970. Users who opted out or were erased get no list. Returns how many lists were
     stored.
@@ -63,8 +65,9 @@ class PutLists(Task[int]):
 
     name = "put_lists"
 
-    def __init__(self, model_version: str, lists: Iterable[UserList], expires_at: int) -> None:
-        self.model_version, self.lists, self.expires_at = model_version, list(lists), expires_at
+    def __init__(self, model_name: str, model_version: str, lists: Iterable[UserList], expires_at: int) -> None:
+        self.model_name, self.model_version = model_name, model_version
+        self.lists, self.expires_at = list(lists), expires_at
         self.size = sum(len(one.item_ids) for one in self.lists)
 
     def run(self, connection: Connection) -> int:
@@ -80,13 +83,24 @@ class PutLists(Task[int]):
         connection.execute(
             delete(UserRecommendation).where(
                 among(connection, UserRecommendation.user_id, user_ids),
+                UserRecommendation.model_name == self.model_name,
                 UserRecommendation.model_version == self.model_version,
             )
         )
         _INSERT(
             connection,
             [
-                (one.user_id, self.model_version, item_id, rank, float(score), one.method, now, self.expires_at)
+                (
+                    one.user_id,
+                    self.model_name,
+                    self.model_version,
+                    item_id,
+                    rank,
+                    float(score),
+                    one.method,
+                    now,
+                    self.expires_at,
+                )
                 for one in kept
                 for rank, (item_id, score) in enumerate(zip(one.item_ids, one.scores, strict=True), start=1)
             ],
@@ -95,23 +109,25 @@ class PutLists(Task[int]):
 
 
 class DeleteStaleLists(Task[int]):
-    """Delete lists that are not read any more: expired ones, and those of other versions than `keep`.
+    """Delete lists of a registered model that are not read any more: expired ones, and other versions than `keep`.
 
-    Returns the number of deleted rows.
+    Without a model: the expired lists of all. Returns the number of deleted rows.
     """
 
     name = "delete_stale_lists"
 
-    def __init__(self, keep: str | None = None) -> None:
-        self.keep = keep
+    def __init__(self, model_name: str | None = None, keep: str | None = None) -> None:
+        self.model_name, self.keep = model_name, keep
 
     def run(self, connection: Connection) -> int:
         stale = UserRecommendation.expires_at <= now_ms()
         if self.keep is not None:
             stale = or_(stale, UserRecommendation.model_version != self.keep)
-        return int(connection.execute(delete(UserRecommendation).where(stale)).rowcount)
+        of_model = true() if self.model_name is None else UserRecommendation.model_name == self.model_name
+        return int(connection.execute(delete(UserRecommendation).where(of_model, stale)).rowcount)
 
 
 _INSERT = BulkInsert(
-    UserRecommendation, ("user_id", "model_version", "item_id", "rank", "score", "method", "created_at", "expires_at")
+    UserRecommendation,
+    ("user_id", "model_name", "model_version", "item_id", "rank", "score", "method", "created_at", "expires_at"),
 )

@@ -1,9 +1,9 @@
-"""Users: their profiles, opting out, and erasure."""
+"""Users: their profiles, opting out, and who was erased."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +16,13 @@ from serving.store.db.id_digests import Digests
 from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import (
     Erasure,
-    RecommendationFeedback,
-    RecommendationImpression,
     Secret,
-    Table,
     User,
-    UserInteraction,
     UserProfile,
     UserRecommendation,
 )
 from serving.store.db.writer import Task
-from serving.store.repositories.activity import delete_events
 from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
-from serving.store.repositories.impressions import delete_impressions
 
 _PROFILE = Query(
     "profile",
@@ -149,51 +143,6 @@ class PutProfile(Task[Profile]):
         return Profile(self.user_id, self.role, self.categories, self.opted_out, created_at, now)
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """What an erasure removed, as rows by table, and when (milliseconds since 1970)."""
-
-    rows: dict[str, int]
-    erased_at: int
-
-
-class Erase(Task[Erased]):
-    """Remove everything of a user, and record a digest of the id.
-
-    The digest keeps out late events from before the erasure, and what older models learnt of the user. An unknown user
-    gets the digest as well.
-    """
-
-    name = "erase"
-    purge_wal = True
-
-    def __init__(self, user_id: str, *, drop_queued: Callable[[str], int]) -> None:
-        """`drop_queued` removes the user's impressions that are not written yet."""
-        self.user_id, self._drop_queued = user_id, drop_queued
-
-    def run(self, connection: Connection) -> Erased:
-        now = now_ms()
-        self._drop_queued(self.user_id)
-        impressions = delete_impressions(connection, RecommendationImpression.user_id == self.user_id)
-        rows = {RecommendationImpression.__tablename__: impressions}
-        rows[UserInteraction.__tablename__] = delete_events(connection, UserInteraction.user_id == self.user_id)
-        for table in _PERSONAL:
-            column: Any = table.user_id  # type: ignore[attr-defined]
-            rows[table.__tablename__] = int(connection.execute(delete(table).where(column == self.user_id)).rowcount)
-        digest = Digests.of(connection).digest(self.user_id)
-        _PUT_ERASURE(connection, [(digest, now)])
-        change_counters.bump(connection, change_counters.USERS, now)
-        return Erased(rows, now)
-
-
-_PERSONAL: tuple[type[Table], ...] = (
-    UserProfile,
-    RecommendationFeedback,
-    UserRecommendation,
-    User,
-)
-
-
 def _replace_profile(statement: Any) -> Any:
     columns = ("role", "categories", "updated_at")
     return statement.on_conflict_do_update(
@@ -201,11 +150,4 @@ def _replace_profile(statement: Any) -> Any:
     )
 
 
-def _later_erasure(statement: Any) -> Any:
-    return statement.on_conflict_do_update(
-        index_elements=["person"], set_={"erased_at": statement.excluded["erased_at"]}
-    )
-
-
 _PUT_PROFILE = BulkInsert(UserProfile, ("user_id", "role", "categories", "updated_at"), _replace_profile)
-_PUT_ERASURE = BulkInsert(Erasure, ("person", "erased_at"), _later_erasure)

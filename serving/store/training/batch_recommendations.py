@@ -21,8 +21,9 @@ USERS_PER_BATCH = 200
 def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, Any]:
     """Store a list of `limit` items, valid for `hours`, for each user the Production version of `name` knows.
 
-    Lists of other versions and expired ones are deleted; users who opted out get none. Raises `ConfigError` where the
-    version ranks users for items (nothing is changed then), `NoProduction`, `BundleError`, `StoreError`.
+    Lists of other versions of this model and expired ones are deleted, lists of other models never; users who opted out
+    get none. Raises `ConfigError` where the version ranks users for items (nothing is changed then), `NoProduction`,
+    `BundleError`, `StoreError`.
     """
     version = registry.production(name)
     model = bundle.load(registry.fetch(version)).model
@@ -39,8 +40,8 @@ def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, An
     try:
         for start in tqdm(range(0, len(user_ids), USERS_PER_BATCH), desc="precompute", disable=None, delay=2):
             some = precompute_lists(model, user_ids[start : start + USERS_PER_BATCH], limit)
-            stored += writer.submit(PutLists(str(version.number), some, expires_at)).result()
-        removed = writer.submit(DeleteStaleLists(keep=str(version.number))).result()
+            stored += writer.submit(PutLists(name, str(version.number), some, expires_at)).result()
+        removed = writer.submit(DeleteStaleLists(name, keep=str(version.number))).result()
     finally:
         writer.close()
     return {"name": name, "model_version": str(version.number), "lists": stored, "removed_rows": removed}

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, delete, select
 
+from recstage.data.snapshots.id_digests import contains
 from recstage.errors import StoreError
 from serving.store.db.bulk import BulkInsert
 from serving.store.db.id_digests import Digests
@@ -42,18 +43,25 @@ _DIGESTS = Query(
 class TrainedOn:
     """The registered versions that were trained on a user.
 
-    `complete`: every registered version was searched; if not, `why` is the reason.
+    `complete`: every registered version was searched; if not, `why` is the reason, and `again` whether it may pass.
     """
 
     versions: tuple[Registered, ...]
     complete: bool
     why: str | None = None
+    again: bool = False
 
 
 class Lineage(Protocol):
     """Finds the versions that were trained on a user."""
 
-    async def trained_on(self, user_id: str) -> TrainedOn: ...
+    async def trained_on_digest(self, person: bytes) -> TrainedOn:
+        """Search every registered version for a user, by the digest of their id; takes seconds."""
+        ...
+
+    def indexed(self, user_id: str) -> tuple[Registered, ...]:
+        """The versions among those indexed so far; takes milliseconds."""
+        ...
 
 
 class Index(Protocol):
@@ -71,28 +79,40 @@ class IndexedLineage:
 
     async def trained_on(self, user_id: str) -> TrainedOn:
         """Search every registered version; only the indexed ones while the registry is unavailable."""
+        return await self.trained_on_digest(await asyncio.to_thread(self._digest, user_id))
+
+    async def trained_on_digest(self, person: bytes) -> TrainedOn:
+        """The same, by the digest of the user's id."""
         if self._index is None:
-            return await asyncio.to_thread(self._search, user_id, None, "the registry is not followed")
+            return await asyncio.to_thread(self._search, person, None, "the registry is not followed", again=False)
         try:
             async with self._lock:
                 registered = await self._index()
         except StoreError as error:
-            return await asyncio.to_thread(self._search, user_id, None, str(error))
-        return await asyncio.to_thread(self._search, user_id, registered, None)
+            return await asyncio.to_thread(self._search, person, None, str(error), again=True)
+        return await asyncio.to_thread(self._search, person, registered, None, again=True)
 
-    def _search(self, user_id: str, registered: Sequence[Registered] | None, why: str | None) -> TrainedOn:
-        keyed = digests(self._reader)
+    def indexed(self, user_id: str) -> tuple[Registered, ...]:
+        """The versions trained on the user, of those that are indexed. Raises `StoreError`."""
+        return self._search(self._digest(user_id), None, None, again=False).versions
+
+    def _digest(self, user_id: str) -> bytes:
+        return digests(self._reader).digest(user_id)
+
+    def _search(
+        self, person: bytes, registered: Sequence[Registered] | None, why: str | None, *, again: bool
+    ) -> TrainedOn:
         recorded = [(name, version) for name, version in self._reader.rows(_RECORDED)]
         wanted = recorded if registered is None else [one for one in recorded if one in set(registered)]
         missing = [] if registered is None else [one for one in registered if one not in set(recorded)]
         if missing:
             why = "the bundle cannot be read of " + ", ".join(f"{name} version {version}" for name, version in missing)
-        found = sorted((one for one in wanted if self._holds(one, user_id, keyed)), key=_in_order)
-        return TrainedOn(tuple(found), complete=why is None, why=why)
+        found = sorted((one for one in wanted if self._holds(one, person)), key=_in_order)
+        return TrainedOn(tuple(found), complete=why is None, why=why, again=again and why is not None)
 
-    def _holds(self, registered: Registered, user_id: str, keyed: Digests) -> bool:
+    def _holds(self, registered: Registered, person: bytes) -> bool:
         row = self._reader.row(_DIGESTS, {"name": registered[0], "version": registered[1]})
-        return row is not None and keyed.contained(user_id, bytes(row[0]))
+        return row is not None and contains(bytes(row[0]), person)
 
 
 def _in_order(registered: Registered) -> tuple[str, int, str]:
@@ -144,9 +164,11 @@ def index_in_subprocess(database_url: str, names: Sequence[str], *, seconds: flo
         try:
             out, err = await asyncio.wait_for(process.communicate(), seconds)
         except TimeoutError as error:
-            process.kill()
-            await process.wait()
             raise _unreadable(f"it took more than {seconds:.0f} seconds") from error
+        finally:
+            if process.returncode is None:  # too slow, or the service ends
+                process.kill()
+                await process.wait()
         if process.returncode != 0:
             raise _unreadable((err.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1])
         answer = json.loads(out.decode().strip().splitlines()[-1])

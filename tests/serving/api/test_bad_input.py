@@ -445,7 +445,7 @@ def test_nul_is_refused_in_every_text(client, method, path, body):
     ("method", "path"),
     [
         *(("GET", f"/api/items/a%00b{rest}") for rest in ("", "/stats", "/recommended-users", "/similar")),
-        *(("GET", f"/api/users/a%00b{rest}") for rest in ("/history", "/profile")),
+        *(("GET", f"/api/users/a%00b{rest}") for rest in ("/history", "/profile", "/erasure")),
         *(("DELETE", f"/api/{kind}/a%00b") for kind in ("items", "users")),
         ("PATCH", "/api/items/a%00b"),
         ("PUT", "/api/users/a%00b/profile"),
@@ -503,6 +503,7 @@ def test_unknown_types_and_future_times_are_refused(client, path, body, sentence
     [
         ("GET", "/api/users/nobody/history", "There is no user 'nobody' here."),
         ("GET", "/api/users/nobody/profile", "There is no user 'nobody' here."),
+        ("GET", "/api/users/nobody/erasure", "The user 'nobody' was never erased here."),
         ("GET", "/api/items/nothing", "There is no item 'nothing' here."),
         ("GET", "/api/items/nothing/stats", "There is no item 'nothing' here."),
         ("GET", "/api/items/nothing/recommended-users", "Neither the served version nor the catalogue knows"),

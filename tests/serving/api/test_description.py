@@ -31,6 +31,7 @@ TABLE = {
     "/api/users/{user_id}/history": {"get"},
     "/api/users/{user_id}/profile": {"get", "put"},
     "/api/users/{user_id}": {"delete"},
+    "/api/users/{user_id}/erasure": {"get"},
     "/api/items": {"post"},
     "/api/items/{item_id}": {"get", "patch", "delete"},
     "/api/rules": {"get", "post"},

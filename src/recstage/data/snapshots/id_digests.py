@@ -31,7 +31,12 @@ class KeyedDigests:
 
     def contained(self, user_id: str, packed: bytes) -> bool:
         """Whether `packed` holds this id's digest."""
-        numbers: NDArray = np.frombuffer(packed, dtype=">u8")
-        wanted = np.frombuffer(self.digest(user_id), dtype=">u8")[0]
-        index = int(np.searchsorted(numbers, wanted))
-        return index < len(numbers) and bool(numbers[index] == wanted)
+        return contains(packed, self.digest(user_id))
+
+
+def contains(packed: bytes, digest: bytes) -> bool:
+    """Whether `packed` (of `KeyedDigests.packed`) holds a digest."""
+    numbers: NDArray = np.frombuffer(packed, dtype=">u8")
+    wanted = np.frombuffer(digest, dtype=">u8")[0]
+    index = int(np.searchsorted(numbers, wanted))
+    return index < len(numbers) and bool(numbers[index] == wanted)

@@ -112,6 +112,32 @@ def test_impressions_survive_a_downgrade_and_an_upgrade(url, tmp_path):
         migrate.upgrade(url, with_backup=False)
 
 
+def test_precomputed_lists_and_erasures_survive_an_upgrade_and_a_downgrade(url, tmp_path):
+    """Revision 0005 keys lists by their model's name, and records how far an erasure is."""
+    lists = "SELECT {} FROM user_recommendations ORDER BY item_id"
+    record_users(url)
+    try:
+        migrate.downgrade(url, "0004", to=tmp_path / "down")
+        with open_tool_engine(url).begin() as connected:
+            user, item = connected.execute(text("SELECT user_id, item_id FROM user_interactions")).first()
+            columns = "user_id, model_version, item_id, rank, score, method, created_at, expires_at"
+            values = f"VALUES ('{user}', '7', '{item}', 1, 0.5, 'als', 1, 2)"
+            connected.execute(text(f"INSERT INTO user_recommendations ({columns}) {values}"))
+            put = text("INSERT INTO erasures (person, erased_at) VALUES (:person, 5)")
+            connected.execute(put, {"person": b"12345678"})
+        migrate.upgrade(url, to=tmp_path / "up")
+        with open_tool_engine(url).connect() as connected:
+            found = connected.execute(text(lists.format("user_id, model_name, model_version, score"))).all()
+            erasure = connected.execute(text("SELECT erased_at, finished_at FROM erasures")).all()
+        assert found == [(user, "recommender", "7", 0.5)]
+        assert erasure == [(5, 5)]
+        migrate.downgrade(url, "0004", to=tmp_path / "down again")
+        with open_tool_engine(url).connect() as connected:
+            assert connected.execute(text(lists.format("user_id, model_version, score"))).all() == [(user, "7", 0.5)]
+    finally:
+        migrate.upgrade(url, with_backup=False)
+
+
 def test_an_upgrade_backs_up_what_was_there(sqlite_url, migrations):
     record_users(sqlite_url)
     add_migration(migrations, ADD)

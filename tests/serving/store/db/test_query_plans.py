@@ -64,7 +64,7 @@ READ = [
     (
         "precomputed list",
         precomputed._LIST,
-        USER | {"model_version": "7", "now": 1},
+        USER | {"model_name": "recommender", "model_version": "7", "now": 1},
         "ix_user_recommendations_user_score",
     ),
     ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),

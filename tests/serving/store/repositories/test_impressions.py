@@ -160,39 +160,39 @@ def test_feedback_of_users_who_opted_out_is_not_kept(do, url):
 
 
 def put(do, version="7", items=("film", "book"), scores=(0.9, 0.8), *, seconds=60.0) -> int:
-    return do(PutLists(version, [UserList("ann", items, scores, "als")], now_ms() + int(seconds * 1000)))
+    return do(PutLists("recommender", version, [UserList("ann", items, scores, "als")], now_ms() + int(seconds * 1000)))
 
 
 def test_a_list_is_read_best_first_for_its_version_only(store, do):
     put(do, items=("book", "film"), scores=(0.1, 0.9))
-    found = store.precomputed.precomputed("ann", "7")
+    found = store.precomputed.precomputed("ann", "recommender", "7")
     assert (found.item_ids, found.scores, found.method) == (("film", "book"), (0.9, 0.1), "als")
-    assert store.precomputed.precomputed("ann", "8") is None
-    assert store.precomputed.precomputed("bob", "7") is None
+    assert store.precomputed.precomputed("ann", "recommender", "8") is None
+    assert store.precomputed.precomputed("bob", "recommender", "7") is None
 
 
 def test_a_promotion_voids_lists_and_a_rollback_finds_its_own(store, do):
     put(do, "7")
     put(do, "8", ("song",), (0.5,))
-    assert store.precomputed.precomputed("ann", "8").item_ids == ("song",)
-    assert store.precomputed.precomputed("ann", "7").item_ids == ("film", "book")
+    assert store.precomputed.precomputed("ann", "recommender", "8").item_ids == ("song",)
+    assert store.precomputed.precomputed("ann", "recommender", "7").item_ids == ("film", "book")
 
 
 def test_a_new_list_replaces_the_old_one_of_the_same_version(store, do):
     put(do)
     put(do, items=("song",), scores=(0.5,))
-    assert store.precomputed.precomputed("ann", "7").item_ids == ("song",)
+    assert store.precomputed.precomputed("ann", "recommender", "7").item_ids == ("song",)
 
 
 def test_an_expired_list_is_not_read_and_can_be_cleared(store, do, url):
     put(do, seconds=-1)
     put(do, "8")
     put(do, "9")
-    assert store.precomputed.precomputed("ann", "7") is None
+    assert store.precomputed.precomputed("ann", "recommender", "7") is None
     assert do(DeleteStaleLists()) == 2
-    assert do(DeleteStaleLists(keep="9")) == 2
+    assert do(DeleteStaleLists("recommender", keep="9")) == 2
     assert count(url, UserRecommendation) == 2
-    assert store.precomputed.precomputed("ann", "9") is not None
+    assert store.precomputed.precomputed("ann", "recommender", "9") is not None
 
 
 # -- statistics -------------------------------------------------------------------------------------------------------

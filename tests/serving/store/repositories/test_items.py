@@ -108,9 +108,13 @@ def test_an_unknown_or_deleted_item_cannot_be_changed(store, do, film):
 
 def test_a_hidden_item_leaves_precomputed_lists_at_once(store, do, url):
     do(IngestItems([NewItem("film"), NewItem("book", expires_at=now_ms() + 60_000), NewItem("song")]))
-    do(PutLists("7", [UserList("ann", ["film", "book", "song"], [0.9, 0.8, 0.7], "als")], now_ms() + 60_000))
+    do(
+        PutLists(
+            "recommender", "7", [UserList("ann", ["film", "book", "song"], [0.9, 0.8, 0.7], "als")], now_ms() + 60_000
+        )
+    )
     do(ChangeItem("film", {"hidden": True}))
-    assert store.precomputed.precomputed("ann", "7").item_ids == ("book", "song")
+    assert store.precomputed.precomputed("ann", "recommender", "7").item_ids == ("book", "song")
     assert count(url, UserRecommendation) == 2
     do(ChangeItem("book", {"expires_at": now_ms() - 1}))
-    assert store.precomputed.precomputed("ann", "7").item_ids == ("song",)
+    assert store.precomputed.precomputed("ann", "recommender", "7").item_ids == ("song",)

@@ -9,9 +9,10 @@ import pytest
 from recstage.data.event_weights import to_log
 from recstage.data.schema import RawData
 from serving.interfaces import NO_HISTORY
+from serving.store.repositories.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.user_histories import Weighting
-from serving.store.repositories.users import Erase, PutProfile
+from serving.store.repositories.users import PutProfile
 from tests.serving.store.factories import event
 
 TYPES = ("view", "click", "like", "save", "share", "rate", "implement", "dismiss")

@@ -13,11 +13,12 @@ from serving.monitoring.metrics import Metrics
 from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
+from serving.store.repositories.erasures import _PERSONAL, Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem
 from serving.store.repositories.precomputed import PutLists, UserList
-from serving.store.repositories.users import _PERSONAL, Erase, PutProfile, profile
+from serving.store.repositories.users import PutProfile, profile
 from serving.store.store import Store
 from tests.serving.store.databases import count, exposures
 from tests.serving.store.factories import event, settings_for
@@ -65,10 +66,10 @@ def test_every_worker_knows_who_opted_out(open_store):
 
 
 def test_opting_out_voids_the_lists_made_for_the_user(store, do, url):
-    do(PutLists("7", [UserList("ann", ["film"], [0.9], "als")], now_ms() + 60_000))
+    do(PutLists("recommender", "7", [UserList("ann", ["film"], [0.9], "als")], now_ms() + 60_000))
     do(put("ann", opted_out=True))
-    assert store.precomputed.precomputed("ann", "7") is None
-    assert do(PutLists("7", [UserList("ann", ["film"], [0.9], "als")], now_ms() + 60_000)) == 0
+    assert store.precomputed.precomputed("ann", "recommender", "7") is None
+    assert do(PutLists("recommender", "7", [UserList("ann", ["film"], [0.9], "als")], now_ms() + 60_000)) == 0
     assert count(url, UserRecommendation) == 0
 
 
@@ -81,7 +82,7 @@ def fill(store, do) -> None:
         do(RecordEvents([event(name, "film"), event(name, "book")]))
         store.impressions.record(Impression(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
         do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], queued=store.impressions.queued))
-        do(PutLists("7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
+        do(PutLists("recommender", "7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
 
 
 def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):

@@ -9,6 +9,7 @@ import pytest
 from serving.store.db.tables import UserInteraction
 from serving.store.training.lineage import RecordTraining
 from tests.serving.store.databases import count
+from tests.serving.store.factories import wait_until
 
 CLICK = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
 FILM = {"item_id": "film", "title": "A film", "text": "about it", "categories": ["drama", "comedy"]}
@@ -202,10 +203,22 @@ def test_erasure_reports_removed_rows_and_versions_trained_on_the_user(client, s
         {"name": "recommender", "version": "1"},
         {"name": "recommender", "version": "3"},
     ]
-    assert not answer["complete"]  # this service does not follow a registry
-    assert "not followed" in answer["incomplete_because"]
+    assert (answer["finished_at"], answer["complete"]) == (None, False)
+    assert "are being searched" in answer["incomplete_because"]
     assert count(sqlite_url, UserInteraction) == 1
     assert detail(client.get("/api/users/ann/history"), 404) == "There is no user 'ann' here."
+
+
+def test_an_erasure_is_finished_later_and_its_state_can_be_read(client):
+    assert detail(client.get("/api/users/ann/erasure"), 404) == "The user 'ann' was never erased here."
+    client.app.state.store.writer.submit(RecordTraining(("recommender", "1"), ["ann"])).result()
+    erased = client.delete("/api/users/ann").json()
+    wait_until(lambda: client.get("/api/users/ann/erasure").json()["finished_at"])
+    state = client.get("/api/users/ann/erasure").json()
+    assert state["erased_at"] == erased["erased_at"]
+    assert state["trained_versions"] == [{"name": "recommender", "version": "1"}]
+    assert not state["complete"]  # this service does not follow a registry
+    assert "not followed" in state["incomplete_because"]
 
 
 def test_erasing_an_unknown_user_succeeds(client):

@@ -107,7 +107,9 @@ def test_a_hidden_item_leaves_precomputed_lists_from_that_moment(answering):
     store = answering.app.state.store
     best = [f"i{3 * i}" for i in range(4, 12)] + ["i1", "i2", "i4", "i5"]
     scores = [1.0 - 0.01 * i for i in range(len(best))]
-    store.writer.submit(PutLists("7", [UserList("ann", best, scores, "stored")], now_ms() + 60_000)).result()
+    store.writer.submit(
+        PutLists("recommender", "7", [UserList("ann", best, scores, "stored")], now_ms() + 60_000)
+    ).result()
     answer = lists(answering, "ann")
     assert answer["method_used"] == "stored"
     assert best[0] in [one["item_id"] for one in answer["items"]]

@@ -11,9 +11,10 @@ from recstage.errors import ConfigError, NoProduction
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.reverse_als import ReverseALS
 from serving.store.db.tables import UserRecommendation
+from serving.store.repositories.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
-from serving.store.repositories.users import Erase, PutProfile, profile
+from serving.store.repositories.users import PutProfile, profile
 from serving.store.training import batch_recommendations
 from tests.serving.store.databases import count
 from tests.serving.store.factories import event
@@ -34,7 +35,7 @@ def test_every_user_has_the_list_that_the_model_gives(url, store, production):
     user_ids = production.train_.users.ids.tolist()
     assert (found["model_version"], found["lists"]) == ("7", len(user_ids))
     for user_id in user_ids[:5]:
-        stored = store.precomputed.precomputed(user_id, "7")
+        stored = store.precomputed.precomputed(user_id, "recommender", "7")
         expected = production.recommend(user_id, 5)
         assert stored.item_ids == tuple(expected.item_ids)
         assert stored.scores == pytest.approx(expected.scores)
@@ -44,10 +45,10 @@ def test_every_user_has_the_list_that_the_model_gives(url, store, production):
 def test_lists_of_other_versions_go_and_users_who_opted_out_get_none(url, store, do, production):
     user_id = production.train_.users.ids[0]
     do(PutProfile(user_id, role=None, categories=(), opted_out=True))
-    do(PutLists("6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
+    do(PutLists("recommender", "6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
     found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert (found["lists"], found["removed_rows"]) == (len(production.train_.users) - 1, 1)
-    assert store.precomputed.precomputed(user_id, "7") is None
+    assert store.precomputed.precomputed(user_id, "recommender", "7") is None
     assert count(url, UserRecommendation) == 3 * found["lists"]
 
 
@@ -57,8 +58,21 @@ def test_erased_users_get_no_list_and_do_not_come_back_by_one(url, store, do, pr
     do(Erase(user_id, drop_queued=store.impressions.forget))
     found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
     assert found["lists"] == len(production.train_.users) - 1
-    assert store.precomputed.precomputed(user_id, "7") is None
+    assert store.precomputed.precomputed(user_id, "recommender", "7") is None
     assert profile(store.reader, user_id) is None
+
+
+def test_lists_of_another_model_are_neither_replaced_nor_deleted(url, store, do, production):
+    user_id = production.train_.users.ids[0]
+    others = [UserList(user_id, ["x"], [1.0], "als"), UserList("other", ["x"], [1.0], "als")]
+    for version in ("6", "7"):
+        do(PutLists("shop", version, others, now_ms() + 60_000))
+    do(PutLists("shop", "5", others, now_ms() - 1))
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1)
+    assert found["removed_rows"] == 0
+    assert store.precomputed.precomputed(user_id, "shop", "7").item_ids == ("x",)
+    assert len(store.precomputed.precomputed(user_id, "recommender", "7").item_ids) == 3
+    assert count(url, UserRecommendation) == 3 * found["lists"] + 6
 
 
 def test_without_production_nothing_is_made(sqlite_url, monkeypatch):
@@ -73,11 +87,11 @@ def test_without_production_nothing_is_made(sqlite_url, monkeypatch):
 def test_a_version_that_ranks_users_for_items_is_refused_before_anything_is_deleted(
     url, store, do, small_dataset, tmp_path, production
 ):
-    do(PutLists("6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
+    do(PutLists("recommender", "6", [UserList("other", ["x"], [1.0], "als")], now_ms() + 60_000))
     model = ReverseALS().fit(small_dataset.split.train.transposed())
     bundle.save(model, tmp_path / "reverse", metadata={})
     (tmp_path / "bundle").rename(tmp_path / "forward")
     (tmp_path / "reverse").rename(tmp_path / "bundle")
     with pytest.raises(ConfigError, match="version 7 ranks users for items"):
         batch_recommendations.precompute(url, "recommender-reverse", limit=3, hours=1)
-    assert store.precomputed.precomputed("other", "6") is not None
+    assert store.precomputed.precomputed("other", "recommender", "6") is not None

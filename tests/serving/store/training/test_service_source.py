@@ -13,9 +13,10 @@ from recstage.data.snapshots import extraction
 from recstage.data.sources import service
 from recstage.errors import DataError, StoreError, TooLittleData
 from serving.store.db.connection import open_tool_engine
+from serving.store.repositories.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.items import IngestItems, NewItem
-from serving.store.repositories.users import Erase, PutProfile
+from serving.store.repositories.users import PutProfile
 from tests.serving.store.factories import event
 
 

@@ -14,9 +14,10 @@ from recstage.data.snapshots import exposures, extraction
 from recstage.data.snapshots.connection import connected, digests
 from recstage.data.sources import service
 from serving.interfaces import Impression
+from serving.store.repositories.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.impressions import WriteImpressions
-from serving.store.repositories.users import Erase, PutProfile
+from serving.store.repositories.users import PutProfile
 from tests.serving.store.factories import event
 
 A_DAY_MS = 86_400_000

@@ -1,0 +1,101 @@
+"""Finishes erasures: what `DELETE /api/users/{id}` leaves to do is recorded in the database, and survives a restart.
+
+Two things take longer than a caller should wait: emptying the write-ahead log of SQLite, which still holds the deleted
+rows, and searching the registered versions for the user, which imports MLflow in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from recstage.errors import StoreError
+from serving.store.db.connection import connect_sqlite, sqlite_path
+from serving.store.db.reader import Reader
+from serving.store.db.writer import Writer
+from serving.store.repositories.erasures import OpenErasure, RecordErasureTask, open_erasures
+from serving.store.training.lineage import Lineage, TrainedOn
+
+log = logging.getLogger("serving.store.erasures")
+POLL_SECONDS = 1.0
+ORPHAN_SECONDS = 30.0
+"""A task of this age belongs to a process that ended: any process takes it."""
+RETRY_SECONDS = 60.0
+CHECKPOINT_SECONDS = 10.0
+NOT_EMPTIED = "the write-ahead log of the database could not be emptied, because it is being read"
+
+
+class ErasureTasks:
+    """Finishes the erasures of this process soon, and those that another process left after `orphan_seconds`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        writer: Writer,
+        lineage: Lineage,
+        *,
+        orphan_seconds: float = ORPHAN_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader, self._writer, self._lineage = reader, writer, lineage
+        self._orphan_seconds, self._clock = orphan_seconds, clock
+        self._own: set[int] = set()
+        self._retry_at: dict[OpenErasure, float] = {}
+
+    def add(self, erased_at: int) -> None:
+        """An erasure of this process: its slow part begins at the next poll."""
+        self._own.add(erased_at)
+
+    async def run(self) -> None:
+        """Finish erasures until cancelled."""
+        while True:
+            await self.step()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def step(self) -> None:
+        """Try each erasure that is due once. Never raises but `CancelledError`."""
+        try:
+            tasks = await asyncio.to_thread(open_erasures, self._reader)
+            self._own &= {task.erased_at for task in tasks}
+            self._retry_at = {task: self._retry_at.get(task, 0.0) for task in tasks}
+            for task in tasks:
+                if self._due(task):
+                    await self._finish(task)
+        except StoreError:  # the database is unavailable, which health tells: the tasks are in it
+            return
+        except Exception:  # the loop must survive whatever an external process or a disk does
+            log.exception("an erasure was not finished", extra={"event": "erasure-failed"})
+
+    def _due(self, task: OpenErasure) -> bool:
+        now = self._clock()
+        waited = now - task.erased_at / 1000 >= self._orphan_seconds
+        return (waited or task.erased_at in self._own) and self._retry_at[task] <= now
+
+    async def _finish(self, task: OpenErasure) -> None:
+        self._retry_at[task] = self._clock() + RETRY_SECONDS
+        emptied = await asyncio.to_thread(self._empty_log)
+        found: TrainedOn = await self._lineage.trained_on_digest(task.person)
+        finished = emptied and (found.complete or not found.again)
+        why = found.why if emptied else NOT_EMPTIED
+        record = RecordErasureTask(task, found.versions, why, finished=finished)
+        await asyncio.wrap_future(self._writer.submit(record))
+        if finished:
+            log.info("an erasure was finished", extra={"event": "erasure-finished", "complete": found.complete})
+
+    def _empty_log(self) -> bool:
+        """Move the write-ahead log into the database and truncate it; False where a reader holds it."""
+        path = sqlite_path(self._reader.url)
+        if path is None:
+            return True
+        connection = connect_sqlite(path, CHECKPOINT_SECONDS)
+        try:
+            until = time.monotonic() + CHECKPOINT_SECONDS
+            while True:  # another checkpoint, as of the writer itself, makes this one busy at once
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy or time.monotonic() > until:
+                    return not busy
+                time.sleep(0.05)
+        finally:
+            connection.close()

@@ -1,0 +1,170 @@
+"""The slow part of an erasure: recorded with it, tried again, finished by whichever process is there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from recstage.config import root
+from recstage.errors import StoreError
+from serving.store.db.connection import sqlite_path
+from serving.store.repositories.erasures import Erase, erasure_state, open_erasures
+from serving.store.repositories.events import RecordEvents
+from serving.store.training import erasure_tasks
+from serving.store.training.erasure_tasks import ErasureTasks
+from serving.store.training.lineage import IndexedLineage, RecordTraining
+from tests.serving.store.factories import event
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Registry:
+    """An index of registered versions that can be unavailable."""
+
+    def __init__(self, *registered: tuple[str, str]) -> None:
+        self.registered, self.available, self.asked = registered, True, 0
+
+    async def __call__(self):
+        self.asked += 1
+        if not self.available:
+            raise StoreError("the registered versions", rule="they cannot be read", fix="Try again later")
+        return self.registered
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(("recommender", "1"), ("recommender", "2"))
+
+
+@pytest.fixture
+def tasks(store, registry, clock, do) -> ErasureTasks:
+    do(RecordTraining(("recommender", "1"), ["ann", "bob"]))
+    do(RecordTraining(("recommender", "2"), ["bob"]))
+    return ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, registry), clock=clock)
+
+
+def erase(do, store, user_id: str) -> int:
+    return do(Erase(user_id, drop_queued=store.impressions.forget)).erased_at
+
+
+def test_an_erasure_of_this_process_is_finished_at_the_next_poll(store, do, tasks, registry):
+    tasks.add(erase(do, store, "ann"))
+    asyncio.run(tasks.step())
+    state = erasure_state(store.reader, "ann")
+    assert (state.versions, state.why) == ((("recommender", "1"),), None)
+    assert state.finished_at >= state.erased_at
+    asyncio.run(tasks.step())
+    assert registry.asked == 1
+    assert erasure_state(store.reader, "bob") is None
+
+
+def test_an_erasure_of_another_process_is_taken_once_it_is_an_orphan(store, do, tasks, clock, registry):
+    erase(do, store, "ann")
+    asyncio.run(tasks.step())
+    assert registry.asked == 0
+    clock.now += erasure_tasks.ORPHAN_SECONDS + 1
+    asyncio.run(tasks.step())
+    assert erasure_state(store.reader, "ann").finished_at is not None
+
+
+def test_an_unavailable_registry_leaves_the_task_open_and_it_is_tried_again(store, do, tasks, clock, registry):
+    registry.available = False
+    tasks.add(erase(do, store, "ann"))
+    for _ in range(3):
+        asyncio.run(tasks.step())
+    state = erasure_state(store.reader, "ann")
+    assert registry.asked == 1  # the next try is due in a minute
+    assert (state.finished_at, state.versions) == (None, (("recommender", "1"),))
+    assert "they cannot be read" in state.why
+    registry.available = True
+    clock.now += erasure_tasks.RETRY_SECONDS + 1
+    asyncio.run(tasks.step())
+    assert erasure_state(store.reader, "ann").why is None
+    assert open_erasures(store.reader) == []
+
+
+def test_a_user_who_is_erased_again_is_searched_for_again(store, do, tasks):
+    tasks.add(erase(do, store, "ann"))
+    asyncio.run(tasks.step())
+    tasks.add(erase(do, store, "ann"))
+    assert erasure_state(store.reader, "ann").finished_at is None
+    asyncio.run(tasks.step())
+    assert erasure_state(store.reader, "ann").finished_at is not None
+
+
+def test_tasks_that_wait_for_long_are_known_to_health(store, do, monkeypatch):
+    assert store.open_tasks() is None
+    erase(do, store, "ann")
+    assert store.open_tasks() is None
+    monkeypatch.setattr("serving.store.store.OVERDUE_TASK_SECONDS", 0.0)
+    assert store.open_tasks() == "1 since 0 minutes (not tried yet)"
+
+
+def test_deleted_rows_are_in_no_file_of_the_database_once_the_task_is_done(url, store, do):
+    if sqlite_path(url) is None:
+        pytest.skip("a PostgreSQL server has files of its own")
+    do(RecordEvents([event("easily-found-user", context={"page": "easily-found-page"})]))
+    tasks = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
+    tasks.add(erase(do, store, "easily-found-user"))
+    asyncio.run(tasks.step())
+    content = b"".join(path.read_bytes() for path in sqlite_path(url).parent.glob("service.db*"))
+    assert b"easily-found" not in content
+
+
+def test_a_log_that_is_being_read_leaves_the_task_open(store, do, monkeypatch):
+    tasks = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
+    monkeypatch.setattr(ErasureTasks, "_empty_log", lambda self: False)
+    tasks.add(erase(do, store, "ann"))
+    asyncio.run(tasks.step())
+    state = erasure_state(store.reader, "ann")
+    assert (state.finished_at, state.why) == (None, erasure_tasks.NOT_EMPTIED)
+
+
+KILLED = """
+import os, signal
+from serving.monitoring.metrics import Metrics
+from serving.settings import load
+from serving.store.repositories.erasures import Erase
+from serving.store.store import Store
+
+store = Store.open(load(), Metrics())
+store.writer.submit(Erase("ann", drop_queued=store.impressions.forget)).result()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_an_erasure_whose_process_was_killed_is_finished_by_the_next(url, store, do):
+    do(RecordEvents([event("ann")]))
+    do(RecordTraining(("recommender", "1"), ["ann"]))
+    environment = {
+        **os.environ,
+        "RECSTAGE_SERVING_FOLLOW_REGISTRY": "false",
+        "RECSTAGE_SERVING_DATABASE_URL": url.render_as_string(hide_password=False),
+    }
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=root(), env=environment, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(open_erasures(store.reader)) == 1
+    assert erasure_state(store.reader, "ann").finished_at is None
+    next_process = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None), orphan_seconds=0.0)
+    asyncio.run(next_process.step())
+    state = erasure_state(store.reader, "ann")
+    assert state.versions == (("recommender", "1"),)
+    assert state.finished_at is not None
