@@ -178,12 +178,27 @@ export interface DriftBody {
   now: number[];
 }
 
-/** What was removed, and which registered versions were trained on it. */
+/** What was removed, and how far the erasure is. */
 export interface ErasureBody {
   user_id: string;
   erased_at: string;
+  /** null: the log of the database is not emptied yet, or the registered versions are being searched */
+  finished_at: string | null;
+  /** registered versions trained on this user; retrain and prune them to erase fully */
+  trained_versions: TrainedVersion[];
+  /** whether every registered version was checked */
+  complete: boolean;
+  incomplete_because: string | null;
   /** rows by table */
   removed: Record<string, number>;
+}
+
+/** How far an erasure is, and which registered versions were trained on the user. */
+export interface ErasureStateBody {
+  user_id: string;
+  erased_at: string;
+  /** null: the log of the database is not emptied yet, or the registered versions are being searched */
+  finished_at: string | null;
   /** registered versions trained on this user; retrain and prune them to erase fully */
   trained_versions: TrainedVersion[];
   /** whether every registered version was checked */
@@ -1026,6 +1041,15 @@ export interface Operations {
     queryParameters: {};
     body: never;
     answer: ErasureBody;
+  };
+  /** How far the last erasure of a user is. */
+  get_erasure: {
+    method: "GET";
+    path: "/api/users/{user_id}/erasure";
+    pathParameters: { user_id: string };
+    queryParameters: {};
+    body: never;
+    answer: ErasureStateBody;
   };
   /** An item as lists know it: by the service's catalogue, and by that of the served version where it says nothing. */
   get_item: {

@@ -185,11 +185,29 @@ class DriftBody(Model):
 
 
 class ErasureBody(Model):
-    """What was removed, and which registered versions were trained on it."""
+    """What was removed, and how far the erasure is."""
 
     user_id: str
     erased_at: datetime
+    finished_at: datetime | None = Field(
+        description="null: the log of the database is not emptied yet, or the registered versions are being searched"
+    )
+    trained_versions: list[TrainedVersion] = Field(
+        description="registered versions trained on this user; retrain and prune them to erase fully"
+    )
+    complete: bool = Field(description="whether every registered version was checked")
+    incomplete_because: str | None
     removed: dict[str, int] = Field(description="rows by table")
+
+
+class ErasureStateBody(Model):
+    """How far an erasure is, and which registered versions were trained on the user."""
+
+    user_id: str
+    erased_at: datetime
+    finished_at: datetime | None = Field(
+        description="null: the log of the database is not emptied yet, or the registered versions are being searched"
+    )
     trained_versions: list[TrainedVersion] = Field(
         description="registered versions trained on this user; retrain and prune them to erase fully"
     )

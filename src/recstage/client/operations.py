@@ -19,6 +19,7 @@ from recstage.client.models import (
     CategoriesBody,
     ChangedBody,
     ErasureBody,
+    ErasureStateBody,
     EventBody,
     Exclude,
     FeedbackReceiptBody,
@@ -170,6 +171,11 @@ class Operations(Sender):
         """Erase a user: events, impressions, feedback, lists, profile."""
         call = Call("DELETE", "/api/users/{user_id}", path={"user_id": user_id}, repeatable=False)
         return self.send(call, ErasureBody)
+
+    def get_erasure(self, user_id: str) -> ErasureStateBody:
+        """How far the last erasure of a user is."""
+        call = Call("GET", "/api/users/{user_id}/erasure", path={"user_id": user_id})
+        return self.send(call, ErasureStateBody)
 
     def get_item(self, item_id: str) -> KnownItemBody:
         """An item as lists know it: by the service's catalogue, and by that of the served version where it says

@@ -261,9 +261,8 @@ def test_a_precomputed_list_keeps_every_rule(open_worker):
     stored = [f"i{item}" for item in range(12)]
     scores = [1.0 - 0.01 * place for place in range(12)]
     store = client.app.state.store
-    store.writer.submit(
-        PutLists("recommender", "7", [UserList("new", stored, scores, "stored")], now_ms() + 60_000)
-    ).result()
+    best = UserList("new", stored, scores, "stored")
+    store.writer.submit(PutLists("recommender", "7", [best], now_ms() + 60_000)).result()
     assert listed(client)["method_used"] == "stored"
     add(client, "a", {"type": "exclude", "filter": "item_id=i1"})
     add(client, "b", PIN)
