@@ -20,8 +20,9 @@ from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.errors import SchemaMismatch
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
+from serving.store.erasure.erasures import open_since
+from serving.store.erasure.tasks import ErasureTasks
 from serving.store.repositories.activity import ActivityReader
-from serving.store.repositories.erasures import open_since
 from serving.store.repositories.hidden_items import HiddenItemsReader
 from serving.store.repositories.impressions import ImpressionQueue
 from serving.store.repositories.items import known_item
@@ -31,7 +32,6 @@ from serving.store.repositories.rules import RulesReader
 from serving.store.repositories.statistics import ItemStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
 from serving.store.repositories.users import UserReader
-from serving.store.training.erasure_tasks import ErasureTasks
 from serving.store.training.lineage import IndexedLineage, Lineage, index_in_subprocess
 from serving.store.training.snapshot import TrainingSnapshot
 

@@ -20,7 +20,7 @@ from serving.api.dependencies import (
 )
 from serving.api.fields import Body, Category, Name, PathId, moment_of
 from serving.errors import Problem, documented, without_paths
-from serving.store.repositories.erasures import Erase, erasure_state
+from serving.store.erasure.erasures import Erase, erasure_state
 from serving.store.repositories.user_histories import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
 from serving.store.repositories.users import Profile as StoredProfile
 from serving.store.repositories.users import PutProfile, profile

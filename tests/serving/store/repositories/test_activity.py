@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from serving.store.admin import migrate, retention
 from serving.store.db.connection import open_tool_engine
 from serving.store.db.tables import ItemActivity
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from tests.serving.store.factories import event, record
 

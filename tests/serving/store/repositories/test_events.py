@@ -10,8 +10,8 @@ import pytest
 from serving.store.db.errors import StoreBusy, StoreUnavailable
 from serving.store.db.tables import Item, User, UserInteraction
 from serving.store.db.writer import Task, Writer
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories import user_histories
-from serving.store.repositories.erasures import Erase
 from serving.store.repositories.events import KeyReused, RecordEvents, now_ms
 from serving.store.repositories.users import PutProfile
 from tests.serving.store.databases import count, locked

@@ -9,7 +9,7 @@ import pytest
 from recstage.data.event_weights import to_log
 from recstage.data.schema import RawData
 from serving.interfaces import NO_HISTORY
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.user_histories import Weighting
 from serving.store.repositories.users import PutProfile

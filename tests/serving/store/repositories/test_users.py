@@ -13,7 +13,7 @@ from serving.monitoring.metrics import Metrics
 from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
-from serving.store.repositories.erasures import _PERSONAL, Erase
+from serving.store.erasure.erasures import _PERSONAL, Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem

@@ -11,7 +11,7 @@ from recstage.errors import ConfigError, NoProduction
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.reverse_als import ReverseALS
 from serving.store.db.tables import UserRecommendation
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import PutProfile, profile

@@ -13,7 +13,7 @@ from recstage.data.snapshots import extraction
 from recstage.data.sources import service
 from recstage.errors import DataError, StoreError, TooLittleData
 from serving.store.db.connection import open_tool_engine
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.items import IngestItems, NewItem
 from serving.store.repositories.users import PutProfile

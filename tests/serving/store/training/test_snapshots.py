@@ -14,7 +14,7 @@ from recstage.data.snapshots import exposures, extraction
 from recstage.data.snapshots.connection import connected, digests
 from recstage.data.sources import service
 from serving.interfaces import Impression
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.impressions import WriteImpressions
 from serving.store.repositories.users import PutProfile

@@ -15,7 +15,7 @@ from recstage.errors import StoreError
 from serving.store.db.connection import connect_sqlite, sqlite_path
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
-from serving.store.repositories.erasures import OpenErasure, RecordErasureTask, open_erasures
+from serving.store.erasure.erasures import OpenErasure, RecordErasureTask, open_erasures
 from serving.store.training.lineage import Lineage, TrainedOn
 
 log = logging.getLogger("serving.store.erasures")

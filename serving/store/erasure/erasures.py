@@ -1,7 +1,7 @@
 """Erasure of a user: the rows go in one transaction; what takes long is recorded with it, and finished later.
 
 An erasure without `finished_at` is a task: the deleted pages are still in the write-ahead log, or the registered
-versions that were trained on the user are not known yet. `serving.store.training.erasure_tasks` finishes it, after a
+versions that were trained on the user are not known yet. `serving.store.erasure.tasks` finishes it, after a
 restart too.
 """
 

@@ -14,10 +14,10 @@ import pytest
 from recstage.config import root
 from recstage.errors import StoreError
 from serving.store.db.connection import sqlite_path
-from serving.store.repositories.erasures import Erase, erasure_state, open_erasures
+from serving.store.erasure import tasks as erasure_tasks
+from serving.store.erasure.erasures import Erase, erasure_state, open_erasures
+from serving.store.erasure.tasks import ErasureTasks
 from serving.store.repositories.events import RecordEvents
-from serving.store.training import erasure_tasks
-from serving.store.training.erasure_tasks import ErasureTasks
 from serving.store.training.lineage import IndexedLineage, RecordTraining
 from tests.serving.store.factories import event
 
@@ -141,7 +141,7 @@ KILLED = """
 import os, signal
 from serving.monitoring.metrics import Metrics
 from serving.settings import load
-from serving.store.repositories.erasures import Erase
+from serving.store.erasure.erasures import Erase
 from serving.store.store import Store
 
 store = Store.open(load(), Metrics())
