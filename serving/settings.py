@@ -106,6 +106,10 @@ class ServingSettings(config.Settings):
         2.0, gt=0, description="pause between two reads of what is popular; longer where reading takes long"
     )
 
+    new_item_share: float = Field(
+        0.1, ge=0, le=1, description="of each list, for items that the served version was not trained with"
+    )
+
     # -- cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")

@@ -117,6 +117,10 @@ class MergedCatalogue:
         index = -1 if own else self._trained.find(item_id)
         return own if index < 0 else self._trained.categories(index)
 
+    def updated_at(self, item_id: str) -> int:
+        """When the service's own catalogue last changed an item, milliseconds since 1970."""
+        return self._own.items.get(item_id, NO_ITEM).updated_at
+
     def describes(self, item_id: str) -> bool:
         """Whether the service's own catalogue says anything of an item."""
         return item_id in self._own.items

@@ -17,7 +17,6 @@ from serving.lists.similar_items import similar_items
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
-from serving.recommend.ranking import recommend
 from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
@@ -117,8 +116,9 @@ class ListService:
         if found is None:
             self._metrics.cache_misses.inc()
             state.check(wanted)
-            arguments = (served, wanted, history, state.hidden, self._recommender.model_failed, state.rules)
-            ranked = await self._recommender.in_thread(recommend, *arguments) if served.slow else recommend(*arguments)
+            work = self._recommender.ranked
+            arguments = (state, wanted, history)
+            ranked = await self._recommender.in_thread(work, *arguments) if served.slow else work(*arguments)
             found = await self._recommender.serialized(ranked, wanted, state)
             if not state.degraded:
                 await self._cache.put(key, found)
@@ -159,6 +159,8 @@ class ListService:
             arguments = (served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
             computed = await self._recommender.in_thread(recommend_many, *arguments)
             for (user_id, history), ranked in zip(missing, computed, strict=True):
+                own = replace(request, user_id=user_id)
+                ranked = self._recommender.with_new_items(ranked, state, own, history)
                 found[user_id] = one = await self._recommender.serialized(ranked, request, state)
                 if not degraded:
                     await self._cache.put(state.cache_key(history, replace(request, user_id=user_id)), one)

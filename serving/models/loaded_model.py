@@ -57,6 +57,8 @@ class LoadedModel:
     source: ModelSource | None = None
     slow: bool = False
     """Whether a list takes so long that it is computed in a thread, off the event loop."""
+    placed_items: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """Where items belong that the version was not trained with (`serving.catalogue.placement`); freed with it."""
     compiled_rules: dict[str, Any] = field(default_factory=dict, repr=False)
     """What `serving.rules` compiled for these items; freed with them."""
     _excluded: dict[int, NDArray[np.bool_]] = field(default_factory=dict, repr=False)

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from recstage.errors import StoreError
 from serving.catalogue.fields import TEXT, FieldReader
 from serving.catalogue.merged import MergedCatalogue, MergedCatalogues
+from serving.catalogue.placement import PlacedItem, place
 from serving.errors import Problem
-from serving.interfaces import Dependencies, HiddenItems, History, Impression, OwnCatalogue, Precomputed
+from serving.interfaces import Dependencies, HiddenItems, History, Impression, Item, OwnCatalogue, Precomputed
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import name_of
-from serving.recommend.ranking import diversity_of, recommend, scores_of
+from serving.recommend.new_items import placed_scores, with_new_items
+from serving.recommend.ranking import diversity_of, recommend
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.state import ListState
@@ -33,6 +35,9 @@ from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
 T = TypeVar("T")
+MAX_NEW_ITEMS = 200
+"""Of the items that a version was not trained with, so many of the latest may be listed."""
+MAX_PLACED = 10_000
 DEFAULT_REQUEST = RecommendationRequest("")
 
 
@@ -102,11 +107,26 @@ class RecommendationService:
         Raises:
             Problem: 404 that names the items that are unknown.
         """
-        index = known_items(served, item_ids)
+        index = served.train.items.index_of(list(item_ids))
+        new = await self._new_among(served, [item_ids[place] for place in np.flatnonzero(index < 0).tolist()])
         user = served.user_context(user_id, history)
-        arguments = (served, strategy, user, index, self.model_failed)
-        found, method = await self.in_thread(scores_of, *arguments) if served.slow else scores_of(*arguments)
-        return found.tolist(), method
+        arguments = (served, strategy, user, list(new.values()), index[index >= 0], self.model_failed)
+        work = placed_scores
+        own, trained, method = await self.in_thread(work, *arguments) if served.slow else work(*arguments)
+        by_id = dict(zip(new, own.tolist(), strict=True))
+        rest = iter(trained.tolist())
+        return [next(rest) if at >= 0 else by_id[one] for one, at in zip(item_ids, index.tolist(), strict=True)], method
+
+    async def _new_among(self, served: LoadedModel, item_ids: Sequence[str]) -> dict[str, PlacedItem]:
+        """Places of items that the version was not trained with. Raises a 404 problem where one has none."""
+        if not item_ids:
+            return {}
+        hidden, _ = await self.hidden()
+        catalogue, _ = await self.catalogue(served, hidden)
+        own = list(dict.fromkeys(one for one in item_ids if catalogue.describes(one)))
+        found = {one.item_id: one for one in await self.placed(served, catalogue, own)}
+        known_items(served, [one for one in item_ids if one not in found])
+        return found
 
     # -- reads from the database --------------------------------------------------------------------------------------
 
@@ -174,7 +194,34 @@ class RecommendationService:
         rules, rules_unavailable = await self.rules(hidden)
         catalogue, catalogue_unavailable = await self.catalogue(served, hidden)
         degraded = hidden_unavailable or rules_unavailable or catalogue_unavailable
-        return ListState(served, hidden, rules, catalogue, degraded)
+        new_ids = catalogue.new_item_ids[:MAX_NEW_ITEMS] if self._settings.new_item_share else ()
+        new_items = await self.placed(served, catalogue, new_ids) if new_ids else ()
+        return ListState(served, hidden, rules, catalogue, degraded, new_items)
+
+    async def placed(
+        self, served: LoadedModel, catalogue: MergedCatalogue, item_ids: Sequence[str]
+    ) -> list[PlacedItem]:
+        """Where items belong that the version was not trained with; those without a place are left out.
+
+        Places are kept until the version or the item changes.
+        """
+        kept: dict[tuple[str, int], PlacedItem | None] = served.placed_items
+        keys = [(item_id, catalogue.updated_at(item_id)) for item_id in item_ids]
+        missing = [key for key in keys if key not in kept]
+        if missing:
+            described = await self.in_thread(self._described, [item_id for item_id, _ in missing])
+            kept.update(zip(missing, await self.in_thread(place, served, described), strict=True))
+            while len(kept) > MAX_PLACED:
+                del kept[next(iter(kept))]
+        return [one for key in keys if (one := kept.get(key)) is not None]
+
+    def _described(self, item_ids: Sequence[str]) -> list[Item]:
+        """What the service's catalogue says of items; only their ids while the database is unavailable."""
+        try:
+            return [self._dependencies.items.item(item_id) or Item(item_id) for item_id in item_ids]
+        except StoreError as error:
+            self.degraded("catalogue", error)
+            return [Item(item_id) for item_id in item_ids]
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """`work` in a thread, off the event loop."""
@@ -186,8 +233,7 @@ class RecommendationService:
         """A ranking with the titles and the fields of the catalogue as it is now."""
         fields = None
         if request.fields:
-            item_ids = [ranked.served.item_ids[item] for item in ranked.items.tolist()]
-            fields = await self.fields(item_ids, request.fields, state.fields, state.catalogue)
+            fields = await self.fields(ranked.item_ids, request.fields, state.fields, state.catalogue)
         return SerializedList.of(ranked, state.catalogue.changed_titles, fields)
 
     async def fields(
@@ -215,10 +261,36 @@ class RecommendationService:
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
             stored = await self._stored(state, request, history)
             if stored is not None:
+                stored = self.with_new_items(stored, state, request, history)
                 return await self.serialized(stored, request, state)
-        arguments = (served, request, history, state.hidden, self.model_failed, state.rules)
-        ranked = await self.in_thread(recommend, *arguments) if served.slow else recommend(*arguments)
+        arguments = (state, request, history)
+        ranked = await self.in_thread(self.ranked, *arguments) if served.slow else self.ranked(*arguments)
         return await self.serialized(ranked, request, state)
+
+    def ranked(self, state: ListState, request: RecommendationRequest, history: History) -> RankedItems:
+        """The list for a request, new items in it."""
+        found = recommend(state.served, request, history, state.hidden, self.model_failed, state.rules)
+        return self.with_new_items(found, state, request, history)
+
+    def with_new_items(
+        self, found: RankedItems, state: ListState, request: RecommendationRequest, history: History
+    ) -> RankedItems:
+        """A list with the share of items that its model was not trained with."""
+        places = int(self._settings.new_item_share * request.limit + 1e-9)
+        candidates = state.new_candidates(request, history) if places and state.new_items else []
+        if not candidates:
+            return found
+        user = state.served.user_context(request.user_id, history)
+        return with_new_items(
+            found,
+            request.strategy,
+            user,
+            candidates,
+            request.limit,
+            places,
+            explain=request.explain,
+            on_failure=self.model_failed,
+        )
 
     async def _stored(self, state: ListState, request: RecommendationRequest, history: History) -> RankedItems | None:
         """The precomputed list, where it equals what would be computed now."""

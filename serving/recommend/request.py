@@ -43,6 +43,16 @@ class RecommendationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class UntrainedItem:
+    """An item in a list that its model was not trained with; `place`: in the whole list, from 0."""
+
+    place: int
+    item_id: str
+    score: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RankedItems:
     """A ranking by one model: item indices of `served`, best first, with their scores.
 
@@ -58,3 +68,13 @@ class RankedItems:
     reasons: Sequence[str] | None = None
     rules_applied: tuple[str, ...] = ()
     """Business rules that had a part in the list, by name."""
+    untrained: tuple[UntrainedItem, ...] = ()
+    """Items among them that the model was not trained with, in the order of their places."""
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Ids of the whole list, best first."""
+        ids = [self.served.item_ids[item] for item in self.items.tolist()]
+        for one in self.untrained:
+            ids.insert(one.place, one.item_id)
+        return ids

@@ -91,13 +91,19 @@ class SerializedList:
             {"item_id": ids[item], "score": score, "title": titles[item] or None}
             for item, score in zip(indices, scores, strict=True)
         ]
+        if ranked.reasons is not None:
+            for one, reason in zip(items, ranked.reasons, strict=True):
+                one["reason"] = reason
+        for new in ranked.untrained:
+            listed = {"item_id": new.item_id, "score": new.score, "title": None}
+            items.insert(new.place, listed if new.reason is None else {**listed, "reason": new.reason})
+            scores.insert(new.place, new.score)
         if titles_now:
             for one in items:
                 one["title"] = titles_now.get(one["item_id"], one["title"])
-        for name, values in (("reason", ranked.reasons), ("fields", fields)):
-            if values is not None:
-                for one, value in zip(items, values, strict=True):
-                    one[name] = value
+        if fields is not None:
+            for one, value in zip(items, fields, strict=True):
+                one["fields"] = value
         body = {
             "items": items,
             "method_used": ranked.method,
@@ -105,7 +111,7 @@ class SerializedList:
             "diversity_score": ranked.diversity,
             "rules_applied": ranked.rules_applied,
         }
-        item_ids = tuple(ids[item] for item in indices)
+        item_ids = tuple([one["item_id"] for one in items])
         version, rules = ranked.served.version, ranked.rules_applied
         return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, version, rules)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.catalogue.fields import FieldReader
 from serving.catalogue.merged import MergedCatalogue
+from serving.catalogue.placement import PlacedItem
 from serving.interfaces import HiddenItems, History
+from serving.models import item_digests
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.request import RecommendationRequest
 from serving.rules.engine import ActiveRules
@@ -21,10 +24,31 @@ class ListState:
     rules: ActiveRules
     catalogue: MergedCatalogue
     degraded: bool
+    new_items: Sequence[PlacedItem] = ()
+    """Items of the service's catalogue that the version was not trained with, the latest, and where they belong."""
 
     def cache_key(self, history: History, request: RecommendationRequest) -> tuple:
         """Everything that the list for a request depends on."""
         return self.catalogue.key, history.version, self.hidden.version, self.rules.ruleset.key, request
+
+    def new_candidates(self, request: RecommendationRequest, history: History) -> list[PlacedItem]:
+        """The new items that may be on a list.
+
+        Where filters or business rules hold for the list there are none: those look at attributes of trained items.
+        """
+        ruled = self.rules.plan(self.served, request.list_kind, len(history.item_ids), request.categories)
+        if not self.new_items or request.filters or ruled is not None:
+            return []
+        refused = {*request.exclude, *(history.item_ids if request.exclude_seen else ())} | self.hidden.item_ids
+        among = self.catalogue.in_categories(request.categories) if request.categories else None
+        shown = frozenset(item_digests.unpacked(request.shown).tolist())
+        return [
+            one
+            for one in self.new_items
+            if one.item_id not in refused
+            and (among is None or one.item_id in among)
+            and not (shown and item_digests.of([one.item_id])[0] in shown)
+        ]
 
     @property
     def fields(self) -> FieldReader:

@@ -119,7 +119,7 @@ def test_an_unexpected_error_behind_the_framework_is_the_same_problem_logged_onc
     def broken(*_):
         raise ZeroDivisionError("a secret inside")
 
-    monkeypatch.setattr("serving.recommend.recommender.scores_of", broken)
+    monkeypatch.setattr("serving.recommend.recommender.placed_scores", broken)
     answer = client.post("/api/predict", json={"user_id": "u1", "item_ids": ["i1"]})
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
