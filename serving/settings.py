@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from recstage import config, renamed
+from recstage.config.naming import ModelName
 from recstage.errors import ConfigError, valid_names
 from serving.secret_strength import is_digest_of_nothing, weakness_of
 
@@ -77,8 +78,8 @@ class ServingSettings(config.Settings):
     threads: int = Field(2, ge=1, le=64, description="threads a worker uses for models slower than slow_model_ms")
 
     # -- models
-    model_name: str = Field("recommender", description="registered model whose Production version is served")
-    reverse_model_name: str = Field("recommender-reverse", description="registered model for item -> users")
+    model_name: ModelName = Field("recommender", description="registered model whose Production version is served")
+    reverse_model_name: ModelName = Field("recommender-reverse", description="registered model for item -> users")
     bundle_dir: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
     follow_registry: bool = Field(True, description="false: serve what is in the folder and never poll the registry")
     poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two polls of the registry")

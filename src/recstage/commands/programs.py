@@ -13,6 +13,7 @@ import typer
 
 from recstage.commands.calls import PASS_ON, mlflow_line, options, say
 from recstage.config import root
+from recstage.config.naming import model_name
 from recstage.errors import ConfigError
 
 
@@ -31,12 +32,14 @@ def serve(
 
     Its settings are options by their names: docs/service.md.
     """
+    _check_name(name)
     named = [] if name is None else ["--model_name", name, "--reverse_model_name", f"{name}-reverse"]
     _become([sys.executable, "-m", "serving", *options(port=port), *named, *ctx.args])
 
 
 def precompute(ctx: typer.Context, name: Annotated[str | None, typer.Option(help="registered model")] = None) -> None:
     """Store lists by the Production version for every user it knows, for slow models."""
+    _check_name(name)
     words = [*options(name=name), *ctx.args]
     say(f"same as: {mlflow_line('precompute', words)}")
     _become([sys.executable, "-m", "serving.store", "precompute", *words])
@@ -52,6 +55,14 @@ def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on"
 def lab(ctx: typer.Context) -> None:
     """JupyterLab on the notebooks."""
     _become([_program("jupyter"), "lab", "--notebook-dir", "notebooks", *ctx.args])
+
+
+def _check_name(name: str | None) -> None:
+    """Raises `ConfigError` on what no registered model may be called."""
+    try:
+        model_name(name or "")
+    except ValueError as error:
+        raise ConfigError(f"--name {name}", rule=str(error), fix="Give the name of a registered model") from error
 
 
 def _program(name: str) -> str:

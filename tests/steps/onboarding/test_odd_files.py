@@ -8,7 +8,8 @@ import pytest
 
 from recstage.config import DataConfig, check
 from recstage.data import dataset
-from recstage.errors import DataError
+from recstage.errors import DataError, RecstageError
+from tests.data.tables import mutated_files
 from tests.steps.onboarding.odd_files import ODD, E, Odd, text
 from tests.steps.onboarding.shops import first_look
 
@@ -63,3 +64,24 @@ def test_a_part_without_a_header_is_not_left_out_in_silence(workspace: Path) -> 
 def test_the_files_hold_what_they_should() -> None:
     assert len({odd.name for odd in ODD}) >= 40
     assert len({one.user for one in E}) > 20
+
+
+@pytest.mark.slow
+def test_a_hundred_mutated_files_are_looked_at_without_a_traceback_and_counted_as_prepare_does(workspace: Path) -> None:
+    wrong: dict[int, str] = {}
+    looked_at = 0
+    for seed in range(100):
+        file = mutated_files.write(seed, workspace / "mutated" / str(seed))
+        try:
+            found = first_look(file.path, "--name", "mutated").profile
+        except RecstageError as refusal:
+            if "\n" in str(refusal):
+                wrong[seed] = str(refusal)
+            continue
+        looked_at += 1
+        report = dataset.load(check(DataConfig, dataset.config_of("mutated"), "mutated")).report
+        counted = (found.rows, found.kept, found.dropped)
+        if (report["rows"], report["kept"], report["dropped"]) != counted or file.rows not in (None, found.rows):
+            wrong[seed] = f"{counted}, prepared {report['rows']}, {report['kept']}; {file.rows} meant"
+    assert wrong == {}
+    assert looked_at > 30

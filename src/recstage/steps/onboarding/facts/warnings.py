@@ -10,7 +10,8 @@ from recstage.data.schema import USER, RawData
 from recstage.steps.onboarding.facts.profile import Join, Profile
 from recstage.steps.onboarding.facts.wording import counted, of_all
 
-BOT_TIMES, BOT_EVENTS, BOT_SHARE = 30, 500, 0.1
+BOT_TIMES, BOT_ABOVE, BOT_EVENTS, BOT_SHARE = 20, 8, 100, 0.1
+"""Of the median, of the 95th percentile; at least so many events, or such a share of all."""
 SHOWN = 3
 MANY_SINGLE = 0.2
 FEW_DESCRIBED = 1.0
@@ -47,11 +48,10 @@ def _of_join(join: Join, items: int) -> Iterator[str]:
 def _of_users(profile: Profile, users: pd.Series) -> Iterator[str]:
     counts = users.value_counts()
     typical = max(float(counts.median()), 1.0)
-    share = counts / counts.sum()
-    heavy = counts[
-        ((counts > BOT_TIMES * typical) & (counts >= 100))
-        | ((counts >= BOT_EVENTS) & (share > BOT_SHARE) & (counts > 10 * typical))
-    ]
+    usual_most = float(counts.quantile(0.95))
+    far_above = (counts > BOT_TIMES * typical) & (counts > BOT_ABOVE * usual_most) & (counts >= BOT_EVENTS)
+    a_large_part = (counts > BOT_SHARE * counts.sum()) & (counts > 10 * typical) & (counts >= 5 * BOT_EVENTS)
+    heavy = counts[far_above | a_large_part]
     if len(heavy):
         named = ", ".join(f"{user} ({count:,})" for user, count in heavy.head(SHOWN).items())
         have = "has" if len(heavy) == 1 else "have"
