@@ -7,7 +7,7 @@ of all.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -108,13 +108,12 @@ class Metrics:
             child = self._children[method] = self.recommendations.labels(method)
         child.inc()
 
-    def count_rules(self, names: Iterable[str]) -> None:
+    def count_rules(self, names: tuple[str, ...]) -> None:
         """Count one list for each business rule that had a part in it."""
-        for name in names:
-            key = ("rule", name)
-            child = self._children.get(key)
-            if child is None:
-                child = self._children[key] = self.rules_applied.labels(name)
+        children = self._children.get(names)
+        if children is None:
+            children = self._children[names] = [self.rules_applied.labels(name) for name in names]
+        for child in children:
             child.inc()
 
     def render(self) -> bytes:

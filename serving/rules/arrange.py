@@ -63,8 +63,7 @@ def arrange(
     pins = [pin for pin in plan.pins if pin.rank <= limit and not excluded[pin.item] and counts.take(pin.item)]
     wanted = limit - len(pins)
     needed = wanted if diversify is None else max(POOL * limit, SMALLEST_POOL)
-    pool, kept = _pool(plan, limit, retrieve, counts, {pin.item for pin in pins}, needed)
-    items, scores = pool.items[kept], pool.scores[kept]
+    pool, items, scores = _pool(plan, limit, retrieve, counts, {pin.item for pin in pins}, needed)
     if diversify is not None and len(items) > 1 and wanted:
         items, scores = diversify(items, scores, wanted)
     items, scores = items[:wanted], scores[:wanted]
@@ -94,10 +93,10 @@ class _Pool:
 
 def _pool(
     plan: ListPlan, limit: int, retrieve: Retrieve, counts: _Counts, taken: set[int], needed: int
-) -> tuple[_Pool, list[int]]:
-    """Enough candidates for a list, and the places of those that the caps leave room for; counts what is kept.
+) -> tuple[_Pool, NDArray[np.int32], NDArray[np.float32]]:
+    """Enough candidates for a list, and those of them that the caps leave room for, which are counted.
 
-    `needed`: places wanted; fewer are enough where they fill the list.
+    `needed`: items wanted; fewer are enough where they fill the list.
     """
     wanted = limit - len(taken)
     bare = plan.caps is None and plan.shift is None and needed == wanted
@@ -105,9 +104,11 @@ def _pool(
     before = counts.state()
     while True:
         pool = _ordered(*retrieve(size, None), plan.shift)
-        kept = counts.take_all(pool.items.tolist(), taken, needed)
+        if plan.caps is None and not taken:
+            return pool, pool.items[:needed], pool.scores[:needed]
+        kept = np.array(counts.take_all(pool.items.tolist(), taken, needed), np.intp)
         if len(kept) >= wanted or len(pool.items) < size:
-            return pool, kept
+            return pool, pool.items[kept], pool.scores[kept]
         counts.restore(before)
         size *= GROWTH
 
@@ -146,22 +147,21 @@ class _Counts:
     def take_all(self, items: Sequence[int], taken: set[int], most: int) -> list[int]:
         """Places of the items that the caps leave room for, at most `most`, without those `taken`; counts them."""
         if self._caps is None:
-            if not taken:
-                return list(range(min(most, len(items))))
             return [place for place, item in enumerate(items) if item not in taken][:most]
         kept: list[int] = []
-        # this loop passes over hundreds of items for each list: a set and tuples of numbers are what is quick here
-        codes_of, room = self._caps.codes, self._full.isdisjoint
-        for place, item in enumerate(items):
+        # this loop passes over dozens of items for each list: a set and tuples of numbers are what is quick here
+        codes_of, full, add = self._caps.codes, self._full, self._add
+        room, n_caps = full.isdisjoint, len(self._caps.rules)
+        for place, item in enumerate(items if most else ()):
             codes = codes_of[item]
             if not room(codes):
-                if len(self.passed) < len(self._caps.rules):
-                    self.passed.update(self._caps.cap_of[code] for code in codes if code in self._full)
+                if len(self.passed) < n_caps:
+                    self.passed.update(self._caps.cap_of[code] for code in codes if code in full)
             elif item not in taken:
+                kept.append(place)
+                add(codes)
                 if len(kept) == most:
                     break
-                kept.append(place)
-                self._add(codes)
         return kept
 
     def applied(self) -> list[Rule]:
