@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete, select, text
 
+from serving.operations import click_through, drift
 from serving.store.admin import retention, revision
 from serving.store.db import change_counters
 from serving.store.db.connection import is_sqlite, open_engine
@@ -60,6 +61,9 @@ READ = [
     ("changed items", own_catalogue._CHANGED_ITEMS, {"since": 5}, "ix_items_updated_at"),
     ("categories of changed items", own_catalogue._CHANGED_CATEGORIES, {"since": 5}, "ix_items_updated_at"),
     ("activity", activity.ActivityReader(None, {"like": 1.0}).query, {"now": 9, "hours": 2, "since": 5}, BY_KEY),
+    ("lists by version", click_through.LISTS_BY_VERSION, {"since": 5}, "ix_recommendation_impressions_time"),
+    ("clicked by version", click_through.CLICKED_BY_VERSION, {"since": 5}, "ix_user_interactions_time"),
+    ("events by item", drift.EVENTS_BY_ITEM, {"since": 5}, BY_KEY),
     ("categories of an item", items._CATEGORIES, ITEM, BY_KEY),
     (
         "precomputed list",
@@ -173,7 +177,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules)
+    modules += (own_catalogue, rules, click_through, drift)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}
