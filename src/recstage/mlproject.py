@@ -32,6 +32,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "version": {"type": "string", "default": "best"},
         "reason": {"type": "string", "default": ""},
         "force": {"type": "string", "default": "false"},
+        "require": {"type": "string", "default": ""},
     },
     "rollback": {"to": {"type": "string", "default": "previous"}, "reason": {"type": "string", "default": ""}},
     "history": {"at": {"type": "string", "default": "now"}},

@@ -213,6 +213,24 @@ class GuardrailConfig(Schema):
     )
     latency_requests: int = Field(40, ge=0, description="single lists of either model timed in a round; 0: not judged")
     latency_rounds: int = Field(5, ge=1, description="rounds in which challenger and Production are timed in turn")
+    coverage_least: float | None = Field(None, ge=0, le=1, description="least coverage_at_10, whatever Production's is")
+    gini_increase: float = Field(0.1, ge=0, description="gini_at_10: at most so much above Production's")
+    gini_most: float | None = Field(None, ge=0, le=1, description="greatest gini_at_10")
+    popularity_increase: float = Field(
+        0.2, ge=0, description="share of places for the most popular hundredth: at most so much above Production's"
+    )
+    popularity_most: float | None = Field(None, ge=0, le=1, description="greatest such share")
+    diversity_ratio: float = Field(0.7, ge=0, description="least diversity of lists, as a share of Production's")
+    diversity_least: float | None = Field(None, ge=0, le=1, description="least diversity of lists")
+    calibration_error: float = Field(0.25, gt=0, le=1, description="greatest expected calibration error")
+    bundle_mb: float = Field(4000.0, gt=0, description="largest bundle, in megabytes")
+    history_overlap: float = Field(
+        0.5, ge=0, le=1, description="share of a list that stays where the oldest item of the history is left out"
+    )
+    stage_alpha: float = Field(0.05, gt=0, le=1, description="of the gain of a second stage over its first")
+    sample_users: int = Field(
+        200, ge=0, description="users whose lists are measured and whose promises are tried; 0: none"
+    )
     common_share: float = Field(
         0.1, ge=0, le=1, description="least share of users and of items in common with Production, of other data"
     )
@@ -227,6 +245,7 @@ class PromotionConfig(Schema):
     alpha: float = Field(0.05, gt=0, lt=0.5)
     bootstrap: int = Field(2000, ge=200)
     guardrails: GuardrailConfig = GuardrailConfig()
+    require: Literal["", "ab"] = Field("", description="ab: evidence of an experiment on live users as well")
     keep: int = Field(3, ge=1, description="versions an algorithm that prune keeps")
 
 

@@ -5,6 +5,8 @@ The schemas know nothing of the steps, so that a misspelt name is told before an
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from recstage.config.naming import ModelName
@@ -84,6 +86,7 @@ class PromoteSettings(Settings):
     new_data: bool = Field(
         False, description="replace a Production with few users or items in common; `force` does not stand for it"
     )
+    require: Literal["", "ab"] = Field("", description="ab: a better verdict of an experiment on live users as well")
     reason: str = Field("", description="why, for the history")
     by: str = Field("", description="who, for the history; empty: the login name")
     promotion: PromotionConfig = PromotionConfig()

@@ -51,6 +51,8 @@ class Recommender(ExternalIdMethods):
     Params: ClassVar[type[ModelParams]]
     folds_in: ClassVar[bool] = False
     """Whether `score` serves a user whose `index` is -1 from their history alone."""
+    probabilities: ClassVar[bool] = False
+    """Whether `score` is the probability that the user takes the item, among what training showed the model."""
     warm_starts: ClassVar[bool] = False
     """Whether a fit can begin with the values of an older model of the same class (`Fitting.start`)."""
     reverse: ClassVar[bool] = False
@@ -92,6 +94,10 @@ class Recommender(ExternalIdMethods):
 
     def parts(self) -> dict[str, Recommender]:
         """Fitted recommenders that this one is composed of."""
+        return {}
+
+    def first_stages(self) -> dict[str, Recommender]:
+        """The recommenders whose candidates a second stage orders anew; none of other models."""
         return {}
 
     def _load_parts(self, parts: Mapping[str, Recommender]) -> None:  # noqa: B027

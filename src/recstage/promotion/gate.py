@@ -8,7 +8,7 @@ docs/decisions/0007-promotion-gate.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -107,6 +107,12 @@ def judge(
     checks.append(_latency(challenger.latency, None if champion is None else champion.latency, config))
     passed = all(check.outcome != "failed" for check in checks)
     return Verdict(passed, tuple(checks), "" if rival is None else rival.label, paired)
+
+
+def extended(verdict: Verdict, more: Iterable[Check]) -> Verdict:
+    """A verdict with further checks."""
+    checks = (*verdict.checks, *more)
+    return replace(verdict, checks=checks, passed=all(check.outcome != "failed" for check in checks))
 
 
 def refuse(name: str, message: str) -> Verdict:

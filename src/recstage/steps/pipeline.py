@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from recstage import tracking
+from recstage import registry, tracking
 from recstage.config import model_config_of, resolve
-from recstage.config.steps import PipelineSettings
+from recstage.config.steps import DEFAULT_NAME, PipelineSettings
 from recstage.data import dataset
 from recstage.errors import GateRefused, TooLittleData
 from recstage.steps import prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def run(settings: PipelineSettings) -> PipelineResult:
         compare.run(compare.settings_from(_named(settings)), nested=True)
         production, kept_because = None, None
         if settings.promote:
-            production, kept_because = _promote_best(settings)
+            production, kept_because = _promote_best(settings, trained)
         best = max(trained, key=lambda result: result.metrics["ndcg_at_10"])
         tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
     return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
@@ -73,13 +76,27 @@ def _named(settings: PipelineSettings) -> list[str]:
     return ["--name", settings.name] if settings.name else []
 
 
-def _promote_best(settings: PipelineSettings) -> tuple[int | None, str | None]:
-    options = ["--reason", "best of the main job", "--new_data", str(settings.new_data).lower(), *_named(settings)]
+def _promote_best(settings: PipelineSettings, trained: Sequence[TrainResult]) -> tuple[int | None, str | None]:
+    """The best version, and, while nothing is Production, the next best where the gate refuses that. With a Production
+    only the best is asked: trying until chance lets one pass would be no gate."""
+    options = ["--new_data", str(settings.new_data).lower(), *_named(settings)]
     try:
-        promoted = promote.run(promote.settings_from(options))
+        return promote.run(promote.settings_from(["--reason", "best of the main job", *options])).version, None
     except GateRefused as refusal:
-        return None, str(refusal)
-    return promoted.version, None
+        kept_because = str(refusal)
+    name = settings.name or DEFAULT_NAME
+    if registry.resolve(name).version is not None:
+        return None, kept_because
+    next_best = sorted(trained, key=lambda one: -one.metrics["ndcg_at_10"])
+    for number in [one.version for one in next_best if one.version is not None]:
+        if registry.version_of(name, number).tags.get("gate_verdict") == "refused":
+            continue
+        try:
+            words = ["--version", str(number), "--reason", "best of the main job", *options]
+            return promote.run(promote.settings_from(words)).version, None
+        except GateRefused as refusal:
+            log.info("%s", refusal)
+    return None, kept_because
 
 
 def _tunable(name: str) -> bool:

@@ -67,6 +67,17 @@ def download(run_id: str, folder: Path) -> Path | None:
         return None
 
 
+def log_late(run_id: str, text: str, name: str) -> bool:
+    """A text artifact of a run that ended; false where the run is gone."""
+    try:
+        MlflowClient().log_text(run_id, text, name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return False
+    return True
+
+
 def restore_run(
     run_id: str, artifacts: Path, params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]
 ) -> None:

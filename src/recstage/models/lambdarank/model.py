@@ -205,6 +205,9 @@ class LambdaRank(base.Recommender):
 
     # -- saving -----------------------------------------------------------------------------------------
 
+    def first_stages(self) -> dict[str, base.Recommender]:
+        return dict(self.retrievers_)
+
     def parts(self) -> dict[str, base.Recommender]:
         return dict(self.retrievers_)
 

@@ -29,6 +29,7 @@ class Ncf(base.Recommender):
     """
 
     name = "ncf"
+    probabilities = True
     Params = NcfParams
     minimum_positives = 10
 

@@ -12,7 +12,7 @@ from recstage import bundle, registry, tracking
 from recstage.config import PromotionConfig, read_yaml, resolve, root
 from recstage.config.steps import BEST, PromoteSettings
 from recstage.errors import GateRefused, RecstageError, RegistryError
-from recstage.promotion import evidence, gate
+from recstage.promotion import assessment, evidence, gate, gate_report, guardrails
 from recstage.promotion.gate import Verdict
 from recstage.registry import Overtaken, Version, mlflow_client
 
@@ -59,6 +59,8 @@ def run(settings: PromoteSettings) -> PromoteResult:
 def _attempt(settings: PromoteSettings) -> PromoteResult:
     resolution = registry.reconcile(settings.name)
     champion, config = resolution.version, settings.promotion
+    if settings.require:
+        config = config.model_copy(update={"require": settings.require})
     challenger = choose(settings.name, settings.version, config.metric)
     previous = None if champion is None else champion.number
     if previous == challenger.number and not resolution.conflict:
@@ -154,7 +156,9 @@ def judge(challenger: Version, champion: Version | None, config: PromotionConfig
     mine, others = evidence.latencies(challenger, champion, users, config.guardrails)
     ours = replace(ours, latency=mine)
     theirs = None if theirs is None else replace(theirs, latency=others)
-    return gate.judge(ours, theirs, config, baseline=baseline)
+    verdict = gate.judge(ours, theirs, config, baseline=baseline)
+    measured, before = assessment.assess(challenger, champion, ours, theirs, config)
+    return gate.extended(verdict, guardrails.checks(measured, before, config.guardrails, config.require))
 
 
 def _on_the_rows_of(challenger: Version, champion: Version, config: PromotionConfig) -> gate.Evidence:
@@ -165,7 +169,8 @@ def _on_the_rows_of(challenger: Version, champion: Version, config: PromotionCon
 
 
 def write_down(version: Version, verdict: Verdict, outcome: str) -> None:
-    """The verdict on the version itself, as tags."""
+    """The verdict on the version itself: as tags, one a check, and as a page of its run."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     evidence_text = json.dumps(verdict.as_dict())
     tags = {
         "gate_verdict": outcome,
@@ -173,6 +178,9 @@ def write_down(version: Version, verdict: Verdict, outcome: str) -> None:
         "gate_evidence": evidence_text
         if len(evidence_text) <= mlflow_client.LONGEST_TAG
         else json.dumps(verdict.summary),
-        "gate_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "gate_at": at,
     }
-    mlflow_client.tag_version(version.name, version.number, tags)
+    page = gate_report.page(version, verdict, outcome, at)
+    if tracking.log_late(version.run_id, page, gate_report.PAGE):
+        tags["gate_report"] = f"runs:/{version.run_id}/{gate_report.PAGE}"
+    mlflow_client.tag_version(version.name, version.number, {**gate_report.tags(verdict), **tags})
