@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recstage.config import DataConfig, ServiceSource
 from recstage.data.snapshots import extraction
@@ -70,11 +72,16 @@ def download(run_id: str, folder: Path) -> Path | None:
 def log_late(run_id: str, text: str, name: str) -> bool:
     """A text artifact of a run that ended; false where the run is gone."""
     try:
-        MlflowClient().log_text(run_id, text, name)
+        place = MlflowClient().get_run(run_id).info.artifact_uri
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return False
+    # by the run's own place: MLflow's client remembers where a run was before its checkout was moved
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(name).name
+        path.write_text(text)
+        get_artifact_repository(place).log_artifact(str(path), str(Path(name).parent))
     return True
 
 
