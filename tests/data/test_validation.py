@@ -209,3 +209,18 @@ def test_test_rows_are_checked_as_well() -> None:
     assert len(cleaned.test) == 1
     assert findings.dropped == {"missing item_id": 1}
     assert findings.rows == 3
+
+
+def test_where_all_times_are_equal_the_same_row_twice_is_a_repeat_and_not_dropped() -> None:
+    rows = pd.DataFrame(
+        {
+            "user_id": list("aabb"),
+            "item_id": list("xxyz"),
+            "timestamp": 5.0,
+            "interaction_type": "view",
+            "value": np.nan,
+        }
+    )
+    cleaned, findings = clean(RawData(rows, time_is_clock=True), config_with(default_weight=1.0))
+    assert findings.dropped == {}
+    assert not cleaned.ordered

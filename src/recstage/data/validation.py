@@ -55,7 +55,8 @@ def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     parts = {"events": raw.events, "validation": raw.validation, "test": raw.test}
     given = {name: frame for name, frame in parts.items() if frame is not None}
     _refuse_unweighted(given["events"], config)
-    rules = _Rules(config, latest=time.time() + A_DAY if raw.time_is_clock else GREATEST_RANK, ordered=raw.ordered)
+    several = raw.ordered and not _one_time(given["events"])
+    rules = _Rules(config, latest=time.time() + A_DAY if raw.time_is_clock else GREATEST_RANK, ordered=several)
     checked, rejected = {}, raw.rejected
     for name, frame in given.items():
         checked[name], more = _checked(frame, rules, raw.places, config.name)
@@ -79,6 +80,12 @@ def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     ordered = raw.ordered and tells_an_order(events)
     validation, test = checked.get("validation"), checked.get("test")
     return replace(raw, events=events, validation=validation, test=test, ordered=ordered), findings
+
+
+def _one_time(events: pd.DataFrame) -> bool:
+    """Whether all times are one, so that they cannot tell two rows apart."""
+    times = events[TIME].dropna() if TIME in events else []
+    return len(times) > 0 and times.min() == times.max()
 
 
 def tells_an_order(events: pd.DataFrame) -> bool:

@@ -12,8 +12,8 @@ from recstage.errors import DataError, valid_names
 TITLE, TEXT, CATEGORIES, AVAILABLE = "title", "text", "categories", "available"
 BY_NAME = (
     "movie", "film", "book", "song", "track", "artist", "video", "game", "app", "show", "course", "recipe", "anime",
-    "joke", "hotel", "restaurant", "venue", "buch", "livre", "libro", "page_url", "url", "page", "product_name",
-    "item_name", "movie_title",
+    "joke", "hotel", "restaurant", "venue", "buch", "livre", "libro", "page_url", "url", "page", "page_path",
+    "product_name", "item_name", "movie_title",
 )  # fmt: skip
 """Columns that are ids where no better one is: in a file of items they are rather titles."""
 EVENT_NAMES: dict[str, tuple[str, ...]] = {

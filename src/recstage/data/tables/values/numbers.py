@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 Decimal = Literal["auto", ".", ","]
 WITH_COMMA = r"^[+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*),\d+$"
 THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
+CURRENCY = re.compile(r"^[€$£¥₹]\s*|\s*(?:[€$£¥₹%]|EUR|USD|GBP|CHF|kr|zł)$")
 YES, NO = ("true", "yes", "y", "t", "ja", "oui", "si", "sí"), ("false", "no", "n", "f", "nein", "non")
 WITH_POINT = re.compile(r"[+-]?\d*\.\d+")
 
@@ -55,7 +56,7 @@ def _words(column: pd.Series) -> pd.Series:
     """Values as text, null where there is none; truth values and lists are no text that could be a number."""
     known = column.notna().to_numpy()
     words = [
-        str(value).strip()
+        CURRENCY.sub("", str(value).strip())
         if is_known and isinstance(value, str | int | float | exact.Decimal) and not isinstance(value, bool)
         else None
         for value, is_known in zip(column, known, strict=True)

@@ -24,7 +24,7 @@ COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"
 COMPACT_NAMES = frozenset(COMPACT.values())
 FINER_UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 EXCEL_DAYS, RANKS = "days since 1900", "ranks"
-WITH_ZONE = r"(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})\s*$"
+WITH_ZONE = r"\d\d:?\d\d.*(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})(?:\s*\(.*\))?\s*$"
 
 
 def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[pd.Series, bool]:

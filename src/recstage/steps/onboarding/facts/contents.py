@@ -26,6 +26,10 @@ DATE = re.compile(
 )
 USER_LETTERS = re.compile(r"(u|user|usr|c|cust|customer|client|k|kd|kunde|visitor|member|m_?id|p?erson)[-_ ]?\d+", re.I)
 ITEM_LETTERS = re.compile(r"(i|item|p|prod|product|sku|art|artikel|article|movie|film|book|b0)[-_ ]?\w*\d+", re.I)
+OF_A_VISIT = re.compile(
+    r"(session|visit|order|invoice|transaction|receipt|ticket|row|line|index|review|bestell|rechnung|beleg)"
+)
+"""How columns begin that name no user and no item, but what they did or bought together."""
 FLAGS = {"true", "false", "yes", "no", "ja", "nein", "0", "1", "t", "f", "y", "n"}
 
 
@@ -146,6 +150,7 @@ class Contents:
     def ids(self, names: Sequence[str], known: Sequence[str]) -> list[str]:
         """Columns that may hold ids, the likeliest first: not one value a row, no attribute of another column."""
         possible = [name for name in names if self.may_be_id(name)]
+        possible = [name for name in possible if not OF_A_VISIT.match(plain(name))] or possible
         numbered = [name for name in possible if len(self) >= ENOUGH and self.different(name) == len(self.given(name))]
         possible = [name for name in possible if name not in numbered] or possible
         free = [name for name in possible if not any(self.determines(other, name) for other in known)]
