@@ -84,8 +84,11 @@ def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
 
 def _one_time(events: pd.DataFrame) -> bool:
     """Whether all times are one, so that they cannot tell two rows apart."""
-    times = events[TIME].dropna() if TIME in events else []
-    return len(times) > 0 and times.min() == times.max()
+    if TIME not in events:
+        return False
+    times = events[TIME].to_numpy(np.float64)
+    times = times[~np.isnan(times)]
+    return len(times) > 0 and bool(times.min() == times.max())
 
 
 def tells_an_order(events: pd.DataFrame) -> bool:
