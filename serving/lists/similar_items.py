@@ -15,8 +15,9 @@ from serving.models.exclusion import as_row, excluded_mask
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import diversity_of
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import POOL, SMALLEST_POOL
+from serving.rules.arrange import POOL, SMALLEST_POOL, arrange_scores
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
+from serving.rules.plan import ListPlan
 
 
 def unknown_items(served: LoadedModel, item_ids: Sequence[str]) -> list[str]:
@@ -41,7 +42,7 @@ def similar_items(
         request: the parameters of the list; its user is not looked at.
         item_ids: the item, or all items of the basket; all of them must be known.
         hidden: items that must not be listed.
-        rules: the business rules that hold now; those that exclude and include items hold here.
+        rules: the business rules that hold now.
     """
     vectors = served.similar_item_vectors.vectors
     basket = np.array([served.train.items.find(item_id) for item_id in item_ids], np.int32)
@@ -54,7 +55,10 @@ def similar_items(
     if request.shown:
         excluded |= np.isin(served.item_digests, item_digests.unpacked(request.shown))
     cosines = vectors @ vectors[basket].mean(axis=0)
-    excluded |= cosines <= 0
+    unlike = cosines <= 0
+    if plan is not None and plan.arranges:
+        return _by_rules(served, request, plan, basket, excluded, np.where(unlike, -np.inf, cosines))
+    excluded |= unlike
     k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
     found, scores = top_k(mask_excluded(cosines[None].astype(np.float32), as_row(excluded)), k)
     if request.diversify < 1 and found[0, 0] >= 0:
@@ -65,6 +69,39 @@ def similar_items(
     names = () if plan is None else tuple(rule.name for rule in plan.excluding)
     method = served.similar_item_vectors.source
     return RankedItems(served, items, scores[0][kept], method, diversity_of(vectors, items), reasons, names)
+
+
+def _by_rules(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    plan: ListPlan,
+    basket: NDArray[np.int32],
+    excluded: NDArray[np.bool_],
+    cosines: NDArray[np.float32],
+) -> RankedItems:
+    """The list that business rules make of the similar items; a pinned item need not be similar, and then scores 0."""
+    vectors = served.similar_item_vectors.vectors
+
+    def varied(
+        items: NDArray[np.int32], values: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        chosen, kept = rerank.mmr(items[None], values[None], vectors, k, request.diversify)
+        real = chosen[0] >= 0
+        return chosen[0][real], kept[0][real]
+
+    scores = cosines.astype(np.float32)
+    found = arrange_scores(plan, request.limit, excluded, scores, varied if request.diversify < 1 else None)
+    items, values = found.items, np.where(np.isfinite(found.scores), found.scores, np.float32(0))
+    reasons = None
+    if request.explain:
+        why = zip(items.tolist(), _reasons(served, vectors, basket, items), strict=True)
+        reasons = [
+            f"It was placed here by the rule '{found.pinned[item].name}'." if item in found.pinned else reason
+            for item, reason in why
+        ]
+    names = tuple(rule.name for rule in found.applied)
+    method = served.similar_item_vectors.source
+    return RankedItems(served, items, values, method, diversity_of(vectors, items), reasons, names)
 
 
 def _reasons(

@@ -114,7 +114,7 @@ class RuleEngine:
         rules = [rule for rule in compiled.ruleset.rules if rule.target.holds_for(*place)]
         if not rules:
             return NOTHING_TO_DO
-        found = compile_plan(rules, served.train.items, compiled.attributes, time.time())
+        found = compile_plan(rules, served.catalogue.items, compiled.attributes, time.time())
         compiled.misfits.update(found.misfits)
         self._on_misfits(len(compiled.misfits))
         if found.misfits:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from recstage.models.base import POPULARITY
 from serving.catalogue.merged import MergedCatalogue
 from serving.interfaces import HiddenItems
 from serving.models import item_digests
+from serving.models.loaded_model import LoadedModel
+from serving.rules.engine import WITHOUT_RULES, ActiveRules
+from serving.rules.query import Filter
 from serving.trends.board import HOURS, Activity, Window
+from serving.trends.by_rules import TrendRules
 
 Kind = Literal["popular", "trending", "latest"]
 MILLISECONDS_PER_HOUR = 3_600_000
@@ -31,6 +36,7 @@ class TrendRequest:
     fields: tuple[str, ...] = ()
     shown: bytes = b""
     """Items of earlier pages, which are left out: digests as `serving.models.item_digests` packs them."""
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,18 @@ class TrendList:
     scores: tuple[float, ...]
     method: str
     reasons: tuple[str, ...] | None = None
+    rules_applied: tuple[str, ...] = ()
 
 
 def trend_list(
-    request: TrendRequest, activity: Activity, catalogue: MergedCatalogue, hidden: HiddenItems, now: float | None = None
+    request: TrendRequest,
+    activity: Activity,
+    catalogue: MergedCatalogue,
+    hidden: HiddenItems,
+    now: float | None = None,
+    served: LoadedModel | None = None,
+    rules: ActiveRules = WITHOUT_RULES,
+    trend_rules: TrendRules | None = None,
 ) -> TrendList:
     """The list for a request; hidden and unavailable items are never on it.
 
@@ -54,9 +68,38 @@ def trend_list(
         catalogue: of the service and the served version.
         hidden: items that must not be listed.
         now: seconds since 1970, the present by default.
+        served: the loaded model; None: there is none.
+        rules: the business rules that hold now.
+        trend_rules: applies them, and filters.
+
+    Raises:
+        InvalidFilter: a filter does not fit the attributes of the items.
     """
     ordered, method, reason = _ordered(request, activity, catalogue, time.time() if now is None else now)
-    chosen = _first(ordered, request, catalogue, hidden)
+    may_be_listed = _condition(request, catalogue, hidden)
+    if request.filters or rules.ruleset.rules:
+        chosen, applied, pinned = (trend_rules or TrendRules()).applied(
+            served,
+            rules,
+            request.kind,
+            request.filters,
+            request.categories,
+            list(ordered),
+            request.limit,
+            may_be_listed,
+        )
+        reasons = [
+            f"It was placed here by the rule '{pinned[item_id].name}'." if item_id in pinned else reason(item_id)
+            for item_id, _ in (chosen if request.explain else ())
+        ]
+        return TrendList(
+            tuple(item_id for item_id, _ in chosen),
+            tuple(score for _, score in chosen),
+            method,
+            tuple(reasons) if request.explain else None,
+            tuple(rule.name for rule in applied),
+        )
+    chosen = list(islice((one for one in ordered if may_be_listed(one[0])), request.limit))
     return TrendList(
         tuple(item_id for item_id, _ in chosen),
         tuple(score for _, score in chosen),
@@ -96,19 +139,15 @@ def _latest(window: Window | None, catalogue: MergedCatalogue, now: float) -> It
         yield item_id, 0.5 ** min(age / (hours / 2), 1000.0)
 
 
-def _first(
-    ordered: Iterable[tuple[str, float]], request: TrendRequest, catalogue: MergedCatalogue, hidden: HiddenItems
-) -> Sequence[tuple[str, float]]:
-    """The first `limit` of the candidates that may be listed."""
+def _condition(request: TrendRequest, catalogue: MergedCatalogue, hidden: HiddenItems) -> Callable[[str], bool]:
+    """Whether an item may be listed: not hidden, unavailable, left out, shown before or of other categories."""
     refused = (hidden.item_ids, catalogue.unavailable, frozenset(request.exclude))
     shown = frozenset(item_digests.unpacked(request.shown).tolist())
     among = catalogue.in_categories(request.categories) if request.categories else None
-    chosen: list[tuple[str, float]] = []
-    for one in ordered:
-        if any(one[0] in some for some in refused) or (among is not None and one[0] not in among):
-            continue
-        if not shown or item_digests.of([one[0]])[0] not in shown:
-            chosen.append(one)
-            if len(chosen) == request.limit:
-                break
-    return chosen
+
+    def may_be_listed(item_id: str) -> bool:
+        if any(item_id in some for some in refused) or (among is not None and item_id not in among):
+            return False
+        return not shown or item_digests.of([item_id])[0] not in shown
+
+    return may_be_listed

@@ -18,6 +18,7 @@ from serving.recommend.ranking import diversity_of
 from serving.recommend.recommender import RecommendationService
 from serving.recommend.response import SerializedList
 from serving.trends.board import Activity, ActivityBoard
+from serving.trends.by_rules import TrendRules
 from serving.trends.lists import TrendList, TrendRequest, trend_list
 
 NO_ACTIVITY = Activity()
@@ -45,6 +46,7 @@ class TrendService:
         """
         self._recommender, self._board, self._dependencies = recommender, board, dependencies
         self._metrics, self._cache = metrics, cache
+        self._trend_rules = TrendRules()
 
     async def make(
         self, served: LoadedModel | None, request: TrendRequest, user_id: str | None, request_id: str
@@ -59,20 +61,24 @@ class TrendService:
 
         Raises:
             Problem: 422 where no item has a category of the request.
+            InvalidFilter: a filter does not fit the attributes of the items.
         """
         hidden, hidden_unavailable = await self._recommender.hidden()
         catalogue, catalogue_unavailable = await self._recommender.catalogue(served, hidden)
+        rules, rules_unavailable = await self._recommender.rules(hidden)
         catalogue.check_categories(request.categories)
         latest = request.kind == "latest"
         activity = NO_ACTIVITY if latest else await self._board.current(request.window or "week")
         # the score of the latest items falls with time: a list is kept within one minute only
         minute = int(time.time() // 60) if latest else 0
-        key = ("trends", request, activity.version, catalogue.key, hidden.version, minute)
+        key = ("trends", request, activity.version, catalogue.key, hidden.version, rules.ruleset.key, minute)
         found = await self._cache.get(key)
-        degraded = hidden_unavailable or catalogue_unavailable or activity.degraded
+        degraded = hidden_unavailable or catalogue_unavailable or rules_unavailable or activity.degraded
         if found is None:
             self._metrics.cache_misses.inc()
-            listed = trend_list(request, activity, catalogue, hidden)
+            listed = trend_list(
+                request, activity, catalogue, hidden, served=served, rules=rules, trend_rules=self._trend_rules
+            )
             fields = await self._fields(served, request, listed, hidden, catalogue)
             found = _serialized(listed, catalogue, served, fields)
             if not degraded:
@@ -80,6 +86,8 @@ class TrendService:
         else:
             self._metrics.cache_hits.inc()
         self._metrics.count_recommendation(found.method)
+        if found.rules:
+            self._metrics.count_rules(found.rules)
         if user_id is not None:
             await self._record(found, user_id, request_id)
         return found, degraded
@@ -129,8 +137,10 @@ def _serialized(
         "method_used": found.method,
         "model_version": version,
         "diversity_score": _diversity(served, found.item_ids),
+        "rules_applied": found.rules_applied,
     }
-    return SerializedList(orjson.dumps(body)[:-1], found.item_ids, found.scores, found.method, version)
+    content = orjson.dumps(body)[:-1]
+    return SerializedList(content, found.item_ids, found.scores, found.method, version, found.rules_applied)
 
 
 def _diversity(served: LoadedModel | None, item_ids: tuple[str, ...]) -> float | None:

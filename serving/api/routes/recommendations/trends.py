@@ -13,6 +13,8 @@ from serving.api.dependencies import ServiceDep
 from serving.api.fields import FieldNames, LookupId, check_limit
 from serving.errors import Problem, documented
 from serving.recommend.response import RecommendedItem
+from serving.rules.definitions import FilterText
+from serving.rules.query import parse
 from serving.security.authentication import Principal, requires
 from serving.trends.board import Window
 from serving.trends.lists import Kind, TrendRequest
@@ -32,6 +34,9 @@ class TrendsBody(BaseModel):
     model_version: str | None = Field(examples=[None], description="null: made from live events or the catalogue")
     diversity_score: float | None = Field(
         examples=[0.41], description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+    )
+    rules_applied: list[str] = Field(
+        examples=[["no-horror"]], description="business rules that had a part in this list, by name"
     )
     degraded: bool = Field(
         examples=[False], description="events or hidden items are those last read: the database was unavailable"
@@ -54,6 +59,9 @@ class LatestQuery(BaseModel):
     )
     category: tuple[LookupId, ...] = Field(
         (), max_length=20, description="only items of these categories; repeat for several", examples=[["Drama"]]
+    )
+    filter: tuple[FilterText, ...] = Field(
+        (), max_length=10, description="only items that match all of them, such as `price<=20 and tags=a|b`"
     )
     exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
     explain: bool = Field(False, description="a reason for each item")
@@ -107,9 +115,9 @@ async def _list(
         served = service.select_model()
     except Problem:  # no model at all: events and the catalogue are enough
         served = None
-    page = Page.of(request, query.cursor, (kind, query.window, query.exclude, query.category))
+    page = Page.of(request, query.cursor, (kind, query.window, query.exclude, query.category, query.filter))
     choice = (query.exclude, query.category, query.explain, query.fields)
-    wanted = TrendRequest(kind, query.window, query.limit, *choice, shown=page.shown)
+    wanted = TrendRequest(kind, query.window, query.limit, *choice, page.shown, tuple(map(parse, query.filter)))
     request_id: str = request.scope["request_id"]
     found, degraded = await service.trends.make(served, wanted, query.user_id, request_id)
     content = found.with_request(query.user_id, request_id, degraded, **page.next(found.item_ids, query.limit))

@@ -173,6 +173,36 @@ def test_a_rule_of_other_lists_or_one_that_is_disabled_or_not_yet_begun_does_not
     assert states == {"similar": "active", "disabled": "disabled", "scheduled": "scheduled"}
 
 
+def test_rules_hold_for_every_kind_of_list(client):
+    add(client, "first", {**PIN, "item_id": "i10", "rank": 1})
+    add(client, "out", {"type": "exclude", "filter": "item_id=i2"})
+    add(client, "few", {"type": "cap", "attribute": "author", "most": 1})
+    session = {"items": [{"item_id": "i0"}], "limit": 5}
+    answers = [
+        client.get("/api/items/i1/similar", params={"limit": 5, "explain": True}),
+        client.post("/api/recommendations/session", json=session),
+        client.get("/api/popular", params={"limit": 5}),
+    ]
+    batch = client.post("/api/recommendations/batch", json={"user_ids": ["new", "newer"], "limit": 5})
+    lists = [*(answer.json() for answer in answers), *batch.json()["lists"]]
+    assert len(lists) == 5
+    for found in lists:
+        listed = [one["item_id"] for one in found["items"]]
+        assert listed[0] == "i10", found
+        assert "i2" not in listed
+        authors = [int(one[1:]) % 4 for one in listed if one != "i5"]
+        assert len(set(authors)) == len(authors)
+        assert {"first", "out"} <= set(found["rules_applied"])
+    assert answers[0].json()["items"][0]["reason"] == "It was placed here by the rule 'first'."
+
+
+def test_a_ranking_of_candidates_leaves_out_what_rules_leave_out(client):
+    add(client, "out", {"type": "exclude", "filter": "item_id=i2"})
+    answer = client.post("/api/rank", json={"user_id": "new", "items": ["i1", "i2", "i3"]}).json()
+    assert {one["item_id"] for one in answer["items"]} == {"i1", "i3"}
+    assert answer["rules_applied"] == ["out"]
+
+
 def test_a_rule_ends_by_itself_in_cached_lists_too(client, monkeypatch):
     add(client, "short", PIN, ends_at=FUTURE)
     assert ids(client)[1] == "i9"
