@@ -938,6 +938,8 @@ export interface TrendsBody {
   model_version: string | null;
   /** 1 minus the mean similarity of the items' pairs; null for fewer than two items */
   diversity_score: number | null;
+  /** business rules that had a part in this list, by name */
+  rules_applied: string[];
   /** events or hidden items are those last read: the database was unavailable */
   degraded: boolean;
   /** null where the request names no user */
@@ -1101,7 +1103,7 @@ export interface Operations {
     method: "GET";
     path: "/api/latest";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month" | null; category?: string[]; filter?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -1146,7 +1148,7 @@ export interface Operations {
     method: "GET";
     path: "/api/popular";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; filter?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };
@@ -1326,7 +1328,7 @@ export interface Operations {
     method: "GET";
     path: "/api/trending";
     pathParameters: {};
-    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
+    queryParameters: { limit?: number; window?: "hour" | "day" | "week" | "month"; category?: string[]; filter?: string[]; exclude?: string[]; explain?: boolean; fields?: string; cursor?: string | null; user_id?: string | null };
     body: never;
     answer: TrendsBody;
   };

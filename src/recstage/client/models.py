@@ -865,6 +865,7 @@ class TrendsBody(Model):
     diversity_score: float | None = Field(
         description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
+    rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="events or hidden items are those last read: the database was unavailable")
     user_id: str | None = Field(description="null where the request names no user")
     request_id: str = Field(description="to be sent with feedback on this list")
