@@ -411,6 +411,8 @@ export interface ModelBody {
   n_items: number;
   /** a staged version that cannot be served, and why */
   failing: Failing | null;
+  /** the model that ranks users for an item */
+  reverse: ReverseModelBody;
   /** what is wrong, one sentence each */
   degraded: string[];
   /** the same, with names and remedies */
@@ -681,6 +683,30 @@ export interface Reloading {
   version: string | null;
 }
 
+/** The model that ranks users for an item; without a version they are ranked by content. */
+export interface ReverseModelBody {
+  name: string;
+  /** null: none is served; users are ranked by content */
+  version: string | null;
+  algorithm: string | null;
+  /** when this process swapped it in */
+  served_since: string | null;
+  /** null: none is served */
+  promotion: Promotion | null;
+  /** Production in the registry at the last poll; null: none */
+  staged_version: string | null;
+  /** when the registry was last polled */
+  registry_looked_at: string | null;
+  /** time of the newest interaction it was trained on */
+  trained_until: number | null;
+  /** items it can rank users for */
+  n_items: number | null;
+  /** users it can list */
+  n_users: number | null;
+  /** a staged version that cannot be served, and why */
+  failing: Failing | null;
+}
+
 /** Where to go back to, and why. */
 export interface RollbackBody {
   /** a version; null: what was Production before */
@@ -897,6 +923,8 @@ export interface SimilarItemsBody {
 /** Statistics of an item. */
 export interface StatisticsBody {
   item_id: string;
+  /** events */
+  total: number;
   /** events by type */
   counts: Record<string, number>;
   /** distinct users with an event */
@@ -957,6 +985,25 @@ export interface UserScores {
   scores: number[];
   /** a model, `popularity`, or `preferences` (declared ones) */
   method_used: string;
+}
+
+/** Counts and rates of a user's events. */
+export interface UserStatisticsBody {
+  user_id: string;
+  /** events */
+  total: number;
+  /** events by type */
+  counts: Record<string, number>;
+  /** distinct items with an event */
+  items: number;
+  /** share of these items that were implemented */
+  implementation_rate: number | null;
+  /** mean weight of the events; null without one */
+  mean_engagement: number | null;
+  /** of the first event */
+  first_at: string | null;
+  /** of the last event */
+  last_at: string | null;
 }
 
 /** A registered version, as the registry had it when it was last copied. */
@@ -1340,5 +1387,14 @@ export interface Operations {
     queryParameters: { limit?: number; cursor?: string | null };
     body: never;
     answer: HistoryBody;
+  };
+  /** Counts by type, distinct items, implementation rate and mean engagement of a user. */
+  user_statistics: {
+    method: "GET";
+    path: "/api/users/{user_id}/stats";
+    pathParameters: { user_id: string };
+    queryParameters: {};
+    body: never;
+    answer: UserStatisticsBody;
   };
 }

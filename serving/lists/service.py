@@ -17,6 +17,7 @@ from serving.lists.similar_items import similar_items
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
+from serving.recommend.explanations import name_of
 from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
@@ -148,6 +149,7 @@ class ListService:
             shown: whether the lists count as shown, and are stored as impressions.
         """
         started = time.perf_counter()
+        self._metrics.batch_users.observe(len(user_ids))
         state = await self._recommender.state(served)
         state.check(request)
         # without rules it is the same list as that of a single request, and comes from the same cache
@@ -157,7 +159,12 @@ class ListService:
         found, missing = await self._cached(state, request, histories)
         if missing:
             arguments = (served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
+            ranking_began = time.perf_counter()
             computed = await self._recommender.in_thread(recommend_many, *arguments)
+            ranking_seconds = time.perf_counter() - ranking_began
+            self._recommender.observe_stage("rank", ranking_seconds)
+            for model in {name_of(one.method) for one in computed}:
+                self._metrics.observe_scoring(model, ranking_seconds)
             for (user_id, history), ranked in zip(missing, computed, strict=True):
                 own = replace(request, user_id=user_id)
                 ranked = self._recommender.with_new_items(ranked, state, own, history)

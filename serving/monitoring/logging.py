@@ -6,10 +6,13 @@ import logging
 import sys
 import time
 from contextvars import ContextVar
+from typing import Any
 
 import orjson
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+request_details: ContextVar[dict[str, Any] | None] = ContextVar("request_details", default=None)
+"""What the line of a request in the log says besides: the caller's key, where the list came from, its stages."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -30,6 +33,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(entry, default=str).decode()
+
+
+def add_details(**details: Any) -> None:
+    """Add to the line of the request under way."""
+    found = request_details.get()
+    if found is not None:
+        found.update(details)
 
 
 def configure(level: str) -> None:

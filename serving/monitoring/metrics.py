@@ -84,6 +84,25 @@ class Metrics:
             "Business rules that name attributes which the served items lack",
             multiprocess_mode="max",
         )
+        self.stages = histogram(
+            "recstage_list_stage_seconds",
+            "Time of a stage of a list: reads, rank, serialize",
+            ["stage"],
+            buckets=SECONDS,
+        )
+        self.scoring = histogram(
+            "recstage_model_scoring_seconds", "Time a model takes to rank a list or a batch", ["model"], buckets=SECONDS
+        )
+        self.sources = counter(
+            "recstage_list_sources_total",
+            "Where lists came from: cache, precomputed, model, fallback, popularity",
+            ["source"],
+        )
+        self.batch_users = histogram(
+            "recstage_batch_users",
+            "Users of a request for many lists",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+        )
         self._children: dict[object, Any] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -107,6 +126,25 @@ class Metrics:
         if child is None:
             child = self._children[method] = self.recommendations.labels(method)
         child.inc()
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Observe a stage of a list."""
+        self._labelled(self.stages, stage).observe(seconds)
+
+    def observe_scoring(self, model: str, seconds: float) -> None:
+        """Observe how long a model took to rank."""
+        self._labelled(self.scoring, model).observe(seconds)
+
+    def count_source(self, source: str) -> None:
+        """Count one list, by where it came from."""
+        self._labelled(self.sources, source).inc()
+
+    def _labelled(self, metric: Any, label: str) -> Any:
+        key = (metric, label)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(label)
+        return child
 
     def count_rules(self, names: tuple[str, ...]) -> None:
         """Count one list for each business rule that had a part in it."""

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.errors import StoreError
+from recstage.models.base import POPULARITY
 from serving.catalogue.fields import TEXT, FieldReader
-from serving.catalogue.merged import MergedCatalogue, MergedCatalogues
-from serving.catalogue.placement import PlacedItem, place
+from serving.catalogue.merged import MergedCatalogue
+from serving.catalogue.placement import PlacedItem
 from serving.errors import Problem
-from serving.interfaces import Dependencies, HiddenItems, History, Impression, Item, OwnCatalogue, Precomputed
+from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed
 from serving.models.loaded_model import LoadedModel
+from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
-from serving.recommend.explanations import name_of
+from serving.recommend.explanations import PREFERENCES, name_of
 from serving.recommend.new_items import placed_scores, with_new_items
 from serving.recommend.ranking import diversity_of, recommend
+from serving.recommend.reads import StateReader
 from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.state import ListState
 from serving.rules.arrange import arrange_stored
-from serving.rules.engine import ActiveRules, RuleEngine
+from serving.rules.engine import RuleEngine
 from serving.rules.plan import ListPlan
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
-T = TypeVar("T")
-MAX_NEW_ITEMS = 200
-"""Of the items that a version was not trained with, so many of the latest may be listed."""
-MAX_PLACED = 10_000
 DEFAULT_REQUEST = RecommendationRequest("")
 
 
-class RecommendationService:
+class RecommendationService(StateReader):
     """Makes lists with whichever loaded model it is given."""
 
     def __init__(
@@ -63,11 +61,8 @@ class RecommendationService:
             threads: where slow models and slow reads run.
             rule_engine: compiles the business rules.
         """
-        self._settings, self._dependencies, self._metrics = settings, dependencies, metrics
-        self._cache, self._threads = cache, threads
-        self._hidden = HiddenItems()
-        self._own, self._catalogues = OwnCatalogue(), MergedCatalogues()
-        self._rules, self._rules_read_at = ActiveRules(rule_engine), -1
+        super().__init__(settings, dependencies, metrics, threads, rule_engine)
+        self._cache = cache
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
 
@@ -82,6 +77,7 @@ class RecommendationService:
         key = state.cache_key(history, request)
         found = await self._cache.get(key) if self._caching else None
         if found is None:
+            self.observe_stage("reads", time.perf_counter() - started)
             found = await self._compute(state, request, history)
             if self._caching:
                 self._metrics.cache_misses.inc()
@@ -89,6 +85,7 @@ class RecommendationService:
                     await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
+            self.count_source("cache")
         self.record(found, request, history, request_id, time.perf_counter() - started)
         return found, degraded
 
@@ -128,105 +125,6 @@ class RecommendationService:
         known_items(served, [one for one in item_ids if one not in found])
         return found
 
-    # -- reads from the database --------------------------------------------------------------------------------------
-
-    async def history(self, user_id: str) -> tuple[History, bool]:
-        """The user's current history, and whether it could not be read."""
-        source = self._dependencies.histories
-        try:
-            if source.fast:
-                return source.history(user_id), False
-            return await self.in_thread(source.history, user_id), False
-        except StoreError as error:
-            self.degraded("history", error)
-            return source.last_known(user_id), True
-
-    async def hidden(self) -> tuple[HiddenItems, bool]:
-        """The hidden items, and whether they could not be read; then they are those last read."""
-        source = self._dependencies.items
-        try:
-            self._hidden = source.hidden() if source.fast else await self.in_thread(source.hidden)
-            return self._hidden, False
-        except StoreError as error:
-            self.degraded("hidden", error)
-            return self._hidden, True
-
-    async def catalogue(self, served: LoadedModel | None, hidden: HiddenItems) -> tuple[MergedCatalogue, bool]:
-        """The catalogue of the service over that of a loaded model, and whether the former could not be read.
-
-        Args:
-            served: the loaded model; None: there is none.
-            hidden: as just read; says how new the catalogue must be.
-        """
-        source = self._dependencies.items
-        unavailable = False
-        try:
-            if source.fast:
-                self._own = source.catalogue(hidden.catalogue)
-            elif self._own.version != hidden.catalogue:
-                self._own = await self.in_thread(source.catalogue, hidden.catalogue)
-        except StoreError as error:
-            self.degraded("catalogue", error)
-            unavailable = True
-        return self._catalogues.of(served, self._own), unavailable
-
-    async def rules(self, hidden: HiddenItems) -> tuple[ActiveRules, bool]:
-        """The rules that hold now, and whether they could not be read; then they are those last read.
-
-        They change with the version of the hidden items, or when one starts or ends: between, nothing is read.
-        """
-        until = self._rules.ruleset.valid_until
-        if self._rules_read_at == hidden.version and (until is None or time.time() * 1000 < until):
-            return self._rules, False
-        source = self._dependencies.rules
-        try:
-            found = source.rules() if source.fast else await self.in_thread(source.rules)
-        except StoreError as error:
-            self.degraded("rules", error)
-            return self._rules, True
-        self._rules, self._rules_read_at = replace(self._rules, ruleset=found), hidden.version
-        self._metrics.rules_version.set(found.version)
-        return self._rules, False
-
-    async def state(self, served: LoadedModel) -> ListState:
-        """What a list is made with now, by a loaded model."""
-        hidden, hidden_unavailable = await self.hidden()
-        rules, rules_unavailable = await self.rules(hidden)
-        catalogue, catalogue_unavailable = await self.catalogue(served, hidden)
-        degraded = hidden_unavailable or rules_unavailable or catalogue_unavailable
-        new_ids = catalogue.new_item_ids[:MAX_NEW_ITEMS] if self._settings.new_item_share else ()
-        new_items = await self.placed(served, catalogue, new_ids) if new_ids else ()
-        return ListState(served, hidden, rules, catalogue, degraded, new_items)
-
-    async def placed(
-        self, served: LoadedModel, catalogue: MergedCatalogue, item_ids: Sequence[str]
-    ) -> list[PlacedItem]:
-        """Where items belong that the version was not trained with; those without a place are left out.
-
-        Places are kept until the version or the item changes.
-        """
-        kept: dict[tuple[str, int], PlacedItem | None] = served.placed_items
-        keys = [(item_id, catalogue.updated_at(item_id)) for item_id in item_ids]
-        missing = [key for key in keys if key not in kept]
-        if missing:
-            described = await self.in_thread(self._described, [item_id for item_id, _ in missing])
-            kept.update(zip(missing, await self.in_thread(place, served, described), strict=True))
-            while len(kept) > MAX_PLACED:
-                del kept[next(iter(kept))]
-        return [one for key in keys if (one := kept.get(key)) is not None]
-
-    def _described(self, item_ids: Sequence[str]) -> list[Item]:
-        """What the service's catalogue says of items; only their ids while the database is unavailable."""
-        try:
-            return [self._dependencies.items.item(item_id) or Item(item_id) for item_id in item_ids]
-        except StoreError as error:
-            self.degraded("catalogue", error)
-            return [Item(item_id) for item_id in item_ids]
-
-    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """`work` in a thread, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-
     # -- from a ranking to an answer ----------------------------------------------------------------------------------
 
     async def serialized(self, ranked: RankedItems, request: RecommendationRequest, state: ListState) -> SerializedList:
@@ -244,15 +142,6 @@ class RecommendationService:
         texts = await self.in_thread(self._texts, described) if described else {}
         return reader.read(item_ids, names, texts)
 
-    def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
-        """Texts of the service's own catalogue; none while the database is unavailable."""
-        try:
-            found = [self._dependencies.items.item(item_id) for item_id in item_ids]
-        except StoreError as error:
-            self.degraded("catalogue", error)
-            return {}
-        return {one.item_id: one.text for one in found if one is not None}
-
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _compute(self, state: ListState, request: RecommendationRequest, history: History) -> SerializedList:
@@ -261,11 +150,36 @@ class RecommendationService:
         if self._precomputed == "always" or (self._precomputed == "slow" and served.slow):
             stored = await self._stored(state, request, history)
             if stored is not None:
+                self.count_source("precomputed")
                 stored = self.with_new_items(stored, state, request, history)
                 return await self.serialized(stored, request, state)
         arguments = (state, request, history)
+        started = time.perf_counter()
         ranked = await self.in_thread(self.ranked, *arguments) if served.slow else self.ranked(*arguments)
-        return await self.serialized(ranked, request, state)
+        ranked_at = time.perf_counter()
+        self.count_ranking(ranked, ranked_at - started)
+        found = await self.serialized(ranked, request, state)
+        self.observe_stage("serialize", time.perf_counter() - ranked_at)
+        return found
+
+    def count_ranking(self, ranked: RankedItems, seconds: float) -> None:
+        """Count how a list was ranked, and how long that took."""
+        self.observe_stage("rank", seconds)
+        if ranked.method in (POPULARITY, PREFERENCES):
+            self.count_source("popularity")
+        else:
+            self._metrics.observe_scoring(name_of(ranked.method), seconds)
+            self.count_source("fallback" if ranked.served.source is None else "model")
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Observe a stage of a list, and add it to the line of the request in the log."""
+        self._metrics.observe_stage(stage, seconds)
+        logs.add_details(**{f"{stage}_ms": round(seconds * 1000, 2)})
+
+    def count_source(self, source: str) -> None:
+        """Count where a list came from, and add it to the line of the request in the log."""
+        self._metrics.count_source(source)
+        logs.add_details(list_source=source)
 
     def ranked(self, state: ListState, request: RecommendationRequest, history: History) -> RankedItems:
         """The list for a request, new items in it."""
@@ -352,15 +266,6 @@ class RecommendationService:
                     timestamp=int(time.time()),
                 )
             )
-
-    def model_failed(self, model: str) -> None:
-        """Count a model that raised."""
-        self._metrics.fallbacks.labels("model-failed").inc()
-
-    def degraded(self, what: str, error: StoreError) -> None:
-        """Count and log that something could not be read."""
-        self._metrics.fallbacks.labels(f"no-{what}").inc()
-        log.warning("answered without the database", extra={"event": "degraded", "what": what, "error": str(error)})
 
 
 def known_items(served: LoadedModel, item_ids: Sequence[str]) -> NDArray[np.int32]:

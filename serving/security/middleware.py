@@ -82,7 +82,7 @@ class GuardMiddleware:
         headers = _relevant_headers(scope)
         request_id = _request_id(headers.get(b"x-request-id"))
         scope["request_id"] = request_id
-        token = logs.request_id.set(request_id)
+        token, details = logs.request_id.set(request_id), logs.request_details.set({})
         status = 500
         started = ended = False
         path: str = scope["path"]
@@ -122,8 +122,9 @@ class GuardMiddleware:
             route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
             self._metrics.observe_request(route, scope["method"], status, seconds)
             if self._settings.log_requests or status == 500:
-                self._log(scope["method"], route, status, seconds)
+                self._log(scope, route, status, seconds)
             logs.request_id.reset(token)
+            logs.request_details.reset(details)
 
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
@@ -187,10 +188,18 @@ class GuardMiddleware:
             )
         return replay_body(body, receive)
 
-    def _log(self, method: str, route: str, status: int, seconds: float) -> None:
+    def _log(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         level = logging.ERROR if status >= 500 else logging.INFO
-        entry = {"event": "request", "method": method, "route": route, "status": status}
-        log.log(level, "request", extra={**entry, "milliseconds": round(seconds * 1000, 2)})
+        principal: Principal | None = scope.get("principal")
+        entry = {
+            "event": "request",
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 2),
+            "key": None if principal is None else principal.name,
+        }
+        log.log(level, "request", extra={**entry, **(logs.request_details.get() or {})})
 
 
 _HEADERS = frozenset(

@@ -29,7 +29,7 @@ from serving.store.repositories.items import known_item
 from serving.store.repositories.own_catalogue import OwnCatalogueReader
 from serving.store.repositories.precomputed import PrecomputedLists
 from serving.store.repositories.rules import RulesReader
-from serving.store.repositories.statistics import ItemStatisticsReader
+from serving.store.repositories.statistics import ItemStatisticsReader, UserStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
 from serving.store.repositories.users import UserReader
 from serving.store.training.lineage import IndexedLineage, Lineage, index_in_subprocess
@@ -65,6 +65,7 @@ class Store:
         self.own_catalogue = OwnCatalogueReader(self.reader)
         self.activity = ActivityReader(self.reader, weighting.by_type())
         self.rules = RulesReader(self.reader, fast=self.fast)
+        self.user_statistics = UserStatisticsReader(self.reader, weighting)
         self.item_statistics = ItemStatisticsReader(self.reader, weighting)
         self.training_snapshot = TrainingSnapshot(self.reader, data, self._observed)
         index = index_in_subprocess(

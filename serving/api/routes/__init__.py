@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from serving.api.routes import users
+from serving.api.routes import user_statistics, users
 from serving.api.routes.catalogue import categories, items
 from serving.api.routes.events import feedback, interactions
 from serving.api.routes.operations import health, model, overview, registry_changes, session
@@ -30,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     interactions.router,
     feedback.router,
     users.router,
+    user_statistics.router,
     categories.router,
     items.router,  # last of /api/items: an item's id may hold slashes
     versions.router,  # before the rules: "versions" is no name of one

@@ -19,12 +19,13 @@ Interaction, Feedback, Exposure = UserInteraction, RecommendationFeedback, ItemE
 class ItemStatistics:
     """Counts and rates of one item.
 
-    `counts`: events by interaction type; `users`: distinct users with an event; `shown`: impressions; `clicked`:
-    impressions that led to a click. `click_through_rate` is `clicked / shown`, `implementation_rate` the share of
-    `users` with an event of type `implement`, `mean_label` the mean weight of the events; None where the denominator
-    is 0.
+    `total`: events; `counts`: events by interaction type; `users`: distinct users with an event; `shown`: impressions;
+    `clicked`: impressions that led to a click. `click_through_rate` is `clicked / shown`, `implementation_rate` the
+    share of `users` with an event of type `implement`, `mean_label` the mean weight of the events; None where the
+    denominator is 0.
     """
 
+    total: int
     counts: dict[str, int]
     users: int
     shown: int
@@ -32,6 +33,61 @@ class ItemStatistics:
     click_through_rate: float | None
     implementation_rate: float | None
     mean_label: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatistics:
+    """Counts and rates of one user; times in milliseconds since 1970, None without an event.
+
+    `implementation_rate`: the share of the user's `items` that they implemented; `mean_engagement`: the mean weight of
+    their events; None without an event.
+    """
+
+    total: int
+    counts: dict[str, int]
+    items: int
+    implementation_rate: float | None
+    mean_engagement: float | None
+    first_at: int | None
+    last_at: int | None
+
+
+class UserStatisticsReader:
+    """Computes user statistics, with the event weights of the data set; a user's events are read by their index."""
+
+    def __init__(self, reader: Reader, weighting: Weighting) -> None:
+        self._reader = reader
+        of_user = Interaction.user_id == bindparam("user_id")
+        span = (func.min(Interaction.occurred_at), func.max(Interaction.occurred_at))
+        self._by_type = Query(
+            "user_counts",
+            select(
+                Interaction.interaction_type,
+                func.count(),
+                func.count(distinct(Interaction.item_id)),
+                func.sum(_label(weighting)),
+                *span,
+            )
+            .where(of_user)
+            .group_by(Interaction.interaction_type),
+        )
+        self._items = Query("user_items", select(func.count(distinct(Interaction.item_id))).where(of_user))
+
+    def of(self, user_id: str) -> UserStatistics:
+        """Statistics of one user. Raises `StoreError`."""
+        rows = self._reader.rows(self._by_type, {"user_id": user_id})
+        items = int(self._reader.rows(self._items, {"user_id": user_id})[0][0])
+        events = sum(row[1] for row in rows)
+        implemented = next((row[2] for row in rows if row[0] == "implement"), 0)
+        return UserStatistics(
+            total=events,
+            counts={row[0]: row[1] for row in sorted(rows)},
+            items=items,
+            implementation_rate=implemented / items if items else None,
+            mean_engagement=float(sum(row[3] for row in rows)) / events if events else None,
+            first_at=min((row[4] for row in rows), default=None),
+            last_at=max((row[5] for row in rows), default=None),
+        )
 
 
 class ItemStatisticsReader:
@@ -65,6 +121,7 @@ class ItemStatisticsReader:
         events = sum(count for _, count, _, _ in rows)
         implementers = next((n_users for name, _, n_users, _ in rows if name == "implement"), 0)
         return ItemStatistics(
+            total=events,
             counts={name: count for name, count, _, _ in sorted(rows)},
             users=users,
             shown=shown,

@@ -399,6 +399,7 @@ class ModelBody(Model):
     n_users: int = Field(description="users it was trained on")
     n_items: int = Field(description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
@@ -637,6 +638,22 @@ class Reloading(Model):
     version: str | None = Field(description="the version that serves now")
 
 
+class ReverseModelBody(Model):
+    """The model that ranks users for an item; without a version they are ranked by content."""
+
+    name: str
+    version: str | None = Field(description="null: none is served; users are ranked by content")
+    algorithm: str | None
+    served_since: datetime | None = Field(description="when this process swapped it in")
+    promotion: Promotion | None = Field(description="null: none is served")
+    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
+    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
+    n_items: int | None = Field(description="items it can rank users for")
+    n_users: int | None = Field(description="users it can list")
+    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+
+
 class RollbackBody(Model):
     """Where to go back to, and why."""
 
@@ -828,6 +845,7 @@ class StatisticsBody(Model):
     """Statistics of an item."""
 
     item_id: str
+    total: int = Field(description="events")
     counts: dict[str, int] = Field(description="events by type")
     people: int = Field(description="distinct users with an event")
     shown: int = Field(description="times it was in a list")
@@ -878,6 +896,19 @@ class UserScores(Model):
     user_id: str
     scores: list[float] = Field(description="comparable within one user only")
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+
+
+class UserStatisticsBody(Model):
+    """Counts and rates of a user's events."""
+
+    user_id: str
+    total: int = Field(description="events")
+    counts: dict[str, int] = Field(description="events by type")
+    items: int = Field(description="distinct items with an event")
+    implementation_rate: float | None = Field(description="share of these items that were implemented")
+    mean_engagement: float | None = Field(description="mean weight of the events; null without one")
+    first_at: datetime | None = Field(description="of the first event")
+    last_at: datetime | None = Field(description="of the last event")
 
 
 class VersionBody(Model):

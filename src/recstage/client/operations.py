@@ -55,6 +55,7 @@ from recstage.client.models import (
     StatisticsBody,
     Target,
     TrendsBody,
+    UserStatisticsBody,
 )
 
 
@@ -623,3 +624,8 @@ class Operations(Sender):
             "GET", "/api/users/{user_id}/history", path={"user_id": user_id}, query={"limit": limit, "cursor": cursor}
         )
         return self.send(call, HistoryBody)
+
+    def user_statistics(self, user_id: str) -> UserStatisticsBody:
+        """Counts by type, distinct items, implementation rate and mean engagement of a user."""
+        call = Call("GET", "/api/users/{user_id}/stats", path={"user_id": user_id})
+        return self.send(call, UserStatisticsBody)

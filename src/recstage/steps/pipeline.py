@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from recstage import registry, tracking
+from recstage import models, registry, tracking
 from recstage.config import model_config_of, resolve
 from recstage.config.steps import DEFAULT_NAME, PipelineSettings
 from recstage.data import dataset
@@ -67,9 +67,15 @@ def run(settings: PipelineSettings) -> PipelineResult:
         production, kept_because = None, None
         if settings.promote:
             production, kept_because = _promote_best(settings, trained)
-        best = max(trained, key=lambda result: result.metrics["ndcg_at_10"])
+        # a model from items to users answers another question: its figures are not compared with the others'
+        forward = [result for result in trained if not _reverse(result.model)] or trained
+        best = max(forward, key=lambda result: result.metrics["ndcg_at_10"])
         tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
     return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
+
+
+def _reverse(name: str) -> bool:
+    return models.class_of(model_config_of(name).target).reverse
 
 
 def _named(settings: PipelineSettings) -> list[str]:

@@ -28,7 +28,7 @@ EVENT = {"user_id": "ann", "item_id": "i1", "interaction_type": "view"}
 OUTCOME = {"item_id": "i1", "outcome": "click"}
 LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
-CATEGORIES = "/api/categories"
+CATEGORIES, USER_STATISTICS = "/api/categories", "/api/users/ann/stats"
 POPULAR, TRENDING, LATEST, RANK = "/api/popular", "/api/trending", "/api/latest", "/api/rank"
 SESSION_LIST, BATCH = "/api/recommendations/session", "/api/recommendations/batch"
 BATCH_PREDICT = "/api/predict/batch"
@@ -58,7 +58,21 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 TRENDS = (POPULAR, TRENDING, LATEST)
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
 ROUTES = [
-    *(("GET", path) for path in (LISTS, *TRENDS, CATEGORIES, USER_ROUTES, STATISTICS, ITEM, HISTORY, PROFILE, MODEL)),
+    *(
+        ("GET", path)
+        for path in (
+            LISTS,
+            *TRENDS,
+            CATEGORIES,
+            USER_STATISTICS,
+            USER_ROUTES,
+            STATISTICS,
+            ITEM,
+            HISTORY,
+            PROFILE,
+            MODEL,
+        )
+    ),
     *(("GET", path) for path in (RULES, RULE, VERSIONS)),
     *(("GET", path) for path in (SESSION, OPERATIONS, "/metrics")),
     *BODIES,
@@ -74,6 +88,7 @@ LEAST = {
     ("GET", USER_ROUTES): "service",
     ("GET", ITEM): "service",
     ("GET", HISTORY): "service",
+    ("GET", USER_STATISTICS): "service",
     ("GET", PROFILE): "service",
     ("GET", "/metrics"): "service",
     ("POST", ITEMS): "service",
@@ -502,6 +517,7 @@ def test_unknown_types_and_future_times_are_refused(client, path, body, sentence
     ("method", "path", "sentence"),
     [
         ("GET", "/api/users/nobody/history", "There is no user 'nobody' here."),
+        ("GET", "/api/users/nobody/stats", "There is no user 'nobody' here."),
         ("GET", "/api/users/nobody/profile", "There is no user 'nobody' here."),
         ("GET", "/api/users/nobody/erasure", "The user 'nobody' was never erased here."),
         ("GET", "/api/items/nothing", "There is no item 'nothing' here."),

@@ -21,6 +21,7 @@ TABLE = {
     "/api/latest": {"get"},
     "/api/rank": {"post"},
     "/api/categories": {"get"},
+    "/api/users/{user_id}/stats": {"get"},
     "/api/recommendations/session": {"post"},
     "/api/recommendations/batch": {"post"},
     "/api/predict/batch": {"post"},

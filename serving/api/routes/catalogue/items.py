@@ -124,6 +124,7 @@ class StatisticsBody(BaseModel):
     """Statistics of an item."""
 
     item_id: str = Field(examples=["2858"])
+    total: int = Field(examples=[15], description="events")
     counts: dict[str, int] = Field(description="events by type", examples=[{"view": 12, "click": 3}])
     people: int = Field(description="distinct users with an event", examples=[9])
     shown: int = Field(description="times it was in a list", examples=[40])
@@ -175,6 +176,7 @@ async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
     found = await run_read(store.item_statistics.of, item_id)
     return StatisticsBody(
         item_id=item_id,
+        total=found.total,
         counts=found.counts,
         people=found.users,
         shown=found.shown,

@@ -46,6 +46,22 @@ class Failing(BaseModel):
     tries: int = Field(examples=[3])
 
 
+class ReverseModelBody(BaseModel):
+    """The model that ranks users for an item; without a version they are ranked by content."""
+
+    name: str = Field(examples=["recommender-reverse"])
+    version: str | None = Field(examples=["2"], description="null: none is served; users are ranked by content")
+    algorithm: str | None = Field(examples=["reverse-als"])
+    served_since: datetime | None = Field(description="when this process swapped it in")
+    promotion: Promotion | None = Field(description="null: none is served")
+    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
+    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
+    n_items: int | None = Field(examples=[3706], description="items it can rank users for")
+    n_users: int | None = Field(examples=[6040], description="users it can list")
+    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+
+
 class ModelBody(BaseModel):
     """The model that serves; without a version it is made from the service's own data."""
 
@@ -63,6 +79,7 @@ class ModelBody(BaseModel):
     n_users: int = Field(examples=[6040], description="users it was trained on")
     n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
@@ -95,8 +112,28 @@ async def model(service: ServiceDep) -> ModelBody:
         n_users=served.train.n_users,
         n_items=served.train.n_items,
         failing=_failing(versions),
+        reverse=_reverse(service.reverse_versions),
         degraded=[one.sentence for one in found],
         conditions=condition_bodies(found),
+    )
+
+
+def _reverse(versions: VersionManager) -> ReverseModelBody:
+    served, poll = versions.served, versions.last_poll()
+    source = None if served is None else served.source
+    return ReverseModelBody(
+        name=versions.name,
+        version=None if served is None else served.version,
+        algorithm=None if served is None else served.algorithm,
+        served_since=None if served is None else served.swapped_at,
+        promotion=None if served is None else promotion_of(served),
+        staged_version=None if poll is None else poll.version,
+        registry_looked_at=None if poll is None else datetime.fromtimestamp(poll.at, UTC),
+        trained_until=None if source is None else source.manifest.trained_until,
+        # the roles are exchanged: what it calls users are the items
+        n_items=None if served is None else served.train.n_users,
+        n_users=None if served is None else served.train.n_items,
+        failing=_failing(versions),
     )
 
 

@@ -29,7 +29,7 @@ from serving.store.repositories import (
     user_histories,
     users,
 )
-from serving.store.repositories.statistics import ItemStatisticsReader
+from serving.store.repositories.statistics import ItemStatisticsReader, UserStatisticsReader
 from serving.store.repositories.user_histories import Weighting
 from serving.store.training import lineage, snapshot
 
@@ -144,6 +144,14 @@ def test_statistics_of_an_item_are_searches(url, data, attribute, index):
     reader = Reader(url)
     query = getattr(ItemStatisticsReader(reader, Weighting.of(data)), attribute)
     assert_uses(plan(url, query, ITEM), index)
+    reader.close()
+
+
+@pytest.mark.parametrize("attribute", ["_by_type", "_items"])
+def test_statistics_of_a_user_are_read_from_an_index(url, data, attribute):
+    reader = Reader(url)
+    query = getattr(UserStatisticsReader(reader, Weighting.of(data)), attribute)
+    assert_uses(plan(url, query, USER), "ix_user_interactions_user_time")
     reader.close()
 
 
