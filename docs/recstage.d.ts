@@ -229,6 +229,15 @@ export interface Exclude {
   filter: string;
 }
 
+/** The experiment that the list is part of. */
+export interface ExperimentBody {
+  name: string;
+  /** `production`, `challenger` or `interleaved` */
+  arm: string;
+  /** probability with which this arm was given */
+  chance: number;
+}
+
 /** A version that is staged and cannot be served. */
 export interface Failing {
   version: string;
@@ -598,6 +607,21 @@ export interface RankedBody {
   request_id: string;
 }
 
+/** One item of a list made for a user. */
+export interface RankedItem {
+  item_id: string;
+  /** comparable within one list only */
+  score: number;
+  title?: string | null;
+  reason?: string | null;
+  /** those that the request named */
+  fields?: Record<string, unknown> | null;
+  /** 1 is the best */
+  rank: number;
+  /** chance with which the item is shown at this rank */
+  propensity?: number;
+}
+
 /** The service can make lists. `degraded`: what is unavailable, and what it does without. */
 export interface Ready {
   status?: "ready";
@@ -622,7 +646,7 @@ export interface ReceiptBody {
 /** A list, best item first, made by exactly one model version. */
 export interface RecommendationsBody {
   user_id: string;
-  items: RecommendedItem[];
+  items: RankedItem[];
   /** a model, `popularity`, or `preferences` (declared ones) */
   method_used: string;
   /** null: made from the service's own data */
@@ -633,6 +657,8 @@ export interface RecommendationsBody {
   rules_applied: string[];
   /** made without the live history (no database), or without the strategy asked for */
   degraded: boolean;
+  /** null: outside any experiment */
+  experiment: ExperimentBody | null;
   /** to be sent with feedback on this list */
   request_id: string;
   /** the `cursor` of the next page; null: no more. Only where the request has a `cursor` */

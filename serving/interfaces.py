@@ -188,8 +188,18 @@ class Impression:
     propensities: tuple[float, ...]
     """Probability with which the policy shows the item in its place: 1 for a deterministic list."""
     method: str
+    """The model used; `error` for a list that could not be made."""
     model_version: str | None
     timestamp: int
+    experiment: str | None = None
+    arm: str | None = None
+    """`production`, `challenger` or `interleaved`; None outside experiments."""
+    chance: float = 1.0
+    """Probability with which the experiment gave this user (split) or list (bandit) this arm."""
+    teams: tuple[int, ...] | None = None
+    """Of an interleaved list: which ranking contributed each item, 0 Production, 1 challenger."""
+    milliseconds: float | None = None
+    """Time to make the list."""
 
 
 class ImpressionSink(Protocol):
@@ -208,6 +218,14 @@ class Precomputed:
     item_ids: tuple[str, ...]
     scores: tuple[float, ...]
     method: str
+
+
+class RewardSource(Protocol):
+    """What came of the lists of an experiment; called from a background thread only."""
+
+    def rewards(self, experiment: str) -> Mapping[str, tuple[int, int]]:
+        """By version: lists shown, and those of them that led to a reward."""
+        ...
 
 
 class PrecomputedSource(Protocol):
@@ -285,6 +303,9 @@ class NullStore:
     def record(self, impression: Impression) -> None:
         pass
 
+    def rewards(self, experiment: str) -> Mapping[str, tuple[int, int]]:
+        return {}
+
     def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
         return None
 
@@ -342,4 +363,5 @@ class Dependencies:
     health_check: HealthCheck = NULL_STORE
     activity: ActivitySource = NULL_STORE
     rules: RuleSource = NULL_STORE
+    rewards: RewardSource = NULL_STORE
     closing: Sequence[Closing] = field(default=())

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from recstage.models.base import POPULARITY
+from serving.experiments.bandit import Bandit
+from serving.experiments.experiments import Experiments
+from serving.experiments.shadow import Shadow
 from serving.health.conditions import ActiveCondition, Condition
 from serving.health.model_checks import of_registry, of_serving
 from serving.health.monitor import HealthMonitor
@@ -15,13 +18,13 @@ from serving.interfaces import Dependencies
 from serving.lists.service import ListService
 from serving.models.fallback import FallbackModels
 from serving.models.loaded_model import LoadedModel
-from serving.models.repository import BundleRepository
+from serving.models.repository import BundleRepository, StagingRepository
 from serving.models.sync_process import SyncSupervisor
 from serving.models.version_manager import ProductionPointer, VersionManager
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache, LocalCache, NoCache, RedisCache
 from serving.recommend.recommender import RecommendationService
-from serving.recommend.request import AUTO, RecommendationRequest
+from serving.recommend.request import AUTO, Assignment, RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
@@ -45,6 +48,7 @@ class Service:
         metrics: Metrics,
         pointer: ProductionPointer | None = None,
         reverse_pointer: ProductionPointer | None = None,
+        staging_pointer: ProductionPointer | None = None,
     ) -> None:
         """Build the parts; nothing is started.
 
@@ -54,6 +58,7 @@ class Service:
             metrics: those of the application.
             pointer: what is Production, in place of the folder of bundles; then no registry is followed.
             reverse_pointer: the same for the reverse model.
+            staging_pointer: what is Staging, likewise.
         """
         self.settings, self.dependencies, self.metrics = settings, dependencies, metrics
         self.evaluation = load_evaluation()
@@ -69,6 +74,10 @@ class Service:
         self.trends = TrendService(self.recommender, board, dependencies, metrics, self.cache)
         self.versions = self._version_manager(settings.model_name, pointer)
         self.reverse_versions = self._version_manager(settings.reverse_model_name, reverse_pointer)
+        self.staging = self._staging_manager(pointer, staging_pointer) if settings.experiments else None
+        self.bandit = Bandit(dependencies.rewards, settings.bandit_seconds)
+        shadow = Shadow(metrics, settings.shadow_queue)
+        self.experiments = Experiments(self.versions, self.staging, self.bandit, shadow, metrics)
         self.fallback = FallbackModels(
             dependencies.training_data, settings.fallback_refresh_seconds, lambda: self.versions.served is None
         )
@@ -83,9 +92,17 @@ class Service:
                 lambda: of_registry(self.versions),
                 lambda: of_registry(self.reverse_versions),
                 lambda: of_serving(self.versions, self.fallback),
+                self._of_experiment,
                 self._of_database,
             ),
         )
+
+    def _of_experiment(self) -> Iterator[ActiveCondition]:
+        if self.staging is not None:
+            yield from of_registry(self.staging)
+        if self.experiments.problem is not None:
+            name = self.settings.model_name
+            yield ActiveCondition(Condition.EXPERIMENT_REFUSED, name, self.experiments.problem)
 
     def _of_database(self) -> Iterator[ActiveCondition]:
         check = self.dependencies.health_check
@@ -121,6 +138,20 @@ class Service:
             overdue_seconds=overdue if settings.follow_registry else None,
         )
 
+    def _staging_manager(
+        self, production: ProductionPointer | None, staging: ProductionPointer | None
+    ) -> VersionManager | None:
+        settings = self.settings
+        if staging is None and production is not None:
+            return None
+        return VersionManager(
+            f"{settings.model_name}@staging",
+            staging or StagingRepository(settings.bundle_root, settings.model_name),
+            self.metrics,
+            retry_seconds=settings.retry_seconds,
+            warm=lambda loaded: warm_up(loaded, settings.slow_model_ms),
+        )
+
     def _fit_fallback(self) -> None:
         self.fallback.fit()
 
@@ -132,6 +163,8 @@ class Service:
         """
         await asyncio.to_thread(self.versions.start)
         await asyncio.to_thread(self.reverse_versions.start)
+        if self.staging is not None:
+            await asyncio.to_thread(self.staging.start)
         await asyncio.to_thread(self.fallback.start)
         if self.sync is not None:
             self.sync.start()
@@ -148,8 +181,16 @@ class Service:
         await asyncio.to_thread(self.health.stop)
         if self.sync is not None:
             await asyncio.to_thread(self.sync.stop)
-        for part in (self.versions, self.reverse_versions, self.fallback):
-            await asyncio.to_thread(part.stop)
+        for part in (
+            self.versions,
+            self.reverse_versions,
+            self.staging,
+            self.fallback,
+            self.bandit,
+            self.experiments.shadow,
+        ):
+            if part is not None:
+                await asyncio.to_thread(part.stop)
         await self.cache.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
         for dependency in self.dependencies.closing:
@@ -163,10 +204,26 @@ class Service:
         """The loaded model that serves by default; None where there is nothing to make lists from."""
         return self.versions.served or self.fallback.served or self.versions.last_popularity
 
-    async def recommend(self, request: RecommendationRequest, request_id: str) -> tuple[SerializedList, bool]:
-        """The list for one request, and whether it is degraded. Raises what `select_model` raises."""
-        found, degraded = await self.recommender.make(self.select_model(request.strategy), request, request_id)
-        return found, degraded or self.lacks(request.strategy)
+    async def recommend(
+        self, request: RecommendationRequest, request_id: str
+    ) -> tuple[SerializedList, bool, Assignment]:
+        """The list for one request, whether it is degraded, and its place in an experiment.
+
+        Raises what `select_model` raises.
+        """
+        assignment = self.experiments.assign(self.select_model(request.strategy), request)
+        found, degraded = await self.recommender.make(assignment, request, request_id)
+        challenger = self.experiments.shadowed(assignment, request.user_id)
+        if challenger is not None:
+            await self._shadow(challenger, request, found)
+        return found, degraded or self.lacks(request.strategy), assignment
+
+    async def _shadow(self, challenger: LoadedModel, request: RecommendationRequest, shown: SerializedList) -> None:
+        """Let the challenger score the same list, unshown; a user who opted out is left out."""
+        history, _ = await self.recommender.history(request.user_id)
+        if history.personal:
+            hidden, _ = await self.recommender.hidden()
+            self.experiments.shadow.submit(challenger, request, history, hidden, shown.item_ids)
 
     def lacks(self, strategy: str) -> bool:
         """Whether the version that serves has no model of a strategy, so that another one answers."""
@@ -175,7 +232,8 @@ class Service:
     @property
     def swapping(self) -> bool:
         """Whether a version is being loaded while another serves: that takes processor time, but passes."""
-        return self.versions.swapping or self.reverse_versions.swapping
+        staging = self.staging is not None and self.staging.swapping
+        return self.versions.swapping or self.reverse_versions.swapping or staging
 
 
 def _cache(settings: ServingSettings) -> Cache:

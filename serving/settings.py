@@ -116,6 +116,12 @@ class ServingSettings(config.Settings):
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")
     redis_url: SecretStr | None = Field(None, description="shared cache, redis://...; none: in process")
 
+    # -- experiments
+    experiments: bool = Field(True, description="false: the version in Staging is neither loaded nor shown")
+    exploration: float = Field(0.0, ge=0, le=1, description="share of a list's slots drawn from a softmax; 0: none")
+    shadow_queue: int = Field(100, ge=1, le=10_000, description="lists that wait for shadow scoring; more are dropped")
+    bandit_seconds: float = Field(10.0, gt=0, description="pause between two readings of the bandit's rewards")
+
     # -- authentication and limits
     api_keys: tuple[ApiKey, ...] = Field((), description="JSON list of {name, role, key or sha256}")
     jwt_secret: SecretStr | None = Field(None, min_length=32, description="HS256 secret for bearer tokens")

@@ -72,6 +72,12 @@ class Condition(Enum):
         "Wait while it is fetched; if it stays so, another condition says why",
     )
 
+    EXPERIMENT_REFUSED = (
+        "experiment-refused",
+        "the version in Staging is in no experiment; all users get Production",
+        "Correct its tags: mlflow run . -e experiment -P share=0.5, or stage another version",
+    )
+
     def __init__(self, label: str, text: str, remedy: str) -> None:
         self.label, self.text, self.remedy = label, text, remedy
 

@@ -15,16 +15,17 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from recstage import registry, tracking
 from recstage.bundle import MANIFEST, read_manifest
 from recstage.errors import BundleError, RecstageError, RegistryError
+from recstage.experiments import assignment
 from recstage.registry import Resolution, Version, mlflow_client
 from serving.models.backoff import Backoff, Failure
 from serving.models.overview.reader import CopyWriter
-from serving.models.repository import RESTART, BundleRepository, PollResult, ProductionVersion
+from serving.models.repository import RESTART, BundleRepository, PollResult, ProductionVersion, StagingRepository
 from serving.monitoring import logging as logs
 
 log = logging.getLogger("serving.models.registry_sync")
@@ -54,9 +55,9 @@ class RegistrySync:
         """Poll the registry once. Never raises: problems go to the repository and the log."""
         if self.requested:
             self._poll_requested_at, self._failure = self._repository.poll_requested_at(), None
-        now, name = time.time(), self._repository.name
+        now = time.time()
         try:
-            found = registry.reconcile(name)
+            found = self._current()
         except RegistryError as error:
             result = PollResult(now, None, absent=True) if self._absent() else PollResult(now, None, str(error))
         except RecstageError as error:
@@ -82,6 +83,13 @@ class RegistrySync:
         if failure is None:
             return PollResult(time.time(), number, conflict=found.conflict)
         return PollResult(time.time(), number, failure.reason, failure.tries, about="version", conflict=found.conflict)
+
+    def _current(self) -> Resolution:
+        return registry.reconcile(self._repository.name)
+
+    def _tags(self, version: Version) -> Mapping[str, str]:
+        """Tags that the workers are to know."""
+        return {}
 
     def _absent(self) -> bool:
         """Whether nothing was ever registered under the name.
@@ -110,7 +118,10 @@ class RegistrySync:
             return
         self._failure = None
         staged = production_version_of(
-            version, self._repository.versions / number, self._rollback_target(version, updated_at)
+            version,
+            self._repository.versions / number,
+            self._rollback_target(version, updated_at),
+            self._tags(version),
         )
         if self._repository.production() != staged:
             self._repository.stage(staged)
@@ -141,7 +152,23 @@ def _disk_problem(error: OSError) -> str:
     return f"{error.strerror or type(error).__name__} ({errno.errorcode.get(error.errno or 0, 'no number')})"
 
 
-def production_version_of(version: Version, folder: Path, previous: str | None) -> ProductionVersion:
+class StagingSync(RegistrySync):
+    """The same for the version in Staging, and the tags of its experiment."""
+
+    def _current(self) -> Resolution:
+        found = registry.reconcile_staging(self._repository.name)
+        return Resolution(found.version, found.change, found.conflict)
+
+    def _rollback_target(self, version: Version, updated_at: int) -> str | None:
+        return None
+
+    def _tags(self, version: Version) -> Mapping[str, str]:
+        return {key: version.tags[key] for key in assignment.TAGS if key in version.tags}
+
+
+def production_version_of(
+    version: Version, folder: Path, previous: str | None, experiment: Mapping[str, str] | None = None
+) -> ProductionVersion:
     """What the registry records of a version, as the workers read it; `previous`: where a rollback leads."""
     tags = version.tags
     return ProductionVersion(
@@ -153,6 +180,7 @@ def production_version_of(version: Version, folder: Path, previous: str | None) 
         reason=tags.get("reason") or None,
         previous=previous,
         run_id=version.run_id or None,
+        experiment=dict(experiment or {}),
     )
 
 
@@ -207,6 +235,9 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     database = RegistryDatabase()
     syncs = [RegistrySync(BundleRepository(Path(root), name)) for name in names]
+    syncs[1:1] = [
+        StagingSync(StagingRepository(Path(root), names[0]))
+    ]  # Staging of the first, once Production is known
     copy = CopyWriter(BundleRepository(Path(root), names[0]))
     while not ended.is_set():
         if database.replaced():

@@ -5,7 +5,8 @@
         production.json                  what is staged Production and on disk, replaced by one rename
         good.json                        what last served: a restart without the registry begins with it
         registry.json                    a copy of the registry, for the operations page
-        poll.json                        the last poll of the registry
+        staging.json                     the same for Staging, with the tags of its experiment
+        poll.json, staging-poll.json     the last poll of the registry
         poll.requested                   touched to request a poll at once
 
 One sync process a machine reads the registry; any number of workers read this folder. Nothing here is a pickle, and
@@ -19,8 +20,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -34,10 +35,11 @@ Subject = Literal["registry", "version", "disk"]
 
 @dataclass(frozen=True)
 class ProductionVersion:
-    """A version staged Production whose bundle is on disk.
+    """A version staged Production (or Staging) whose bundle is on disk.
 
     `since`: when it was promoted, ISO 8601 in UTC. `reason`, `promoted_by`: as the registry records
     them; `previous`: where a rollback, or a deletion of this version, leads.
+    `experiment`: the tags of the experiment, of a version in Staging.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ProductionVersion:
     reason: str | None = None
     previous: str | None = None
     run_id: str | None = None
+    experiment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class PollResult:
 
 class BundleRepository:
     """The bundles of one registered model on disk, and which of them is Production."""
+
+    pointer_file, good_file, poll_file = "production.json", "good.json", "poll.json"
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
@@ -136,22 +141,23 @@ class BundleRepository:
 
     def stage(self, staged: ProductionVersion) -> None:
         """Announce the version in Production."""
-        self._write("production.json", {**asdict(staged), "folder": staged.folder.name})
+        self._write(self.pointer_file, {**asdict(staged), "folder": staged.folder.name})
 
     def unset(self) -> None:
         """Announce that no version is Production any more."""
-        for file in ("production.json", "good.json"):
+        for file in (self.pointer_file, self.good_file):
             (self.folder / file).unlink(missing_ok=True)
 
     def write_poll(self, result: PollResult) -> None:
-        self._write("poll.json", asdict(result))
+        self._write(self.poll_file, asdict(result))
 
     def prune(self, keep: int = 3) -> None:
         """Remove all but the newest `keep` bundles, and what a killed fetch left behind.
 
-        The version that is staged and the one that last served always stay.
+        Production, Staging and the version that last served always stay.
         """
-        held = {staged.version for staged in (self.production(), self.good()) if staged is not None}
+        announced = map(self._staged, ("production.json", "good.json", "staging.json"))
+        held = {staged.version for staged in announced if staged is not None}
         folders = sorted(self.versions.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in [path for path in folders if path.name not in held][max(0, keep - len(held)) :]:
             shutil.rmtree(path, ignore_errors=True)
@@ -162,18 +168,18 @@ class BundleRepository:
 
     def production(self) -> ProductionVersion | None:
         """The version announced last."""
-        return self._staged("production.json")
+        return self._staged(self.pointer_file)
 
     def good(self) -> ProductionVersion | None:
         """The version that last served."""
-        return self._staged("good.json")
+        return self._staged(self.good_file)
 
     def mark_good(self, staged: ProductionVersion) -> None:
-        self._write("good.json", {**asdict(staged), "folder": staged.folder.name})
+        self._write(self.good_file, {**asdict(staged), "folder": staged.folder.name})
 
     def last_poll(self) -> PollResult | None:
         """What the last poll found; None before the first."""
-        values = self._read("poll.json")
+        values = self._read(self.poll_file)
         return None if values is None else PollResult(**values)
 
     # -- further files ------------------------------------------------------------------------------------------------
@@ -222,3 +228,13 @@ class BundleRepository:
         except BaseException:
             Path(path).unlink(missing_ok=True)
             raise
+
+
+class StagingRepository(BundleRepository):
+    """The same bundles, and which of them is Staging. No challenger is served from memory of an earlier start: without
+    the registry, what is announced last counts, and nothing else."""
+
+    pointer_file, good_file, poll_file = "staging.json", "staging-good.json", "staging-poll.json"
+
+    def mark_good(self, staged: ProductionVersion) -> None:
+        """Nothing: a challenger that is no longer announced is not served."""

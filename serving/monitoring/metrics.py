@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from serving.monitoring.renamed_metrics import WithOldNames
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+SHARES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 SCORES = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2, 5)
 
 
@@ -103,6 +104,16 @@ class Metrics:
             "Users of a request for many lists",
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
         )
+        self.experiment_lists = counter(
+            "recstage_experiment_lists_total", "Lists served in an experiment", ["experiment", "arm"]
+        )
+        self.shadow_lists = counter("recstage_shadow_lists_total", "Lists scored by a challenger, unshown", ["outcome"])
+        self.shadow_seconds = histogram(
+            "recstage_shadow_seconds", "Time of a challenger to score a list, unshown", buckets=SECONDS
+        )
+        self.shadow_overlap = histogram(
+            "recstage_shadow_overlap", "Share of the shown items that the challenger lists too", buckets=SHARES
+        )
         self._children: dict[object, Any] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -153,6 +164,14 @@ class Metrics:
             children = self._children[names] = [self.rules_applied.labels(name) for name in names]
         for child in children:
             child.inc()
+
+    def count_experiment(self, experiment: str, arm: str) -> None:
+        """Count one list of an experiment."""
+        key = (experiment, arm)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self.experiment_lists.labels(experiment, arm)
+        child.inc()
 
     def render(self) -> bytes:
         """The exposition text: of all workers where there are several."""

@@ -16,8 +16,8 @@ LIMIT = 10
 async def plain_list(service: Service, user_id: str, request_id: str) -> str:
     """The page with the list of a user; whatever it shows is escaped. Raises what `Service.recommend` raises."""
     request = RecommendationRequest(user_id, LIMIT, explain=True)
-    found, degraded = await service.recommend(request, request_id)
-    body = orjson.loads(found.with_request(user_id, request_id, degraded))
+    found, degraded, assignment = await service.recommend(request, request_id)
+    body = orjson.loads(found.with_request(user_id, request_id, degraded, experiment=assignment.body))
     return _template().render(user_id=user_id, found=body)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage import rerank
+from recstage.experiments.exploration import explore
 from recstage.models.base import POPULARITY, Recommender, mask_excluded
 from recstage.models.ranking import top_k
 from serving.interfaces import NO_HISTORY, HiddenItems, History
@@ -110,6 +112,40 @@ def _reasons_with_pins(served: LoadedModel, method: str, user: UserContext, foun
         if item in found.pinned:
             reasons[place] = f"It was placed here by the rule '{found.pinned[item].name}'."
     return reasons
+
+
+def explored(
+    served: LoadedModel,
+    request: RecommendationRequest,
+    history: History,
+    hidden: HiddenItems,
+    share: float,
+    rng: np.random.Generator,
+    on_failure: OnFailure = ignore,
+    rules: ActiveRules = WITHOUT_RULES,
+) -> tuple[RankedItems, tuple[float, ...]]:
+    """The list with a share of its slots swapped with candidates, and the propensity of each item at its rank.
+
+    The candidates are a ranking `POOL` times as long; `diversify` re-ranks all of them before. A list that business
+    rules arrange is left as it is: chance must not move what an editor placed.
+    """
+    seen = len(served.user_context(request.user_id, history).users.items)
+    plan = rules.plan(served, request.list_kind, seen, request.categories)
+    if plan is not None and plan.arranges:
+        return recommend(served, request, history, hidden, on_failure, rules), ()
+    pool = max(POOL * request.limit, SMALLEST_POOL)
+    ranked = recommend(served, replace(request, limit=pool, explain=False), history, hidden, on_failure, rules)
+    chosen, chances = explore(ranked.scores, request.limit, share, rng)
+    items = ranked.items[chosen]
+    reasons = None
+    if request.explain:
+        user = served.user_context(request.user_id, history)
+        reasons = reasons_for(served, ranked.method, user, items.tolist())
+    diversity = diversity_of(served.item_similarity.vectors, items)
+    names = ranked.rules_applied
+    return RankedItems(served, items, ranked.scores[chosen], ranked.method, diversity, reasons, names), tuple(
+        chances.tolist()
+    )
 
 
 class _UserScores:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recstage.errors import StoreError
+from recstage.errors import RecstageError, StoreError
 from recstage.models.base import POPULARITY
 from serving.catalogue.fields import TEXT, FieldReader
 from serving.catalogue.merged import MergedCatalogue
@@ -25,10 +25,10 @@ from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import PREFERENCES, name_of
 from serving.recommend.new_items import placed_scores, with_new_items
-from serving.recommend.ranking import diversity_of, recommend
+from serving.recommend.ranking import diversity_of, explored, recommend
 from serving.recommend.reads import StateReader
-from serving.recommend.request import AUTO, RankedItems, RecommendationRequest
-from serving.recommend.response import SerializedList
+from serving.recommend.request import AUTO, Assignment, RankedItems, RecommendationRequest
+from serving.recommend.response import SerializedList, interleaved
 from serving.recommend.state import ListState
 from serving.rules.arrange import arrange_stored
 from serving.rules.engine import RuleEngine
@@ -37,6 +37,8 @@ from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
 DEFAULT_REQUEST = RecommendationRequest("")
+FAILED = "error"
+"""The method of a list that could not be made."""
 
 
 class RecommendationService(StateReader):
@@ -65,28 +67,40 @@ class RecommendationService(StateReader):
         self._cache = cache
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
+        self._random = np.random.default_rng()
 
     async def make(
-        self, served: LoadedModel, request: RecommendationRequest, request_id: str
+        self, assignment: Assignment, request: RecommendationRequest, request_id: str
     ) -> tuple[SerializedList, bool]:
-        """The list, and whether it is degraded: made without data that was unavailable."""
+        """The list, and whether it is degraded: made without data that was unavailable.
+
+        A list that cannot be made is recorded as an impression without items, so that a version is judged by it.
+        """
         started = time.perf_counter()
+        try:
+            return await self._make(assignment, request, request_id, started)
+        except (Problem, RecstageError):  # the request is wrong, or the service has no model: no fault of the version
+            raise
+        except Exception:
+            self._record_failure(assignment, request, request_id, started)
+            raise
+
+    async def _make(
+        self, assignment: Assignment, request: RecommendationRequest, request_id: str, started: float
+    ) -> tuple[SerializedList, bool]:
+        served = assignment.served
         history, history_unavailable = await self.history(request.user_id)
         state = await self.state(served)
         degraded = history_unavailable or state.degraded
-        key = state.cache_key(history, request)
-        found = await self._cache.get(key) if self._caching else None
-        if found is None:
-            self.observe_stage("reads", time.perf_counter() - started)
-            found = await self._compute(state, request, history)
-            if self._caching:
-                self._metrics.cache_misses.inc()
-                if not degraded:
-                    await self._cache.put(key, found)
+        self.observe_stage("reads", time.perf_counter() - started)
+        if assignment.other is None:
+            found = await self._list(state, request, history, degraded)
         else:
-            self._metrics.cache_hits.inc()
-            self.count_source("cache")
-        self.record(found, request, history, request_id, time.perf_counter() - started)
+            other = await self.state(assignment.other)
+            first, second = [await self._list(one, request, history, degraded, False) for one in (state, other)]
+            found = interleaved(first, second, request.limit)
+        seconds = time.perf_counter() - started
+        self.record(found, request, history, request_id, seconds, assignment)
         return found, degraded
 
     async def scores(
@@ -127,12 +141,19 @@ class RecommendationService(StateReader):
 
     # -- from a ranking to an answer ----------------------------------------------------------------------------------
 
-    async def serialized(self, ranked: RankedItems, request: RecommendationRequest, state: ListState) -> SerializedList:
-        """A ranking with the titles and the fields of the catalogue as it is now."""
+    async def serialized(
+        self,
+        ranked: RankedItems,
+        request: RecommendationRequest,
+        state: ListState,
+        propensities: tuple[float, ...] = (),
+    ) -> SerializedList:
+        """A ranking with the titles and the fields of the catalogue as it is now; `propensities`: 1 where there are
+        none."""
         fields = None
         if request.fields:
             fields = await self.fields(ranked.item_ids, request.fields, state.fields, state.catalogue)
-        return SerializedList.of(ranked, state.catalogue.changed_titles, fields)
+        return SerializedList.of(ranked, state.catalogue.changed_titles, fields, propensities)
 
     async def fields(
         self, item_ids: Sequence[str], names: Sequence[str], reader: FieldReader, catalogue: MergedCatalogue
@@ -143,6 +164,35 @@ class RecommendationService(StateReader):
         return reader.read(item_ids, names, texts)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _list(
+        self, state: ListState, request: RecommendationRequest, history: History, degraded: bool, explore: bool = True
+    ) -> SerializedList:
+        """The list by one version, from the cache where it is there. Explored lists are drawn anew for each request."""
+        if explore and self._settings.exploration > 0 and history.personal:
+            return await self._explored(state, request, history)
+        key = state.cache_key(history, request)
+        found = await self._cache.get(key) if self._caching else None
+        if found is not None:
+            self._metrics.cache_hits.inc()
+            self.count_source("cache")
+            return found
+        found = await self._compute(state, request, history)
+        if self._caching:
+            self._metrics.cache_misses.inc()
+            if not degraded:
+                await self._cache.put(key, found)
+        return found
+
+    async def _explored(self, state: ListState, request: RecommendationRequest, history: History) -> SerializedList:
+        """A list whose slots were swapped, at random, with candidates: see `recstage.experiments.exploration`."""
+        state.check(request)
+        served, share = state.served, self._settings.exploration
+        arguments = (served, request, history, state.hidden, share, self._random, self.model_failed, state.rules)
+        started = time.perf_counter()
+        ranked, chances = await self.in_thread(explored, *arguments) if served.slow else explored(*arguments)
+        self.count_ranking(ranked, time.perf_counter() - started)
+        return await self.serialized(ranked, request, state, chances)
 
     async def _compute(self, state: ListState, request: RecommendationRequest, history: History) -> SerializedList:
         state.check(request)
@@ -230,7 +280,13 @@ class RecommendationService(StateReader):
         return _as_now(served, request, state.hidden, stored, plan)
 
     def record(
-        self, found: SerializedList, request: RecommendationRequest, history: History, request_id: str, seconds: float
+        self,
+        found: SerializedList,
+        request: RecommendationRequest,
+        history: History,
+        request_id: str,
+        seconds: float,
+        assignment: Assignment | None = None,
     ) -> None:
         """Count a list, log it where it was slow, and store its impressions."""
         metrics = self._metrics
@@ -253,19 +309,49 @@ class RecommendationService(StateReader):
                     "limit": request.limit,
                 },
             )
-        if history.personal and found.item_ids:
+        if history.personal and (found.item_ids or not _narrowed(request)):
             self._dependencies.impressions.record(
                 Impression(
                     request_id=request_id,
                     user_id=request.user_id,
                     item_ids=found.item_ids,
                     scores=found.scores,
-                    propensities=(1.0,) * len(found.item_ids),
+                    propensities=found.propensities or (1.0,) * len(found.item_ids),
                     method=found.method,
                     model_version=found.version,
                     timestamp=int(time.time()),
+                    experiment=None if assignment is None else assignment.experiment,
+                    arm=None if assignment is None else assignment.arm,
+                    chance=1.0 if assignment is None else assignment.chance,
+                    teams=found.teams,
+                    milliseconds=round(seconds * 1000, 3),
                 )
             )
+
+    def _record_failure(
+        self, assignment: Assignment, request: RecommendationRequest, request_id: str, started: float
+    ) -> None:
+        try:
+            if not self._dependencies.histories.last_known(request.user_id).personal:
+                return
+            self._dependencies.impressions.record(
+                Impression(
+                    request_id=request_id,
+                    user_id=request.user_id,
+                    item_ids=(),
+                    scores=(),
+                    propensities=(),
+                    method=FAILED,
+                    model_version=assignment.served.version,
+                    timestamp=int(time.time()),
+                    experiment=assignment.experiment,
+                    arm=assignment.arm,
+                    chance=assignment.chance,
+                    milliseconds=round((time.perf_counter() - started) * 1000, 3),
+                )
+            )
+        except StoreError:  # what failed first is what is told
+            log.warning("a failed list was not recorded", extra={"event": "degraded", "what": "impressions"})
 
 
 def known_items(served: LoadedModel, item_ids: Sequence[str]) -> NDArray[np.int32]:
@@ -308,3 +394,8 @@ def _as_now(
         return None
     diversity = diversity_of(served.item_similarity.vectors, index)
     return RankedItems(served, index, scores, stored.method, diversity, rules_applied=names)
+
+
+def _narrowed(request: RecommendationRequest) -> bool:
+    """Whether the request itself may leave nothing to list: then an empty list is no fault of the version."""
+    return bool(request.exclude or request.categories or request.filters or request.shown)

@@ -1,9 +1,10 @@
-"""The input and the output of a ranking, as values."""
+"""The input and the output of a ranking, and which version makes it, as values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.rules.query import Condition, Filter
 
 AUTO = "auto"
+Arm = Literal["production", "challenger", "interleaved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +80,24 @@ class RankedItems:
         for one in self.untrained:
             ids.insert(one.place, one.item_id)
         return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`served` makes the list, in `arm` of `experiment` (None: outside any). `chance`: the probability of that arm.
+
+    `other`: the second version, whose ranking is interleaved with the first.
+    """
+
+    served: LoadedModel
+    experiment: str | None = None
+    arm: Arm | None = None
+    chance: float = 1.0
+    other: LoadedModel | None = None
+
+    @property
+    def body(self) -> dict[str, object] | None:
+        """For the response."""
+        if self.experiment is None:
+            return None
+        return {"name": self.experiment, "arm": self.arm, "chance": self.chance}

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 from pydantic import BaseModel, Field
 
+from recstage.experiments.interleaving import team_draft
 from serving.recommend.request import RankedItems
 
 NO_TITLES: Mapping[str, str] = {}
+
+
+_RANDOM = np.random.default_rng()
 
 
 class RecommendedItem(BaseModel):
@@ -30,11 +35,26 @@ class RecommendedItem(BaseModel):
     )
 
 
+class RankedItem(RecommendedItem):
+    """One item of a list made for a user."""
+
+    rank: int = Field(examples=[1], description="1 is the best")
+    propensity: float = Field(1.0, examples=[1.0], description="chance with which the item is shown at this rank")
+
+
+class ExperimentBody(BaseModel):
+    """The experiment that the list is part of."""
+
+    name: str = Field(examples=["recommender-8-vs-7"])
+    arm: str = Field(examples=["challenger"], description="`production`, `challenger` or `interleaved`")
+    chance: float = Field(examples=[0.5], description="probability with which this arm was given")
+
+
 class RecommendationsBody(BaseModel):
     """A list, best item first, made by exactly one model version."""
 
     user_id: str = Field(examples=["42"])
-    items: list[RecommendedItem]
+    items: list[RankedItem]
     method_used: str = Field(examples=["als"], description="a model, `popularity`, or `preferences` (declared ones)")
     model_version: str | None = Field(examples=["7"], description="null: made from the service's own data")
     diversity_score: float | None = Field(
@@ -47,6 +67,7 @@ class RecommendationsBody(BaseModel):
         examples=[False],
         description="made without the live history (no database), or without the strategy asked for",
     )
+    experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
     next: str | None = Field(
         None,
@@ -70,6 +91,10 @@ class SerializedList:
     version: str | None
     rules: tuple[str, ...] = ()
     """Names of the business rules that had a part in it."""
+    propensities: tuple[float, ...] = ()
+    """Of each item at its rank; empty: 1."""
+    teams: tuple[int, ...] | None = None
+    """Of an interleaved list: which ranking contributed each item."""
 
     @classmethod
     def of(
@@ -77,6 +102,7 @@ class SerializedList:
         ranked: RankedItems,
         titles_now: Mapping[str, str] = NO_TITLES,
         fields: Sequence[Mapping[str, Any]] | None = None,
+        propensities: tuple[float, ...] = (),
     ) -> SerializedList:
         """Serialize a ranking.
 
@@ -84,6 +110,7 @@ class SerializedList:
             ranked: by one model version.
             titles_now: titles that differ from those of the version.
             fields: of each item, where the request named some.
+            propensities: of each item at its rank; empty: 1.
         """
         ids, titles = ranked.served.item_ids, ranked.served.titles
         indices, scores = ranked.items.tolist(), ranked.scores.tolist()
@@ -104,6 +131,9 @@ class SerializedList:
         if fields is not None:
             for one, value in zip(items, fields, strict=True):
                 one["fields"] = value
+        chances = propensities or (1.0,) * len(items)
+        for rank, (one, chance) in enumerate(zip(items, chances, strict=True), start=1):
+            one["rank"], one["propensity"] = rank, chance
         body = {
             "items": items,
             "method_used": ranked.method,
@@ -113,7 +143,7 @@ class SerializedList:
         }
         item_ids = tuple([one["item_id"] for one in items])
         version, rules = ranked.served.version, ranked.rules_applied
-        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, version, rules)
+        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, version, rules, propensities)
 
     def with_request(self, user_id: str | None, request_id: str, degraded: bool, **more: object) -> bytes:
         """The response body for one request. `request_id` needs no escaping: letters, digits, dots, `_` and `-`."""
@@ -127,10 +157,38 @@ class SerializedList:
 
     def pack(self) -> bytes:
         """As a value of an external cache."""
-        return orjson.dumps([self.body.decode(), self.item_ids, self.scores, self.method, self.version, self.rules])
+        about = [self.method, self.version, self.rules, self.propensities, self.teams]
+        return orjson.dumps([self.body.decode(), self.item_ids, self.scores, *about])
 
     @classmethod
     def unpack(cls, packed: bytes) -> SerializedList:
         """The inverse of `pack`."""
-        body, item_ids, scores, method, version, rules = orjson.loads(packed)
-        return cls(body.encode(), tuple(item_ids), tuple(scores), method, version, tuple(rules))
+        body, item_ids, scores, method, version, rules, chances, teams = orjson.loads(packed)
+        about = (method, version, tuple(rules), tuple(chances), None if teams is None else tuple(teams))
+        return cls(body.encode(), tuple(item_ids), tuple(scores), *about)
+
+
+def interleaved(
+    production: SerializedList, challenger: SerializedList, limit: int, rng: np.random.Generator = _RANDOM
+) -> SerializedList:
+    """Two versions' lists as one, by team draft; each item keeps score and title of the version that contributed it.
+
+    `model_version` and `method_used` are those of Production.
+
+    Where business rules had a part in a list, it is Production's: chance must not move what an editor placed.
+    """
+    bodies: list[dict[str, Any]] = [orjson.loads(one.body + b"}") for one in (production, challenger)]
+    if any(body.get("rules_applied") for body in bodies):
+        return production
+    item_ids, teams = team_draft(production.item_ids, challenger.item_ids, limit, rng)
+    if not item_ids:
+        return production
+    by_team = [{item["item_id"]: item for item in body["items"]} for body in bodies]
+    items = [
+        {**by_team[team][item], "rank": rank} for rank, (item, team) in enumerate(zip(item_ids, teams, strict=True), 1)
+    ]
+    body = {**bodies[0], "items": items, "diversity_score": None}
+    scores = tuple(float(item["score"]) for item in items)
+    return SerializedList(
+        orjson.dumps(body)[:-1], tuple(item_ids), scores, production.method, production.version, teams=tuple(teams)
+    )

@@ -29,7 +29,7 @@ from serving.store.repositories.items import known_item
 from serving.store.repositories.own_catalogue import OwnCatalogueReader
 from serving.store.repositories.precomputed import PrecomputedLists
 from serving.store.repositories.rules import RulesReader
-from serving.store.repositories.statistics import ItemStatisticsReader, UserStatisticsReader
+from serving.store.repositories.statistics import ItemStatisticsReader, Rewards, UserStatisticsReader
 from serving.store.repositories.user_histories import UserHistoryReader, Weighting
 from serving.store.repositories.users import UserReader
 from serving.store.training.lineage import IndexedLineage, Lineage, index_in_subprocess
@@ -67,6 +67,7 @@ class Store:
         self.rules = RulesReader(self.reader, fast=self.fast)
         self.user_statistics = UserStatisticsReader(self.reader, weighting)
         self.item_statistics = ItemStatisticsReader(self.reader, weighting)
+        self.rewards = Rewards(self.reader)
         self.training_snapshot = TrainingSnapshot(self.reader, data, self._observed)
         index = index_in_subprocess(
             url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_model_name]
@@ -118,6 +119,7 @@ class Store:
             health_check=self,
             activity=self.activity,
             rules=self.rules,
+            rewards=self.rewards,
             closing=(self,),
         )
 

@@ -49,6 +49,12 @@ STEPS: dict[str, dict[str, Any]] = {
     "doctor": {"fix": {"type": "string", "default": "false"}},
     "retrain": {"now": {"type": "string", "default": "false"}, "dry_run": {"type": "string", "default": "false"}},
     "schedule": {},
+    "experiment": {
+        "share": {"type": "float", "default": 0.5},
+        "mode": {"type": "string", "default": "split"},
+    },
+    "ab-report": {"experiment": {"type": "string", "default": ""}},
+    "watch": {"once": {"type": "string", "default": "false"}},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 

@@ -53,6 +53,13 @@ class FakePointer:
         return self.polls_requested
 
 
+class FakeStagingPointer(FakePointer):
+    """The same for Staging, of which nothing is remembered once it is unset."""
+
+    def mark_good(self, staged: ProductionVersion) -> None:
+        pass
+
+
 NOTHING_HIDDEN = HiddenItems()
 
 
@@ -77,7 +84,7 @@ class MemoryStore:
     waiting_tasks: str | None = None
 
     def dependencies(self) -> Dependencies:
-        return Dependencies(self, self, self, self, self, self, self, self)
+        return Dependencies(self, self, self, self, self, self, self, self, rewards=self)
 
     def history(self, user_id: str) -> History:
         self._check()
@@ -137,6 +144,9 @@ class MemoryStore:
     def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
         self._check()
         return self.stored.get((user_id, model_version))
+
+    def rewards(self, experiment: str) -> dict[str, tuple[int, int]]:
+        return {}
 
     def with_role(self, role: str) -> frozenset[str]:
         self._check()

@@ -19,6 +19,7 @@ SERVING_MAY_USE = {
     "pyfunc",
     "tracking",
     "registry",
+    "experiments",
 }
 ONLY_IN = {"optuna": {"tuning"}, "mlflow": {"tracking", "registry", "pyfunc", "promotion", "mlflow_plugin"}}
 MOST_MODULES = 12

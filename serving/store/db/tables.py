@@ -193,17 +193,31 @@ class RecommendationImpression(Table):
     method: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str | None] = mapped_column(String(64))
     shown_at: Mapped[int] = mapped_column(Milliseconds)
+    experiment: Mapped[str | None] = mapped_column(String(64))
+    arm: Mapped[str | None] = mapped_column(String(16))
+    chance: Mapped[float | None] = mapped_column(Double)
+    """Probability with which the experiment gave this arm."""
+    teams: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    """Of an interleaved list: 0 or 1 for each item, the ranking that contributed it."""
+    milliseconds: Mapped[float | None] = mapped_column(Double)
+    """Time to make the list."""
 
     __table_args__ = (
         Index("ix_recommendation_impressions_user_time", "user_id", "shown_at"),
         Index("ix_recommendation_impressions_time", "shown_at", "model_version"),
+        Index(
+            "ix_recommendation_impressions_experiment",
+            "experiment",
+            "shown_at",
+            **_only("experiment IS NOT NULL"),
+        ),
     )
 
 
 SHOWN_ITEMS = table(
     "shown_items",
     *(column(name) for name in ("request_id", "rank", "item_id", "score", "propensity")),
-    *(column(name) for name in ("user_id", "method", "model_version", "shown_at")),
+    *(column(name) for name in ("user_id", "method", "model_version", "shown_at", "experiment", "arm", "chance")),
 )
 """The view with one row for each item of each impression; rank 1 is the best."""
 

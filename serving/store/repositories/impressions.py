@@ -139,6 +139,11 @@ def _row(impression: Impression) -> tuple:
         impression.method,
         impression.model_version,
         impression.timestamp * 1000,
+        impression.experiment,
+        impression.arm,
+        impression.chance,
+        None if impression.teams is None else orjson.dumps(impression.teams).decode(),
+        impression.milliseconds,
     )
 
 
@@ -150,6 +155,10 @@ def _add_to_count(statement: Any) -> Any:
 _KEY = RecommendationImpression.request_id
 _STORED = Lookup(lambda given: select(_KEY).where(_KEY.in_(select(given.c.value))))
 _INSERT = BulkInsert(
-    RecommendationImpression, ("request_id", "user_id", "items", "method", "model_version", "shown_at")
+    RecommendationImpression,
+    (
+        *("request_id", "user_id", "items", "method", "model_version", "shown_at"),
+        *("experiment", "arm", "chance", "teams", "milliseconds"),
+    ),
 )
 _ADD_EXPOSURES = BulkInsert(ItemExposure, ("item_id", "shown"), _add_to_count)

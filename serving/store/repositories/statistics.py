@@ -1,4 +1,4 @@
-"""Item statistics: events by type, users, impressions, clicks, and the rates computed from them."""
+"""Statistics of items and of experiments: events by type, users, impressions, clicks, and rates computed from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from sqlalchemy import ColumnElement, bindparam, case, distinct, func, literal, 
 
 from recstage.config import ValueWeight
 from serving.store.db.reader import Query, Reader
-from serving.store.db.tables import SHOWN_ITEMS, ItemExposure, RecommendationFeedback, UserInteraction
+from serving.store.db.tables import (
+    SHOWN_ITEMS,
+    ItemExposure,
+    RecommendationFeedback,
+    RecommendationImpression,
+    UserInteraction,
+)
 from serving.store.repositories.user_histories import Weighting
 
 Interaction, Feedback, Exposure = UserInteraction, RecommendationFeedback, ItemExposure
@@ -158,3 +164,45 @@ def _clicked(item: Any) -> Any:
     held = SHOWN_ITEMS.c
     shown = select(held.rank).where(held.request_id == clicks.c.request_id, held.item_id == item).exists()
     return select(func.count()).select_from(clicks).where(shown)
+
+
+NO_REWARD = ("view", "dismiss")
+
+
+def _reward_queries() -> tuple[Query, Query]:
+    experiment: Any = bindparam("experiment")
+    shown = (
+        select(RecommendationImpression.model_version, func.count())
+        .where(RecommendationImpression.experiment == experiment)
+        .group_by(RecommendationImpression.model_version)
+    )
+    outcomes = union(
+        select(Feedback.request_id).where(Feedback.outcome.not_in(NO_REWARD)),
+        select(Interaction.request_id).where(
+            Interaction.request_id.is_not(None), Interaction.interaction_type.not_in(NO_REWARD)
+        ),
+    ).subquery()
+    rewarded = (
+        select(RecommendationImpression.model_version, func.count(distinct(RecommendationImpression.request_id)))
+        .join(outcomes, outcomes.c.request_id == RecommendationImpression.request_id)
+        .where(RecommendationImpression.experiment == experiment)
+        .group_by(RecommendationImpression.model_version)
+    )
+    return Query("experiment_lists", shown), Query("experiment_rewards", rewarded)
+
+
+class Rewards:
+    """`RewardSource` on the database."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._shown, self._rewarded = _reward_queries()
+
+    def rewards(self, experiment: str) -> dict[str, tuple[int, int]]:
+        """By version: lists shown, and those that led to a reward. Raises `StoreError`."""
+        parameters = {"experiment": experiment}
+        rewarded = dict(self._reader.rows(self._rewarded, parameters))
+        return {
+            str(version): (int(number), int(rewarded.get(version, 0)))
+            for version, number in self._reader.rows(self._shown, parameters)
+        }

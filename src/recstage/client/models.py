@@ -235,6 +235,14 @@ class Exclude(Model):
     filter: str
 
 
+class ExperimentBody(Model):
+    """The experiment that the list is part of."""
+
+    name: str
+    arm: str = Field(description="`production`, `challenger` or `interleaved`")
+    chance: float = Field(description="probability with which this arm was given")
+
+
 class Failing(Model):
     """A version that is staged and cannot be served."""
 
@@ -561,6 +569,18 @@ class RankedBody(Model):
     request_id: str = Field(description="to be sent with feedback on this list")
 
 
+class RankedItem(Model):
+    """One item of a list made for a user."""
+
+    item_id: str
+    score: float = Field(description="comparable within one list only")
+    title: str | None = None
+    reason: str | None = None
+    fields: dict[str, Any] | None = Field(None, description="those that the request named")
+    rank: int = Field(description="1 is the best")
+    propensity: float = Field(1.0, description="chance with which the item is shown at this rank")
+
+
 class Ready(Model):
     """The service can make lists. `degraded`: what is unavailable, and what it does without."""
 
@@ -582,7 +602,7 @@ class RecommendationsBody(Model):
     """A list, best item first, made by exactly one model version."""
 
     user_id: str
-    items: list[RecommendedItem]
+    items: list[RankedItem]
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
     model_version: str | None = Field(description="null: made from the service's own data")
     diversity_score: float | None = Field(
@@ -590,6 +610,7 @@ class RecommendationsBody(Model):
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
+    experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(description="to be sent with feedback on this list")
     next: str | None = Field(
         None, description="the `cursor` of the next page; null: no more. Only where the request has a `cursor`"

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from recstage.config.base import Schema
+from recstage.config.experiments import ExperimentConfig, WatchConfig
 from recstage.config.naming import DataName, ModelName
-
-
-class Schema(BaseModel):
-    """Base of every configuration object."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
 
 # -- data --------------------------------------------------------------------------------------------------
 
@@ -246,6 +241,8 @@ class PromotionConfig(Schema):
     bootstrap: int = Field(2000, ge=200)
     guardrails: GuardrailConfig = GuardrailConfig()
     require: Literal["", "ab"] = Field("", description="ab: evidence of an experiment on live users as well")
+    experiment: ExperimentConfig = ExperimentConfig()
+    watch: WatchConfig = WatchConfig()
     keep: int = Field(3, ge=1, description="versions an algorithm that prune keeps")
 
 

@@ -105,6 +105,35 @@ class RetrainSettings(Settings):
     promotion: PromotionConfig = PromotionConfig()
 
 
+class AbReportSettings(Settings):
+    """Which experiment is read."""
+
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    experiment: str = Field("", description="its name; empty: that of Production and Staging now, else the newest")
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    promotion: PromotionConfig = PromotionConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+class ExperimentSettings(Settings):
+    """The experiment that the version in Staging is put into."""
+
+    share: float = Field(0.5, ge=0, le=1, description="of the users; 0 ends it")
+    mode: Literal["split", "shadow", "bandit", "interleave"] = "split"
+    label: str = Field("", description="name of the experiment; empty: MODEL-CHALLENGER-vs-PRODUCTION")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+
+
+class WatchSettings(Settings):
+    """Which Production is watched."""
+
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    once: bool = Field(False, description="look once instead of until interrupted")
+    dry_run: bool = Field(False, description="say what would be done, and roll nothing back")
+    promotion: PromotionConfig = PromotionConfig()
+
+
 class ScheduleSettings(Settings):
     """How often it is looked whether a retraining is due."""
 

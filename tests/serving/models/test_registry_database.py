@@ -69,4 +69,4 @@ def test_the_process_ends_with_the_status_that_has_it_started_anew(tmp_path, mon
     monkeypatch.setattr(registry_sync, "_end_with_parent", lambda ended: None)
     BundleRepository(tmp_path, "recommender").prepare()
     assert registry_sync.main([str(tmp_path), "0.01", "recommender"]) == RESTART
-    assert polls == [1]
+    assert polls == [1, 1]  # Production, and Staging

@@ -8,7 +8,7 @@ import pytest
 
 from serving.api.routes import ROUTERS
 from serving.api.routes.recommendations.for_user import DIRECT_ROUTES
-from serving.recommend.response import RecommendationsBody, RecommendedItem, SerializedList
+from serving.recommend.response import RankedItem, RecommendationsBody, SerializedList
 from tests.serving.doubles import FakePointer
 
 
@@ -23,14 +23,14 @@ def test_the_serialized_keys_are_those_of_the_schema(client):
         "/api/recommendations", params={"user_id": "u5", "explain": True, "limit": 3, "fields": "title", "cursor": "*"}
     ).json()
     assert set(body) == set(RecommendationsBody.model_fields)
-    assert [set(item) for item in body["items"]] == [set(RecommendedItem.model_fields)] * 3
+    assert [set(item) for item in body["items"]] == [set(RankedItem.model_fields)] * 3
     assert RecommendationsBody.model_validate(body, strict=True).model_dump() == body
 
 
 def test_items_lack_only_what_was_not_asked_for(client):
     body = client.get("/api/recommendations", params={"user_id": "u5"}).json()
-    assert set(RecommendedItem.model_fields) - set(body["items"][0]) == {"reason", "fields"}
-    assert not any(RecommendedItem.model_fields[name].is_required() for name in ("reason", "fields"))
+    assert set(RankedItem.model_fields) - set(body["items"][0]) == {"reason", "fields"}
+    assert not any(RankedItem.model_fields[name].is_required() for name in ("reason", "fields"))
 
 
 @pytest.mark.parametrize("user_id", ['quo"te', "back\\slash", "line\nbreak", "ünï ☃", "}"])

@@ -39,12 +39,14 @@ async def recommendations(request: Request) -> Response:
     request_id: str = request.scope["request_id"]
     wanted = query.to_request()
     if query.cursor is None:
-        found, degraded = await service.recommend(wanted, request_id)
-        return Response(found.with_request(query.user_id, request_id, degraded), media_type=JSON)
+        found, degraded, assignment = await service.recommend(wanted, request_id)
+        body = found.with_request(query.user_id, request_id, degraded, experiment=assignment.body)
+        return Response(body, media_type=JSON)
     page = Page.of(request, query.cursor, replace(wanted, limit=0, explain=False, fields=()))
-    found, degraded = await service.recommend(replace(wanted, shown=page.shown), request_id)
+    found, degraded, assignment = await service.recommend(replace(wanted, shown=page.shown), request_id)
     more = page.next(found.item_ids, query.limit)
-    return Response(found.with_request(query.user_id, request_id, degraded, **more), media_type=JSON)
+    body = found.with_request(query.user_id, request_id, degraded, experiment=assignment.body, **more)
+    return Response(body, media_type=JSON)
 
 
 DIRECT_ROUTES = {("GET", PREFIX + PATH): recommendations}

@@ -12,6 +12,7 @@ from recstage import bundle, registry, tracking
 from recstage.config import PromotionConfig, read_yaml, resolve, root
 from recstage.config.steps import BEST, PromoteSettings
 from recstage.errors import GateRefused, RecstageError, RegistryError
+from recstage.experiments.guard_limits import BREACH_TAG
 from recstage.promotion import assessment, evidence, gate, gate_report, guardrails
 from recstage.promotion.gate import Verdict
 from recstage.registry import Overtaken, Version, mlflow_client
@@ -75,7 +76,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
             f"{challenger.tags.get('data', 'NAME')}), or "
             "replace Production with --new_data true",
         )
-    verdict = judge(challenger, None if foreign else champion, config)
+    verdict = with_watch(challenger, judge(challenger, None if foreign else champion, config))
     outcome = "passed" if verdict.passed else "forced" if settings.force else "refused"
     if outcome != "refused":
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
@@ -99,6 +100,15 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     )
     checks = [f"{check.outcome}: {check.message}" for check in verdict.checks]
     return PromoteResult(settings.name, challenger.number, previous, outcome, checks, registry.figures(challenger))
+
+
+def with_watch(challenger: Version, verdict: Verdict) -> Verdict:
+    """The verdict, refused where the watcher took this version out of Production before."""
+    breach = challenger.tags.get(BREACH_TAG, "")
+    if not breach:
+        return verdict
+    check = gate.Check("watch", "failed", f"the watcher rolled it back: {breach}")
+    return replace(verdict, passed=False, checks=(*verdict.checks, check))
 
 
 def other_data(challenger: Version, champion: Version, least: float) -> str:

@@ -1,0 +1,1 @@
+"""Production and Staging at once: which version a user gets, shadow scoring, Thompson sampling."""

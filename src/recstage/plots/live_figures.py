@@ -1,0 +1,49 @@
+"""Plots of experiments on live users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from recstage.experiments.reading import Measured
+from recstage.plots.style import BLUE, INK, ORANGE, QUIET, SKY, horizontal_bars, label, panels
+
+
+def confidence_sequence(looks: Sequence[tuple[int, float, float, float]], metric: str) -> Figure:
+    """The difference over the lists shown, with the interval that holds at every look.
+
+    Args:
+        looks: (lists, difference, low, high) of each look, in order of time.
+        metric: its name.
+    """
+    figure, (axis,) = panels(f"{label(metric)}: challenger less Production", "the band holds at every look at once", 1)
+    lists, difference, low, high = np.array(looks, dtype=float).T
+    axis.fill_between(lists, low, high, color=SKY, alpha=0.5, linewidth=0)
+    axis.plot(lists, difference, color=BLUE, linewidth=1.8)
+    axis.axhline(0, color=INK, linewidth=1)
+    edge = 1.6 * max(abs(difference[-1]), abs(high[-1]), abs(low[-1])) or 1.0
+    axis.set_ylim(-edge, edge)
+    axis.set_xlabel("lists shown")
+    return figure
+
+
+def differences(measured: Sequence[Measured]) -> Figure:
+    """Relative differences of all rates with their intervals, by segment."""
+    shown = [one for one in measured if np.isfinite(one.low) and one.difference.production > 0] or list(measured)[:1]
+    figure, (axis,) = panels("Challenger against Production", "relative difference; the bar holds at every look", 1)
+    places = np.arange(len(shown))[::-1]
+    for place, one in zip(places, shown, strict=True):
+        base = one.difference.production or 1.0
+        low, high = (float(np.clip(end / base, -2, 2)) for end in (one.low, one.high))
+        colour = QUIET if low <= 0 <= high else BLUE if low > 0 else ORANGE
+        axis.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
+        axis.plot([np.clip(one.difference.difference / base, -2, 2)], [place], "o", color=INK, markersize=4)
+    names = [one.metric if one.segment == "all" else f"{one.metric}, {one.segment}" for one in shown]
+    axis.set_yticks(places, [label(name) for name in names])
+    axis.axvline(0, color=INK, linewidth=1)
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    horizontal_bars(axis)
+    return figure

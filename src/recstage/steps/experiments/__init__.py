@@ -1,0 +1,1 @@
+"""Experiments on live users: beginning one, reading it, watching a fresh Production."""
