@@ -289,6 +289,8 @@ export interface HistoryBody {
   events: PastEventBody[];
   /** the `cursor` of the next page; null: no more */
   next: string | null;
+  /** what the served version was trained on of this user, newest first, at most `limit`; on page one, and never of users who opted out or were erased */
+  trained: TrainedRowBody[];
   /** share of each category in what this user liked, greatest first */
   preferences: Record<string, number>;
 }
@@ -975,6 +977,14 @@ export interface Target {
   segments?: ("cold" | "warm" | "hot")[];
   /** lists filtered to one of these categories */
   categories?: string[];
+}
+
+/** An interaction that the served version was trained on. */
+export interface TrainedRowBody {
+  item_id: string;
+  /** 0 or less: seen, and not liked */
+  weight: number;
+  occurred_at: string;
 }
 
 /** A registered version that was trained on this user. */

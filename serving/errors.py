@@ -19,6 +19,8 @@ from starlette.responses import Response
 from recstage.errors import InputError, NoProduction, RecstageError, StoreError
 
 MEDIA_TYPE = "application/problem+json"
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+CONTROL_CHARACTERS = "This must not hold control characters such as NUL or a line break"
 MAX_NAME_LENGTH, MAX_RULE_LENGTH = 64, 500
 log = logging.getLogger("serving")
 
@@ -149,13 +151,17 @@ def internal() -> Problem:
 
 def of_validation(error: RequestValidationError) -> Problem:
     """A request that failed validation, one entry a field; values that were sent are not repeated."""
-    errors = [
-        {"where": _where(found["loc"]), "rule": found["msg"].removeprefix("Value error, ")[:MAX_RULE_LENGTH]}
-        for found in error.errors()[:20]
-    ]
+    errors = [{"where": _where(found["loc"]), "rule": _rule(found)[:MAX_RULE_LENGTH]} for found in error.errors()[:20]]
     malformed = any(found["type"] == "json_invalid" for found in error.errors())
     detail = "; ".join(f"{one['where']}: {one['rule']}" for one in errors[:3])
     return Problem(400 if malformed else 422, "invalid-request", detail or "The request is invalid.", errors=errors)
+
+
+def _rule(found: Mapping[str, Any]) -> str:
+    """The rule that a field broke, in words also where it is a pattern."""
+    if found["type"] == "string_pattern_mismatch" and found["ctx"]["pattern"] == NO_CONTROL_CHARACTERS:
+        return CONTROL_CHARACTERS
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def _where(place: Sequence[Any]) -> str:

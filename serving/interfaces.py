@@ -9,6 +9,7 @@ made without it and marked `degraded`. Ids are external ids (`str`), times are s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -200,6 +201,10 @@ class Impression:
     """Of an interleaved list: which ranking contributed each item, 0 Production, 1 challenger."""
     milliseconds: float | None = None
     """Time to make the list."""
+
+
+nothing_is_shown: ContextVar[bool] = ContextVar("nothing_is_shown", default=False)
+"""Whether the request under way gets no body (HEAD), so that its list is no impression."""
 
 
 class ImpressionSink(Protocol):

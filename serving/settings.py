@@ -130,6 +130,9 @@ class ServingSettings(config.Settings):
     jwt_issuer: str | None = Field(None, description="the iss a token must carry; none: not checked")
     rate_limit: float = Field(0.0, ge=0, description="requests a second for each key and worker; 0: no limit")
     rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit applies")
+    auth_failures_per_minute: float = Field(
+        60.0, ge=0, description="wrong keys, tokens and signatures taken from one address in a minute; 0: no limit"
+    )
     max_concurrency: int = Field(256, ge=1, description="requests under way in a worker; more get 503")
     max_lag_ms: float = Field(1000.0, gt=0, description="delay of the event loop from which new requests get 503")
     queue_lag_ms: float = Field(50.0, gt=0, description="the same, once the event loop has not caught up for 250 ms")

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from serving.errors import Problem
+from serving.errors import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, Problem
 from serving.interfaces import ID_LENGTH
 
 BELOW_AN_ID = ("history", "profile", "erasure", "stats", "recommended-users", "similar")
@@ -36,6 +36,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 MAX_CONTEXT_KEYS, MAX_KEY_LENGTH, MAX_TEXT_LENGTH = 20, 64, 500
 MAX_INTEGER = 2**53
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 _NO_CONTROL: dict[str, Any] = {"pattern": r"^[^\x00-\x1f\x7f]*$"}
 
 
@@ -86,7 +87,7 @@ def without_control_characters(text: str) -> str:
     """The text. Raises `ValueError` where it holds NUL, a line break or the like."""
     well_formed(text)
     if _CONTROL.search(text):
-        raise ValueError("This must not hold control characters such as NUL or a line break")
+        raise ValueError(CONTROL_CHARACTERS)
     return text
 
 
@@ -99,7 +100,7 @@ def without_nul(text: str) -> str:
 
 
 def _is_text(value: Any) -> Any:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _DATE.match(value):  # digits alone would be read as seconds since 1970
         raise ValueError("A time is text such as 2026-11-20T18:15:00Z")
     return value
 
@@ -140,8 +141,8 @@ def _plain(most: int) -> Any:
 _Checked = AfterValidator(without_control_characters)
 Id = Annotated[str, _plain(ID_LENGTH), _Checked]
 """An id that is stored."""
-LookupId = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern="^[^\\x00]*$")]
-"""An id that is only looked up: whatever the ids of a data set may hold. Checked by pydantic's core alone, which keeps
+LookupId = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+"""An id that is only looked up. Checked by pydantic's core alone, which keeps
 `GET /api/recommendations` fast."""
 PathId = Annotated[
     str,
@@ -155,7 +156,7 @@ PathId = Annotated[
     _Checked,
 ]
 Name = Annotated[str, _plain(NAME_LENGTH), _Checked]
-LookupName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH)]
+LookupName = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
 """A name that is only looked up, as of a strategy."""
 Category = Annotated[str, _plain(128), _Checked]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["b8d1c0c4a6f34a57"])]

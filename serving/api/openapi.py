@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,10 @@ from serving.recommend.strategies import strategies
 from serving.security.middleware import API, METRICS, WEBHOOK
 from serving.settings import ServingSettings
 
+UNSUPPORTED = {
+    "description": "Unsupported Media Type",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+}
 LISTS = (
     "/api/recommendations",
     "/api/items/{item_id}/recommended-users",
@@ -44,6 +49,8 @@ def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
                 parameter["schema"]["enum"] = known
     for operations in description["paths"].values():
         for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"]["415"] = deepcopy(UNSUPPORTED)
             _only_problems(operation["responses"])
     for (schema, entries), most in _most_entries(settings).items():
         properties = description["components"]["schemas"][schema]["properties"]

@@ -18,7 +18,7 @@ from serving.catalogue.fields import TEXT, FieldReader
 from serving.catalogue.merged import MergedCatalogue
 from serving.catalogue.placement import PlacedItem
 from serving.errors import Problem
-from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed
+from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed, nothing_is_shown
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
@@ -309,7 +309,7 @@ class RecommendationService(StateReader):
                     "limit": request.limit,
                 },
             )
-        if history.personal and (found.item_ids or not _narrowed(request)):
+        if history.personal and (found.item_ids or not _narrowed(request)) and not nothing_is_shown.get():
             self._dependencies.impressions.record(
                 Impression(
                     request_id=request_id,

@@ -65,10 +65,15 @@ class Authenticator:
         self._audience, self._issuer = settings.jwt_audience, settings.jwt_issuer
         self._tokens: LRUCache[bytes, tuple[Principal, float]] = LRUCache(MAX_TOKENS)
 
-    def __call__(self, api_key: bytes | None, authorization: bytes | None) -> Principal | None:
+    def __call__(
+        self,
+        api_key: bytes | None,
+        authorization: bytes | None,
+        before_verifying: Callable[[], None] = lambda: None,
+    ) -> Principal | None:
         """The principal of the headers `X-API-Key` and `Authorization`; None where both are missing but required.
 
-        Raises a 401 problem on a wrong key or token.
+        Raises a 401 problem on a wrong key or token. `before_verifying` is called before a new token is verified.
         """
         if not self._guarded:
             return OPEN
@@ -81,7 +86,7 @@ class Authenticator:
             raise _refused("The Authorization header must read 'Bearer <token>'.")
         credentials = credentials.strip()
         if credentials.count(b".") == 2:
-            return self._by_token(credentials)
+            return self._by_token(credentials, before_verifying)
         return self._by_key(credentials)
 
     def _by_key(self, key: bytes) -> Principal:
@@ -93,11 +98,12 @@ class Authenticator:
             raise _refused("The API key is unknown.")
         return principal
 
-    def _by_token(self, token: bytes) -> Principal:
+    def _by_token(self, token: bytes, before_verifying: Callable[[], None]) -> Principal:
         digest = hashlib.sha256(token).digest()
         cached = self._tokens.get(digest)
         if cached is not None and cached[1] > time.time():
             return cached[0]
+        before_verifying()
         principal, expires_at = self._verified(token)
         self._tokens[digest] = (principal, expires_at)
         return principal

@@ -17,14 +17,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recstage.errors import RecstageError
 from serving import errors
 from serving.errors import Problem
+from serving.interfaces import nothing_is_shown
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.security import authentication
 from serving.security.authentication import Authenticator, Principal
 from serving.security.cross_origin import check_origin
 from serving.security.load_shedding import Condition, LoadShedder, never
-from serving.security.rate_limit import RateLimiter
-from serving.security.request_body import deeper_than, read_body, replay_body, too_large, too_slow
+from serving.security.rate_limit import FailedAttempts, RateLimiter
+from serving.security.request_body import deeper_than, drain_body, read_body, replay_body, too_large, too_slow
+from serving.security.request_format import check_encoding, check_media_type
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.request")
@@ -68,6 +70,7 @@ class GuardMiddleware:
         self._direct_routes = direct_routes
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._failures = FailedAttempts(settings.auth_failures_per_minute)
         self._load_shedder = LoadShedder(
             settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, tolerate_queue
         )
@@ -83,6 +86,11 @@ class GuardMiddleware:
         request_id = _request_id(headers.get(b"x-request-id"))
         scope["request_id"] = request_id
         token, details = logs.request_id.set(request_id), logs.request_details.set({})
+        method: str = scope["method"]
+        without_body = method == "HEAD"
+        if without_body:  # answered as GET, without the body; the server reads the original scope
+            scope = {**scope, "method": "GET"}
+            nothing_is_shown.set(True)
         status = 500
         started = ended = False
         path: str = scope["path"]
@@ -98,14 +106,19 @@ class GuardMiddleware:
                 message["headers"] = given + [header for header in extra if header[0] not in own]
             else:
                 ended = not message.get("more_body", False)
+                if without_body:
+                    message = {**message, "body": b""}
             await send(message)
 
         try:
+            check_encoding(scope)
             if is_api or path in (METRICS, PLAIN_LIST):
                 await self._guarded(scope, receive, sending, headers, started_at)
             else:
                 await self._app(scope, receive, sending)
         except Problem as problem:
+            if problem.status == 413:  # a caller that is still sending could not read the answer
+                await drain_body(receive, headers)
             self._metrics.refused.labels(problem.kind).inc()
             await errors.response(problem, path, request_id)(scope, receive, sending)
         except asyncio.CancelledError:
@@ -118,13 +131,16 @@ class GuardMiddleware:
             if not started:
                 await errors.response(errors.internal(), path, request_id)(scope, receive, sending)
         finally:
+            if path == WEBHOOK and status == 401:
+                self._failures.note(_address(scope), started_at)
             seconds = time.perf_counter() - started_at
             route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
-            self._metrics.observe_request(route, scope["method"], status, seconds)
+            self._metrics.observe_request(route, method, status, seconds)
             if self._settings.log_requests or status == 500:
-                self._log(scope, route, status, seconds)
+                self._log({**scope, "method": method}, route, status, seconds)
             logs.request_id.reset(token)
             logs.request_details.reset(details)
+            nothing_is_shown.set(False)
 
     async def _guarded(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
@@ -133,8 +149,9 @@ class GuardMiddleware:
         with self._load_shedder.slot():
             if scope["path"] == WEBHOOK:  # has a signature instead
                 principal = None
+                self._failures.check(_address(scope), now)
             else:
-                principal = self._identify(scope, headers)
+                principal = self._identify(scope, headers, now)
                 self._limiter.take(principal.bucket, now)
             scope["principal"] = principal
             direct = self._direct_routes.get((scope["method"], scope["path"]))
@@ -156,24 +173,39 @@ class GuardMiddleware:
             response = errors.response_to(error, request)
         await response(scope, receive, send)
 
-    def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+    def _identify(self, scope: Scope, headers: dict[bytes, bytes], now: float) -> Principal:
         if self._local_names_only and not _is_local(headers.get(b"host", b"")):
             # DNS rebinding: a web page whose name resolves to this machine could use its visitor's browser
             raise Problem(403, "forbidden", "An unguarded service answers to localhost and 127.0.0.1 only.")
         if self._local_names_only:
             check_origin(scope["method"], headers, self._allowed_origins)
-        principal = self._authenticate(headers.get(b"x-api-key"), headers.get(b"authorization"))
+        principal = self._authenticated(scope, headers, now)
         if principal is None:
             raise authentication.missing()
         if scope["path"] == METRICS:
             principal.require("service")
         return principal
 
+    def _authenticated(self, scope: Scope, headers: dict[bytes, bytes], now: float) -> Principal | None:
+        """The principal of the headers. Raises a 401 problem on a wrong key, or 429 after too many of them."""
+        address = _address(scope)
+        try:
+            return self._authenticate(
+                headers.get(b"x-api-key"),
+                headers.get(b"authorization"),
+                before_verifying=lambda: self._failures.check(address, now),
+            )
+        except Problem as problem:
+            if problem.status == 401:
+                self._failures.count(address, now)
+            raise
+
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> Receive:
         """The body, read within its limits, to be received again; nothing is done where there is none."""
         declared = headers.get(b"content-length", b"0")
         if declared == b"0" and b"transfer-encoding" not in headers:
             return receive
+        check_media_type(headers.get(b"content-type", b""))
         limit = self._settings.max_body_bytes
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
@@ -210,6 +242,8 @@ _HEADERS = frozenset(
         b"authorization",
         b"content-length",
         b"transfer-encoding",
+        b"content-type",
+        b"expect",
         b"sec-fetch-site",
         b"origin",
     }
@@ -225,6 +259,11 @@ _LOCAL = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\]|testserver)(:\d+)?",
 
 def _is_local(host: bytes) -> bool:
     return _LOCAL.fullmatch(host) is not None
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "unknown"
 
 
 def _request_id(given: bytes | None) -> str:

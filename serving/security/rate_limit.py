@@ -1,4 +1,4 @@
-"""Rate limits: so many requests a second for each caller, by token buckets (in each worker)."""
+"""Rate limits, by token buckets (in each worker): requests of each caller, and wrong keys from each address."""
 
 from __future__ import annotations
 
@@ -35,3 +35,43 @@ class RateLimiter:
                 f"This key may ask {self._rate:g} times a second; wait {wait} s.",
                 headers={"retry-after": str(wait)},
             )
+
+
+class FailedAttempts:
+    """A token bucket of wrong keys, tokens and signatures for each address; 0 a minute: no limit.
+
+    A right key still passes, because many callers may share the address of a proxy. While a bucket is empty no further
+    token is verified, which costs more than it costs to send one.
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self._rate, self._burst = per_minute / 60, per_minute
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CALLERS)
+
+    def count(self, address: str, now: float) -> None:
+        """Count one failure. Raises a 429 problem with the seconds to wait where the address had too many."""
+        self.check(address, now)
+        self.note(address, now)
+
+    def note(self, address: str, now: float) -> None:
+        """Count one failure that was answered already."""
+        if self._rate > 0:
+            self._buckets[address] = (max(0.0, self._tokens(address, now) - 1), now)
+
+    def check(self, address: str, now: float) -> None:
+        """Raise a 429 problem where the address had too many failures."""
+        if self._rate > 0 and address in self._buckets and (tokens := self._tokens(address, now)) < 1:
+            raise self._problem(tokens)
+
+    def _tokens(self, address: str, now: float) -> float:
+        tokens, updated_at = self._buckets.get(address, (self._burst, now))
+        return min(self._burst, tokens + (now - updated_at) * self._rate)
+
+    def _problem(self, tokens: float) -> Problem:
+        wait = math.ceil((1 - tokens) / self._rate)
+        return Problem(
+            429,
+            "too-many-failures",
+            f"Too many wrong keys came from this address; wait {wait} s, and check the key.",
+            headers={"retry-after": str(wait)},
+        )

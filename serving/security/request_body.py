@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import numpy as np
 from starlette.types import Message, Receive
 
 from serving.errors import Problem
 
+DRAIN_BYTES, DRAIN_SECONDS = 64_000_000, 2.0
 # possessive, and matches a string without an end: with backtracking a body of quotes would take minutes
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -40,6 +42,25 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         if size > limit:
             raise too_large(limit)
     return b"".join(chunks)
+
+
+async def drain_body(receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+    """Read on and drop what a caller still sends, within bounds of size and time.
+
+    Closing a connection with unread data resets it, and the answer with it. A caller that waits for 100-continue has
+    sent nothing, and is not asked to.
+    """
+    if b"expect" in headers:
+        return
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and size <= DRAIN_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

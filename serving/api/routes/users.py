@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StrictBool
 from serving.api.dependencies import (
     AdminRole,
     CurrentPrincipal,
+    ServiceDep,
     StoreDep,
     not_found,
     require_self_or_service,
@@ -20,6 +21,7 @@ from serving.api.dependencies import (
 )
 from serving.api.fields import Body, Category, Name, PathId, moment_of
 from serving.errors import Problem, documented, without_paths
+from serving.models.loaded_model import LoadedModel
 from serving.store.erasure.erasures import Erase, erasure_state
 from serving.store.repositories.user_histories import FAR_FUTURE, PastEvent, events_of, is_known, preferences_of
 from serving.store.repositories.users import Profile as StoredProfile
@@ -41,12 +43,24 @@ class PastEventBody(BaseModel):
     request_id: str | None = Field(examples=["b8d1c0c4a6f34a57"], description="of the list that led to it")
 
 
+class TrainedRowBody(BaseModel):
+    """An interaction that the served version was trained on."""
+
+    item_id: str = Field(examples=["2858"])
+    weight: float = Field(examples=[1.0], description="0 or less: seen, and not liked")
+    occurred_at: datetime = Field(examples=["2026-11-20T18:15:00Z"])
+
+
 class HistoryBody(BaseModel):
     """A page of events, newest first, and the preferences they show."""
 
     user_id: str = Field(examples=["42"])
     events: list[PastEventBody]
     next: str | None = Field(description="the `cursor` of the next page; null: no more")
+    trained: list[TrainedRowBody] = Field(
+        description="what the served version was trained on of this user, newest first, at most `limit`; on page one,"
+        " and never of users who opted out or were erased"
+    )
     preferences: dict[str, float] = Field(
         description="share of each category in what this user liked, greatest first", examples=[{"Drama": 0.6}]
     )
@@ -107,13 +121,14 @@ class ErasureBody(ErasureStateBody):
 async def user_history(
     user_id: PathId,
     store: StoreDep,
+    service: ServiceDep,
     caller: CurrentPrincipal,
     limit: Annotated[int, Query(ge=1, le=1000, description="events of a page")] = 50,
     cursor: Annotated[str | None, Query(pattern="^[0-9]{1,15}-[0-9]{1,18}$", description="`next` of a page")] = None,
 ) -> HistoryBody:
     """The events of a user, newest first, and the preferences by category that they show."""
     require_self_or_service(caller, user_id)
-    return await run_read(_history, store, user_id, limit, cursor)
+    return await run_read(_history, store, service.versions.served, user_id, limit, cursor)
 
 
 @router.get("/{user_id:id}/profile", responses=documented(401, 403, 404, 422, 429, 503))
@@ -181,19 +196,32 @@ def _versions(found: Sequence[tuple[str, str]]) -> list[TrainedVersion]:
     return [TrainedVersion(name=name, version=version) for name, version in found]
 
 
-def _history(store: Store, user_id: str, limit: int, cursor: str | None) -> HistoryBody:
-    if not is_known(store.reader, user_id):
+def _history(store: Store, served: LoadedModel | None, user_id: str, limit: int, cursor: str | None) -> HistoryBody:
+    history = store.histories.history(user_id)
+    usable = served is not None and history.personal and not history.forgotten
+    trained = _trained_rows(served, user_id, limit) if usable and served is not None and cursor is None else []
+    if not trained and not is_known(store.reader, user_id):
         raise not_found("user", user_id)
     moment, number = (FAR_FUTURE, FAR_FUTURE) if cursor is None else map(int, cursor.split("-"))
     found = events_of(store.reader, user_id, limit, (moment, number))
-    history = store.histories.history(user_id)
     liked = list(zip(history.item_ids, history.weights, strict=True))
     return HistoryBody(
         user_id=user_id,
         events=[_event(one) for one in found],
         next=f"{found[-1].occurred_at}-{found[-1].number}" if len(found) == limit else None,
+        trained=trained,
         preferences=preferences_of(store.reader, user_id, liked) if liked else {},
     )
+
+
+def _trained_rows(served: LoadedModel, user_id: str, limit: int) -> list[TrainedRowBody]:
+    user = served.trained_user(user_id)
+    rows = list(zip(user.items.tolist(), user.weights.tolist(), user.timestamps.tolist(), strict=True))
+    newest = sorted(rows, key=lambda row: row[2], reverse=True)[:limit]
+    return [
+        TrainedRowBody(item_id=served.item_ids[item], weight=weight, occurred_at=moment_of(seconds * 1000))
+        for item, weight, seconds in newest
+    ]
 
 
 def _event(one: PastEvent) -> PastEventBody:

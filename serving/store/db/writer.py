@@ -67,6 +67,10 @@ class Backlog(Protocol):
         """The next task, None where there is none."""
         ...
 
+    def written(self, task: Any) -> None:
+        """The task's transaction is committed."""
+        ...
+
     def failed(self, task: Any) -> None:
         """The task could not be written."""
         ...
@@ -211,6 +215,8 @@ class Writer:
                 self._backlog.failed(task)
                 if not isinstance(outcome, StoreError):
                     log.error("backlog failed", exc_info=outcome, extra={"event": "backlog-failed"})
+            elif task is backlog_task and self._backlog is not None:
+                self._backlog.written(task)
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)
             else:

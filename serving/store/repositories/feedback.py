@@ -78,7 +78,7 @@ class RecordFeedback(Task[FeedbackReceipt]):
     def run(self, connection: Connection) -> FeedbackReceipt:
         queued = self._queued(self.request_id)
         if queued is not None:
-            WriteImpressions([queued], lambda outcome, number: None).run(connection)
+            WriteImpressions([queued]).run(connection)
         shown = self._shown(connection)
         user_id = self._checked_user(shown)
         now = now_ms()

@@ -50,7 +50,11 @@ class ImpressionQueue:
         """A task for the oldest impressions, None where none is queued."""
         with self._lock:
             oldest = [self._queue.popitem(last=False)[1] for _ in range(min(_BATCH, len(self._queue)))]
-        return WriteImpressions(oldest, self._count) if oldest else None
+        return WriteImpressions(oldest) if oldest else None
+
+    def written(self, task: WriteImpressions) -> None:
+        """Count the impressions of a task, whose transaction is committed."""
+        self._count("kept", task.kept)
 
     def failed(self, task: WriteImpressions) -> None:
         """Queue the impressions of a failed task again, as far as newer ones leave room."""
@@ -97,8 +101,9 @@ class WriteImpressions(Task[None]):
 
     name = "impressions"
 
-    def __init__(self, impressions: Sequence[Impression], count: Count) -> None:
-        self.impressions, self._count = list(impressions), count
+    def __init__(self, impressions: Sequence[Impression]) -> None:
+        self.impressions = list(impressions)
+        self.kept = 0
 
     def run(self, connection: Connection) -> None:
         user_ids = {one.user_id for one in self.impressions}
@@ -115,7 +120,7 @@ class WriteImpressions(Task[None]):
         add_items(connection, exposed, now)
         _INSERT(connection, [_row(one) for one in kept])
         _ADD_EXPOSURES(connection, sorted(exposed.items()))
-        self._count("kept", len(kept))
+        self.kept = len(kept)
 
 
 def delete_impressions(connection: Connection, condition: ColumnElement[bool]) -> int:

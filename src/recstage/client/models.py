@@ -290,6 +290,9 @@ class HistoryBody(Model):
     user_id: str
     events: list[PastEventBody]
     next: str | None = Field(description="the `cursor` of the next page; null: no more")
+    trained: list[TrainedRowBody] = Field(
+        description="what the served version was trained on of this user, newest first, at most `limit`; on page one, and never of users who opted out or were erased"
+    )
     preferences: dict[str, float] = Field(description="share of each category in what this user liked, greatest first")
 
 
@@ -884,6 +887,14 @@ class Target(Model):
     )
     segments: list[Literal["cold", "warm", "hot"]] = Field(default_factory=list, description="segments of users")
     categories: list[str] = Field(default_factory=list, description="lists filtered to one of these categories")
+
+
+class TrainedRowBody(Model):
+    """An interaction that the served version was trained on."""
+
+    item_id: str
+    weight: float = Field(description="0 or less: seen, and not liked")
+    occurred_at: datetime
 
 
 class TrainedVersion(Model):

@@ -153,7 +153,7 @@ def test_what_is_old_goes_and_the_rest_stays(url, monkeypatch):
     writer = Writer(url)
     pair, seconds = (1.0, 0.5), now // 1000
     lists = [Impression(f"r{i}", "ann", ("i1", "i2"), pair, pair, "als", "7", seconds - i * 86_400) for i in range(4)]
-    writer.submit(WriteImpressions(lists, lambda outcome, number: None)).result()
+    writer.submit(WriteImpressions(lists)).result()
     writer.close()
     removed = retention.prune(url, now - 5 * DAY // 2)
     assert removed == {"user_interactions": 5, "recommendation_feedback": 0, "recommendation_impressions": 1}

@@ -38,7 +38,7 @@ def shown(request_id="r1", user_id="ann", item_ids=("film", "book"), **values) -
 
 
 def store_shown(do, *lists: Impression) -> None:
-    do(WriteImpressions(lists, lambda outcome, number: None))
+    do(WriteImpressions(lists))
 
 
 def outcome(item_id="film", name="click", value=None) -> ItemOutcome:
@@ -58,6 +58,18 @@ def test_a_list_is_stored_soon_as_one_row_best_first(store, url):
         ).all()
     assert rows == [(1, "film", 0.9, 1.0, "ann", "7"), (2, "book", 0.0, 1.0, "ann", "7")]
     assert store.metrics.impressions.labels("kept")._value.get() == 1
+
+
+def test_lists_that_a_full_disk_makes_wait_are_counted_once_when_they_are_committed(sqlite_url, open_store):
+    store = open_store(busy_timeout=0.05)
+    if not store.fast:
+        pytest.skip("a lock of SQLite")
+    with locked(store.url):
+        store.impressions.record(shown())
+        wait_until(lambda: store.writer.failure is not None)
+        time.sleep(0.2)  # several tries
+        assert store.metrics.impressions.labels("kept")._value.get() == 0
+    wait_until(lambda: store.metrics.impressions.labels("kept")._value.get() == 1)
 
 
 def test_lists_beyond_the_bound_are_dropped_and_counted():

@@ -37,7 +37,7 @@ def show(do):
         moment = (now_ms() if at is None else at) // 1000
         n = len(item_ids)
         shown = Impression(request_id, user_id, list(item_ids), [1.0] * n, [0.5] * n, "als", "3", moment)
-        do(WriteImpressions([shown], lambda what, number: None))
+        do(WriteImpressions([shown]))
 
     return write
 
