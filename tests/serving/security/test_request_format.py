@@ -112,12 +112,8 @@ def exchange(port: int, head: str, body: bytes) -> bytes:
 
 def test_the_refusal_of_a_large_body_can_be_read_by_a_caller_that_sends_all_of_it_first(port):
     size = 8_000_000
-    head = (
-        "POST /api/predict HTTP/1.1",
-        "Host: localhost",
-        "Content-Type: application/json",
-        f"Content-Length: {size}",
-    )
+    length = f"Content-Length: {size}"
+    head = ("POST /api/predict HTTP/1.1", "Host: localhost", "Content-Type: application/json", length)
     answer = exchange(port, "\r\n".join((*head, "", "")), b" " * size)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"A request body has at most 2000 bytes." in answer

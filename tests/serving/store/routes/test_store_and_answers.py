@@ -133,6 +133,24 @@ def test_a_user_who_opted_out_gets_what_unknown_users_get_and_nothing_is_recorde
     assert dict(shown)["ann"] == before
 
 
+def test_a_history_shows_what_the_served_version_was_trained_on_until_the_user_is_erased(answering):
+    history = answering.get("/api/users/u1/history", params={"limit": 3}).json()
+    served = answering.app.state.service.versions.served
+    user = served.trained_user("u1")
+    trained = {served.item_ids[item] for item in user.items.tolist()}
+    assert history["events"] == []
+    assert len(history["trained"]) == min(3, len(trained))
+    assert {one["item_id"] for one in history["trained"]} <= trained
+    times = [one["occurred_at"] for one in history["trained"]]
+    assert times == sorted(times, reverse=True)
+    answering.put("/api/users/u2/profile", json={"opted_out": True})
+    assert answering.get("/api/users/u2/history").json()["trained"] == []
+    answering.delete("/api/users/u1")
+    assert answering.get("/api/users/u1/history").status_code == 404
+    post(answering, "u1", "i1")
+    assert answering.get("/api/users/u1/history").json()["trained"] == []
+
+
 def test_an_erased_user_is_an_unknown_user_although_the_model_was_trained_on_them(answering):
     assert lists(answering, "ann")["method_used"] == "knn"
     erased = answering.delete("/api/users/ann")
