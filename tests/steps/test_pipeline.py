@@ -37,8 +37,11 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     run = client.get_run(result.run_id)
     assert run.info.status == "FINISHED"
     children = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'")
-    assert {child.data.tags["stage-of-work"] for child in children} == {"train", "compare"}
-    assert {child.info.status for child in children} == {"FINISHED"}
+    assert {child.data.tags["stage-of-work"] for child in children} == {"compare"}
+    beside = client.search_runs([run.info.experiment_id], f"tags.job = '{result.run_id}'")
+    assert {child.data.tags["stage-of-work"] for child in beside} == {"train"}
+    assert not any("mlflow.parentRunId" in child.data.tags for child in beside)
+    assert {child.info.status for child in (*children, *beside)} == {"FINISHED"}
     ranker = next(one.run_id for one in result.trained if one.model == "lambdarank")
     plots = {file.path for file in client.list_artifacts(ranker, "plots")}
     assert {"plots/feature_importance.png", "plots/learning_curve.png"} <= plots

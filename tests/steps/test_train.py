@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import sqlite3
 from pathlib import Path
@@ -15,6 +16,7 @@ from recstage.config import DataConfig, SearchRange, model_config_of
 from recstage.data import dataset
 from recstage.errors import ConfigError, RegistryError, StoreError, TooLittleData
 from recstage.steps import train
+from recstage.tracking import metric_names
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +43,13 @@ def test_a_run_carries_all_that_a_comparison_needs(tiny, client):
         "leave-one-out",
     )
     assert run.data.params["model.params.factors"] == "8"
+    measured = tracking.metrics_of(run)
     for metric in ("ndcg_at_10", "ndcg_at_10_low", "ndcg_at_10_high", "sampled_hit_rate_at_10", "coverage_at_10"):
-        assert metric in run.data.metrics
+        assert metric in measured
     for metric in ("wall_seconds", "peak_memory_mb", "fit_seconds", "bundle_bytes", "latency_p95_ms"):
-        assert run.data.metrics[metric] > 0
+        assert measured[metric] > 0
     of_the_model = {one.key: one.value for one in mlflow.get_logged_model(result.model_uri[len("models:/") :]).metrics}
-    for metric in ("ndcg_at_10", "ndcg_at_10_low", "sampled_hit_rate_at_10"):
+    for metric in ("ndcg_at_10", "statistics/ndcg_at_10_low", "statistics/sampled_hit_rate_at_10"):
         assert of_the_model[metric] == run.data.metrics[metric]
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["fingerprint"]
     names = {file.path for file in client.list_artifacts(result.run_id)}
@@ -54,6 +57,55 @@ def test_a_run_carries_all_that_a_comparison_needs(tiny, client):
     config = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{result.run_id}/config.yaml"))
     assert config["model"]["params"]["factors"] == 8
     assert config["data"]["source"]["users"] == 80
+
+
+def test_a_run_has_at_most_forty_metrics_and_its_ten_figures_have_no_section(tiny, client):
+    small = ["--model.params.layers=[8]", "--model.params.epochs=2", "--model.params.patience=1"]
+    for model, more in (("als", ALS[2:]), ("ncf", ["--model.params.factors=4", *small])):
+        metrics = client.get_run(trained(tiny, model, *more).run_id).data.metrics
+        assert len(metrics) <= 40, sorted(metrics)
+        first = {name for name in metrics if "/" not in name}
+        assert first == set(metric_names.HEADLINES)
+        assert min(name for name in metrics if "/" in name) > max(first)
+
+
+def test_everything_that_was_measured_is_in_the_table_of_the_run(tiny, client):
+    run = client.get_run(trained(tiny, "als", *ALS[2:]).run_id)
+    measured = tracking.metrics_of(run)
+    for name in ("recall_at_5", "recall_at_5_low", "precision_at_20", "hot_mrr_at_10_high", "n_users"):
+        assert name in measured
+        assert name not in run.data.metrics
+
+
+def test_a_run_is_named_and_described_for_a_reader(tiny, client):
+    result = trained(tiny, "als", *ALS[2:], register=True)
+    run = client.get_run(result.run_id)
+    assert run.info.run_name == f"als · tiny · {result.metrics['ndcg_at_10']:.3f}".replace("0.", ".")
+    assert mlflow.get_logged_model(result.model_uri.removeprefix("models:/")).name.startswith("als · tiny · -")
+    note = run.data.tags["mlflow.note.content"]
+    for words in ("**als** on `tiny`", "seed 42", "commit `", "| ndcg_at_10 |", "is shown 1. '"):
+        assert words in note, note
+    again = trained(tiny, "als", *ALS[2:])
+    assert "Paired by user" not in client.get_run(again.run_id).data.tags["mlflow.note.content"]
+    registry.set_production("recommender", result.version, how="promote", by="ada")
+    third = client.get_run(trained(tiny, "als", *ALS[2:]).run_id).data.tags["mlflow.note.content"]
+    assert "Production: version 1 (als)" in third
+    assert "Paired by user, ndcg_at_10 differs by +0.0000" in third
+
+
+def test_a_logged_model_has_the_data_set_of_its_metrics(tiny, client):
+    result = trained(tiny, "als", *ALS[2:])
+    logged = mlflow.get_logged_model(result.model_uri.removeprefix("models:/"))
+    of_the_data = {one.key for one in logged.metrics if one.dataset_name == "tiny"}
+    assert {"ndcg_at_10", "coverage_at_10"} <= of_the_data
+
+
+def test_example_lists_have_titles_and_reasons(tiny):
+    result = trained(tiny, "als", *ALS[2:])
+    lists = pd.read_csv(io.StringIO(mlflow.artifacts.load_text(f"runs:/{result.run_id}/examples/lists.csv")))
+    assert len(lists) == 15
+    assert lists["title"].str.len().min() > 0
+    assert lists["reason"].str.len().min() > 0
 
 
 def test_the_mean_over_the_logged_users_is_the_logged_metric(tiny):
@@ -111,11 +163,11 @@ def test_early_stopping_chooses_the_length_of_the_refit(tiny, client):
     ]
     result = trained(tiny, "ncf", *small)
     run = client.get_run(result.run_id)
-    curve = client.get_metric_history(result.run_id, "validation_ndcg_at_10")
+    curve = client.get_metric_history(result.run_id, "training/validation_ndcg_at_10")
     assert len(curve) >= 1
     best = max(curve, key=lambda point: (point.value, -point.step)).step
     assert run.data.params["model.params.epochs"] == str(best)
-    assert len(client.get_metric_history(result.run_id, "refit_loss")) == best
+    assert len(client.get_metric_history(result.run_id, "training/refit_loss")) == best
     assert "plots/learning_curve.png" in {file.path for file in client.list_artifacts(result.run_id, "plots")}
 
 
@@ -266,7 +318,7 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatc
 
     def interrupting(run_id, metrics, step=0, **more):
         log(run_id, metrics, step, **more)
-        if "loss" in metrics:
+        if "training/loss" in metrics:
             steps.append(step)
             if len(steps) == 2:
                 raise KeyboardInterrupt

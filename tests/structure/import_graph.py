@@ -23,7 +23,7 @@ LAYERS = {
         ["rerank"],
         ["models"],
         ["data"],
-        ["config", "markdown"],
+        ["config", "markdown", "progress"],
         ["renamed", "client"],
         ["errors"],
     ],

@@ -163,6 +163,22 @@ def novelty(lists: NDArray[np.int32], information: NDArray[np.float64]) -> NDArr
     return _ratio(total, shown.sum(axis=1), empty=np.nan)
 
 
+def tail(item_counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Items outside the most popular fifth of the catalogue: bool[n_items]. Equal counts fall to the item that comes
+    first."""
+    order = np.argsort(-item_counts, kind="stable")
+    found = np.ones(len(item_counts), bool)
+    found[order[: -(-len(order) // 5)]] = False
+    return found
+
+
+def novelty_share(lists: NDArray[np.int32], in_tail: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each user's list that is from the `tail`: float64[n], NaN where the list is empty. APLT of Abdollahpouri
+    et al. 2019."""
+    shown = lists >= 0
+    return _ratio((shown & in_tail[np.maximum(lists, 0)]).sum(axis=1), shown.sum(axis=1), empty=np.nan)
+
+
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 

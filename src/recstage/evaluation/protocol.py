@@ -95,9 +95,11 @@ def evaluate(
     lists = lists_of(model, cases.users, max(cutoffs), progress).items
     columns = _accuracy(lists, cases, cutoffs, model.n_items)
     information = metrics.self_information(model.train_.item_counts, int(np.count_nonzero(model.train_.lengths)))
+    in_tail = metrics.tail(model.train_.item_counts)
     diversity, diversity_by = diversity_of(lists, cutoffs, model, catalogue)
     for i, k in enumerate(cutoffs):
         columns[f"novelty_at_{k}"] = metrics.novelty(lists[:, :k], information)
+        columns[f"novelty_share_at_{k}"] = metrics.novelty_share(lists[:, :k], in_tail)
         columns[f"diversity_at_{k}"] = diversity[:, i]
     if cases.negatives is not None:
         columns |= _sampled(model, cases, cutoffs, progress)

@@ -169,6 +169,11 @@ class Recommender(ExternalIdMethods):
         """How many times a fit will report, for its progress bar; None if that is open."""
         return getattr(self.params, "epochs", None) or getattr(self.params, "iterations", None)
 
+    @property
+    def step_name(self) -> str:
+        """What a step of the fit is called."""
+        return "iteration" if hasattr(self.params, "iterations") else "epoch"
+
     def feature_importance(self) -> dict[str, float]:
         """Gain of each feature, for models that have features."""
         return {}

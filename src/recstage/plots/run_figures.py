@@ -24,6 +24,8 @@ def figures_of(
     result: Evaluation,
     curves: Mapping[str, Sequence[tuple[int, float]]],
     search: Search | None = None,
+    *,
+    step: str = "epoch",
 ) -> dict[str, Figure]:
     """Figures by name: the metric by segment and the long tail of a fitted model, its learning curves, what its
     features weigh, and the history of its tuning, as far as there are such."""
@@ -35,7 +37,7 @@ def figures_of(
         ),
     }
     if curves:
-        found["learning_curve"] = figures.learning_curves(curves)
+        found["learning_curve"] = figures.learning_curves(curves, step=step)
     importance = model.feature_importance()
     if importance:
         some = model.train_.of(np.linspace(0, model.train_.n_users - 1, EXPLAINED_USERS).astype(int))

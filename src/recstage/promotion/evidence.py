@@ -62,11 +62,13 @@ def of_run(run: Run) -> Evidence:
 def metric_of(version: Version, metric: str) -> float | None:
     """A metric that a version's run logged; None where it did not, or is gone."""
     try:
-        return mlflow_client.client().get_run(version.run_id).data.metrics.get(metric)
+        run = mlflow_client.client().get_run(version.run_id)
     except MlflowException as error:
         if error.error_code in ABSENT:
             return None
         raise
+    value = run.data.metrics.get(metric)
+    return tracking.metrics_of(run).get(metric) if value is None else value
 
 
 def metrics_of(version: Version) -> dict[str, float]:
@@ -181,7 +183,7 @@ def _too_few(version: Version, like: Version, *, tested: int, spoilt: int, least
 
 
 def _evidence(run: Run, label: str, algorithm: str) -> Evidence:
-    return Evidence(label, algorithm, dict(run.data.metrics), tracking.per_user_of(run.info.run_id))
+    return Evidence(label, algorithm, tracking.metrics_of(run), tracking.per_user_of(run.info.run_id))
 
 
 def _quoted(value: str) -> str:

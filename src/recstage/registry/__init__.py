@@ -1,6 +1,7 @@
 """The model registry: versions, Production, and who made it so. The only package that knows stages and aliases."""
 
 from recstage.registry.audit_log import Change, How, author, history, predecessor, production_at, trail
+from recstage.registry.descriptions import refresh as describe
 from recstage.registry.mlflow_client import Version, exists, tag_version
 from recstage.registry.production import Overtaken, Resolution, production, reconcile, resolve, set_production
 from recstage.registry.pruning import Pruned, prune
@@ -23,6 +24,7 @@ __all__ = [
     "StagingResolution",
     "Version",
     "author",
+    "describe",
     "exists",
     "fetch",
     "figures",

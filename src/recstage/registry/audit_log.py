@@ -78,7 +78,7 @@ def record(name: str, change: Change, changes: Sequence[Change], prefix: str = P
     """Write a change down after `changes`. A clock that went back does not make history run backwards."""
     at = max(change.at, changes[-1].at + 1) if changes else change.at
     written = replace(change, at=at, reason=shortened(change.reason))
-    mlflow_client.tag_model(name, written.key(prefix), json.dumps(asdict(written)))
+    mlflow_client.tag_model(name, written.key(prefix), json.dumps({**asdict(written), "at": stamp(written.at)}))
     return written
 
 
@@ -127,9 +127,17 @@ def shortened(reason: str) -> str:
 def _parsed(values: Iterable[str]) -> Iterable[Change]:
     for value in values:
         try:
-            change = Change(**json.loads(value))
+            fields = json.loads(value)
+            change = Change(**{**fields, "at": _milliseconds(fields["at"])})
             change = replace(change, how=OLD_HOW.get(change.how, change.how))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError):
             continue
         if isinstance(change.at, int) and (change.version is None or isinstance(change.version, int)):
             yield change
+
+
+def _milliseconds(at: object) -> object:
+    """A time as `record` writes it, or, from earlier versions, as milliseconds already."""
+    if not isinstance(at, str):
+        return at
+    return round(datetime.fromisoformat(at).timestamp() * 1000)

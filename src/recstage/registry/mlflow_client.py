@@ -46,6 +46,7 @@ class Version:
     created_at: int
     updated_at: int
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    description: str = field(default="", repr=False)
 
     @property
     def uri(self) -> str:
@@ -73,6 +74,7 @@ class RegisteredModelState:
     aliases: Mapping[str, int]
     tags: Mapping[str, str]
     versions: Mapping[int, Version]
+    description: str = ""
 
     @property
     def alias(self) -> int | None:
@@ -168,6 +170,18 @@ def tag_version(name: str, number: int, tags: Mapping[str, str]) -> None:
     with translate_errors(name):
         for key, value in tags.items():
             client().set_model_version_tag(name, str(number), key, value[:LONGEST_TAG])
+
+
+def describe_model(name: str, text: str) -> None:
+    """Set the description of the registered model."""
+    with translate_errors(name):
+        client().update_registered_model(name, text)
+
+
+def describe_version(name: str, number: int, text: str) -> None:
+    """Set the description of a version."""
+    with translate_errors(name):
+        client().update_model_version(name, str(number), text)
 
 
 def delete(name: str, number: int) -> None:
@@ -269,6 +283,7 @@ def _model_state(model: RegisteredModel, found: list[ModelVersion]) -> Registere
         aliases={alias: int(number) for alias, number in model.aliases.items()},
         tags=dict(model.tags),
         versions={version.number: version for version in sorted(map(_version, found), key=lambda one: one.number)},
+        description=model.description or "",
     )
 
 
@@ -283,4 +298,5 @@ def _version(found: ModelVersion) -> Version:
         created_at=int(found.creation_timestamp or 0),
         updated_at=int(found.last_updated_timestamp or 0),
         tags=dict(found.tags),
+        description=found.description or "",
     )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from recstage.errors import NoProduction, RegistryError
-from recstage.registry import audit_log, mlflow_client
+from recstage.registry import audit_log, descriptions, mlflow_client
 from recstage.registry.audit_log import Change, How
 from recstage.registry.mlflow_client import RegisteredModelState, Version
 
@@ -137,7 +137,7 @@ def reconcile(name: str = "recommender") -> Resolution:
     if _settled(model_state):
         return _unchanged(model_state)
     with mlflow_client.lock(name):
-        return _settle(mlflow_client.read(name))
+        return _settle_and_describe(mlflow_client.read(name))
 
 
 def set_production(
@@ -162,7 +162,7 @@ def set_production(
         pending = PendingPromotion(number, how, by, audit_log.shortened(reason), _now())
         mlflow_client.tag_model(name, PENDING, json.dumps(asdict(pending)))
         mlflow_client.stage(name, number)
-        after = _settle(mlflow_client.read(name))
+        after = _settle_and_describe(mlflow_client.read(name))
     if after.version is None or after.version.number != number:  # another machine, which our lock does not hold
         raise Overtaken(name, number, None if after.version is None else after.version.number)
     return after
@@ -182,6 +182,16 @@ class Overtaken(RegistryError):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.name, self.expected, self.current)
+
+
+def _settle_and_describe(model_state: RegisteredModelState) -> Resolution:
+    """`_settle`; after a change, the pages of the registered model and its versions say so."""
+    resolution = _settle(model_state)
+    if resolution.change is None:
+        return resolution
+    descriptions.refresh(model_state.name)
+    again = _settle(mlflow_client.read(model_state.name))  # descriptions change `updated_at`, which is recorded as seen
+    return Resolution(again.version, resolution.change, again.conflict)
 
 
 def _settle(model_state: RegisteredModelState) -> Resolution:

@@ -13,11 +13,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from recstage.errors import RegistryError
-from recstage.registry import mlflow_client
+from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
 from recstage.registry.staging import staging
-from recstage.tracking import MODEL_ARTIFACT
+from recstage.tracking import MODEL_ARTIFACT, NOTE, plain
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
@@ -25,6 +25,8 @@ ALSO_COPIED = ("snapshot", "snapshot-until", "git-commit")
 """Tags that are copied where the run has them."""
 KEY_FIGURES = (
     "ndcg_at_10",
+    "ndcg_at_10_low",
+    "ndcg_at_10_high",
     "hit_rate_at_10",
     "recall_at_20",
     "coverage_at_10",
@@ -59,6 +61,9 @@ def register(run_id_or_uri: str, name: str = "recommender") -> Version:
                 return version
         with mlflow_client.translate_errors(name), contextlib.redirect_stderr(io.StringIO()):  # MLflow chats there
             made = mlflow.register_model(uri, name, tags={**tags, "model_uri": uri})
+        new = mlflow_client.read(name).versions[int(made.version)]
+        descriptions.begin(new, run.data.tags.get(NOTE, ""))
+    descriptions.refresh(name)
     return version_of(name, int(made.version))
 
 
@@ -123,7 +128,9 @@ def _model_of(given: str) -> tuple[str, Run]:
     run = _run(run_id, given)
     logged = [] if run.outputs is None else run.outputs.model_outputs
     found = [client.get_logged_model(one.model_id) for one in sorted(logged, key=lambda one: one.step)]
-    named = [model for model in found if model.name == (artifact or MODEL_ARTIFACT)]
+    named = [model for model in found if model.name == artifact]
+    if not named and artifact in ("", MODEL_ARTIFACT):  # a model is named for its run; `model` means the run's last one
+        named = found
     if not named:
         raise _unknown(given, f"the run has logged no model named '{artifact or MODEL_ARTIFACT}'")
     return f"models:/{named[-1].model_id}", run
@@ -153,7 +160,8 @@ def _tags_of(run: Run) -> dict[str, str]:
             fix="Register the run of a training entry point",
         )
     also = {name: run.data.tags[name] for name in ALSO_COPIED if name in run.data.tags}
-    return {ours: run.data.tags[theirs] for ours, theirs in COPIED_TAGS.items()} | also | figures_of(run.data.metrics)
+    figures = figures_of(plain(run.data.metrics))
+    return {ours: run.data.tags[theirs] for ours, theirs in COPIED_TAGS.items()} | also | figures
 
 
 def figures_of(metrics: Mapping[str, float]) -> dict[str, str]:

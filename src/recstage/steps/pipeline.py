@@ -52,11 +52,11 @@ def run(settings: PipelineSettings) -> PipelineResult:
         )
         for name in settings.models
     ]
-    with tracking.run("main", tags={"stage-of-work": "pipeline"}) as active:
+    with tracking.run(f"main · {plans[0].data.name}", tags={"stage-of-work": "pipeline"}) as active:
         data = dataset.located(plans[0].data)  # once: all models learn from the same
         plans = [plan.model_copy(update={"data": data}) for plan in plans]
         prepare.prepare(data)
-        trained, skipped = train.run_all("main", plans)
+        trained, skipped = train.run_all("main", plans, own_rows=True)
         if not trained:
             raise TooLittleData(
                 settings.data,

@@ -28,6 +28,8 @@ from recstage.errors import ConfigError, Diverged, TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report
+from recstage.progress import progress
+from recstage.steps import training_report
 from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:
@@ -40,9 +42,14 @@ REPORTED_METRIC = "validation_ndcg_at_10"
 SHOWN = (
     *("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "mrr_at_10", "map_at_10"),
     *("sampled_ndcg_at_10", "sampled_hit_rate_at_10"),
-    *("coverage_at_10", "gini_at_10", "novelty_at_10", "diversity_at_10", "latency_p50_ms", "latency_p95_ms"),
+    *("coverage_at_10", "gini_at_10", "novelty_at_10", "novelty_share_at_10", "diversity_at_10"),
+    *("latency_p50_ms", "latency_p95_ms"),
 )
 """What the result of a run repeats of its metrics."""
+LOGGED_SECONDS = ("fit", "search", "evaluation")
+"""Stages whose seconds are metrics of the run; the model card has all."""
+IN_TRIALS = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10")
+"""What a trial logs of its validation."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,17 @@ def checkpoints(job: str, data: DataConfig) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = None) -> TrainResult:
-    """Train, test, log and, where asked, register; `shared` are the `checkpoints` of the job that this is a part of.
+def run(
+    settings: TrainSettings, *, nested: bool = False, shared: Path | None = None, own_row: bool = False
+) -> TrainResult:
+    """Train, test, log and, where asked, register; `shared` are the `checkpoints` of the job that this is a part of,
+    `own_row` lets a nested run stand as a row of its own in the MLflow UI.
+
     Raises `RecstageError` on wrong input; the run is then FAILED."""
     clock = _Clock()
     tags = {"model": settings.model.name, "stage-of-work": settings.work}
-    with tracking.run(f"{settings.model.name}", tags=tags, nested=nested) as active:
+    name = training_report.name_of(settings.model.name, settings.data.name)
+    with tracking.run(name, tags=tags, nested=nested, own_row=own_row) as active:
         run_id = active.info.run_id
         with clock("data"):
             settings = settings.model_copy(update={"data": dataset.located(settings.data)})
@@ -83,7 +95,7 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
         split = data.split.transposed() if model.reverse else data.split
         with checkpoints(settings.model.name, settings.data) if shared is None else nullcontext(shared) as folder:
             start = _start_of(settings, model)
-            training = Training(settings, data, split, run_id, folder, start)
+            training = Training(settings, data, split, active, folder, start)
             with clock("search"):
                 params = training.search() if settings.trials else dict(settings.model.params)
             tracking.prepare_to_log()
@@ -94,20 +106,25 @@ def run(settings: TrainSettings, *, nested: bool = False, shared: Path | None = 
         tracking.log_config(run_id, _resolved(settings, model))
         with clock("logging"):
             model_uri = training.log(model, result, clock.seconds)
+        tracking.rename(run_id, training.name_with(result))
         version = registry.register(model_uri, name=settings.model.registered_name) if settings.register_ else None
-        tracking.log_metrics(run_id, {f"{name}_seconds": value for name, value in clock.seconds.items()})
+        logged = [stage for stage in LOGGED_SECONDS if stage != "search" or settings.trials]
+        tracking.log_metrics(run_id, {f"{stage}_seconds": clock.seconds[stage] for stage in logged})
     number = None if version is None else int(version.number)
     shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
     return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds)
 
 
-def run_all(job: str, plans: Sequence[TrainSettings]) -> tuple[list[TrainResult], dict[str, str]]:
-    """Nested runs on one data set that share their checkpoints; and by model, why the data was too small for it."""
+def run_all(
+    job: str, plans: Sequence[TrainSettings], *, own_rows: bool = False
+) -> tuple[list[TrainResult], dict[str, str]]:
+    """Runs on one data set that share their checkpoints; and by model, why the data was too small for it. They are
+    nested below the run of the job, or, with `own_rows`, stand beside it with its id in the tag `job`."""
     results, skipped = [], {}
     with checkpoints(job, plans[0].data) as shared:
         for plan in plans:
             try:
-                results.append(run(plan, nested=True, shared=shared))
+                results.append(run(plan, nested=True, shared=shared, own_row=own_rows))
             except TooLittleData as error:
                 skipped[plan.model.name] = str(error)
     return results, skipped
@@ -120,11 +137,20 @@ class Training:
     settings: TrainSettings
     data: Dataset
     split: Split
-    run_id: str
+    active: tracking.Run
     checkpoints: Path
     start: Recommender | None = None
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self.active.info.run_id
+
+    def name_with(self, result: Evaluation) -> str:
+        """The name of the run, and what the model reached."""
+        value = result.metrics.get(training_report.PRIMARY)
+        return training_report.name_of(self.settings.model.name, self.data.name, value)
 
     def search(self) -> dict[str, Any]:
         """The best parameters by validation, each trial a nested run."""
@@ -164,7 +190,7 @@ class Training:
     def _trial(self, params: dict[str, Any], number: int, report: Report) -> float:
         from recstage import tuning
 
-        name = f"{self.settings.model.name}-trial-{number}"
+        name = f"trial {number} · {self.settings.model.name}"
         tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
         with tracking.run(name, tags=tags, nested=True) as active:
             tracking.log_config(active.info.run_id, {"model": {"params": params}})
@@ -185,9 +211,11 @@ class Training:
             else:
                 pruned = False
                 result = self._evaluate(model, self.split.validation, quick=True)
-                metrics = {f"validation_{key}": value for key, value in result.metrics.items()}
+                metrics = {f"validation_{key}": result.metrics[key] for key in IN_TRIALS if key in result.metrics}
                 fit_seconds = time.perf_counter() - started
                 tracking.log_metrics(active.info.run_id, {**metrics, "fit_seconds": fit_seconds})
+            ended = "pruned" if pruned else training_report.short(result.metrics[SEARCH_METRIC])
+            tracking.rename(active.info.run_id, f"{name} · {ended}")
         if pruned:
             raise tuning.PRUNED
         return result.metrics[SEARCH_METRIC]
@@ -231,7 +259,8 @@ class Training:
             bar.update()
             from recstage.plots import run_figures  # loads matplotlib; meanwhile `prepare_to_log` has
 
-            tracking.log_figures(self.run_id, run_figures.figures_of(model, result, self.curves, self.found))
+            figures = run_figures.figures_of(model, result, self.curves, self.found, step=model.step_name)
+            tracking.log_figures(self.run_id, figures)
             if self.found is not None:
                 tracking.log_table(self.run_id, "trials", _trials_table(self.found))
             bar.update()
@@ -241,14 +270,23 @@ class Training:
                 "metrics": result.metrics,
                 "seed": self.settings.seed,
             }
-            card = model_card.render(model, self.data, result, seconds, self.settings.model.registered_name)
-            tracking.log_text(self.run_id, card, "model_card.md")
+            self._describe(model, result, seconds)
             bar.update()
-            uri = tracking.log_model(self.run_id, model, facts)
+            uri = tracking.log_model(self.run_id, model, facts, self.name_with(result))
             # after the model: MLflow would copy each metric that it finds, one by one
-            tracking.log_evaluation(self.run_id, result, uri)
+            tracking.log_evaluation(self.run_id, result, uri, (self.data.name, self.data.fingerprint))
             bar.update()
         return uri
+
+    def _describe(self, model: Recommender, result: Evaluation, seconds: Mapping[str, float]) -> None:
+        """Example lists, the model card, and the description that the run's page shows."""
+        name = self.settings.model.registered_name
+        lists = training_report.examples(model, result)
+        tracking.log_table(self.run_id, "examples/lists", lists)
+        about = training_report.provenance(self.active, name, self.data, model, result, self.settings.seed, lists)
+        card = model_card.render(model, self.data, result, seconds, name, about)
+        tracking.log_text(self.run_id, card, "model_card.md")
+        tracking.log_note(self.run_id, model_card.description(model, self.data, result, seconds, about))
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -277,18 +315,22 @@ class Training:
 
     @contextmanager
     def _progress(self, model: Recommender, stage: str) -> Iterator[Report]:
-        """A report that draws a bar on a terminal, keeps the learning curve and logs it to the run."""
-        planned = model.steps_planned
-        with tqdm(total=planned, desc=f"{model.name} {stage}", disable=None) as bar:
+        """A report that shows progress, keeps the learning curve and logs it to the run."""
+        with progress(f"{model.name} {stage}", model.steps_planned, model.step_name) as shown:
+            reported = 0
 
             def report(step: int, metrics: Mapping[str, float]) -> None:
+                nonlocal reported
+                if not reported and step > 1 and model.step_name == "epoch":  # an interrupted fit, from its checkpoint
+                    shown.resume(step - 1)
+                reported = step
                 named = {key if stage == "fit" else f"{stage}_{key}": value for key, value in metrics.items()}
                 for key, value in named.items():
                     self.curves.setdefault(key, []).append((step, value))
                 if named:
-                    tracking.log_metrics(self.run_id, named, step)
-                bar.update()
-                bar.set_postfix({key: f"{value:.4f}" for key, value in metrics.items()})
+                    logged = {tracking.in_training(key): value for key, value in named.items()}
+                    tracking.log_metrics(self.run_id, logged, step)
+                shown.advance(metrics, step)
 
             yield report
 

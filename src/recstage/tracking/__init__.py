@@ -20,6 +20,7 @@ from recstage.tracking.lineage import (
 )
 from recstage.tracking.logging import (
     MODEL_ARTIFACT,
+    NOTE,
     PER_USER,
     dataset_tags,
     log_bundle,
@@ -30,13 +31,18 @@ from recstage.tracking.logging import (
     log_libraries,
     log_metrics,
     log_model,
+    log_note,
     log_table,
     log_text,
+    metrics_of,
+    metrics_table,
     per_user_of,
     prepare_to_log,
+    rename,
 )
+from recstage.tracking.metric_names import in_training, plain
 from recstage.tracking.moved import Misplaced, mend, misplaced
-from recstage.tracking.runs import run
+from recstage.tracking.runs import Run, run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
@@ -52,10 +58,12 @@ from recstage.tracking.store import (
 __all__ = [
     "EXPERIMENT",
     "MODEL_ARTIFACT",
+    "NOTE",
     "PER_USER",
     "SNAPSHOT_TAG",
     "UNTIL_TAG",
     "Misplaced",
+    "Run",
     "RunFacts",
     "configure",
     "connect",
@@ -65,6 +73,7 @@ __all__ = [
     "download",
     "experiment",
     "facts_of",
+    "in_training",
     "last_runs",
     "log_bundle",
     "log_config",
@@ -75,14 +84,19 @@ __all__ = [
     "log_libraries",
     "log_metrics",
     "log_model",
+    "log_note",
     "log_snapshot",
     "log_table",
     "log_text",
     "mend",
+    "metrics_of",
+    "metrics_table",
     "misplaced",
     "outside_environment",
     "per_user_of",
+    "plain",
     "prepare_to_log",
+    "rename",
     "restore_run",
     "run",
     "runs_on",

@@ -20,23 +20,28 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
 from recstage import bundle
 from recstage.data.dataset import Dataset
 from recstage.data.report.page import page
+from recstage.data.segments import SEGMENTS
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
 from recstage.pyfunc import signature as pyfunc
+from recstage.tracking import metric_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODEL_ARTIFACT = "model"
 PER_USER = "evaluation/per_user.parquet"
+METRICS_TABLE = "evaluation/metrics.csv"
+NOTE = "mlflow.note.content"
 LONGEST_PARAM, LONGEST_PARAM_NAME = 6000, 250
+LONGEST_NOTE = 5000
 
 
 @cache
@@ -55,11 +60,41 @@ def _load_for_logging() -> None:
     requirements_utils.warn_dependency_requirement_mismatches(["mlflow"])  # finds out what is installed, and keeps it
 
 
-def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, model: str | None = None) -> None:
-    """Numbers in one batch; with the id of a logged model they are also the model's."""
+def log_metrics(
+    run_id: str,
+    metrics: Mapping[str, float],
+    step: int = 0,
+    model: str | None = None,
+    data: tuple[str, str] | None = None,
+) -> None:
+    """Numbers in one batch, each in its section (`metric_names`); with the id of a logged model they are also the
+    model's, and `data` (name, digest) says what they were measured on."""
     now = int(time.time() * 1000)
-    rows = [Metric(key, float(value), now, step, model_id=model, run_id=run_id) for key, value in metrics.items()]
+    name, digest = data or (None, None)
+    rows = [
+        Metric(metric_names.sectioned(key), float(value), now, step, model, name, digest, run_id)
+        for key, value in metrics.items()
+    ]
     MlflowClient().log_batch(run_id, metrics=rows)
+
+
+def metrics_of(run: Run) -> dict[str, float]:
+    """All that was measured in a run, by plain names: its metrics, and the table of the rest. Runs of earlier versions
+    had everything as metrics."""
+    return {**_table_of(run.info.run_id), **metric_names.plain(run.data.metrics)}
+
+
+def _table_of(run_id: str) -> dict[str, float]:
+    try:
+        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=METRICS_TABLE)
+    except (MlflowException, OSError):
+        return {}
+    found: dict[str, float] = {}
+    for row in pd.read_csv(path).to_dict("records"):
+        name = row["metric"] if row["users"] == ALL_USERS else f"{row['users']}_{row['metric']}"
+        sides = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+        found |= {key: float(value) for key, value in sides.items() if pd.notna(value)}
+    return found
 
 
 def log_config(run_id: str, config: Mapping[str, Any]) -> None:
@@ -118,20 +153,50 @@ def log_libraries(run_id: str) -> None:
     MlflowClient().log_text(run_id, "\n".join(lines) + "\n", "libraries.txt")
 
 
-def log_evaluation(run_id: str, evaluation: Evaluation, model_uri: str | None = None) -> None:
-    """Metrics, their confidence intervals and the per-user values that paired comparisons need; with the URI of the
-    model that the run logged, the metrics are also the model's."""
+def log_evaluation(
+    run_id: str, evaluation: Evaluation, model_uri: str | None = None, data: tuple[str, str] | None = None
+) -> None:
+    """The headline metrics, the table of all metrics with their confidence intervals, and the per-user values that
+    paired comparisons need; with the URI of the model that the run logged, the metrics are also the model's, on `data`
+    (name, digest)."""
     bounds = {
         f"{name}_{side}": value
         for name, interval in evaluation.intervals.items()
         for side, value in zip(("low", "high"), interval, strict=True)
     }
+    measured = {**evaluation.metrics, **bounds}
     model = None if model_uri is None else model_uri.removeprefix("models:/")
-    log_metrics(run_id, {**evaluation.metrics, **bounds}, model=model)
+    log_metrics(run_id, {name: measured[name] for name in metric_names.kept(measured)}, model=model, data=data)
+    log_table(run_id, METRICS_TABLE.removesuffix(".csv"), metrics_table(evaluation))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(PER_USER).name
         evaluation.per_user.to_parquet(path, index=False)
         MlflowClient().log_artifact(run_id, str(path), str(Path(PER_USER).parent))
+
+
+ALL_USERS = "all"
+
+
+def metrics_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Everything that was measured, a row a metric and group of users: metric, users (all, cold, warm, hot), value and
+    the bounds of its confidence interval (empty where there is none)."""
+    rows = []
+    for name, value in evaluation.metrics.items():
+        group, _, rest = name.partition("_")
+        low, high = evaluation.intervals.get(name, (None, None))
+        within = group in SEGMENTS
+        rows.append((rest if within else name, group if within else ALL_USERS, value, low, high))
+    return pd.DataFrame(rows, columns=["metric", "users", "value", "low", "high"])
+
+
+def log_note(run_id: str, text: str) -> None:
+    """The description of a run, in Markdown, as its page shows it."""
+    MlflowClient().set_tag(run_id, NOTE, text[:LONGEST_NOTE])
+
+
+def rename(run_id: str, name: str) -> None:
+    """Give a run another name, once it is known what it came to."""
+    MlflowClient().set_tag(run_id, "mlflow.runName", name)
 
 
 def log_figures(run_id: str, figures: Mapping[str, Figure]) -> None:
@@ -145,18 +210,19 @@ def log_table(run_id: str, name: str, rows: pd.DataFrame) -> None:
     MlflowClient().log_text(run_id, rows.to_csv(index=False), f"{name}.csv")
 
 
-def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any]) -> str:
-    """The bundle of a fitted model as a pyfunc of the active run; returns its model URI. Logs its size in bytes."""
+def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any], name: str = MODEL_ARTIFACT) -> str:
+    """The bundle of a fitted model as a pyfunc of the active run, under a `name` for the list of models; returns its
+    model URI. Logs its size in bytes."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bundle"
         bundle.save(model, folder, metadata={**metadata, "run_id": run_id})
-        return log_bundle(run_id, folder, model)
+        return log_bundle(run_id, folder, model, name)
 
 
-def log_bundle(run_id: str, folder: Path, model: Recommender) -> str:
+def log_bundle(run_id: str, folder: Path, model: Recommender, name: str = MODEL_ARTIFACT) -> str:
     """The same of a bundle that lies in `folder`, unchanged, and of the model in it."""
     logged = mlflow.pyfunc.log_model(
-        name=MODEL_ARTIFACT,
+        name=_as_model_name(name),
         python_model=str(pyfunc.FILE),
         artifacts={"bundle": str(folder)},
         signature=pyfunc.signature(),
@@ -166,6 +232,11 @@ def log_bundle(run_id: str, folder: Path, model: Recommender) -> str:
     )
     log_metrics(run_id, {"bundle_bytes": bundle.size_of(folder)})
     return logged.model_uri
+
+
+def _as_model_name(text: str) -> str:
+    """A name that MLflow takes for a model: it refuses a few marks."""
+    return "".join("-" if letter in "/:.%\"'" else letter for letter in text)
 
 
 def log_text(run_id: str, text: str, name: str) -> None:

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from recstage.config import root
 from recstage.errors import ConfigError, RecstageError, StoreError
+from recstage.tracking import experiment_page
 from recstage.tracking.addresses import check_uri, reachable, without_password
 from recstage.tracking.environment import configure
 
@@ -71,7 +72,9 @@ def experiment(name: str = EXPERIMENT) -> Experiment:
                     raise
             found = client.get_experiment_by_name(name)
     assert found is not None
-    return _alive(found)
+    alive = _alive(found)
+    experiment_page.prepare(client, alive)
+    return alive
 
 
 def experiment_by_id(number: str) -> Experiment:

@@ -18,7 +18,6 @@ from pydantic import Field
 from scipy import sparse
 from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.models import base
@@ -88,7 +87,7 @@ class ALS(base.Recommender):
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
         with threadpool_limits(1, "blas"):  # the solver has its own threads
             solve = implicit.cpu.als.AlternatingLeastSquares(params.factors, num_threads=threads).solver
-            for iteration in tqdm(range(1, params.iterations + 1), desc="ALS", disable=None, delay=2, leave=False):
+            for iteration in range(1, params.iterations + 1):
                 began = perf_counter()
                 for rows, regularization, confidence in users_of:
                     solve(confidence, users[rows], items, regularization, num_threads=threads)

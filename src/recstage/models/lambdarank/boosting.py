@@ -9,7 +9,6 @@ from typing import Any
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recstage.errors import TooLittleData
 from recstage.models.base import Report
@@ -54,7 +53,7 @@ def boost(
         booster.add_valid(lightgbm.Dataset(watched.features, reference=data, params=settings), "validation")
     rounds, patience = params.num_boost_round, params.patience
     best, best_round = -1.0, 0
-    for done in tqdm(range(1, rounds + 1), desc="boost", disable=None, delay=2, leave=False):
+    for done in range(1, rounds + 1):
         finished = booster.update()
         if done % EVALUATED_EVERY and done != rounds and not finished:
             continue

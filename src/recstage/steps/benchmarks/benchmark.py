@@ -66,7 +66,7 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     mark = f"benchmark {plans[0].data.name}"
     if settings.write:
         docs_tables.check(mark)
-    with tracking.run(f"benchmark {settings.data}", tags={"stage-of-work": "benchmark"}) as active:
+    with tracking.run(f"benchmark · {plans[0].data.name}", tags={"stage-of-work": "benchmark"}) as active:
         results, skipped = train.run_all("benchmark", plans)
         models = tables.by_model(results)
         users = tables.of_users(models)

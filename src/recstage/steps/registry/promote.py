@@ -194,3 +194,4 @@ def write_down(version: Version, verdict: Verdict, outcome: str) -> None:
     if tracking.log_late(version.run_id, page, gate_report.PAGE):
         tags["gate_report"] = f"runs:/{version.run_id}/{gate_report.PAGE}"
     mlflow_client.tag_version(version.name, version.number, {**gate_report.tags(verdict), **tags})
+    registry.describe(version.name)
