@@ -26,9 +26,10 @@ def next_commands(name: str, model: str, raw: RawData) -> list[str]:
 
 def _typical_user(raw: RawData) -> str:
     """The first user of the file with at least as many events as most have."""
-    counts = raw.events[USER].astype(str).value_counts(sort=False)
-    some = counts[counts >= counts.median()]
-    return str(some.index[0])
+    counts = raw.events[USER].value_counts()
+    counts = counts[counts > 0]
+    enough = set(counts.index[counts >= counts.median()])
+    return str(next(user for user in raw.events[USER] if user in enough))
 
 
 def _is_taken_by_other_data(name: str) -> bool:

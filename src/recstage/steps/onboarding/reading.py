@@ -15,7 +15,7 @@ from recstage.errors import DataError, TooLittleData
 from recstage.steps.onboarding.facts.profile import Profile
 from recstage.steps.onboarding.facts.wording import counted
 
-TRIED_UNTIL = 2_000_000  # events: of more, any split leaves enough
+TRIED_UNTIL = 500_000  # events: of more, any split leaves enough
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def with_a_fitting_split(
     refusal: DataError | None = None
     for one in tried:
         try:
-            asked = config.split.model_copy(update={"method": one[0]})
+            asked = config.split.model_copy(update={"method": one[0], "negatives": 0})
             cut(events, asked, rule=config.aggregate, time_is_clock=found.raw.time_is_clock)
         except TooLittleData as error:
             refusal = refusal or error

@@ -134,4 +134,5 @@ def page(result: InitResult, raw: RawData, text: str) -> str:
 
 
 def _classes(raw: RawData, column: str) -> Mapping[str, int]:
-    return classes(raw.events[column].astype(str).value_counts().to_numpy(np.int64))
+    counts = raw.events[column].value_counts().to_numpy(np.int64)
+    return classes(counts[counts > 0])

@@ -47,6 +47,7 @@ def _of_join(join: Join, items: int) -> Iterator[str]:
 
 def _of_users(profile: Profile, users: pd.Series) -> Iterator[str]:
     counts = users.value_counts()
+    counts = counts[counts > 0]  # of categories, those without an event are counted too
     typical = max(float(counts.median()), 1.0)
     usual_most = float(counts.quantile(0.95))
     far_above = (counts > BOT_TIMES * typical) & (counts > BOT_ABOVE * usual_most) & (counts >= BOT_EVENTS)
