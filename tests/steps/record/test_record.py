@@ -76,6 +76,9 @@ def test_the_history_tells_staging_beside_production(registry_driver):
     found = promotion_history.run(promotion_history.settings_from([]))
     assert (found.production, found.staging) == (1, 2)
     assert [(one.version, one.how) for one in found.staging_changes] == [(2, "retrain")]
+    registry.set_production(NAME, 2, how="promote", by="ada")  # which nothing has reconciled yet
+    found = promotion_history.run(promotion_history.settings_from([]))
+    assert (found.production, found.staging) == (2, None)
 
 
 def test_the_lineage_of_a_version_names_data_code_parameters_and_what_shares_its_data(two):

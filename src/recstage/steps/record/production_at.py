@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recstage import registry, tracking
 from recstage.config import resolve
-from recstage.config.steps import ProductionAtSettings
+from recstage.config.steps import NOW, ProductionAtSettings
 from recstage.steps.registry.promotion_history import moment
 
 
@@ -35,6 +35,8 @@ def run(settings: ProductionAtSettings) -> ProductionAtResult:
     tracking.connect()
     when = moment(settings.time, "--time")
     registry.reconcile(settings.name)  # changes made in the UI since then are included
+    if settings.time == NOW:
+        when = moment(NOW)
     change = registry.production_at(when, registry.history(settings.name))
     if change is None:
         return ProductionAtResult(settings.name, when, None)

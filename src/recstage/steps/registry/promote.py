@@ -98,6 +98,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
         reason=reason,
         expected=previous,
     )
+    registry.reconcile_staging(settings.name)  # what was waiting there is Production now
     checks = [f"{check.outcome}: {check.message}" for check in verdict.checks]
     return PromoteResult(settings.name, challenger.number, previous, outcome, checks, registry.figures(challenger))
 

@@ -55,6 +55,8 @@ def run(settings: HistorySettings) -> HistoryResult:
     when = moment(settings.at)
     conflict = registry.reconcile(settings.name).conflict  # changes made in the UI since then are included
     waiting = registry.reconcile_staging(settings.name)
+    if settings.at == NOW:
+        when = moment(NOW)  # after what reconciling has just recorded
     past = [change for change in registry.history(settings.name) if change.time <= when]
     entries = [_entry(change) for change in past]
     for line in as_text(entries).splitlines():
