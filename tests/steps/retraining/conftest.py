@@ -16,7 +16,7 @@ from recstage.steps.retraining import challengers, retrain
 from tests.registry_driver import RegistryDriver
 
 SMALL = {"challengers": ["knn", "popularity"], "least_test_users": 5}
-MEANS = {"knn": 0.5, "popularity": 0.2, "als": 0.4}
+MEANS = {"knn": 0.5, "popularity": 0.2, "als": 0.4, "reverse-als": 0.3}
 
 
 def _change(path: Path, change: Callable[[dict], None]) -> None:
