@@ -98,7 +98,7 @@ class RecommendationService(StateReader):
         else:
             other = await self.state(assignment.other)
             first, second = [await self._list(one, request, history, degraded, False) for one in (state, other)]
-            found = interleaved(first, second, request.limit)
+            found = first if state.rules.ruleset.arranges else interleaved(first, second, request.limit)
         seconds = time.perf_counter() - started
         self.record(found, request, history, request_id, seconds, assignment)
         return found, degraded

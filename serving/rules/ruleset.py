@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.rules.attributes import NOTHING_POSTED, PostedItems, uses_age
-from serving.rules.definitions import Rule
+from serving.rules.definitions import Exclude, Include, Rule
 
 HOUR_MS = 3_600_000
 
@@ -32,6 +32,11 @@ class RuleSet:
     def key(self) -> tuple[int, int, int]:
         """Part of each cache key: differs where anything of it does."""
         return self.state, self.posted.version, self.moment
+
+    @property
+    def arranges(self) -> bool:
+        """Whether any rule does more than leave items out: two lists that keep such rules may break them when mixed."""
+        return any(not isinstance(rule.action, Exclude | Include) for rule in self.rules)
 
     @classmethod
     def at(cls, now: int, rules: Sequence[Rule], version: int, state: int, posted: PostedItems) -> RuleSet:
