@@ -1,0 +1,2 @@
+-- Besides the service's database, which POSTGRES_DB creates: the one of MLflow.
+CREATE DATABASE mlflow;
