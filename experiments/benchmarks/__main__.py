@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from experiments.benchmarks import durability, fault_injection, ingest, performance
 from experiments.benchmarks.environment import BenchmarkEnvironment
-from experiments.benchmarks.lists import rules
+from experiments.benchmarks.lists import endpoints, rules
 from experiments.benchmarks.report import Measurement
 from recstage import renamed
 from recstage.errors import ConfigError, RecstageError, valid_names
@@ -107,6 +107,10 @@ def _ingest(run: Run) -> Iterator[Measurement]:
     return ingest.ingest(run.folder, run.seconds or 10 * run.share)
 
 
+def _endpoints(run: Run) -> Iterator[Measurement]:
+    return endpoints.endpoints(run.environment, run.versions[0], max(3.0, 20 * run.share))
+
+
 def _rules(run: Run) -> Iterator[Measurement]:
     return rules.rules(run.environment, run.versions[0], 20 * run.share)
 
@@ -126,6 +130,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "overload": Benchmark("3 x saturation: only 200, 429 and 503, normal again within 5 s", _overload),
     "durability": Benchmark("kill -9 during writes: no acknowledged event lost, none twice", _durability, models=False),
     "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
+    "endpoints": Benchmark("each read endpoint, ALS, cache off: p99 <= 10 ms at 60 % of its saturation", _endpoints),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }

@@ -268,10 +268,11 @@ def get(path: str, headers: dict[str, str] | None = None) -> str:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *named]) + "\r\n\r\n"
 
 
-def post(path: str, body: object) -> str:
+def post(path: str, body: object, headers: dict[str, str] | None = None) -> str:
     """The text of a POST request with a JSON body."""
     content = json.dumps(body)
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    named = [f"{name}: {value}" for name, value in (headers or {}).items()]
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *named]
     return "\r\n".join([*lines, f"Content-Length: {len(content)}", "", content])
 
 

@@ -85,7 +85,8 @@ class GuardMiddleware:
         headers = _relevant_headers(scope)
         request_id = _request_id(headers.get(b"x-request-id"))
         scope["request_id"] = request_id
-        token, details = logs.request_id.set(request_id), logs.request_details.set({})
+        token = logs.request_id.set(request_id)
+        details = logs.request_details.set({} if self._settings.log_requests else None)
         method: str = scope["method"]
         without_body = method == "HEAD"
         if without_body:  # answered as GET, without the body; the server reads the original scope

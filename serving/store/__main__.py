@@ -108,6 +108,7 @@ def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
 
 def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
     from serving.store.training import batch_recommendations  # imports MLflow, as above
+    from serving.store.training.chosen_users import UserChoice
 
     for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
         if value <= 0:
@@ -119,7 +120,9 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
             rule=f"the service reads stored lists of '{served}' alone (model_name), and others would replace them",
             fix=f"Give {served}, or set {settings.PREFIX}MODEL_NAME={chosen.name} as for the service",
         )
-    found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours)
+    users = UserChoice(chosen.active_days, chosen.top, chosen.users)
+    users.check()
+    found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours, users=users)
     return {"database": display_url(url), **found}
 
 
@@ -182,6 +185,9 @@ def _parser() -> argparse.ArgumentParser:
         help="items of a list: more than are returned, because some may be hidden later",
     )
     one.add_argument("--hours", type=float, default=24.0, help="how long the lists are valid")
+    one.add_argument("--active-days", type=float, metavar="N", help="only users with an event in the last N days")
+    one.add_argument("--top", type=int, metavar="N", help="only the N users with the most training interactions")
+    one.add_argument("--users", type=Path, metavar="FILE", help="only the users of a file, one id a line")
     return parser
 
 

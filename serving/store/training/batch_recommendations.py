@@ -11,14 +11,17 @@ from tqdm import tqdm
 from recstage import bundle, registry
 from recstage.errors import ConfigError
 from recstage.models.base import Recommender
+from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import now_ms
 from serving.store.repositories.precomputed import DeleteStaleLists, PutLists, UserList
+from serving.store.training.chosen_users import UserChoice
 
 USERS_PER_BATCH = 200
+ALL_USERS = UserChoice()
 
 
-def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, Any]:
+def precompute(url: URL, name: str, *, limit: int, hours: float, users: UserChoice = ALL_USERS) -> dict[str, Any]:
     """Store a list of `limit` items, valid for `hours`, for each user the Production version of `name` knows.
 
     Lists of other versions of this model and expired ones are deleted, lists of other models never; users who opted out
@@ -34,7 +37,11 @@ def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, An
             fix="Name a model that ranks items, or leave the name out",
         )
     expires_at = now_ms() + int(hours * 3_600_000)
-    user_ids = model.train_.users.ids
+    reader = Reader(url)
+    try:
+        user_ids = users.among(model.train_, reader)
+    finally:
+        reader.close()
     writer = Writer(url, busy_timeout=10.0)
     stored = 0
     try:
@@ -44,7 +51,8 @@ def precompute(url: URL, name: str, *, limit: int, hours: float) -> dict[str, An
         removed = writer.submit(DeleteStaleLists(name, keep=str(version.number))).result()
     finally:
         writer.close()
-    return {"name": name, "model_version": str(version.number), "lists": stored, "removed_rows": removed}
+    found = {"name": name, "model_version": str(version.number), "users": len(user_ids)}
+    return {**found, "lists": stored, "removed_rows": removed}
 
 
 def precompute_lists(model: Recommender, user_ids: np.ndarray, limit: int) -> list[UserList]:

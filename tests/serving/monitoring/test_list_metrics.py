@@ -37,7 +37,15 @@ def test_each_list_is_counted_by_where_it_came_from(client):
         assert value(client, f'recstage_list_sources_total{{source="{source}"}}') == number
 
 
-def test_stages_and_scoring_are_observed_where_a_list_is_computed(client):
+def test_of_every_eighth_list_the_stages_are_observed(client):
+    for n in range(17):
+        ask(client, f"u{n}")
+    assert value(client, 'recstage_list_stage_seconds_count{stage="rank"}') == 3
+    assert value(client, 'recstage_model_scoring_seconds_count{model="als"}') == 3
+
+
+def test_stages_and_scoring_are_observed_where_a_list_is_computed(client, monkeypatch):
+    monkeypatch.setattr("serving.recommend.recommender.STAGE_SAMPLE", 1)
     for user in ("u5", "u5", "unknown"):
         ask(client, user)
     for what in ("reads", "rank", "serialize"):

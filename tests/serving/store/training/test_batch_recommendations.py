@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from recstage import bundle
+from recstage.data.interactions import Interactions
 from recstage.errors import ConfigError, NoProduction
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.reverse_als import ReverseALS
@@ -16,6 +18,7 @@ from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import PutProfile, profile
 from serving.store.training import batch_recommendations
+from serving.store.training.chosen_users import UserChoice
 from tests.serving.store.databases import count
 from tests.serving.store.factories import event
 
@@ -40,6 +43,48 @@ def test_every_user_has_the_list_that_the_model_gives(url, store, production):
         assert stored.item_ids == tuple(expected.item_ids)
         assert stored.scores == pytest.approx(expected.scores)
         assert stored.method == "popularity"
+
+
+@pytest.fixture
+def train():
+    """Five users, u0 with one interaction to u4 with five."""
+    rows = [(f"u{user}", f"i{item}") for user in range(5) for item in range(user + 1)]
+    return Interactions.from_frame(pd.DataFrame(rows, columns=["user_id", "item_id"]))
+
+
+def test_users_are_chosen_by_activity_by_their_interactions_and_by_a_file(store, do, train, tmp_path):
+    long_ago = now_ms() - 8 * 86_400_000
+    do(RecordEvents([event("u1"), event("u3"), event("new"), event("u4", occurred_at=long_ago)]))
+    path = tmp_path / "users.txt"
+    path.write_text("u4\n\n u1 \nstrange\n")
+
+    def chosen(**conditions) -> list[str]:
+        return UserChoice(**conditions).among(train, store.reader).tolist()
+
+    assert chosen() == ["u0", "u1", "u2", "u3", "u4"]
+    assert chosen(active_days=7) == ["u1", "u3"]
+    assert chosen(active_days=9) == ["u1", "u3", "u4"]
+    assert chosen(top=2) == ["u3", "u4"]
+    assert chosen(top=9) == chosen()
+    assert chosen(file=path) == ["u1", "u4"]
+    assert chosen(file=path, active_days=7) == ["u1"]
+    assert chosen(active_days=9, top=1) == ["u4"]
+
+
+def test_only_chosen_users_get_lists(url, store, production):
+    found = batch_recommendations.precompute(url, "recommender", limit=3, hours=1, users=UserChoice(top=4))
+    assert (found["users"], found["lists"]) == (4, 4)
+    assert count(url, UserRecommendation) == 12
+
+
+def test_a_choice_that_holds_for_no_user_is_refused(store, train, tmp_path):
+    path = tmp_path / "users.txt"
+    path.write_text("strange\n")
+    with pytest.raises(ConfigError, match="the Production version knows none of these users"):
+        UserChoice(file=path).among(train, store.reader)
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ConfigError, match="no readable UTF-8 text"):
+        UserChoice(file=path).among(train, store.reader)
 
 
 def test_lists_of_other_versions_go_and_users_who_opted_out_get_none(url, store, do, production):
