@@ -99,7 +99,7 @@ def _model(name: str, schema: Schema) -> str:
 
 def _field(name: str, schema: Schema, *, required: bool) -> str:
     kind, options = type_of(schema), []
-    if not required:
+    if not required or "None" in kind.split(" | "):  # an older service does not send it
         default = schema.get("default")
         if default is None or isinstance(default, dict):
             kind = kind if "None" in kind.split(" | ") else f"{kind} | None"

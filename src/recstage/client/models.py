@@ -67,7 +67,7 @@ class BatchPredictionBody(Model):
 
     item_ids: list[str]
     users: list[UserScores]
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     degraded: bool = Field(description="made without live histories: the database was unavailable")
 
 
@@ -101,7 +101,7 @@ class CategoriesBody(Model):
     """All categories, those with the most items first."""
 
     categories: list[CategoryCount]
-    model_version: str | None = Field(description="whose catalogue is part of it; null: of no version")
+    model_version: str | None = Field(None, description="whose catalogue is part of it; null: of no version")
     degraded: bool = Field(description="hidden items and the service's catalogue are those last read: no database")
 
 
@@ -128,8 +128,8 @@ class ChangeBodyInput(Model):
 class ChangeBodyOutput(Model):
     """One change of Production."""
 
-    version: str | None = Field(description="null: nothing was Production from then on")
-    previous: str | None
+    version: str | None = Field(None, description="null: nothing was Production from then on")
+    previous: str | None = None
     at: datetime
     by: str
     how: str = Field(description="promote, rollback, stage, alias, deleted or unset")
@@ -141,22 +141,22 @@ class ChangeOfRuleBody(Model):
 
     name: str
     change: Literal["create", "update", "delete", "revert"]
-    rule: RuleContentBodyOutput | None = Field(description="null: it was deleted")
+    rule: RuleContentBodyOutput | None = Field(None, description="null: it was deleted")
 
 
 class ChangedBody(Model):
     """Production was changed; every worker follows within two seconds."""
 
     version: int = Field(description="what is Production now")
-    previous: int | None
-    gate: str | None = Field(description="passed, forced, or unchanged; null: a rollback, which asks no gate")
+    previous: int | None = None
+    gate: str | None = Field(None, description="passed, forced, or unchanged; null: a rollback, which asks no gate")
     checks: list[str] = Field(description="what the gate found")
 
 
 class ClickThroughBody(Model):
     """Lists of one version in the last week, and those that led to a click or to more than a click."""
 
-    version: str | None = Field(description="null: fallback models")
+    version: str | None = Field(None, description="null: fallback models")
     lists: int
     clicked: int
     rate: float
@@ -168,7 +168,7 @@ class ConditionBody(Model):
     """Something that is wrong; docs/monitoring.md lists all."""
 
     name: str = Field(description="stable name, also in metrics and logs")
-    model: str | None = Field(description="the registered model it is of; null: the service")
+    model: str | None = Field(None, description="the registered model it is of; null: the service")
     text: str
     remedy: str
 
@@ -177,9 +177,9 @@ class DriftBody(Model):
     """Whether users choose other items now than in training; docs/pages.md says how it is measured."""
 
     verdict: Literal["unknown", "stable", "noted", "drifted"]
-    psi: float | None = Field(description="population stability index; null: too few events")
+    psi: float | None = Field(None, description="population stability index; null: too few events")
     events: int = Field(description="events of the last week")
-    unknown_share: float | None = Field(description="of the events: items that the version lacks")
+    unknown_share: float | None = Field(None, description="of the events: items that the version lacks")
     then: list[float] = Field(description="share of training interactions in ten groups of items, most popular first")
     now: list[float] = Field(description="share of the events in the same groups")
 
@@ -190,13 +190,14 @@ class ErasureBody(Model):
     user_id: str
     erased_at: datetime
     finished_at: datetime | None = Field(
-        description="null: the log of the database is not emptied yet, or the registered versions are being searched"
+        None,
+        description="null: the log of the database is not emptied yet, or the registered versions are being searched",
     )
     trained_versions: list[TrainedVersion] = Field(
         description="registered versions trained on this user; retrain and prune them to erase fully"
     )
     complete: bool = Field(description="whether every registered version was checked")
-    incomplete_because: str | None
+    incomplete_because: str | None = None
     removed: dict[str, int] = Field(description="rows by table")
 
 
@@ -206,13 +207,14 @@ class ErasureStateBody(Model):
     user_id: str
     erased_at: datetime
     finished_at: datetime | None = Field(
-        description="null: the log of the database is not emptied yet, or the registered versions are being searched"
+        None,
+        description="null: the log of the database is not emptied yet, or the registered versions are being searched",
     )
     trained_versions: list[TrainedVersion] = Field(
         description="registered versions trained on this user; retrain and prune them to erase fully"
     )
     complete: bool = Field(description="whether every registered version was checked")
-    incomplete_because: str | None
+    incomplete_because: str | None = None
 
 
 class EventBody(Model):
@@ -263,7 +265,7 @@ class FeedbackReceiptBody(Model):
     """The outcomes are on disk."""
 
     matched: bool = Field(description="whether the list is known; false where its impressions were not kept (yet)")
-    model_version: str | None = Field(description="the version that made the list")
+    model_version: str | None = Field(None, description="the version that made the list")
     stored: int
     duplicates: int = Field(description="outcomes that were known already")
     ignored: int = Field(description="outcomes of users about whom nothing is stored")
@@ -289,7 +291,7 @@ class HistoryBody(Model):
 
     user_id: str
     events: list[PastEventBody]
-    next: str | None = Field(description="the `cursor` of the next page; null: no more")
+    next: str | None = Field(None, description="the `cursor` of the next page; null: no more")
     trained: list[TrainedRowBody] = Field(
         description="what the served version was trained on of this user, newest first, at most `limit`; on page one, and never of users who opted out or were erased"
     )
@@ -338,7 +340,7 @@ class KnownItemBody(Model):
     text: str
     categories: list[str]
     hidden: bool
-    expires_at: datetime | None = Field(description="null: never")
+    expires_at: datetime | None = Field(None, description="null: never")
     deleted: bool
     attributes: dict[str, Any]
 
@@ -347,11 +349,11 @@ class KnownProfileBody(Model):
     """The declared profile of a user, and since when."""
 
     user_id: str
-    role: str | None
+    role: str | None = None
     categories: list[str] = Field(description="preferred categories, strongest first")
     opted_out: bool
-    known_since: datetime | None
-    changed_at: datetime | None = Field(description="null: nothing was ever declared")
+    known_since: datetime | None = None
+    changed_at: datetime | None = Field(None, description="null: nothing was ever declared")
 
 
 class LeftOut(Model):
@@ -380,9 +382,9 @@ class LiveBody(Model):
 
     seconds: float = Field(description="length of the window")
     lists: int
-    p50: float | None = Field(description="milliseconds; null: no list was requested")
-    p95: float | None
-    p99: float | None
+    p50: float | None = Field(None, description="milliseconds; null: no list was requested")
+    p95: float | None = None
+    p99: float | None = None
     failed: int = Field(description="requests that ended in a 5xx")
     methods: dict[str, int] = Field(description="lists by the model used")
     fallbacks: dict[str, int] = Field(description="lists made without something, by what")
@@ -397,19 +399,19 @@ class ModelBody(Model):
     """The model that serves; without a version it is made from the service's own data."""
 
     name: str
-    version: str | None = Field(description="null: models made from the service's own data")
+    version: str | None = Field(None, description="null: models made from the service's own data")
     algorithm: str
     methods: list[str] = Field(description="strategies that this version has models for")
     served_since: datetime = Field(description="when this process swapped it in")
-    promotion: Promotion | None = Field(description="null: fallback models serve")
-    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
-    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
-    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
-    created_at: datetime | None = Field(description="when it was trained")
+    promotion: Promotion | None = Field(None, description="null: fallback models serve")
+    staged_version: str | None = Field(None, description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(None, description="when the registry was last polled")
+    trained_until: int | None = Field(None, description="time of the newest interaction it was trained on")
+    created_at: datetime | None = Field(None, description="when it was trained")
     data: dict[str, Any] = Field(description="the training, as recorded in the bundle: data, split, metrics, run")
     n_users: int = Field(description="users it was trained on")
     n_items: int = Field(description="items it can list")
-    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    failing: Failing | None = Field(None, description="a staged version that cannot be served, and why")
     reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
@@ -431,13 +433,15 @@ class OperationsBody(Model):
     """The state of the service in one response. What cannot be read now is null, and `conditions` says why."""
 
     role: str = Field(description="of the caller: an admin may promote and roll back")
-    served: ServedBody | None = Field(description="null: neither a version nor data to make lists from")
-    registry: RegistryBody | None = Field(description="null: the service follows no registry, or has not read it yet")
+    served: ServedBody | None = Field(None, description="null: neither a version nor data to make lists from")
+    registry: RegistryBody | None = Field(
+        None, description="null: the service follows no registry, or has not read it yet"
+    )
     conditions: list[ConditionBody] = Field(description="what is wrong now")
     alerts: list[AlertBody] = Field(description="what the live figures give rise to")
     live: LiveBody
-    click_through: list[ClickThroughBody] | None = Field(description="null: without a database")
-    drift: DriftBody | None = Field(description="null: without a database")
+    click_through: list[ClickThroughBody] | None = Field(None, description="null: without a database")
+    drift: DriftBody | None = Field(None, description="null: without a database")
 
 
 class OutcomeBody(Model):
@@ -454,10 +458,10 @@ class PastEventBody(Model):
 
     item_id: str
     interaction_type: str
-    value: float | None = Field(description="seconds of a view, stars of a rating")
+    value: float | None = Field(None, description="seconds of a view, stars of a rating")
     occurred_at: datetime
-    context: dict[str, Any] | None
-    request_id: str | None = Field(description="of the list that led to it")
+    context: dict[str, Any] | None = None
+    request_id: str | None = Field(None, description="of the list that led to it")
 
 
 class Pin(Model):
@@ -473,7 +477,7 @@ class PointBody(Model):
 
     at: datetime
     rate: float = Field(description="lists a second")
-    p95: float | None = Field(description="milliseconds")
+    p95: float | None = Field(None, description="milliseconds")
 
 
 class PredictBody(Model):
@@ -490,7 +494,7 @@ class PredictionBody(Model):
     user_id: str
     items: list[ScoredItem]
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
 
 
@@ -525,11 +529,11 @@ class PromoteBody(Model):
 class Promotion(Model):
     """The registry operation that made the version Production."""
 
-    at: str | None
-    by: str | None
-    reason: str | None
+    at: str | None = None
+    by: str | None = None
+    reason: str | None = None
     previous_version: str | None = Field(
-        description="where a rollback, or a deletion of this version, leads; null: nowhere"
+        None, description="where a rollback, or a deletion of this version, leads; null: nowhere"
     )
 
 
@@ -563,9 +567,9 @@ class RankedBody(Model):
     items: list[RecommendedItem]
     left_out: list[LeftOut] = Field(description="candidates that are not listed, and why")
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     diversity_score: float | None = Field(
-        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+        None, description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history: the database was unavailable")
@@ -588,7 +592,7 @@ class Ready(Model):
     """The service can make lists. `degraded`: what is unavailable, and what it does without."""
 
     status: Literal["ready"] = "ready"
-    model_version: str | None = Field(description="null: fallback models serve")
+    model_version: str | None = Field(None, description="null: fallback models serve")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
@@ -607,13 +611,13 @@ class RecommendationsBody(Model):
     user_id: str
     items: list[RankedItem]
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     diversity_score: float | None = Field(
-        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+        None, description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
-    experiment: ExperimentBody | None = Field(description="null: outside any experiment")
+    experiment: ExperimentBody | None = Field(None, description="null: outside any experiment")
     request_id: str = Field(description="to be sent with feedback on this list")
     next: str | None = Field(
         None, description="the `cursor` of the next page; null: no more. Only where the request has a `cursor`"
@@ -644,7 +648,7 @@ class RecommendedUsersBody(Model):
     users: list[RecommendedUser]
     method_used: str = Field(description="the reverse model; content or activity where too few users liked the item")
     model_name: str
-    model_version: str | None
+    model_version: str | None = None
 
 
 class RegistryBody(Model):
@@ -659,23 +663,23 @@ class Reloading(Model):
     """A poll of the registry was requested."""
 
     status: str = "looking"
-    version: str | None = Field(description="the version that serves now")
+    version: str | None = Field(None, description="the version that serves now")
 
 
 class ReverseModelBody(Model):
     """The model that ranks users for an item; without a version they are ranked by content."""
 
     name: str
-    version: str | None = Field(description="null: none is served; users are ranked by content")
-    algorithm: str | None
-    served_since: datetime | None = Field(description="when this process swapped it in")
-    promotion: Promotion | None = Field(description="null: none is served")
-    staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
-    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
-    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
-    n_items: int | None = Field(description="items it can rank users for")
-    n_users: int | None = Field(description="users it can list")
-    failing: Failing | None = Field(description="a staged version that cannot be served, and why")
+    version: str | None = Field(None, description="null: none is served; users are ranked by content")
+    algorithm: str | None = None
+    served_since: datetime | None = Field(None, description="when this process swapped it in")
+    promotion: Promotion | None = Field(None, description="null: none is served")
+    staged_version: str | None = Field(None, description="Production in the registry at the last poll; null: none")
+    registry_looked_at: datetime | None = Field(None, description="when the registry was last polled")
+    trained_until: int | None = Field(None, description="time of the newest interaction it was trained on")
+    n_items: int | None = Field(None, description="items it can rank users for")
+    n_users: int | None = Field(None, description="users it can list")
+    failing: Failing | None = Field(None, description="a staged version that cannot be served, and why")
 
 
 class RollbackBody(Model):
@@ -691,8 +695,8 @@ class RuleBody(Model):
     name: str
     action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
     target: Target
-    starts_at: datetime | None = Field(description="null: at once")
-    ends_at: datetime | None = Field(description="null: until it is deleted")
+    starts_at: datetime | None = Field(None, description="null: at once")
+    ends_at: datetime | None = Field(None, description="null: until it is deleted")
     enabled: bool
     note: str
     state: Literal["active", "scheduled", "ended", "disabled"] = Field(description="whether it holds now")
@@ -749,7 +753,7 @@ class RulesVersionsBody(Model):
     """A page of versions, newest first."""
 
     versions: list[RulesVersionBody]
-    next: int | None = Field(description="`before` of the next page; null: no more")
+    next: int | None = Field(None, description="`before` of the next page; null: no more")
 
 
 class SampleUser(Model):
@@ -769,11 +773,11 @@ class ScoredItem(Model):
 class ServedBody(Model):
     """The version that serves."""
 
-    version: str | None = Field(description="null: models made from the service's own data")
+    version: str | None = Field(None, description="null: models made from the service's own data")
     algorithm: str
     served_since: datetime = Field(description="when this process swapped it in")
-    promotion: Promotion | None = Field(description="null: fallback models serve")
-    trained_at: datetime | None
+    promotion: Promotion | None = Field(None, description="null: fallback models serve")
+    trained_at: datetime | None = None
     n_users: int
     n_items: int
 
@@ -783,10 +787,10 @@ class SessionBody(Model):
 
     role: Literal["client", "service", "admin"] = Field(description="what the caller may do")
     name: str = Field(description="name of the key, or `open` where none is needed")
-    user_id: str | None = Field(description="the user of the caller's token; null: any")
+    user_id: str | None = Field(None, description="the user of the caller's token; null: any")
     guarded: bool = Field(description="whether the service wants a key or token")
     database: bool = Field(description="whether events and profiles can be stored")
-    model_version: str | None = Field(description="null: fallback models serve, or nothing")
+    model_version: str | None = Field(None, description="null: fallback models serve, or nothing")
     users: list[SampleUser] = Field(
         description="some users with long, usual and short histories; empty below the role service"
     )
@@ -835,13 +839,13 @@ class SessionItem(Model):
 class SessionListBody(Model):
     """A list, best item first, made by exactly one model version."""
 
-    user_id: str | None = Field(description="`store_as` of the request")
+    user_id: str | None = Field(None, description="`store_as` of the request")
     items: list[RecommendedItem]
     unknown_items: list[str] = Field(description="items of the session that were of no use")
     method_used: str = Field(description="a model, or `popularity`")
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     diversity_score: float | None = Field(
-        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+        None, description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
@@ -854,13 +858,13 @@ class SimilarItemsBody(Model):
     item_ids: list[str] = Field(description="the item, and the rest of the basket")
     items: list[RecommendedItem] = Field(description="`score` is the mean cosine with the given items")
     method_used: str = Field(description="what similarity is made of: item vectors, categories, or co-occurrence")
-    model_version: str | None = Field(description="null: made from the service's own data")
+    model_version: str | None = Field(None, description="null: made from the service's own data")
     diversity_score: float | None = Field(
-        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+        None, description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
-    user_id: str | None = Field(description="null where the request names no user")
+    user_id: str | None = Field(None, description="null where the request names no user")
     request_id: str = Field(description="to be sent with feedback on this list")
     next: str | None = Field(None, description="the `cursor` of the next page, where the request has a `cursor`")
 
@@ -874,9 +878,9 @@ class StatisticsBody(Model):
     people: int = Field(description="distinct users with an event")
     shown: int = Field(description="times it was in a list")
     clicked: int = Field(description="lists that led to a click on it")
-    click_through_rate: float | None = Field(description="clicked / shown; null before it was shown")
-    implementation_rate: float | None = Field(description="share of its users who implemented it")
-    mean_label: float | None = Field(description="mean weight of its events")
+    click_through_rate: float | None = Field(None, description="clicked / shown; null before it was shown")
+    implementation_rate: float | None = Field(None, description="share of its users who implemented it")
+    mean_label: float | None = Field(None, description="mean weight of its events")
 
 
 class Target(Model):
@@ -911,13 +915,13 @@ class TrendsBody(Model):
     method_used: Literal["popular", "trending", "latest", "popularity"] = Field(
         description="popular where nothing is trending, popularity (in training) where no event is in the window"
     )
-    model_version: str | None = Field(description="null: made from live events or the catalogue")
+    model_version: str | None = Field(None, description="null: made from live events or the catalogue")
     diversity_score: float | None = Field(
-        description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
+        None, description="1 minus the mean similarity of the items' pairs; null for fewer than two items"
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="events or hidden items are those last read: the database was unavailable")
-    user_id: str | None = Field(description="null where the request names no user")
+    user_id: str | None = Field(None, description="null where the request names no user")
     request_id: str = Field(description="to be sent with feedback on this list")
     next: str | None = Field(None, description="the `cursor` of the next page, where the request has a `cursor`")
 
@@ -937,10 +941,10 @@ class UserStatisticsBody(Model):
     total: int = Field(description="events")
     counts: dict[str, int] = Field(description="events by type")
     items: int = Field(description="distinct items with an event")
-    implementation_rate: float | None = Field(description="share of these items that were implemented")
-    mean_engagement: float | None = Field(description="mean weight of the events; null without one")
-    first_at: datetime | None = Field(description="of the first event")
-    last_at: datetime | None = Field(description="of the last event")
+    implementation_rate: float | None = Field(None, description="share of these items that were implemented")
+    mean_engagement: float | None = Field(None, description="mean weight of the events; null without one")
+    first_at: datetime | None = Field(None, description="of the first event")
+    last_at: datetime | None = Field(None, description="of the last event")
 
 
 class VersionBody(Model):
