@@ -924,6 +924,23 @@ export interface SessionListBody {
   request_id: string;
 }
 
+/** Which users the version in Staging is shown to. */
+export interface ShareBody {
+  /** of the users; 0 ends the experiment */
+  share: number;
+  /** how the two are compared */
+  mode?: "split" | "shadow" | "bandit" | "interleave";
+}
+
+/** The experiment as the service follows it, within two seconds. */
+export interface ShareSetBody {
+  experiment: string;
+  production: number;
+  challenger: number;
+  share: number;
+  mode: string;
+}
+
 /** Items similar to the given ones, most similar first, by exactly one model version. */
 export interface SimilarItemsBody {
   /** the item, and the rest of the basket */
@@ -1126,6 +1143,15 @@ export interface Operations {
     queryParameters: {};
     body: never;
     answer: ErasureBody;
+  };
+  /** Show the version in Staging to a share of the users, or end that with a share of 0. */
+  experiment: {
+    method: "POST";
+    path: "/api/operations/experiment";
+    pathParameters: {};
+    queryParameters: {};
+    body: ShareBody;
+    answer: ShareSetBody;
   };
   /** How far the last erasure of a user is. */
   get_erasure: {

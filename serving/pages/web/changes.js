@@ -1,16 +1,22 @@
-/* The dialog that promotes a version or rolls back: asks for a reason, waits, shows why the gate refused. */
+/* The dialog that changes the registry: asks for a reason or a share, waits, shows why the gate refused. */
 
 import { call } from "./api.js";
 import { $, el, notice } from "./dom.js";
 
 /** Open the dialog for a change; resolves to what was done, in words, or to null where it was cancelled. */
-export function ask({ title, text, go, path, body, danger = false }) {
+export function ask({ title, text, go, path, body, share, danger = false }) {
   const dialog = $("change"), result = $("change-result");
   $("change-title").textContent = title;
   $("change-text").textContent = text;
   $("change-go").textContent = go;
   $("change-go").className = danger ? "danger" : "";
+  const shares = share !== undefined; // asks for a share instead of a reason
   $("reason").value = "";
+  $("reason").required = !shares;
+  $("reason-row").hidden = shares;
+  $("share-row").hidden = !shares;
+  $("share").disabled = !shares;
+  $("share").value = Math.round((share ?? 0) * 100);
   $("force").checked = false;
   $("force-row").hidden = true;
   result.replaceChildren();
@@ -27,9 +33,10 @@ export function ask({ title, text, go, path, body, danger = false }) {
       event.preventDefault();
       const force = $("force").checked ? { force: true } : {};
       busy(true, go);
-      notice(result, "info", "Judging and changing the registry. This takes some seconds …");
+      notice(result, "info", "Changing the registry. This takes some seconds …");
       try {
-        const done = await call(path, { method: "POST", body: { ...body, reason: $("reason").value.trim(), ...force }, patience: 600000 });
+        const asked = shares ? { share: Number($("share").value) / 100 } : { reason: $("reason").value.trim() };
+        const done = await call(path, { method: "POST", body: { ...body, ...asked, ...force }, patience: 600000 });
         finish(done);
       } catch (problem) {
         refused(result, problem);

@@ -52,8 +52,8 @@ async function failed(problem) {
 
 function show(state) {
   $("freshness").textContent = state.registry
-    ? `Now; the registry as of ${ago(state.registry.copied_at) || "now"}`
-    : "Now; without a registry";
+    ? `Live. The registry was read ${ago(state.registry.copied_at)}.`
+    : "Live. The service follows no registry, or has not read it yet.";
   const slow = JSON.stringify([state.served, state.registry?.versions, state.registry?.changes, state.click_through, state.drift, state.role]);
   showLive(state.live);
   showAlerts(state);
@@ -94,7 +94,10 @@ function staged(version, admin) {
   tile.append(
     el("p.big", {}, `Version ${version.version} `, el("small", {}, version.algorithm)),
     list([["Share", `${percent(share, 0)} of the users`], ["Mode", version.experiment["experiment.mode"]], ["Trained", ago(version.created_at)], ["Gate", version.gate || "not judged yet"]]));
-  if (admin) tile.append(el("div.row", {}, el("button", { type: "button", onclick: () => promote(version) }, "Promote")));
+  if (admin) {
+    tile.append(el("div.row", {}, el("button", { type: "button", onclick: () => promote(version) }, "Promote"),
+      el("button.quiet", { type: "button", onclick: () => setShare(version, share) }, "Set the share")));
+  }
   return tile;
 }
 
@@ -230,6 +233,16 @@ async function rollBack() {
     go: "Roll back", path: "/api/operations/rollback", body: {}, danger: true,
   });
   if (done) await told(`Version ${done.version} is Production again.`);
+}
+
+async function setShare(version, share) {
+  const mode = version.experiment["experiment.mode"] || "split";
+  const done = await ask({
+    title: `Show version ${version.version} to a share of the users?`,
+    text: `Mode ${mode}. The same users keep seeing it when the share grows; 0 ends the experiment.`,
+    go: "Set the share", path: "/api/operations/experiment", body: { mode }, share: share || 0.1,
+  });
+  if (done) await told(done.share ? `Version ${done.challenger} is shown to ${percent(done.share, 0)} of the users.` : "The experiment has ended.");
 }
 
 async function told(text) {

@@ -51,6 +51,7 @@ from recstage.client.models import (
     SessionBody,
     SessionItem,
     SessionListBody,
+    ShareSetBody,
     SimilarItemsBody,
     StatisticsBody,
     Target,
@@ -172,6 +173,13 @@ class AsyncOperations(AsyncSender):
         """Erase a user: events, impressions, feedback, lists, profile."""
         call = Call("DELETE", "/api/users/{user_id}", path={"user_id": user_id}, repeatable=False)
         return await self.send(call, ErasureBody)
+
+    async def experiment(
+        self, *, share: float, mode: Literal["split", "shadow", "bandit", "interleave"] | None = None
+    ) -> ShareSetBody:
+        """Show the version in Staging to a share of the users, or end that with a share of 0."""
+        call = Call("POST", "/api/operations/experiment", body=given({"share": share, "mode": mode}))
+        return await self.send(call, ShareSetBody)
 
     async def get_erasure(self, user_id: str) -> ErasureStateBody:
         """How far the last erasure of a user is."""

@@ -852,6 +852,23 @@ class SessionListBody(Model):
     request_id: str = Field(description="to be sent with feedback on this list")
 
 
+class ShareBody(Model):
+    """Which users the version in Staging is shown to."""
+
+    share: float = Field(description="of the users; 0 ends the experiment")
+    mode: Literal["split", "shadow", "bandit", "interleave"] = Field("split", description="how the two are compared")
+
+
+class ShareSetBody(Model):
+    """The experiment as the service follows it, within two seconds."""
+
+    experiment: str
+    production: int
+    challenger: int
+    share: float
+    mode: str
+
+
 class SimilarItemsBody(Model):
     """Items similar to the given ones, most similar first, by exactly one model version."""
 

@@ -51,6 +51,7 @@ from recstage.client.models import (
     SessionBody,
     SessionItem,
     SessionListBody,
+    ShareSetBody,
     SimilarItemsBody,
     StatisticsBody,
     Target,
@@ -172,6 +173,13 @@ class Operations(Sender):
         """Erase a user: events, impressions, feedback, lists, profile."""
         call = Call("DELETE", "/api/users/{user_id}", path={"user_id": user_id}, repeatable=False)
         return self.send(call, ErasureBody)
+
+    def experiment(
+        self, *, share: float, mode: Literal["split", "shadow", "bandit", "interleave"] | None = None
+    ) -> ShareSetBody:
+        """Show the version in Staging to a share of the users, or end that with a share of 0."""
+        call = Call("POST", "/api/operations/experiment", body=given({"share": share, "mode": mode}))
+        return self.send(call, ShareSetBody)
 
     def get_erasure(self, user_id: str) -> ErasureStateBody:
         """How far the last erasure of a user is."""

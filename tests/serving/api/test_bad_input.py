@@ -37,7 +37,7 @@ HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/a
 RULES, RULE, VERSIONS, REVERT = "/api/rules", "/api/rules/a", "/api/rules/versions", "/api/rules/versions/0/revert"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
 SESSION, OPERATIONS = "/api/session", "/api/operations"
-PROMOTE, ROLLBACK = f"{OPERATIONS}/promote", f"{OPERATIONS}/rollback"
+PROMOTE, ROLLBACK, EXPERIMENT = (f"{OPERATIONS}/{what}" for what in ("promote", "rollback", "experiment"))
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", PREDICT): {"user_id": "ann", "item_ids": ["i1"]},
@@ -54,6 +54,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", RULE): {"action": {"type": "exclude", "filter": "item_id=i1"}},
     ("POST", PROMOTE): {"version": "3", "reason": "better"},
     ("POST", ROLLBACK): {"reason": "worse"},
+    ("POST", EXPERIMENT): {"share": 0.1},
 }
 TRENDS = (POPULAR, TRENDING, LATEST)
 QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
@@ -103,6 +104,7 @@ LEAST = {
     ("GET", OPERATIONS): "service",
     ("POST", PROMOTE): "admin",
     ("POST", ROLLBACK): "admin",
+    ("POST", EXPERIMENT): "admin",
 }
 
 

@@ -47,6 +47,7 @@ TABLE = {
     "/api/operations": {"get"},
     "/api/operations/promote": {"post"},
     "/api/operations/rollback": {"post"},
+    "/api/operations/experiment": {"post"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
     "/metrics": {"get"},

@@ -112,6 +112,22 @@ def test_a_change_that_is_not_well_formed_is_refused(als, stage, serve, words, b
     assert words == []
 
 
+def test_the_share_is_passed_on_and_returned_as_the_registry_has_it(als, stage, serve, monkeypatch):
+    ran, running = [], {"experiment": "e", "production": 7, "challenger": 8, "share": 0.25, "mode": "split"}
+
+    async def run(self, given):
+        ran.append(list(given))
+        return {"name": "recommender", **running}
+
+    monkeypatch.setattr(RegistryCommands, "run", run)
+    with serve(FakePointer(stage(als, "7")), follow_registry=True) as client:
+        answer = client.post("/api/operations/experiment", json={"share": 0.25})
+        for share in (1.01, -0.1, "0.1", None):
+            assert client.post("/api/operations/experiment", json={"share": share}).status_code == 422
+    assert answer.json() == running
+    assert ran == [["experiment", "--share=0.25", "--mode=split", "--name=recommender"]]
+
+
 def test_a_service_that_follows_no_registry_changes_none(als, stage, serve, words):
     with serve(FakePointer(stage(als, "2"))) as client:
         answer = client.post(PROMOTE, json={"version": "3", "reason": "why not"})

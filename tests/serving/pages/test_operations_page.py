@@ -57,11 +57,13 @@ def test_an_admin_is_refused_by_the_gate_and_rolls_back(visit, registry_driver, 
     assert registry_driver.staged == [before]
 
 
-def test_an_admin_may_promote_past_the_gate_after_a_refusal(visit, serve, version, monkeypatch, tmp_path):
+def test_an_admin_may_promote_past_the_gate_and_set_the_share(visit, serve, version, monkeypatch, tmp_path):
     given = []
 
     async def run(self, words):
         given.append(words)
+        if words[0] == "experiment":
+            return {"experiment": "e", "production": 7, "challenger": 8, "share": 0.25, "mode": "split"}
         if "--force" not in words:
             raise Problem(409, "gate-refused", "refused", errors=[{"where": "gate", "rule": "no significant gain"}])
         return {"version": 8, "previous": 7, "gate": "forced", "checks": []}
@@ -78,7 +80,12 @@ def test_an_admin_may_promote_past_the_gate_after_a_refusal(visit, serve, versio
         page.locator("#force").check()
         page.locator("#change-go").click()
         page.wait_for_selector("#notices :text('Version 8 is Production now (gate: forced)')")
-    assert ["--force" in words for words in given] == [False, True]
+        page.get_by_role("button", name="Set the share").click()
+        page.locator("#share").fill("25")
+        page.locator("#change-go").click()
+        page.wait_for_selector("#notices :text('Version 8 is shown to 25 % of the users')")
+    assert ["--force" in words for words in given] == [False, True, False]
+    assert given[-1][:2] == ["experiment", "--share=0.25"]
 
 
 def test_live_figures_click_through_and_drift_are_shown(visit, serve, version):

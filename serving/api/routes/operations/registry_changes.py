@@ -1,8 +1,8 @@
-"""Promote and roll back from the service: the gate, the history and the locks are those of the command line."""
+"""Promote, roll back and set the share: the gate, the history and the locks are those of the command line."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, Field, StrictBool
@@ -38,6 +38,23 @@ class RollbackBody(Body):
     reason: Reason
 
 
+class ShareBody(Body):
+    """Which users the version in Staging is shown to."""
+
+    share: float = Field(ge=0, le=1, strict=True, examples=[0.1], description="of the users; 0 ends the experiment")
+    mode: Literal["split", "shadow", "bandit", "interleave"] = Field("split", description="how the two are compared")
+
+
+class ShareSetBody(BaseModel):
+    """The experiment as the service follows it, within two seconds."""
+
+    experiment: str = Field(examples=["recommender-8-vs-7"])
+    production: int = Field(examples=[7])
+    challenger: int = Field(examples=[8])
+    share: float = Field(examples=[0.1])
+    mode: str = Field(examples=["split"])
+
+
 class ChangedBody(BaseModel):
     """Production was changed; every worker follows within two seconds."""
 
@@ -70,6 +87,17 @@ async def rollback(body: RollbackBody, request: Request, service: ServiceDep, ca
     if body.to is not None:
         words.append(f"--to={body.to}")
     return _changed(await _run(request, service, words))
+
+
+@router.post("/experiment", responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503))
+async def experiment(body: ShareBody, request: Request, service: ServiceDep, _: AdminRole) -> ShareSetBody:
+    """Show the version in Staging to a share of the users, or end that with a share of 0.
+
+    What it costs and shows them: docs/feedback-loop.md.
+    """
+    name = f"--name={service.settings.model_name}"
+    result = await _run(request, service, ["experiment", f"--share={body.share:g}", f"--mode={body.mode}", name])
+    return ShareSetBody(**{field: result[field] for field in ShareSetBody.model_fields})
 
 
 def _about(service: Service, caller: Principal, reason: str) -> list[str]:
