@@ -111,6 +111,9 @@ class Service:
         failed = check.write_failure()
         if failed is not None:
             yield ActiveCondition(Condition.WRITES_FAILING, detail=failed)
+        slow = self.recommender.calls.trouble
+        if slow is not None:
+            yield ActiveCondition(Condition.MODEL_TIMEOUT, detail=slow)
         waiting = check.open_tasks()
         if waiting is not None:
             yield ActiveCondition(Condition.ERASURES_OPEN, detail=waiting)

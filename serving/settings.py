@@ -90,6 +90,9 @@ class ServingSettings(config.Settings):
         description="longest wait at the start for the first version, while there is nothing to serve",
     )
     retry_seconds: float = Field(60.0, gt=0, description="longest pause between two attempts to load a broken version")
+    model_timeout_seconds: float = Field(
+        5.0, gt=0, le=60, description="longest time that a model in a thread may take for an answer; then popularity"
+    )
     slow_model_ms: float = Field(3.0, gt=0, description="models slower than this (median) run in threads")
 
     precomputed: Literal["slow", "always", "never"] = Field(

@@ -56,6 +56,11 @@ class Condition(Enum):
         "the staged version cannot be served",
         "Train it again, or promote another version; POST /api/model/reload tries it at once",
     )
+    MODEL_TIMEOUT = (
+        "model-timeout",
+        "a model did not answer in time; lists are made by popularity meanwhile",
+        "Promote a faster version, add threads, or raise model_timeout_seconds",
+    )
     BUNDLES_NOT_WRITABLE = (
         "bundles-not-writable",
         "the folder of bundles cannot be written",

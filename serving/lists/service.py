@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.errors import StoreError
+from recstage.models.base import POPULARITY
 from serving.interfaces import NO_HISTORY, Dependencies, History
 from serving.lists.batch import recommend_many, score_many
 from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
@@ -22,6 +23,7 @@ from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.state import ListState
+from serving.recommend.time_limit import ModelTimeout
 
 SESSION = "\x00session"
 """The user of a session: an id that no data set holds."""
@@ -57,13 +59,15 @@ class ListService:
         state.check(request)
         arguments = (served, request, item_ids, history, state.hidden, self._recommender.model_failed, state.rules)
         found: RankedCandidates
-        if served.slow:
-            found = await self._recommender.in_thread(rank_candidates, *arguments)
-        else:
-            found = rank_candidates(*arguments)
+        degraded = history_unavailable or state.degraded
+        try:
+            found = await self._recommender.limited(served, rank_candidates, *arguments)
+        except ModelTimeout:
+            self._recommender.timed_out()
+            found, degraded = rank_candidates(served, replace(request, strategy=POPULARITY), *arguments[2:]), True
         serialized = await self._recommender.serialized(found.ranked, request, state)
         self._recommender.record(serialized, request, history, request_id, time.perf_counter() - started)
-        return serialized, found.left_out, history_unavailable or state.degraded
+        return serialized, found.left_out, degraded
 
     async def similar(
         self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
@@ -119,7 +123,14 @@ class ListService:
             state.check(wanted)
             work = self._recommender.ranked
             arguments = (state, wanted, history)
-            ranked = await self._recommender.in_thread(work, *arguments) if served.slow else work(*arguments)
+            try:
+                ranked = await self._recommender.limited(served, work, *arguments)
+            except ModelTimeout:
+                self._recommender.timed_out()
+                ranked, state = (
+                    work(state, replace(wanted, strategy=POPULARITY), history),
+                    replace(state, degraded=True),
+                )
             found = await self._recommender.serialized(ranked, wanted, state)
             if not state.degraded:
                 await self._cache.put(key, found)

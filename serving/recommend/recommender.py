@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from serving.recommend.reads import StateReader
 from serving.recommend.request import AUTO, Assignment, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList, interleaved
 from serving.recommend.state import ListState
+from serving.recommend.time_limit import ModelCalls, ModelTimeout
 from serving.rules.arrange import arrange_stored
 from serving.rules.engine import RuleEngine
 from serving.rules.plan import ListPlan
@@ -40,6 +41,7 @@ log = logging.getLogger("serving.recommend.recommender")
 STAGE_SAMPLE = 8
 """Of so many lists the stages of one are observed: observing all of them costs 4 % of an uncached list."""
 DEFAULT_REQUEST = RecommendationRequest("")
+T = TypeVar("T")
 FAILED = "error"
 """The method of a list that could not be made."""
 
@@ -72,6 +74,7 @@ class RecommendationService(StateReader):
         self._caching = settings.cache_size > 0 or settings.redis_url is not None
         self._precomputed = settings.precomputed
         self._random = np.random.default_rng()
+        self.calls = ModelCalls(settings.threads, settings.model_timeout_seconds)
 
     async def make(
         self, assignment: Assignment, request: RecommendationRequest, request_id: str
@@ -97,20 +100,23 @@ class RecommendationService(StateReader):
         state = await self.state(served)
         degraded = history_unavailable or state.degraded
         self.observe_stage("reads", time.perf_counter() - started)
-        if assignment.other is None:
-            found = await self._list(state, request, history, degraded)
-        else:
-            other = await self.state(assignment.other)
-            first, second = [await self._list(one, request, history, degraded, False) for one in (state, other)]
-            found = first if state.rules.ruleset.arranges else interleaved(first, second, request.limit)
+        try:
+            if assignment.other is None:
+                found = await self._list(state, request, history, degraded)
+            else:
+                other = await self.state(assignment.other)
+                first, second = [await self._list(one, request, history, degraded, False) for one in (state, other)]
+                found = first if state.rules.ruleset.arranges else interleaved(first, second, request.limit)
+        except ModelTimeout:
+            found, degraded = await self.without_model(state, request, history), True
         seconds = time.perf_counter() - started
         self.record(found, request, history, request_id, seconds, assignment)
         return found, degraded
 
     async def scores(
         self, served: LoadedModel, user_id: str, item_ids: Sequence[str], history: History, strategy: str
-    ) -> tuple[list[float], str]:
-        """Scores of the given items for one user, and the model used.
+    ) -> tuple[list[float], str, bool]:
+        """Scores of the given items for one user, the model used, and whether that is popularity for want of time.
 
         Args:
             served: the loaded model that scores.
@@ -127,10 +133,16 @@ class RecommendationService(StateReader):
         user = served.user_context(user_id, history)
         arguments = (served, strategy, user, list(new.values()), index[index >= 0], self.model_failed)
         work = placed_scores
-        own, trained, method = await self.in_thread(work, *arguments) if served.slow else work(*arguments)
+        late = False
+        try:
+            own, trained, method = await self.limited(served, work, *arguments)
+        except ModelTimeout:
+            self.timed_out()
+            (own, trained, method), late = work(served, POPULARITY, *arguments[2:]), True
         by_id = dict(zip(new, own.tolist(), strict=True))
         rest = iter(trained.tolist())
-        return [next(rest) if at >= 0 else by_id[one] for one, at in zip(item_ids, index.tolist(), strict=True)], method
+        scores = [next(rest) if at >= 0 else by_id[one] for one, at in zip(item_ids, index.tolist(), strict=True)]
+        return scores, method, late
 
     async def _new_among(self, served: LoadedModel, item_ids: Sequence[str]) -> dict[str, PlacedItem]:
         """Places of items that the version was not trained with. Raises a 404 problem where one has none."""
@@ -209,7 +221,7 @@ class RecommendationService(StateReader):
                 return await self.serialized(stored, request, state)
         arguments = (state, request, history)
         started = time.perf_counter()
-        ranked = await self.in_thread(self.ranked, *arguments) if served.slow else self.ranked(*arguments)
+        ranked = await self.limited(served, self.ranked, *arguments)
         ranked_at = time.perf_counter()
         self.count_ranking(ranked, ranked_at - started)
         found = await self.serialized(ranked, request, state)
@@ -238,6 +250,28 @@ class RecommendationService(StateReader):
         """Count where a list came from, and add it to the line of the request in the log."""
         self._metrics.count_source(source)
         logs.add_details(list_source=source)
+
+    async def limited(self, served: LoadedModel, work: Callable[..., T], *arguments: object) -> T:
+        """A call of a version's models: on the event loop where they are fast, else in a thread, for a limited time.
+
+        Raises `ModelTimeout`.
+        """
+        if served.slow or self.calls.in_thread(served.key):
+            return await self.calls.run(work, *arguments)
+        started = time.perf_counter()
+        result = work(*arguments)
+        self.calls.overran(served.key, time.perf_counter() - started)
+        return result
+
+    async def without_model(self, state: ListState, request: RecommendationRequest, history: History) -> SerializedList:
+        """The list by popularity, because a model did not answer in time."""
+        self.timed_out()
+        ranked = self.ranked(state, replace(request, strategy=POPULARITY), history)
+        return await self.serialized(ranked, request, state)
+
+    def timed_out(self) -> None:
+        """Count an answer that was made without a model, because that took too long."""
+        self._metrics.fallbacks.labels("model-timeout").inc()
 
     def ranked(self, state: ListState, request: RecommendationRequest, history: History) -> RankedItems:
         """The list for a request, new items in it."""

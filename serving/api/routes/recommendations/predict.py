@@ -55,12 +55,12 @@ async def predict(
         raise Problem(422, "invalid-request", f"body.item_ids: at most {most} items are scored at once.")
     served = service.select_model(body.strategy)
     history, degraded = await service.recommender.history(body.user_id)
-    scores, method = await service.recommender.scores(served, body.user_id, body.item_ids, history, body.strategy)
+    scores, method, late = await service.recommender.scores(served, body.user_id, body.item_ids, history, body.strategy)
     items = [ScoredItem(item_id=item, score=score) for item, score in zip(body.item_ids, scores, strict=True)]
     return PredictionBody(
         user_id=body.user_id,
         items=items,
         method_used=method,
         model_version=served.version,
-        degraded=degraded or service.lacks(body.strategy),
+        degraded=degraded or late or service.lacks(body.strategy),
     )
