@@ -16,6 +16,7 @@ from serving.lists.batch import recommend_many, score_many
 from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
 from serving.lists.similar_items import similar_items
 from serving.models.loaded_model import LoadedModel
+from serving.models.time_limit import ModelTimeout
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import name_of
@@ -23,7 +24,6 @@ from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.state import ListState
-from serving.recommend.time_limit import ModelTimeout
 
 SESSION = "\x00session"
 """The user of a session: an id that no data set holds."""

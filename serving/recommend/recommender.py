@@ -21,6 +21,7 @@ from serving.catalogue.placement import PlacedItem
 from serving.errors import Problem
 from serving.interfaces import Dependencies, HiddenItems, History, Impression, Precomputed, nothing_is_shown
 from serving.models.loaded_model import LoadedModel
+from serving.models.time_limit import ModelCalls, ModelTimeout
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
@@ -31,7 +32,6 @@ from serving.recommend.reads import StateReader
 from serving.recommend.request import AUTO, Assignment, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList, interleaved
 from serving.recommend.state import ListState
-from serving.recommend.time_limit import ModelCalls, ModelTimeout
 from serving.rules.arrange import arrange_stored
 from serving.rules.engine import RuleEngine
 from serving.rules.plan import ListPlan

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.recommend.time_limit import ModelCalls, ModelTimeout
+from serving.models.time_limit import ModelCalls, ModelTimeout
 from tests.serving.doubles import FakePointer
 
 LIST = "/api/recommendations"
