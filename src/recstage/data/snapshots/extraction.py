@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, Row, TextClause, inspect, text
 from tqdm import tqdm
 
 from recstage.config import ServiceSource
@@ -69,6 +69,9 @@ _SELECT_LISTS = text(
 )
 _SELECT_ITEMS = text(
     "SELECT item_id, title, text, hidden, expires_at, deleted_at, CAST(attributes AS TEXT) FROM items ORDER BY item_id"
+)
+_SELECT_ITEMS_BEFORE_0004 = text(
+    "SELECT item_id, title, text, hidden, expires_at, deleted_at, NULL FROM items ORDER BY item_id"
 )
 _SELECT_CATEGORIES = text("SELECT item_id, category FROM item_categories ORDER BY item_id, position")
 _NEWEST = text("SELECT max(id) FROM user_interactions")
@@ -149,9 +152,9 @@ def _extracted(connection: Connection, config: ServiceSource, folder: Path) -> S
         EVENTS, EVENT_SCHEMA, _streamed(connection, _SELECT_EVENTS, "events", until=until, since=since), noted
     )
     window = {"since": since, "before": (1 << 62) if before is None else before}
-    exposures, shown_lists = files.write(
-        EXPOSURES, EXPOSURE_SCHEMA, _streamed(connection, _SELECT_LISTS, "shown lists", **window), lists
-    )
+    whole_lists = _has(connection, "recommendation_impressions", "items")  # not before revision 0002
+    batches = _streamed(connection, _SELECT_LISTS, "shown lists", **window) if whole_lists else iter(())
+    exposures, shown_lists = files.write(EXPOSURES, EXPOSURE_SCHEMA, batches, lists)
     items, _ = files.write(ITEMS, ITEM_SCHEMA, iter([items_of(connection)]), list)
     keyed = digests(connection)
     (folder / DIGESTS).write_bytes(b"" if keyed is None else keyed.packed(users))
@@ -220,8 +223,14 @@ def _exploded(rows: Sequence[Row]) -> Iterator[tuple]:
             yield request_id, user_id, entry[0], rank, propensity, method, version, shown_at
 
 
+def _has(connection: Connection, table: str, column: str) -> bool:
+    """Whether a table has a column: a database need not be of the newest revision to be trained on."""
+    return any(one["name"] == column for one in inspect(connection).get_columns(table))
+
+
 def items_of(connection: Connection) -> list[tuple]:
     """Every item of the catalogue, as rows of `ITEM_SCHEMA`."""
+    query = _SELECT_ITEMS if _has(connection, "items", ATTRIBUTES) else _SELECT_ITEMS_BEFORE_0004
     names: dict[str, list[str]] = {}
     for item_id, category in connection.execute(_SELECT_CATEGORIES):
         names.setdefault(item_id, []).append(category)
@@ -235,5 +244,5 @@ def items_of(connection: Connection) -> list[tuple]:
             not hidden and deleted_at is None and (expires_at is None or expires_at > now),
             attributes,
         )
-        for item_id, title, body, hidden, expires_at, deleted_at, attributes in connection.execute(_SELECT_ITEMS)
+        for item_id, title, body, hidden, expires_at, deleted_at, attributes in connection.execute(query)
     ]

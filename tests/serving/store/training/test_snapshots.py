@@ -14,11 +14,12 @@ from recstage.data.snapshots import exposures, extraction
 from recstage.data.snapshots.connection import connected, digests
 from recstage.data.sources import service
 from serving.interfaces import Impression
+from serving.store.admin import migrate
 from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.impressions import WriteImpressions
 from serving.store.repositories.users import PutProfile
-from tests.serving.store.factories import event
+from tests.serving.store.factories import event, record
 
 A_DAY_MS = 86_400_000
 
@@ -186,3 +187,13 @@ def test_an_interrupted_snapshot_leaves_nothing_behind(source, do, tmp_path, mon
             extraction.take(source, tmp_path)
     assert list(tmp_path.glob("*service-*")) + list(tmp_path.glob(".partial*")) == []
     assert extraction.about(extraction.take(source, tmp_path)).events == 1
+
+
+def test_a_database_of_an_earlier_revision_is_read_with_what_it_has(sqlite_url, monkeypatch, tmp_path):
+    monkeypatch.setenv(service.URL_VARIABLE, sqlite_url.render_as_string(hide_password=False))
+    record(sqlite_url, event("ann", "film"))
+    for revision in ("0002", "0001"):
+        migrate.downgrade(sqlite_url, revision, with_backup=False)
+        folder = extraction.take(ServiceSource(), tmp_path)
+        assert [row["user_id"] for row in rows(folder, "events.parquet")] == ["ann"]
+        assert rows(folder, "items.parquet")[0]["attributes"] is None
