@@ -100,6 +100,17 @@ def test_a_pickle_in_a_bundle_is_never_loaded(fitted, tmp_path):
         bundle.load(tmp_path / "b")
 
 
+def test_arrays_that_expand_when_they_are_read_are_refused(fitted, tmp_path):
+    bundle.save(fitted, tmp_path / "b")
+    np.savez_compressed(tmp_path / "b" / "state.npz", user_factors=np.zeros(10_000_000))
+    path = tmp_path / "b" / "manifest.json"
+    content = json.loads(path.read_text())
+    content["files"]["state.npz"] = bundle._digest((tmp_path / "b" / "state.npz").read_bytes())
+    path.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="state.npz holds compressed arrays"):
+        bundle.load(tmp_path / "b")
+
+
 def test_a_model_that_answers_otherwise_than_when_saved_is_refused(fitted, tmp_path):
     bundle.save(fitted, tmp_path / "b")
     loaded = bundle.load(tmp_path / "b")

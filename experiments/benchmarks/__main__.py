@@ -21,6 +21,8 @@ from typing import NoReturn
 
 from experiments.benchmarks import durability, fault_injection, ingest, performance
 from experiments.benchmarks.environment import BenchmarkEnvironment
+from experiments.benchmarks.faults import table
+from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules
 from experiments.benchmarks.report import Measurement
 from recstage import renamed
@@ -52,6 +54,8 @@ class Run:
     seconds: float | None = None
     """Of each load of `ingest`."""
     seed: int = 0
+    faults: Sequence[int] = ()
+    """Numbers of the rows of `faults`; none: all."""
 
     @cached_property
     def environment(self) -> BenchmarkEnvironment:
@@ -119,6 +123,11 @@ def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
 
+def _faults(run: Run) -> Iterator[Measurement]:
+    trials = Trials(run.environment, run.versions, brief=run.share < 1, seed=run.seed)
+    return table.measure(trials, run.faults)
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "throughput": Benchmark(
         "requests/s >= 3 x `mlflow models serve` (5 x with the cache), .6 of a bare route, p99 <= 5 ms", _throughput
@@ -131,6 +140,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "durability": Benchmark("kill -9 during writes: no acknowledged event lost, none twice", _durability, models=False),
     "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
     "endpoints": Benchmark("each read endpoint, ALS, cache off: p99 <= 10 ms at 60 % of its saturation", _endpoints),
+    "faults": Benchmark("27 faults, each with what was tried; no acknowledged event lost", _faults),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }
@@ -142,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; returns the exit status."""
     try:
         chosen = _parser().parse_args(_new_command(list(sys.argv[1:] if arguments is None else arguments)))
-        names = checked(chosen.only)
+        names = checked(chosen.names or chosen.only or list(BENCHMARKS))
         for option, value in (("--kills", chosen.kills), ("--seconds", chosen.seconds)):
             if value is not None and value <= 0:
                 raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
@@ -151,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         with tempfile.TemporaryDirectory(prefix="recstage-benchmarks-") as folder:
             share = 0.1 if chosen.quick else 1.0
-            run = Run(Path(folder), chosen.data, share, chosen.kills, chosen.seconds, chosen.seed)
+            run = Run(Path(folder), chosen.data, share, chosen.kills, chosen.seconds, chosen.seed, chosen.faults)
             measurements = list(run_benchmarks(run, names))
     except RecstageError as error:
         _log(f"recstage: {error}")
@@ -203,13 +213,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"benchmarks and their goals:\n{rows}\n\nexamples:\n"
         "  python -m experiments.benchmarks                                    all of them\n"
         "  python -m experiments.benchmarks --quick --only throughput start    do these run? a tenth of the time\n"
+        "  python -m experiments.benchmarks faults                             the table of faults, in 20 minutes\n"
         "  python -m experiments.benchmarks --only durability --kills 50       needs no models\n\n"
         "see also: python -m experiments.benchmarks.mutation --help, seeded faults that no test notices\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; default: all")
     parser.add_argument("--data", default="ml-1m-ncf", help="data set by name or path; default: ml-1m-ncf")
-    parser.add_argument("--only", nargs="+", default=list(BENCHMARKS), metavar="NAME", help="some benchmarks, by name")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="the same")
+    parser.add_argument("--faults", nargs="+", type=int, default=[], metavar="N", help="of faults: rows, by number")
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, to see whether they run")
     parser.add_argument("--kills", type=int, metavar="N", help="of durability; default: 50")
     parser.add_argument("--seed", type=int, default=0, help="of durability: when to kill; default: 0")

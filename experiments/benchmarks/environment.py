@@ -25,6 +25,7 @@ from recstage.data import dataset
 from recstage.data.dataset import Dataset
 
 KEY = "a-key-for-the-benchmarks-only"
+API_KEYS = json.dumps([{"name": "benchmark", "role": "admin", "key": KEY}])
 NAME = "recommender"
 PATIENCE_SECONDS = 120.0
 
@@ -61,10 +62,15 @@ class BenchmarkEnvironment:
             signature=signature.signature(),
             pip_requirements=signature.requirements(),
         )
-        client = MlflowClient(self.uri)
         if self._versions == 1:
-            client.create_registered_model(NAME)
-        made = client.create_model_version(NAME, str(folder), tags={"algorithm": model.name})
+            MlflowClient(self.uri).create_registered_model(NAME)
+        return self.register_folder(folder, model.name)
+
+    def register_folder(self, folder: Path, algorithm: str) -> int:
+        """Register a saved pyfunc as a version, whatever it holds. Returns the version."""
+        from mlflow import MlflowClient
+
+        made = MlflowClient(self.uri).create_model_version(NAME, str(folder), tags={"algorithm": algorithm})
         return int(made.version)
 
     def promote(self, version: int) -> None:
@@ -90,8 +96,7 @@ class BenchmarkEnvironment:
     @contextlib.contextmanager
     def service(self, name: str = "service", **settings: object) -> Iterator[Running]:
         """The service with API keys and a database, following this registry; `settings` of the service by name."""
-        keys = json.dumps([{"name": "benchmark", "role": "admin", "key": KEY}])
-        with start_service(self.folder, name, self._variables(), **{"api_keys": keys, **settings}) as running:
+        with start_service(self.folder, name, self._variables(), **{"api_keys": API_KEYS, **settings}) as running:
             yield running
 
     @contextlib.contextmanager

@@ -80,7 +80,7 @@ def outages(environment: BenchmarkEnvironment, version: int, seconds: float) -> 
     with environment.service("outages", cache_size=0) as service:
         service.serves(version)
         add_clicks(environment, service)
-        with _Unavailable(environment.folder / "outages.db"):
+        with Unavailable(environment.folder / "outages.db"):
             report = environment.ask(service, seconds=seconds, connections=4)
             degraded = (
                 b'"degraded":true' in service.call("GET", f"/api/recommendations?user_id={environment.users[0]}")[1]
@@ -88,17 +88,17 @@ def outages(environment: BenchmarkEnvironment, version: int, seconds: float) -> 
         yield Measurement(
             "database unavailable, requests that failed", report.failed, at_most(0), "", f"degraded flag: {degraded}"
         )
-        with _Unavailable(environment.folder / "mlflow.db"):
+        with Unavailable(environment.folder / "mlflow.db"):
             report = environment.ask(service, seconds=seconds, connections=4)
             yield Measurement(
                 "registry unavailable, requests that failed", report.failed, at_most(0), "", _statuses(report)
             )
-    with _Unavailable(environment.folder / "mlflow.db"), environment.service("outages", cache_size=0) as service:
+    with Unavailable(environment.folder / "mlflow.db"), environment.service("outages", cache_size=0) as service:
         took = service.serves(version)
         yield Measurement("start to answering, registry unavailable", took, at_most(3.0), unit="s")
 
 
-class _Unavailable:
+class Unavailable:
     """While a SQLite database cannot be opened: its files are renamed, and a folder is in its place."""
 
     def __init__(self, path: Path) -> None:

@@ -45,6 +45,7 @@ class Measurement:
             "unit": self.unit,
             "goal": goal,
             "reached": self.reached,
+            "note": self.note,
         }
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from recstage.models.content.model import Content
 from serving.interfaces import HiddenItems, History
 from serving.models import item_digests
 from serving.models.exclusion import excluded_mask
+from serving.models.memory import check_fits
 from serving.models.repository import ProductionVersion
 from serving.models.user import UserContext
 
@@ -66,6 +67,7 @@ class LoadedModel:
     @classmethod
     def load(cls, staged: ProductionVersion, now: datetime) -> LoadedModel:
         """Load a bundle, check every digest and the golden answers. Raises `BundleError`."""
+        check_fits(staged.folder)
         loaded = bundle.load(staged.folder)
         bundle.verify_answers(loaded)
         model = loaded.model

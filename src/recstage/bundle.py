@@ -219,6 +219,9 @@ class _Files:
 
     def arrays(self, name: str) -> dict[str, NDArray]:
         with np.load(self.open(name), allow_pickle=False) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.zip.infolist()):
+                # a bundle's arrays are as large in memory as on disk: a few bytes cannot expand to gigabytes
+                raise _broken(self._folder, f"{name} holds compressed arrays")
             return {key: archive[key] for key in archive.files}
 
 

@@ -84,7 +84,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_one():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "nonsense"], "benchmark 'nonsense': there is no such benchmark. Valid names: durability, ingest,"),
+        (
+            ["--only", "nonsense"],
+            "benchmark 'nonsense': there is no such benchmark. Valid names: durability, endpoints, faults, ingest,",
+        ),
         (["--fast"], "unrecognized arguments: --fast"),
         (["--kills", "0", "--only", "durability"], "--kills 0: it must be above 0"),
         (["--seconds", "-1", "--only", "ingest"], "--seconds -1: it must be above 0"),
@@ -107,8 +110,8 @@ def test_the_exit_status_says_whether_every_goal_was_reached(monkeypatch, capsys
     monkeypatch.setattr(command.durability, "durability", durability)
     assert command.main(["--only", "durability", "--kills", "7"]) == status
     assert json.loads(capsys.readouterr().out) == [
-        {"name": "lost", "value": value, "unit": "events", "goal": "<= 2", "reached": status == 0},
-        {"name": "kills", "value": 7, "unit": "", "goal": None, "reached": True},
+        {"name": "lost", "value": value, "unit": "events", "goal": "<= 2", "reached": status == 0, "note": ""},
+        {"name": "kills", "value": 7, "unit": "", "goal": None, "reached": True, "note": ""},
     ]
 
 

@@ -185,8 +185,8 @@ def promotion_of(served: LoadedModel) -> Promotion | None:
 
 def _failing(versions: VersionManager) -> Failing | None:
     failure, poll = versions.failure, versions.last_poll()
-    if failure is not None:
-        return Failing(version=failure.version, reason=without_paths(failure.reason), tries=failure.tries)
     if poll is not None and poll.version is not None and poll.problem is not None and poll.about == "version":
         return Failing(version=poll.version, reason=without_paths(poll.problem), tries=poll.tries)
+    if failure is not None:
+        return Failing(version=failure.version, reason=without_paths(failure.reason), tries=failure.tries)
     return None

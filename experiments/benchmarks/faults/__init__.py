@@ -1,0 +1,1 @@
+"""Every fault that the service must survive, in one table: `python -m experiments.benchmarks faults`."""
