@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from recstage import cli
-from recstage.commands import loop, own_data, programs, record, registry, state, steps
+from recstage.commands import live, loop, own_data, programs, record, registry, state, steps
 from recstage.commands.calls import Context
 from recstage.errors import ConfigError, RecstageError, valid_names
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for part in (own_data, steps, registry, record, loop, programs, state):
+for part in (own_data, steps, registry, record, loop, live, programs, state):
     part.add_to(app)
 
 
