@@ -13,6 +13,8 @@ from recstage.config import root
 
 pytestmark = pytest.mark.slow
 
+FOUND = {"02-train-and-compare": "is Production", "04-inspect-recommendations": "You chose"}
+"""What must be in the outputs of each."""
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 
 
@@ -45,8 +47,13 @@ def test_a_notebook_runs_from_top_to_bottom(path, workspace, monkeypatch):
         if cell.cell_type == "code":
             cell.source = cell.source.replace('DATA = "synthetic"', f'DATA = "{workspace / "tiny.yaml"}"')
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": workspace}}).execute()
-    texts = [out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert any("is Production" in text for text in texts)
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    texts = "".join(str(out.get("data", {}).get("text/plain", out.get("text", ""))) for out in outputs)
+    assert any("image/png" in out.get("data", {}) for out in outputs), "no plot shows"
+    assert not [out for out in outputs if out.get("name") == "stderr"]
+    assert FOUND[path.stem] in texts
+    assert "**Question:**" in notebook.cells[0].source
+    assert "**What was found**" in notebook.cells[-1].source
 
 
 @pytest.mark.parametrize("folder", [".", "notebooks", "src/recstage", "tests"])

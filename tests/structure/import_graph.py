@@ -12,7 +12,7 @@ from recstage.config import root
 LAYERS = {
     "recstage": [
         ["__main__"],
-        ["commands"],
+        ["commands", "interactive"],
         ["steps"],
         ["promotion", "mlflow_plugin"],
         ["registry"],

@@ -3,6 +3,7 @@ frame, colours that the colour-blind can distinguish. All by objects: nothing gl
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -39,6 +40,15 @@ def short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 12]}…{name[-11:]}"
 
 
+class NotebookFigure(Figure):
+    """A figure that shows itself in Jupyter: without pyplot nobody else draws it there."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def panels(
     title: str, subtitle: str, n: int, *, columns: int = 3, width: float | None = None, height: float | None = None
 ) -> tuple[Figure, list[Axes]]:
@@ -48,7 +58,7 @@ def panels(
     wide = (width or (SINGLE_WIDTH if n == 1 else PANEL_WIDTH)) * columns
     high = (height or (SINGLE_HEIGHT if n == 1 else PANEL_HEIGHT)) * rows
     wide = max(wide, 5.5)
-    figure = Figure(
+    figure = NotebookFigure(
         figsize=(wide, high + HEADER),
         dpi=DPI,
         layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.08),

@@ -13,7 +13,7 @@ from recstage.registry.staging import (
     staging,
     unset_staging,
 )
-from recstage.registry.versions import fetch, figures, register, version_of, versions
+from recstage.registry.versions import fetch, figures, load_logged, register, version_of, versions
 
 __all__ = [
     "Change",
@@ -29,6 +29,7 @@ __all__ = [
     "fetch",
     "figures",
     "history",
+    "load_logged",
     "predecessor",
     "production",
     "production_at",

@@ -12,7 +12,9 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from recstage import bundle
 from recstage.errors import RegistryError
+from recstage.models.base import Recommender
 from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
@@ -103,6 +105,13 @@ def fetch(version: Version, folder: Path | None = None) -> Path:
         raise RegistryError(
             str(version), rule="its bundle cannot be fetched from the artifact store", fix="Promote another version"
         ) from error
+
+
+def load_logged(uri: str) -> Recommender:
+    """The recommender of a logged model (`models:/m-...`), registered or not."""
+    mlflow_client.client()
+    with mlflow_client.translate_errors(uri):
+        return bundle.load(Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "bundle").model
 
 
 def _downloaded(version: Version, folder: Path | None) -> Path:

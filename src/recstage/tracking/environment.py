@@ -7,6 +7,7 @@ connection.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -31,6 +32,9 @@ def configure() -> None:
     stderr is no terminal. What the user has set stays."""
     os.environ.setdefault(TELEMETRY_SWITCH, "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    if "ipykernel" in sys.modules:  # what MLflow and its migrations say would head the cells in red
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
     if not sys.stderr.isatty():
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 

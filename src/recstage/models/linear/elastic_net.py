@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 DENSE_ITEMS = 6_000
 """Up to so many items the products of all columns are made once, in at most 144 MB."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from recstage.data.interactions import Users
 from recstage.models import base
