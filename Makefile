@@ -38,7 +38,7 @@ check: setup ## static checks: ruff, types, and the rules of tests/structure
 	$(BIN)/python -m pytest tests/structure --tb=line
 
 ui: setup ## the MLflow UI on this repository's store
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port $(UI_PORT)
+	$(BIN)/recstage ui --port $(UI_PORT)
 
 serve: setup ## the service, on whatever is staged Production
 	$(BIN)/python -m serving --port $(PORT)

@@ -47,8 +47,10 @@ def precompute(ctx: typer.Context, name: Annotated[str | None, typer.Option(help
 
 def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on")] = "5000") -> None:
     """The MLflow UI on this repository's runs and versions: http://127.0.0.1:5000."""
-    from recstage.tracking import store_uri
+    from recstage.tracking import experiment, experiment_page, store_uri
 
+    address = experiment_page.view_address(f"http://127.0.0.1:{port}", experiment().experiment_id)
+    say(f"models, best first: {address}")
     _become([_program("mlflow"), "ui", "--backend-store-uri", store_uri(), "--port", port, *ctx.args])
 
 

@@ -41,7 +41,7 @@ def short(name: str) -> str:
 
 
 class NotebookFigure(Figure):
-    """A figure that shows itself in Jupyter: without pyplot nobody else draws it there."""
+    """A figure that shows itself in Jupyter: without pyplot nothing else draws it there."""
 
     def _repr_png_(self) -> bytes:
         stream = io.BytesIO()
