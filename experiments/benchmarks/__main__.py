@@ -19,7 +19,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.benchmarks import durability, fault_injection, ingest, performance
+from experiments.benchmarks import (
+    durability,
+    fault_injection,
+    ingest,
+    loop_simulation,
+    off_policy_simulation,
+    performance,
+)
 from experiments.benchmarks.environment import BenchmarkEnvironment
 from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
@@ -119,6 +126,14 @@ def _rules(run: Run) -> Iterator[Measurement]:
     return rules.rules(run.environment, run.versions[0], 20 * run.share)
 
 
+def _loop(run: Run) -> Iterator[Measurement]:
+    return loop_simulation.loop_simulations(max(5, int(100 * run.share)), run.seed)
+
+
+def _off_policy(run: Run) -> Iterator[Measurement]:
+    return off_policy_simulation.off_policy(max(5, int(100 * run.share)), run.seed)
+
+
 def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
@@ -141,6 +156,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
     "endpoints": Benchmark("each read endpoint, ALS, cache off: p99 <= 10 ms at 60 % of its saturation", _endpoints),
     "faults": Benchmark("27 faults, each with what was tried; no acknowledged event lost", _faults),
+    "loop": Benchmark(
+        "100 simulated experiments: better promoted >= .95, equal <= .05, broken out in a minute", _loop, models=False
+    ),
+    "off-policy": Benchmark(
+        "estimates of a candidate from 100 simulated logs: truth inside the interval >= .93", _off_policy, models=False
+    ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }

@@ -54,6 +54,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "mode": {"type": "string", "default": "split"},
     },
     "ab-report": {"experiment": {"type": "string", "default": ""}},
+    "off-policy": {"version": {"type": "string", "default": "Staging"}},
     "watch": {"once": {"type": "string", "default": "false"}},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }

@@ -8,7 +8,7 @@ import typer
 
 from recstage.commands.calls import PASS_ON, check_options, options, run_step
 from recstage.commands.help import with_settings
-from recstage.config.steps import AbReportSettings, ExperimentSettings, WatchSettings
+from recstage.config.steps import AbReportSettings, ExperimentSettings, OffPolicySettings, WatchSettings
 
 Name = Annotated[str | None, typer.Option(help="registered model  [recommender]")]
 
@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the subcommands."""
     app.command(context_settings=PASS_ON, cls=with_settings(ExperimentSettings))(experiment)
     app.command("ab-report", context_settings=PASS_ON, cls=with_settings(AbReportSettings))(ab_report)
+    app.command("off-policy", context_settings=PASS_ON, cls=with_settings(OffPolicySettings))(off_policy)
     app.command(context_settings=PASS_ON, cls=with_settings(WatchSettings))(watch)
 
 
@@ -37,6 +38,17 @@ def ab_report(ctx: typer.Context, name: Name = None) -> int:
     check_options(AbReportSettings, ctx.args)
     words = [*options(name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.ab_report", words, entry="ab-report", line=words)
+
+
+def off_policy(
+    ctx: typer.Context,
+    version: Annotated[str | None, typer.Option(help="a version's number  [Staging]")] = None,
+    name: Name = None,
+) -> int:
+    """What would a version earn? Estimated from explored lists, before any user sees it."""
+    check_options(OffPolicySettings, ctx.args)
+    words = [*options(version=version, name=name), *ctx.args]
+    return run_step(ctx.obj, "experiments.off_policy", words, entry="off-policy", line=words)
 
 
 def watch(

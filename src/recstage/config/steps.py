@@ -115,6 +115,15 @@ class AbReportSettings(Settings):
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
+class OffPolicySettings(Settings):
+    """Which version is estimated, from which lists."""
+
+    version: str = Field("Staging", description="a version's number, Production or Staging")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    days: float = Field(28.0, gt=0, description="lists of the last days are used")
+
+
 class ExperimentSettings(Settings):
     """The experiment that the version in Staging is put into."""
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recstage.config.experiments import WatchConfig
+from recstage.experiments.outcomes import bots_among
 
 BREACH_TAG = "watch.breach"
 """Tag of a version that the watcher rolled back: `promote` refuses it without `force`."""
+MOST_LISTS = 10_000
 ERROR = "error"
 FALLBACKS = ("popularity", "preferences")
 
@@ -56,13 +58,13 @@ class Window:
 
 
 def _rate(user: pd.Series, hit: NDArray[np.float64]) -> tuple[float, float]:
-    """Share of hits, and its standard error by user (as in `recstage.experiments.comparison`)."""
+    """The mean user's share of hits, and its standard error: in a short window a bot is one user among many."""
     sums = pd.DataFrame({"hit": hit, "lists": 1.0}).groupby(user.to_numpy()).sum()
+    sums = sums[~bots_among(sums["lists"].to_numpy(), MOST_LISTS)]
     if len(sums) < 2:
         return math.nan, math.nan
-    rate = float(sums["hit"].sum() / sums["lists"].sum())
-    linear = (sums["hit"] - rate * sums["lists"]).to_numpy()
-    return rate, math.sqrt(float(np.var(linear, ddof=1)) / len(sums)) / float(sums["lists"].mean())
+    rates = (sums["hit"] / sums["lists"]).to_numpy()
+    return float(rates.mean()), math.sqrt(float(np.var(rates, ddof=1)) / len(rates))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 PRODUCTION, CHALLENGER, INTERLEAVED = "production", "challenger", "interleaved"
 ARMS = (PRODUCTION, CHALLENGER)
@@ -22,6 +23,8 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 """Share of lists with at least one of these outcomes."""
 VIEW_SECONDS = "view_seconds"
+BOT_TIMES, BOT_LEAST = 20, 30
+"""A user with so many times the median user's lists, and more than so many, is taken for a bot."""
 LIST_COLUMNS = ("request_id", "user_id", "version", "arm", "chance", "shown_at")
 OUTCOME_COLUMNS = ("request_id", "item_id", "outcome", "value")
 
@@ -38,6 +41,12 @@ class UserSums:
     def metrics(self) -> list[str]:
         """The columns with sums."""
         return [*METRICS, VIEW_SECONDS]
+
+
+def bots_among(lists: NDArray[np.float64], most_lists: int) -> NDArray[np.bool_]:
+    """Which users are taken for bots: more than `most_lists` lists, or many times as many as the median user."""
+    usual = float(np.median(lists)) if len(lists) else 0.0
+    return (lists > most_lists) | ((lists > BOT_TIMES * usual) & (lists > BOT_LEAST))
 
 
 def per_list(lists: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +89,7 @@ def summed(frame: pd.DataFrame, *, most_lists: int = 1000, segments: pd.Series |
     sums = grouped[[*METRICS, VIEW_SECONDS]].sum()
     sums.insert(0, "lists", grouped.size())
     sums = sums.join(first[["arm", "chance", "shown_at"]].rename(columns={"shown_at": "first_shown"}))
-    bots = sums["lists"] > most_lists
+    bots = bots_among(sums["lists"].to_numpy(), most_lists)
     left_out = {"lists of the other arm": switched, "users taken for bots": int(bots.sum())}
     sums = sums[~bots].reset_index()
     known = None if segments is None else sums["user_id"].map(segments)

@@ -42,6 +42,8 @@ class LiveDatabase:
         at: float | None = None,
         seed: int = 0,
         teams: list[int] | None = None,
+        user_ids: tuple[str, ...] = (),
+        propensity: float = 1.0,
     ) -> None:
         """`users` users get `lists_each` lists each, of which a share `rate` is clicked."""
         rng, at = np.random.default_rng([seed, version]), int((time.time() if at is None else at) * 1000)
@@ -50,11 +52,12 @@ class LiveDatabase:
             for _ in range(lists_each):
                 self.lists += 1
                 request_id = f"r{self.lists}"
-                row = [[item, 1.0, 1.0] for item in items]
-                about = (request_id, f"v{version}-u{user}", json.dumps(row), method, str(version), at, experiment, arm)
+                row = [[item, 1.0, propensity] for item in items]
+                user_id = user_ids[user % len(user_ids)] if user_ids else f"v{version}-u{user}"
+                about = (request_id, user_id, json.dumps(row), method, str(version), at, experiment, arm)
                 shown.append((*about, chance, None if teams is None else json.dumps(teams), milliseconds))
                 if items and rng.random() < rate:
-                    clicked.append((request_id, items[-1], f"v{version}-u{user}", "click", None, at, at))
+                    clicked.append((request_id, items[-1], user_id, "click", None, at, at))
         with sqlite3.connect(self.path) as connection:
             columns = "request_id, user_id, items, method, model_version, shown_at, experiment, arm, chance, teams"
             connection.executemany(

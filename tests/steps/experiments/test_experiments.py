@@ -10,7 +10,7 @@ import pytest
 from recstage import registry
 from recstage.config.steps import PromoteSettings
 from recstage.errors import ConfigError, DataError, GateRefused, NoProduction, RegistryError, StoreError
-from recstage.steps.experiments import ab_report, experiment, watch
+from recstage.steps.experiments import ab_report, experiment, off_policy, watch
 from recstage.steps.registry import promote, promotion_history
 
 NAME = "recommender-2-vs-1"
@@ -197,3 +197,35 @@ def test_a_webhook_that_fails_is_told_and_the_rollback_is_done(fresh, live):
     found = look(live, "--promotion.watch.webhook", "http://127.0.0.1:9/nobody")
     assert found.rolled_back == 2
     assert found.not_told[0].startswith("webhook")
+
+
+# -- off-policy -------------------------------------------------------------------------------------------------------
+
+
+def estimate(live, *arguments):
+    return off_policy.run(off_policy.settings_from(["--url", live.url, *arguments]))
+
+
+def test_an_estimate_without_exploration_is_refused_with_its_reason(pair, live):
+    live.show(1, 20, 2, 0.5, user_ids=("u0", "u1"))
+    found = estimate(live)
+    assert found.version == 2
+    assert {one["method"] for one in found.estimates} == {"ips", "snips", "dr"}
+    assert all("no slot was explored" in one["refused"] for one in found.estimates)
+
+
+def test_lists_that_agree_with_the_candidate_are_estimated_by_their_clicks(pair, live):
+    # u1 has i0 already, so the candidate lists i1 first: it was shown there with chance .5, and clicked by half
+    live.show(1, 400, 1, 0.5, user_ids=("u1",), items=("i1",), propensity=0.5)
+    live.show(1, 400, 1, 0.0, user_ids=("u1",), items=("i9",), propensity=0.5, seed=1)
+    found = estimate(live)
+    snips = next(one for one in found.estimates if one["method"] == "snips")
+    assert snips["refused"] == ""
+    assert snips["value"] == pytest.approx(0.5, abs=0.08)
+    assert found.logged == pytest.approx(0.25, abs=0.05)
+
+
+def test_lists_of_users_unknown_to_the_candidate_are_told(pair, live):
+    live.show(1, 20, 2, 0.5)
+    with pytest.raises(DataError, match="none was shown to a user"):
+        estimate(live)
