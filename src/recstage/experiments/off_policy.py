@@ -73,9 +73,18 @@ def estimates(logged: LoggedSlots, *, alpha: float = 0.05) -> list[Estimate]:
         ("dr", _dr(weight, reward, shown, logged)),
     ):
         value, error = _by_user(contribution, logged.user)
-        around = float(stats.norm.ppf(1 - alpha / 2)) * error
-        found.append(Estimate(method, value, value - around, value + around, effective, covered))
+        low, high = _interval(value, error, alpha)
+        found.append(Estimate(method, value, low, high, effective, covered))
     return found
+
+
+def _interval(value: float, error: float, alpha: float) -> tuple[float, float]:
+    """On the scale of logarithms: few heavy weights make the estimates skewed, and a value is never below 0."""
+    around = float(stats.norm.ppf(1 - alpha / 2)) * error
+    if value <= 0:
+        return value - around, value + around
+    factor = math.exp(around / value)
+    return value / factor, value * factor
 
 
 def _refusal(logged: LoggedSlots, shown: NDArray[np.bool_], effective: float, covered: float) -> str:
