@@ -23,8 +23,6 @@ from experiments.benchmarks import (
     durability,
     fault_injection,
     ingest,
-    loop_simulation,
-    off_policy_simulation,
     performance,
 )
 from experiments.benchmarks.environment import BenchmarkEnvironment
@@ -32,6 +30,8 @@ from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules
 from experiments.benchmarks.report import Measurement
+from experiments.benchmarks.simulations.loop import loop_simulations
+from experiments.benchmarks.simulations.off_policy import off_policy
 from recstage import renamed
 from recstage.errors import ConfigError, RecstageError, valid_names
 
@@ -127,11 +127,11 @@ def _rules(run: Run) -> Iterator[Measurement]:
 
 
 def _loop(run: Run) -> Iterator[Measurement]:
-    return loop_simulation.loop_simulations(max(5, int(100 * run.share)), run.seed)
+    return loop_simulations(max(5, int(100 * run.share)), run.seed)
 
 
 def _off_policy(run: Run) -> Iterator[Measurement]:
-    return off_policy_simulation.off_policy(max(5, int(100 * run.share)), run.seed)
+    return off_policy(max(5, int(100 * run.share)), run.seed)
 
 
 def _slow_models(run: Run) -> Iterator[Measurement]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.benchmarks.loop_simulation import QUALITY, Policy, better_by, promoted, seconds_to_rollback, true_rate
-from experiments.benchmarks.off_policy_simulation import logged_and_truth
+from experiments.benchmarks.simulations.loop import QUALITY, Policy, better_by, promoted, seconds_to_rollback, true_rate
+from experiments.benchmarks.simulations.off_policy import logged_and_truth
 from recstage.config import SyntheticSource
 from recstage.config.experiments import ExperimentConfig, WatchConfig
 from recstage.data.synthetic.population import Habits, Population

@@ -1,0 +1,1 @@
+"""Hundredfold simulations of experiments, rollbacks and off-policy estimates, on simulated users."""
