@@ -43,6 +43,8 @@ class Query:
             # SQLAlchemy's SQLite dialect uses positional parameters; named ones are the same call as PostgreSQL's
             dialect = sqlite.dialect(paramstyle="named") if is_sqlite(engine.dialect) else engine.dialect
             compiled = self.statement.compile(dialect=dialect)
+            if "[POSTCOMPILE_" in str(compiled):
+                raise ValueError(f"query '{self.name}': IN with a list is expanded at each execution; write it out")
             found = self._compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
         return found
 
@@ -62,9 +64,9 @@ class Reader:
     def rows(self, query: Query, parameters: Mapping[str, Any] | None = None) -> list[tuple]:
         """All rows of a query. Raises `StoreError`."""
         began = time.perf_counter()
+        sql, constants = query.sql(self._engine)
         connection = self._connection()
         try:
-            sql, constants = query.sql(self._engine)
             found: list[tuple] = connection.execute(sql, {**constants, **(parameters or {})}).fetchall()
         except Exception as error:
             self._discard_connection()

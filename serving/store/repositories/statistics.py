@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, distinct, func, literal, select, union
+from sqlalchemy import ColumnElement, bindparam, case, distinct, exists, func, literal, or_, select, union
 
 from recstage.config import ValueWeight
 from serving.store.db.reader import Query, Reader
@@ -169,26 +169,28 @@ def _clicked(item: Any) -> Any:
 NO_REWARD = ("view", "dismiss")
 
 
-def _reward_queries() -> tuple[Query, Query]:
-    experiment: Any = bindparam("experiment")
-    shown = (
-        select(RecommendationImpression.model_version, func.count())
-        .where(RecommendationImpression.experiment == experiment)
-        .group_by(RecommendationImpression.model_version)
-    )
-    outcomes = union(
-        select(Feedback.request_id).where(Feedback.outcome.not_in(NO_REWARD)),
-        select(Interaction.request_id).where(
-            Interaction.request_id.is_not(None), Interaction.interaction_type.not_in(NO_REWARD)
+_OF_EXPERIMENT = RecommendationImpression.experiment == bindparam("experiment")
+_REQUEST = RecommendationImpression.request_id
+_LISTS = Query(
+    "experiment_lists",
+    select(RecommendationImpression.model_version, func.count())
+    .where(_OF_EXPERIMENT)
+    .group_by(RecommendationImpression.model_version),
+)
+_REWARDED = Query(
+    "experiment_rewards",
+    select(RecommendationImpression.model_version, func.count())
+    .where(
+        _OF_EXPERIMENT,
+        or_(
+            exists().where(Feedback.request_id == _REQUEST, *(Feedback.outcome != kind for kind in NO_REWARD)),
+            exists().where(
+                Interaction.request_id == _REQUEST, *(Interaction.interaction_type != kind for kind in NO_REWARD)
+            ),
         ),
-    ).subquery()
-    rewarded = (
-        select(RecommendationImpression.model_version, func.count(distinct(RecommendationImpression.request_id)))
-        .join(outcomes, outcomes.c.request_id == RecommendationImpression.request_id)
-        .where(RecommendationImpression.experiment == experiment)
-        .group_by(RecommendationImpression.model_version)
     )
-    return Query("experiment_lists", shown), Query("experiment_rewards", rewarded)
+    .group_by(RecommendationImpression.model_version),
+)
 
 
 class Rewards:
@@ -196,13 +198,12 @@ class Rewards:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._shown, self._rewarded = _reward_queries()
 
     def rewards(self, experiment: str) -> dict[str, tuple[int, int]]:
         """By version: lists shown, and those that led to a reward. Raises `StoreError`."""
         parameters = {"experiment": experiment}
-        rewarded = dict(self._reader.rows(self._rewarded, parameters))
+        rewarded = dict(self._reader.rows(_REWARDED, parameters))
         return {
             str(version): (int(number), int(rewarded.get(version, 0)))
-            for version, number in self._reader.rows(self._shown, parameters)
+            for version, number in self._reader.rows(_LISTS, parameters)
         }

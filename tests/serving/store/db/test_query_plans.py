@@ -26,6 +26,7 @@ from serving.store.repositories import (
     own_catalogue,
     precomputed,
     rules,
+    statistics,
     user_histories,
     users,
 )
@@ -37,6 +38,7 @@ USER = {"user_id": "ann"}
 PAGE = USER | {"before": 9, "before_id": 9, "limit": 5}
 LIST = USER | {"model_version": "7", "now": 1}
 ITEM = {"item_id": "film"}
+EXPERIMENT = {"experiment": "trial"}
 BY_KEY = "pk_"
 """The primary key: SQLite calls its index sqlite_autoindex or, for whole numbers, the table itself."""
 
@@ -58,6 +60,8 @@ READ = [
     ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
     ("hidden items", hidden_items._HIDDEN_ITEMS, {}, "ix_items_withheld"),
     ("item", items._ITEM, ITEM, BY_KEY),
+    ("lists of an experiment", statistics._LISTS, EXPERIMENT, "ix_recommendation_impressions_experiment"),
+    ("rewards of an experiment", statistics._REWARDED, EXPERIMENT, "ix_recommendation_impressions_experiment"),
     ("changed items", own_catalogue._CHANGED_ITEMS, {"since": 5}, "ix_items_updated_at"),
     ("categories of changed items", own_catalogue._CHANGED_CATEGORIES, {"since": 5}, "ix_items_updated_at"),
     ("activity", activity.ActivityReader(None, {"like": 1.0}).query, {"now": 9, "hours": 2, "since": 5}, BY_KEY),
@@ -185,7 +189,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules, click_through, drift)
+    modules += (own_catalogue, rules, click_through, drift, statistics)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

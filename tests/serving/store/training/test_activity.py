@@ -45,7 +45,7 @@ def test_windows_count_lists_of_production_and_those_that_led_to_something(sourc
 
     of_production = [shown("r1", 0.5), shown("r2", 0.6), shown("r3", 1.5), shown("r4", 1.6), shown("r5", 9)]
     lists = [*of_production, shown("r6", 0.5, "2")]
-    do(WriteImpressions(lists, lambda what, number: None))
+    do(WriteImpressions(lists))
     do(RecordEvents([event("ann", "film", request_id="r1"), event("ann", "book", request_id="r1")]))
     do(RecordEvents([event("ann", "film", "dismiss", request_id="r2")]))
     found = read(source, until=0)
@@ -58,7 +58,7 @@ def test_windows_count_lists_of_production_and_those_that_led_to_something(sourc
 def test_feedback_counts_as_an_event_does(source, do):
     at = (NOW - AN_HOUR_MS // 2) // 1000
     shown = Impression("r1", "ann", ("film",), (1.0,), (1.0,), "als", "3", at)
-    do(WriteImpressions([shown], lambda what, number: None))
+    do(WriteImpressions([shown]))
     do(RecordFeedback("r1", "ann", [ItemOutcome("film", "click", NOW)]))
     assert [(one.shown, one.used) for one in read(source, until=0).windows] == [(1, 1)]
 
