@@ -119,3 +119,20 @@ def test_the_commands_are_documented():
 
     names = typer.main.get_command(app.app).commands
     assert [name for name in names if f"`recstage {name}" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["promote", "3", "--force", "true", "--reason", "true"], ["promote", "3", "--force", "--reason", "true"]),
+        (["promote", "3", "--force=True"], ["promote", "3", "--force"]),
+        (["promote", "--force", "false", "3"], ["promote", "3"]),
+        (["promote", "--new_data=true", "--force"], ["promote", "--new-data", "--force"]),
+        (["promote", "--force", "3"], ["promote", "--force", "3"]),
+        (["promote", "--force=perhaps"], ["promote", "--force=perhaps"]),
+    ],
+)
+def test_a_flag_may_be_written_as_the_steps_write_it(given, taken):
+    assert calls.plain_flags(given, {"--force", "--new-data"}) == taken
+    command = app.typer.main.get_command(app.app)
+    assert {"--force", "--new-data"} <= app._flags(command, given)

@@ -10,7 +10,7 @@ import typer
 
 from recstage import cli
 from recstage.commands import live, loop, own_data, programs, record, registry, state, steps
-from recstage.commands.calls import Context
+from recstage.commands.calls import Context, plain_flags
 from recstage.errors import ConfigError, RecstageError, valid_names
 
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     context = Context(as_json="--json" in words, words=[word for word in words if word != "--json"])
     try:
         command = typer.main.get_command(app)
+        context.words[:] = plain_flags(context.words, _flags(command, context.words))
         status = command.main(context.words, prog_name="recstage", standalone_mode=False, obj=context)
     except UsageError as error:
         return _say(_explained(error))
@@ -67,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RecstageError as error:
         return _say(error)
     return status if isinstance(status, int) else 0
+
+
+def _flags(command: Any, words: Sequence[str]) -> frozenset[str]:
+    """Options of the chosen subcommand that take no value."""
+    chosen = command.commands.get(next((word for word in words if not word.startswith("-")), ""))
+    parameters = () if chosen is None else chosen.params
+    return frozenset(name for one in parameters if getattr(one, "is_flag", False) for name in one.opts)
 
 
 def _explained(error: Any) -> RecstageError:

@@ -6,7 +6,7 @@ import difflib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +24,9 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 SHOWN = 5
 
 
+TRUTH = ("true", "false")
+
+
 @dataclass(frozen=True)
 class Context:
     """What holds for every subcommand: whether the result is printed as JSON, and the words of the command line."""
@@ -38,6 +41,26 @@ def options(**given: object) -> list[str]:
     for name, value in given.items():
         if value is not None and value is not False:
             found += [f"--{name}", "true" if value is True else str(value)]
+    return found
+
+
+def plain_flags(words: Sequence[str], flags: Collection[str]) -> list[str]:
+    """The words with `--force true`, as every step understands it, written `--force`, and without `--force false`.
+
+    `flags`: the options that take no value, with their dashes.
+    """
+    found: list[str] = []
+    at = 0
+    while at < len(words):
+        name, equals, value = words[at].partition("=")
+        name = name.replace("_", "-") if name not in flags else name
+        if name in flags and not equals and at + 1 < len(words) and words[at + 1].lower() in TRUTH:
+            value, at = words[at + 1], at + 1
+        if name not in flags or value.lower() not in {*TRUTH, ""}:
+            found.append(words[at])
+        elif value.lower() != "false":
+            found.append(name)
+        at += 1
     return found
 
 
