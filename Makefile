@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast check ui serve lab architecture api-types mlproject constraints clean help
+.PHONY: setup demo test test-fast test-faults check ui serve lab architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,10 +26,13 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 	$(BIN)/python experiments/demo.py --data $(DATA)
 
 test: setup ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not faults'
+
+test-faults: setup ## the table of docs/faults.md in its short form, in some five minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/experiments/test_faults.py
 
 test-fast: setup ## the fast tests, without programs, servers and trainings
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not faults'
 
 check: setup ## static checks: ruff, types, and the rules of tests/structure
 	$(BIN)/ruff check .

@@ -21,7 +21,9 @@ class Progress:
     def __init__(self, title: str, total: int | None, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
         self._started, self._done, self._first = time.monotonic(), 0, 0
-        self._bar = tqdm(total=total, desc=title, unit=unit, delay=QUIET_SECONDS) if _on_a_terminal() else None
+        self._bar = None
+        if _on_a_terminal():
+            self._bar = tqdm(total=total, desc=title, unit=unit, delay=QUIET_SECONDS, disable=None)
         self._shown = _notebook_line() if _in_a_notebook() else None
 
     def resume(self, done: int) -> None:

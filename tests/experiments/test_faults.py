@@ -33,6 +33,7 @@ def trials(tmp_path_factory):
         yield Trials(environment, versions, brief=True, seed=0)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.number}-{fault.name.replace(' ', '-')}")
 def test_every_fault_is_survived(trials, fault):
     if fault.number in TESTED_ELSEWHERE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from recstage.errors import NoProduction, RegistryError
@@ -39,7 +39,7 @@ class Resolution:
     version: Version | None
     change: Change | None = None
     conflict: str = ""
-    updated_at: int = 0
+    updated_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
