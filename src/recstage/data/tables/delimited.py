@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import Places, Rejected
-from recstage.data.tables.dialect import ONE_BYTE, Dialect, dialect_of
+from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of
 from recstage.data.tables.encodings import TextBlocks
 from recstage.data.tables.records import Framer, Records
 from recstage.data.tables.signatures import what_it_is
@@ -24,6 +24,7 @@ from recstage.errors import DataError
 
 CODED = pa.dictionary(pa.int32(), pa.string())
 SAMPLE = 1 << 18
+SWAP_BYTES = bytes.maketrans(b"'\"", b"\"'")
 FIELDS = "wrong number of fields"
 
 
@@ -88,6 +89,15 @@ class DelimitedFile:
         return reading.table(blocks)
 
 
+def _swapped_back(table: pa.Table) -> pa.Table:
+    """The same columns with single and double quotes in their texts as the file has them."""
+    for at, name in enumerate(table.column_names):
+        column = table.column(name)
+        texts = pa.array([text and text.translate(SWAP) for text in column.to_pylist()], pa.string())
+        table = table.set_column(at, name, texts.dictionary_encode() if column.type == CODED else texts)
+    return table
+
+
 class _Head:
     """The first bytes of a stream, as a stream."""
 
@@ -120,6 +130,8 @@ class _Reading:
             self._skip -= 1
         if self._replaced:
             block = block.replace(self._replaced, self._one.encode())
+        if self.file.dialect.single:
+            block = block.translate(SWAP_BYTES)
         records = self._framer.feed(block, last=last)
         if len(records.lines):
             self._parse(records)
@@ -131,6 +143,7 @@ class _Reading:
             bad.append(row.number - 1)
             if len(self._first_bad) < Rejected.SHOWN:
                 words = (row.text or "").strip()[:80].replace(self._one, self.file.dialect.separator)
+                words = words.translate(SWAP) if self.file.dialect.single else words
                 self._first_bad.append(f"line {records.lines[row.number - 1]}: '{words}'")
             return "skip"
 
@@ -168,7 +181,7 @@ class _Reading:
             )
         self._records += len(records.lines)
         self._bad += len(bad)
-        self._tables.append(table)
+        self._tables.append(_swapped_back(table) if self.file.dialect.single else table)
         self._lines.append(np.delete(records.lines, bad) if bad else records.lines)
 
     def table(self, blocks: TextBlocks) -> Table:

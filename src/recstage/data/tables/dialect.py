@@ -15,6 +15,8 @@ COMMON, RARE = ("\t", ",", ";", "|"), ("::", "^", "~", "\x01", " ")
 SEPARATORS = COMMON + RARE
 ONE_BYTE = "\x1f"
 """What stands for a separator of two characters while Arrow, which splits at one, reads."""
+SWAP = str.maketrans("'\"", "\"'")
+"""Single quotes for double ones and back: a file quoted by single ones is read as if by double ones."""
 SAMPLE_ROWS = 300
 PREAMBLE = 20  # lines that may stand before the header
 A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\d\d?.*|\d\d?[./]\d\d?[./]\d{4}.*)\s*")
@@ -24,7 +26,7 @@ A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\
 class Dialect:
     """`names` of the columns, one a field of a row; `skip` lines stand before the first row. `rows`: the first ones,
     cut as by this dialect. `notes`: what was found out that a user may want to know. `quoted`: whether one has
-    quotes."""
+    quotes; `single`: whether those are single ones."""
 
     separator: str
     names: tuple[str, ...]
@@ -33,6 +35,7 @@ class Dialect:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     quoted: bool = False
+    single: bool = False
 
 
 def dialect_of(
@@ -42,6 +45,10 @@ def dialect_of(
 
     Raises `DataError` where no separator cuts the lines into columns.
     """
+    if _single_quoted(sample.split("\n"), separator):
+        swapped = dialect_of(sample.translate(SWAP), where, separator=separator, header=header, names=names)
+        shown = tuple(tuple(field.translate(SWAP) for field in row) for row in swapped.rows)
+        return replace(swapped, names=tuple(one.translate(SWAP) for one in swapped.names), rows=shown, single=True)
     before, lines = _before_the_table(sample.split("\n"))
     declared = lines and re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip(), re.IGNORECASE)  # Excel's own first line
     if declared:
@@ -52,6 +59,19 @@ def dialect_of(
     if names:
         return Dialect(found, tuple(names), False, 0, tuple(row for _, row in rows), quoted=quoted)
     return replace(_with_header(rows, found, before, header), quoted=quoted)
+
+
+def _single_quoted(lines: list[str], separator: str | None) -> bool:
+    """Whether single quotes enclose fields: nine of ten lines have such a field, and none has one in double quotes."""
+    lines = [line for line in lines[:SAMPLE_ROWS] if line.strip() and not line.startswith("#")]
+    for one in map(re.escape, [separator] if separator else COMMON):
+        if any(re.search(rf'(^|{one}) *"', line) for line in lines):
+            continue
+        enclosed = re.compile(rf"(^|{one}) *'(?:[^']|'')*' *(?={one}|$)")
+        cut = [line for line in lines if re.search(one, line)]
+        if len(cut) == len(lines) and sum(bool(enclosed.search(line)) for line in lines[1:]) > 0.9 * (len(lines) - 1):
+            return len(lines) > 1
+    return False
 
 
 def _before_the_table(lines: list[str]) -> tuple[int, list[str]]:

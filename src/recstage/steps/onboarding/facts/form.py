@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from recstage.data.schema import TIME
 from recstage.data.tables.delimited import DelimitedFile
+from recstage.data.tables.dialect import Dialect
 from recstage.data.tables.json_rows import JsonFile
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.typed import ArrowFile, SheetFile
@@ -58,7 +59,7 @@ def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: C
         format=kind,
         files=files,
         separator=SEPARATORS.get(separator, f"'{separator}'") if text else "",
-        quotes=("double quotes" if file.dialect.quoted else "none") if isinstance(file, DelimitedFile) else "",
+        quotes=_quotes(file.dialect) if isinstance(file, DelimitedFile) else "",
         encoding=file.encoding if isinstance(file, DelimitedFile) else "",
         decimal=_decimal(contents, file.names) if text else "",
         header=_header(file),
@@ -66,6 +67,12 @@ def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: C
         zone=time.zone if time is not None else "",
         ambiguous_dates=time is not None and time.ambiguous,
     )
+
+
+def _quotes(dialect: Dialect) -> str:
+    if not dialect.quoted:
+        return "none"
+    return "single quotes" if dialect.single else "double quotes"
 
 
 def _header(file: TableFile) -> str:
