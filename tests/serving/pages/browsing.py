@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-quic",
 )
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def until(condition: Callable[[], bool], what: str = "it") -> None:

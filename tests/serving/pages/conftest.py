@@ -96,7 +96,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def go(address: str, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(address)
