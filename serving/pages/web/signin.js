@@ -32,8 +32,18 @@ export function signIn(why) {
   });
 }
 
-/** The session, asking for a key as long as the service wants another one. Throws a `Problem` for anything else. */
-export async function session() {
+let pending = null;
+
+/**
+ * The session, asking for a key as long as the service wants another one. Throws a `Problem` for anything else.
+ * Requests that are refused together share one question, whose reason the later ones must not replace.
+ */
+export function session() {
+  pending ??= ask().finally(() => { pending = null; });
+  return pending;
+}
+
+async function ask() {
   for (;;) {
     try {
       const found = await call("/api/session");
