@@ -6,7 +6,6 @@ import hashlib
 import re
 
 LEAST_DISTINCT = 6
-LEAST_CHARACTERS = 16
 PLACEHOLDERS = (
     *("changeme", "change", "secret", "password", "passwort", "example", "placeholder", "replace", "insert", "your"),
     *("here", "admin", "test", "token", "apikey", "key", "default", "todo", "jwt", "this", "please", "dummy", "sample"),

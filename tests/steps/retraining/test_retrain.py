@@ -9,8 +9,8 @@ import pytest
 from recstage import registry, tracking
 from recstage.errors import ConfigError, StoreError, TooLittleData
 from recstage.registry import mlflow_client
-from recstage.steps import train
-from recstage.steps.retraining import challengers, notify, retrain
+from recstage.steps import notification, train
+from recstage.steps.retraining import challengers, retrain
 from recstage.tracking import journal
 
 pytestmark = pytest.mark.slow
@@ -106,8 +106,8 @@ def test_a_webhook_or_command_that_fails_is_logged_and_hides_nothing(settings_of
     config = settings_of().retraining.notify.model_copy(
         update={"webhook": "http://127.0.0.1:9/none", "command": "/no/such/program"}
     )
-    assert len(notify.tell(config, {"event": "x"})) == 2
-    assert "the failure could not be told: webhook http://127.0.0.1:9/none" in caplog.text
+    assert len(notification.notify(config.webhook, config.command, {"event": "x"})) == 2
+    assert "x could not be told: webhook http://127.0.0.1:9/none" in caplog.text
 
 
 def test_an_empty_service_is_one_line(untrained, settings_of, workspace, monkeypatch):

@@ -6,16 +6,10 @@ for each list), so it may run anywhere, and any number of times.
 
 from __future__ import annotations
 
-import json
 import logging
-import shlex
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import httpx
 
 from recstage import registry, tracking
 from recstage.config import ServiceSource, read_yaml, resolve, root
@@ -26,9 +20,9 @@ from recstage.data.snapshots.connection import connected
 from recstage.errors import RecstageError
 from recstage.experiments.guard_limits import BREACH_TAG, Breach, Window, breaches
 from recstage.registry import Change, Overtaken, mlflow_client
+from recstage.steps.notification import notify
 
 BY = "recstage watch"
-TELL_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -122,26 +116,5 @@ def _roll_back(settings: WatchSettings, number: int, before: int, broken: Sequen
     mlflow_client.tag_version(name, number, {BREACH_TAG: reason})
     log.warning("version %s of %s was rolled back to %s: %s", number, name, before, reason)
     message = {"event": "rollback", "name": name, "version": number, "production": before, "reason": reason}
-    return WatchResult(
-        name, before, True, lists, number, [one.message for one in broken], tell(settings.promotion.watch, message)
-    )
-
-
-def tell(config: WatchConfig, message: Mapping[str, Any]) -> list[str]:
-    """Send the message to the webhook and the command. What fails is returned and logged: the rollback is done."""
-    text, failed = json.dumps(dict(message)), []
-    if config.webhook:
-        try:
-            headers = {"content-type": "application/json"}
-            httpx.post(config.webhook, content=text, headers=headers, timeout=TELL_SECONDS).raise_for_status()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            failed.append(f"webhook {config.webhook}: {error or type(error).__name__}")
-    if config.command:
-        try:
-            words = shlex.split(config.command)
-            subprocess.run(words, input=text, text=True, timeout=TELL_SECONDS, check=True, capture_output=True)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            failed.append(f"command {config.command}: {error}")
-    for one in failed:
-        log.warning("the rollback could not be told: %s", one)
-    return failed
+    told = notify(settings.promotion.watch.webhook, settings.promotion.watch.command, message)
+    return WatchResult(name, before, True, lists, number, [one.message for one in broken], told)

@@ -19,9 +19,9 @@ from recstage.data.dataset import Dataset
 from recstage.errors import RecstageError, RegistryError
 from recstage.models.base import POPULARITY
 from recstage.registry import Version, mlflow_client
-from recstage.steps import train
+from recstage.steps import notification, train
 from recstage.steps.registry import promote
-from recstage.steps.retraining import challengers, notify
+from recstage.steps.retraining import challengers, pipeline_metrics
 from recstage.steps.retraining.plan import Plan, plan, production_of
 from recstage.steps.retraining.triggers import Trigger
 from recstage.tracking import journal
@@ -73,7 +73,7 @@ def run(settings: RetrainSettings) -> RetrainResult:
         except Exception as error:
             message = str(error) if isinstance(error, RecstageError) else f"{type(error).__name__}: {error}"
             told = {"event": "retraining failed", "name": settings.name, "error": " ".join(message.split())}
-            notify.tell(settings.retraining.notify, told)
+            notification.notify(settings.retraining.notify.webhook, settings.retraining.notify.command, told)
             raise
 
 
@@ -124,7 +124,7 @@ def success_rate(settings: RetrainSettings) -> float:
         return 0.0
     good = [one for one in over if one.state == DONE]
     rate = len(good) / len(over) if over else 1.0
-    notify.write_metrics(settings.retraining.notify, settings.name, rate, good[0].at if good else 0)
+    pipeline_metrics.write_metrics(settings.retraining.notify, settings.name, rate, good[0].at if good else 0)
     return rate
 
 

@@ -1,0 +1,40 @@
+"""Tells a webhook and a command that something happened."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+def notify(webhook: str, command: str, message: Mapping[str, Any]) -> list[str]:
+    """Send `message` as JSON to the webhook (POST) and to the command (standard input), each where it is not empty.
+
+    What fails of that is logged and returned, not raised: it must not hide what it was to tell.
+    """
+    text = json.dumps(dict(message))
+    failed = []
+    if webhook:
+        try:
+            headers = {"content-type": "application/json"}
+            httpx.post(webhook, content=text, headers=headers, timeout=SECONDS).raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            failed.append(f"webhook {webhook}: {error or type(error).__name__}")
+    if command:
+        try:
+            words = shlex.split(command)
+            subprocess.run(words, input=text, text=True, timeout=SECONDS, check=True, capture_output=True)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            failed.append(f"command {command}: {error}")
+    for one in failed:
+        log.warning("%s could not be told: %s", message.get("event", "an event"), one)
+    return failed
