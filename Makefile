@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-faults check ui serve lab architecture api-types mlproject constraints clean help
+.PHONY: setup demo test test-fast test-faults check ui serve lab notebooks architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,6 +51,10 @@ lab: setup ## JupyterLab on the notebooks
 
 api-types: setup ## write the Python client and the TypeScript types from the OpenAPI document
 	$(BIN)/python -m experiments.api_types
+
+notebooks: setup ## write the notebooks from their scripts, without outputs
+	$(BIN)/jupytext --quiet --update --to ipynb --update-metadata '{"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}' notebooks/*.py
+	$(BIN)/jupyter nbconvert --clear-output --inplace --log-level WARN notebooks/*.ipynb
 
 architecture: setup ## redraw the pictures of docs/architecture.md from the imports
 	$(BIN)/python -m tests.structure.picture

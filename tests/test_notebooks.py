@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -13,8 +14,17 @@ from recstage.config import root
 
 pytestmark = pytest.mark.slow
 
-FOUND = {"02-train-and-compare": "is Production", "04-inspect-recommendations": "You chose"}
+FOUND = {
+    "01-explore-data": "test_users",
+    "02-train-and-compare": "is Production",
+    "03-tune": "the first ones are the same: True",
+    "04-inspect-recommendations": "You chose",
+    "05-promote-and-roll-back": "the service followed",
+    "06-your-own-data": "missing user_id",
+}
 """What must be in the outputs of each."""
+INTERACTIVE = ("03-tune", "04-inspect-recommendations")
+PLOTLY = "application/vnd.plotly.v1+json"
 NOTEBOOKS = sorted((root() / "notebooks").glob("*.ipynb"))
 
 
@@ -30,6 +40,15 @@ def test_a_notebook_is_committed_without_outputs(path):
     for cell in nbformat.read(path, 4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_and_its_script_say_the_same(path):
+    """`make notebooks` writes the notebook from the script."""
+    notebook, script = nbformat.read(path, 4), jupytext.read(path.with_suffix(".py"))
+    assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [
+        (cell.cell_type, cell.source) for cell in script.cells
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -50,6 +69,9 @@ def test_a_notebook_runs_from_top_to_bottom(path, workspace, monkeypatch):
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     texts = "".join(str(out.get("data", {}).get("text/plain", out.get("text", ""))) for out in outputs)
     assert any("image/png" in out.get("data", {}) for out in outputs), "no plot shows"
+    moved = [out["data"] for out in outputs if PLOTLY in out.get("data", {})]
+    assert all("image/png" in data for data in moved), "a front end without Plotly would show nothing"
+    assert bool(moved) == (path.stem in INTERACTIVE)
     assert not [out for out in outputs if out.get("name") == "stderr"]
     assert FOUND[path.stem] in texts
     assert "**Question:**" in notebook.cells[0].source

@@ -230,7 +230,7 @@ class RegistryDatabase:
 def main(arguments: list[str]) -> int:
     """Poll until standard input closes; the exit status, `RESTART` where the registry's database was replaced."""
     root, poll_seconds, *names = arguments
-    logs.configure("info")
+    logs.configure(os.environ.get(logs.LOG_LEVEL, "info"))
     ended = threading.Event()
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     database = RegistryDatabase()

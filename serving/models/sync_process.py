@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from recstage.config import root
 from serving.models.backoff import Backoff
 from serving.models.repository import RESTART
+from serving.monitoring.logging import LOG_LEVEL
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.models.sync_process")
@@ -83,6 +84,7 @@ class SyncSupervisor:
             "OMP_NUM_THREADS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            LOG_LEVEL: settings.log_level,
         }
         return subprocess.Popen([*command, *names], cwd=root(), env=environment, stdin=subprocess.PIPE)
 

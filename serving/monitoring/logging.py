@@ -13,6 +13,8 @@ import orjson
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 request_details: ContextVar[dict[str, Any] | None] = ContextVar("request_details", default=None)
 """What the line of a request in the log says besides: the caller's key, where the list came from, its stages."""
+LOG_LEVEL = "RECSTAGE_SERVING_LOG_LEVEL"
+"""How a process that the service starts is told its level."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 

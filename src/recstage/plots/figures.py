@@ -247,9 +247,9 @@ def long_tail(item_counts: ArrayLike, shown: ArrayLike, novelty: ArrayLike, *, n
     bits = bits[np.isfinite(bits)]
     surprise.hist(bits, bins=30, color=BLUE)
     surprise.set(xlabel="mean self-information of a list, bits", ylabel="users")
-    heading(surprise, "Novelty")
+    heading(surprise, f"Novelty, mean {bits.mean():.2f} bits" if len(bits) else "Novelty")
     if len(bits):
-        mean_line(surprise, bits)
+        mean_line(surprise, float(bits.mean()))
     return figure
 
 

@@ -1,13 +1,16 @@
-"""Plots of experiments on live users."""
+"""Plots of what users are served: experiments, and which version was Production when."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from recstage.errors import DataError
 from recstage.experiments.reading import Measured
 from recstage.plots.style import BLUE, INK, ORANGE, QUIET, SKY, horizontal_bars, label, panels
 
@@ -45,5 +48,25 @@ def differences(measured: Sequence[Measured]) -> Figure:
     axis.set_yticks(places, [label(name) for name in names])
     axis.axvline(0, color=INK, linewidth=1)
     axis.xaxis.set_major_formatter(PercentFormatter(1))
+    horizontal_bars(axis)
+    return figure
+
+
+def production_over_time(stretches: Sequence[tuple[int | None, datetime, datetime]]) -> Figure:
+    """Which version was Production from when to when: one row a version, None a time without one."""
+    if not stretches:
+        raise DataError("no change of Production", rule="a plot needs something to show", fix="Promote a version")
+    names = list(dict.fromkeys("none" if np.isnan(v or np.nan) else f"version {v:.0f}" for v, _, _ in stretches))
+    title = f"{len(stretches)} changes of Production"
+    figure, (axis,) = panels("Production over time", title, 1, height=1.2 + 0.4 * len(names))
+    for version, start, end in stretches:
+        name = "none" if np.isnan(version or np.nan) else f"version {version:.0f}"
+        place, (low, high) = len(names) - 1 - names.index(name), date2num([start, end])
+        axis.barh(place, high - low, left=low, height=0.5, color=QUIET if name == "none" else BLUE)
+        axis.plot([low], [place], "|", color=INK, markersize=14)
+    axis.set_yticks(range(len(names) - 1, -1, -1), names)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     horizontal_bars(axis)
     return figure

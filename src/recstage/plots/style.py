@@ -12,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from numpy.typing import NDArray
 
 INK, QUIET, FAINT = "#22262b", "#6b7280", "#e3e6ea"
 BLUE, ORANGE, GREEN, ROSE, VIOLET, SKY = "#2f6db2", "#d97a1e", "#2c8f6a", "#b8476b", "#7a67b3", "#9dbfe0"
@@ -139,20 +138,9 @@ def bars_height(n_bars: int) -> float:
     return 0.9 + 0.27 * max(n_bars, FEWEST_BARS)
 
 
-def mean_line(axis: Axes, values: NDArray[np.float64]) -> None:
-    """A vertical line at the mean of what a histogram shows, with its number."""
-    mean = float(values.mean())
+def mean_line(axis: Axes, mean: float) -> None:
+    """A vertical line at the mean of what a histogram shows. Its number stands in the heading, where no bar is."""
     axis.axvline(mean, color=ORANGE, linewidth=1.6)
-    axis.annotate(
-        f"mean {mean:.2f}",
-        (mean, 1),
-        (5, -4),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        va="top",
-        fontsize=9,
-        color=INK,
-    )
 
 
 def _style_axis(axis: Axes) -> None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from recstage import bundle, model_card, registry, tracking
@@ -262,7 +261,10 @@ class Training:
             figures = run_figures.figures_of(model, result, self.curves, self.found, step=model.step_name)
             tracking.log_figures(self.run_id, figures)
             if self.found is not None:
-                tracking.log_table(self.run_id, "trials", _trials_table(self.found))
+                trials = training_report.trials_table(self.found)
+                tracking.log_table(self.run_id, "trials", trials)
+                if self.found.importances:
+                    tracking.log_table(self.run_id, "importances", training_report.importances_table(self.found))
             bar.update()
             facts = {
                 **tracking.dataset_tags(self.data),
@@ -366,7 +368,3 @@ def _resolved(settings: TrainSettings, model: Recommender) -> dict[str, Any]:
     config = settings.model_dump(mode="json", by_alias=True)
     config["model"]["params"] = model.params.model_dump(mode="json")
     return config
-
-
-def _trials_table(found: tuning.Search) -> pd.DataFrame:
-    return pd.DataFrame([{"trial": t.number, "value": t.value, "state": t.state, **t.params} for t in found.trials])

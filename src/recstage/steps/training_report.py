@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +18,9 @@ from recstage.model_card import Provenance
 from recstage.models.base import Recommender
 from recstage.promotion import evidence, gate
 from recstage.promotion.gate import Evidence
+
+if TYPE_CHECKING:
+    from recstage.tuning import Search
 
 PRIMARY = "ndcg_at_10"
 
@@ -36,6 +40,17 @@ def examples(model: Recommender, result: Evaluation) -> pd.DataFrame:
     """Lists of a few tested users, with titles and reasons."""
     users = [str(one) for one in result.per_user["user_id"]]
     return example_lists.examples(model, users, result.per_user["segment"].to_numpy(object))
+
+
+def trials_table(found: Search) -> pd.DataFrame:
+    """Every trial of a study: trial, value, state, and a column a parameter."""
+    return pd.DataFrame([{"trial": t.number, "value": t.value, "state": t.state, **t.params} for t in found.trials])
+
+
+def importances_table(found: Search) -> pd.DataFrame:
+    """How much each parameter decided, the most first: parameter, importance (shares that sum to one)."""
+    ranked = sorted(found.importances.items(), key=lambda pair: -pair[1])
+    return pd.DataFrame(ranked, columns=["parameter", "importance"])
 
 
 def provenance(

@@ -39,6 +39,7 @@ from recstage.tracking.logging import (
     per_user_of,
     prepare_to_log,
     rename,
+    table_of,
 )
 from recstage.tracking.metric_names import in_training, plain
 from recstage.tracking.moved import Misplaced, mend, misplaced
@@ -103,5 +104,6 @@ __all__ = [
     "runs_with_snapshot",
     "shown_uri",
     "store_uri",
+    "table_of",
     "translate_store_errors",
 ]

@@ -210,6 +210,15 @@ def log_table(run_id: str, name: str, rows: pd.DataFrame) -> None:
     MlflowClient().log_text(run_id, rows.to_csv(index=False), f"{name}.csv")
 
 
+def table_of(run_id: str, name: str) -> pd.DataFrame:
+    """A table that a run logged as `NAME.csv`. Raises `ConfigError` where it has none."""
+    try:
+        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=f"{name}.csv")
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"run {run_id}", rule=f"has no {name}.csv", fix="See the artifacts of the run") from error
+    return pd.read_csv(path)
+
+
 def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any], name: str = MODEL_ARTIFACT) -> str:
     """The bundle of a fitted model as a pyfunc of the active run, under a `name` for the list of models; returns its
     model URI. Logs its size in bytes."""

@@ -1,0 +1,112 @@
+# %% [markdown]
+# # What happens when a version becomes Production?
+#
+# **Question:** who decides that a version may serve users, what is written down, how does one go back, and does the service follow?
+#
+# **How:** two registered versions of a registered model of their own (`notebook-05`, so that your Production stays as it is), promoted, compared and rolled back by the steps that `mlflow run` calls. The same can be done in the MLflow UI: set the alias `production` of a version, or its stage.
+
+# %%
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+from starlette.testclient import TestClient
+
+from recstage import registry
+from recstage.errors import GateRefused
+from recstage.plots import live_figures
+from recstage.steps import train
+from recstage.steps.record import diff
+from recstage.steps.registry import promote, promotion_history, rollback
+from serving.app import create_app
+from serving.settings import ServingSettings
+
+DATA = "synthetic"  # a name of conf/data, or a path to data of your own
+NAME = "notebook-05"
+
+# %%
+overrides = {"register": True, "name": NAME}
+versions = {model: train.run(train.settings_from(model, DATA, overrides=overrides)).version for model in ("als", "knn")}
+versions
+
+# %% [markdown]
+# ## The gate
+#
+# The first promotion is compared with popularity, a later one with Production, user by user. A refusal is a result, not an error.
+
+# %%
+said = []
+for model in ("als", "knn"):
+    try:
+        result = promote.run(promote.settings_from(["--name", NAME, "--version", str(versions[model])]))
+        said += [(model, "promoted", check) for check in result.checks]
+    except GateRefused as refusal:
+        said.append((model, "refused", refusal.rule))
+pd.DataFrame(said, columns=["model", "verdict", "why"]).style.hide(axis="index")
+
+# %% [markdown]
+# ## Past the gate
+#
+# `force` promotes what the gate refused. It needs a reason, and both are recorded.
+
+# %%
+production = registry.production(NAME)
+other = next(number for number in versions.values() if production is None or number != production.number)
+arguments = ["--name", NAME, "--version", str(other), "--force", "true", "--reason", "to show a rollback"]
+forced = promote.run(promote.settings_from(arguments))
+print(f"version {forced.version} is Production, gate: {forced.gate}; before it was {forced.previous}")
+
+# %% [markdown]
+# ## What differs
+
+# %%
+first, second = (str(number) for number in sorted(versions.values()))
+found = diff.run(diff.settings_from(["--name", NAME, "--first", first, "--second", second]))
+pd.DataFrame(found.metrics, index=[f"version {first}", f"version {second}", "difference"]).T.loc[
+    ["ndcg_at_10", "hit_rate_at_10", "coverage_at_10", "novelty_at_10", "latency_p95_ms"]
+]
+
+# %%
+pd.DataFrame([(one.user_id, one.overlap) for one in found.lists], columns=["user", "share of the list in common"])
+
+# %% [markdown]
+# ## The service follows
+#
+# A service of its own, here in this process, on a free registered model; `make serve` starts the real one, which behaves alike.
+
+# %%
+settings = ServingSettings(
+    model_name=NAME, database_url="", poll_seconds=0.2, log_level="warning", bundle_dir=Path(tempfile.mkdtemp())
+)
+served = []
+with TestClient(create_app(settings)) as service:
+    for step in ("forced", "rolled back"):
+        if step == "rolled back":
+            rollback.run(rollback.settings_from(["--name", NAME, "--reason", "the lists looked wrong"]))
+        wanted, until = str(registry.production(NAME).number), time.monotonic() + 30
+        while (answer := service.get("/api/model").json()).get("version") != wanted and time.monotonic() < until:
+            time.sleep(0.1)
+        served.append((step, wanted, answer.get("version")))
+followed = pd.DataFrame(served, columns=["after", "Production", "served"])
+print("the service followed" if (followed["Production"] == followed["served"]).all() else "the service did not follow")
+followed
+
+# %% [markdown]
+# ## History
+
+# %%
+changes = promotion_history.run(promotion_history.settings_from(["--name", NAME])).changes
+history = pd.DataFrame([vars(change) for change in changes])
+history.assign(at=history["at"].dt.strftime("%Y-%m-%d %H:%M:%S"))
+
+# %% [markdown]
+# Which version was Production when: one row a stretch of time.
+
+# %%
+moments = [*history["at"], pd.Timestamp.now(tz="UTC")]
+stretches = [(row.version, moments[i], moments[i + 1]) for i, row in enumerate(history.itertuples())]
+live_figures.production_over_time(stretches)
+
+# %% [markdown]
+# **What was found**: the gate compares the same test users, so a version with a higher mean can be refused and one with a tie kept out; whatever was decided, the version carries the reasons and the history the change, its author and its reason, a rollback too. The service takes the other version within a second and without a restart. `recstage history --name notebook-05` prints the same; `recstage prune` clears up.
