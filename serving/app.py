@@ -14,6 +14,7 @@ from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -81,6 +82,7 @@ def create_app(
         version=version("recstage"),
         summary="Recommendations from whichever model version is staged Production",
         lifespan=lifespan,
+        telemetry=_telemetry(),
     )
     app.state.metrics = Metrics()
     app.state.operations = Operations(app.state.metrics)
@@ -129,6 +131,12 @@ def _end_after(parent: BaseProcess) -> None:
     """End this worker once its parent has: one that is killed cannot stop its workers, which would keep the port."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _telemetry() -> TelemetryConfig:
+    """OpenTelemetry only where its variables are set: the framework otherwise looks for it at each request."""
+    wanted = any(name.startswith("OTEL_") for name in os.environ)
+    return {"tracing": wanted, "metrics": wanted, "logs": wanted}
 
 
 def _freeze_loaded_objects() -> None:

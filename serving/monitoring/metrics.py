@@ -142,6 +142,10 @@ class Metrics:
         """Observe a stage of a list."""
         self._labelled(self.stages, stage).observe(seconds)
 
+    def observe_query(self, name: str, seconds: float) -> None:
+        """Observe how long a query of the database took."""
+        self._labelled(self.queries, name).observe(seconds)
+
     def observe_scoring(self, model: str, seconds: float) -> None:
         """Observe how long a model took to rank."""
         self._labelled(self.scoring, model).observe(seconds)

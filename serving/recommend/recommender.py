@@ -244,7 +244,9 @@ class RecommendationService(StateReader):
         self._observed[stage] = seen + 1
         if seen % STAGE_SAMPLE == 0:
             self._metrics.observe_stage(stage, seconds)
-        logs.add_details(**{f"{stage}_ms": round(seconds * 1000, 2)})
+        details = logs.request_details.get()
+        if details is not None:
+            details[f"{stage}_ms"] = round(seconds * 1000, 2)
 
     def count_source(self, source: str) -> None:
         """Count where a list came from, and add it to the line of the request in the log."""

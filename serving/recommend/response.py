@@ -131,9 +131,8 @@ class SerializedList:
         if fields is not None:
             for one, value in zip(items, fields, strict=True):
                 one["fields"] = value
-        chances = propensities or (1.0,) * len(items)
-        for rank, (one, chance) in enumerate(zip(items, chances, strict=True), start=1):
-            one["rank"], one["propensity"] = rank, chance
+        for rank, one in enumerate(items, start=1):
+            one["rank"], one["propensity"] = rank, propensities[rank - 1] if propensities else 1.0
         body = {
             "items": items,
             "method_used": ranked.method,

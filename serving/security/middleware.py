@@ -147,7 +147,8 @@ class GuardMiddleware:
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], now: float
     ) -> None:
         """The application behind authentication, rate limit, load shedding and the limits of bodies."""
-        with self._load_shedder.slot():
+        self._load_shedder.enter()
+        try:
             if scope["path"] == WEBHOOK:  # has a signature instead
                 principal = None
                 self._failures.check(_address(scope), now)
@@ -159,9 +160,14 @@ class GuardMiddleware:
             if direct is not None:
                 await self._directly(direct, scope, receive, send)
                 return
+        finally:
+            self._load_shedder.leave()
         receive = await self._body(receive, headers)  # a slow sender holds no slot
-        with self._load_shedder.slot():
+        self._load_shedder.enter()
+        try:
             await self._app(scope, receive, send)
+        finally:
+            self._load_shedder.leave()
 
     async def _directly(
         self, route: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send
@@ -271,4 +277,21 @@ def _request_id(given: bytes | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
     # ordered by time, so that impressions are appended to their index instead of scattered over it
-    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+    return f"{int(time.time() * 1000):011x}{_random_bytes.take(4).hex()}"
+
+
+class _RandomBytes:
+    """Bytes of the system's random generator, read many at a time: a system call for each request is what costs."""
+
+    def __init__(self) -> None:
+        self._bytes, self._at = b"", 0
+
+    def take(self, number: int) -> bytes:
+        """The next bytes. Called on the event loop only."""
+        if self._at + number > len(self._bytes):
+            self._bytes, self._at = secrets.token_bytes(4096), 0
+        self._at += number
+        return self._bytes[self._at - number : self._at]
+
+
+_random_bytes = _RandomBytes()

@@ -176,7 +176,7 @@ class Store:
         self.reader.close()
 
     def _observed(self, name: str, seconds: float) -> None:
-        self.metrics.queries.labels(name).observe(seconds)
+        self.metrics.observe_query(name, seconds)
         if seconds > self._slow_seconds and name != "snapshot":
             self.metrics.slow_queries.labels(name).inc()
             milliseconds = round(seconds * 1000, 1)

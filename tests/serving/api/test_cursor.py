@@ -33,7 +33,7 @@ def client(pointer, store, serve):
 
 def get(client, path: str, params: dict):
     """A request with further parameters; the client alone would replace those of the path."""
-    return client.get(httpx.URL(path).copy_merge_params(params))
+    return client.get(str(httpx.URL(path).copy_merge_params(params)))
 
 
 def page(client, path: str, cursor: str = "*", **params) -> tuple[list[str], str | None]:
