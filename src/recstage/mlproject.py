@@ -56,6 +56,12 @@ STEPS: dict[str, dict[str, Any]] = {
     "ab-report": {"experiment": {"type": "string", "default": ""}},
     "off-policy": {"version": {"type": "string", "default": "Staging"}},
     "watch": {"once": {"type": "string", "default": "false"}},
+    "classifier": {
+        "data": {"type": "string", "default": "service"},
+        "trials": {"type": "float", "default": 0},
+        "seed": {"type": "float", "default": 0},
+        "register": {"type": "string", "default": "false"},
+    },
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 

@@ -21,7 +21,7 @@ LAYERS = {
         ["bundle", "plots", "mlproject"],
         ["tuning", "evaluation", "experiments"],
         ["rerank"],
-        ["models"],
+        ["models", "classifier"],
         ["data"],
         ["config", "markdown", "progress"],
         ["renamed", "client"],

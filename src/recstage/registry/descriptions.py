@@ -27,6 +27,8 @@ FIGURES = {
     "recall_at_20": "Recall@20",
     "sampled_ndcg_at_10": "NDCG@10, sampled negatives",
     "coverage_at_10": "coverage@10",
+    "mean_average_precision": "mean average precision",
+    "macro_f1": "macro F1",
     "latency_p95_ms": "p95 of one list, ms",
 }
 OUTCOMES = {"passed": "passed", "forced": "failed, and promoted all the same", "refused": "refused it"}

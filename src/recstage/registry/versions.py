@@ -36,6 +36,10 @@ KEY_FIGURES = (
     "sampled_hit_rate_at_10",
     "latency_p95_ms",
     "bundle_bytes",
+    "mean_average_precision",
+    "macro_f1",
+    "micro_f1",
+    "calibration_error",
 )
 
 

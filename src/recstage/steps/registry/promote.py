@@ -13,7 +13,7 @@ from recstage.config import PromotionConfig, read_yaml, resolve, root
 from recstage.config.steps import BEST, PromoteSettings
 from recstage.errors import GateRefused, RecstageError, RegistryError
 from recstage.experiments.guard_limits import BREACH_TAG
-from recstage.promotion import assessment, evidence, gate, gate_report, guardrails
+from recstage.promotion import assessment, classifier_gate, evidence, gate, gate_report, guardrails
 from recstage.promotion.gate import Verdict
 from recstage.registry import Overtaken, Version, mlflow_client
 
@@ -66,7 +66,8 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     previous = None if champion is None else champion.number
     if previous == challenger.number and not resolution.conflict:
         return PromoteResult(settings.name, challenger.number, previous, "unchanged", [], registry.figures(challenger))
-    foreign = "" if champion is None else other_data(challenger, champion, config.guardrails.common_share)
+    text_model = classifier_gate.is_classifier(challenger)
+    foreign = "" if champion is None or text_model else other_data(challenger, champion, config.guardrails.common_share)
     if foreign and not settings.new_data:
         write_down(challenger, gate.refuse("data", foreign), "refused")
         raise GateRefused(
@@ -76,9 +77,10 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
             f"{challenger.tags.get('data', 'NAME')}), or "
             "replace Production with --new_data true",
         )
-    verdict = with_watch(challenger, judge(challenger, None if foreign else champion, config))
+    judged = classifier_gate.judge if text_model else judge
+    verdict = with_watch(challenger, judged(challenger, None if foreign else champion, config))
     outcome = "passed" if verdict.passed else "forced" if settings.force else "refused"
-    if outcome != "refused":
+    if outcome != "refused" and not text_model:  # the classifier's gate has loaded and verified it
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
     write_down(challenger, verdict, outcome)
     for check in verdict.checks:
@@ -140,6 +142,7 @@ def choose(name: str, version: str, metric: str) -> Version:
             f"registered model '{name}'", rule="it has no versions to promote", fix="Train with register"
         )
     newest = all_versions[0]
+    metric = classifier_gate.METRIC if classifier_gate.is_classifier(newest) else metric
     measured = []
     for candidate in all_versions:
         value = evidence.metric_of(candidate, metric) if candidate.group == newest.group else None

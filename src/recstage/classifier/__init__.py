@@ -1,0 +1,1 @@
+"""Multi-label text classification: the categories of an item from its text."""

