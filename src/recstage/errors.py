@@ -5,6 +5,7 @@ RecstageError
 │   ├── ConfigError         a YAML file, an environment variable or an override
 │   ├── DataError           a data set
 │   │   └── TooLittleData   below the minimum that a model needs
+│   │       └── NoOrder     nothing says what came first, and the model learns from that
 │   ├── BundleError         a saved model that is broken, or not one of ours
 │   └── RegistryError       a version, a stage, an alias
 │       └── NoProduction    nothing is staged Production
@@ -53,6 +54,10 @@ class DataError(InputError):
 
 class TooLittleData(DataError):
     """A data set below the minimum that a model or split needs."""
+
+
+class NoOrder(TooLittleData):
+    """A data set that says nothing of what came first, for a model that learns from the order."""
 
 
 class BundleError(InputError):

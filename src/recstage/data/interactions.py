@@ -270,6 +270,11 @@ class Interactions:
             self.ordered,
         )
 
+    def shuffled(self, seed: int) -> Interactions:
+        """Each user's rows in an order drawn at random; only for rows that say nothing of what came first."""
+        drawn = np.random.default_rng(seed).random(len(self))
+        return self.select(np.lexsort((drawn, self.user_index)))
+
     def union(self, other: Interactions) -> Interactions:
         """The rows of both (they must share id maps and no pair)."""
         return Interactions.from_arrays(

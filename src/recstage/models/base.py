@@ -17,6 +17,7 @@ Three steps lead from a model to a list, each in terms of the one before; a mode
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ from scipy import sparse
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
-from recstage.errors import TooLittleData
+from recstage.errors import NoOrder, TooLittleData
 from recstage.models import memory
 from recstage.models.explanation import Explanation, by_popularity
 from recstage.models.external_ids import ExternalIdMethods
@@ -42,6 +43,8 @@ from recstage.models.ranking import (
     top_k_of,
 )
 from recstage.models.types import POPULARITY, Fitting, ModelParams, Ranking, Recommendations, Report, silent
+
+log = logging.getLogger(__name__)
 
 
 class Recommender(ExternalIdMethods):
@@ -57,6 +60,8 @@ class Recommender(ExternalIdMethods):
     """Whether a fit can begin with the values of an older model of the same class (`Fitting.start`)."""
     reverse: ClassVar[bool] = False
     """Whether it ranks users for items: it is then trained on transposed interactions."""
+    needs_order: ClassVar[bool] = False
+    """Whether it learns from what came before what, so that rows without an order are of no use to it."""
     minimum_positives: ClassVar[int] = 1
     """Fewest positive interactions that training needs."""
 
@@ -203,8 +208,13 @@ class Recommender(ExternalIdMethods):
         """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
         `Fitting`. A `start` of another class is ignored.
 
-        Raises `TooLittleData` if `train` has fewer positive interactions than the model needs, `OutOfMemory`.
+        Where `train` is not ordered, parameters that read an order are off (`ModelParams.without_order`).
+
+        Raises `TooLittleData` if `train` has fewer positive interactions than the model needs, `NoOrder` if the model
+        needs an order that `train` has not, `OutOfMemory`.
         """
+        if not train.ordered:
+            self._forget_order()
         positives = int((train.weight > 0).sum())
         if positives < self.minimum_positives:
             raise TooLittleData(
@@ -218,6 +228,18 @@ class Recommender(ExternalIdMethods):
             begin = start if self.warm_starts and type(start) is type(self) else None
             self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin))
         return self
+
+    def _forget_order(self) -> None:
+        if self.needs_order:
+            raise NoOrder(
+                f"{self.name} on unordered data",
+                rule="it learns from what follows what, and nothing here says what came first",
+                fix="Train a model that needs no order, such as als, ease, slim, spectral or knn, or give real times",
+            )
+        before, self.params = self.params, self.params.without_order()
+        off = [name for name in type(before).model_fields if getattr(before, name) != getattr(self.params, name)]
+        if off:
+            log.info("%s: %s changed, because the data is unordered", self.name, ", ".join(off))
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:
         """Set what every fitted recommender carries: the training rows (ids, histories, popularity), the catalogue."""

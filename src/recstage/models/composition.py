@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from recstage.config import ModelConfig, Schema, model_config_of
 from recstage.data.interactions import Interactions
-from recstage.models import build, params_class
+from recstage.errors import NoOrder
+from recstage.models import build, class_of, params_class
 from recstage.models.base import Fitting, Recommender
 
 
@@ -24,6 +25,11 @@ class Component(Schema):
     @property
     def name(self) -> str:
         return self.label or self.model
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether the model needs an order in time. Raises `ConfigError` on an unknown model."""
+        return class_of(model_config_of(self.model).target).needs_order
 
     def fit(self, rows: Interactions, fitting: Fitting) -> Recommender:
         """The component fitted to `rows`, without early stopping: validation rows belong to the composite.
@@ -50,6 +56,18 @@ def _distinct(components: tuple[Component, ...]) -> tuple[Component, ...]:
 
 Components = Annotated[tuple[Component, ...], BeforeValidator(_by_name), AfterValidator(_distinct)]
 """Components with distinct names; a plain string is the name of a model."""
+
+
+def without_order(components: tuple[Component, ...]) -> tuple[Component, ...]:
+    """The components that need no order in time. Raises `NoOrder` where all do."""
+    kept = tuple(one for one in components if not one.needs_order)
+    if not kept:
+        raise NoOrder(
+            ", ".join(one.name for one in components),
+            rule="all of them learn from what follows what, and nothing in the data says what came first",
+            fix="Name a model that needs no order, such as als or ease",
+        )
+    return kept
 
 
 def is_composite(config: ModelConfig) -> bool:

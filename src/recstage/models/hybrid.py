@@ -21,7 +21,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import TooLittleData, valid_names
 from recstage.models import base, rank_fusion
-from recstage.models.composition import Components, named
+from recstage.models.composition import Components, named, without_order
 from recstage.models.ranking import top_k_of
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,14 @@ class HybridParams(base.ModelParams):
         if self.hot_from < self.cold_below:
             raise ValueError(f"hot_from = {self.hot_from} is below cold_below = {self.cold_below}")
         return self
+
+    def without_order(self) -> HybridParams:
+        """Without the components that need an order. A segment that named no other uses those that are left."""
+        kept = without_order(self.components)
+        names = [one.name for one in kept]
+        personal = tuple(name for name in names if name != base.POPULARITY) or tuple(names)
+        segments = {one: tuple(name for name in getattr(self, one) if name in names) or personal for one in SEGMENTS}
+        return self.model_copy(update={"components": kept, **segments})
 
     def weights(self, segment: str) -> dict[str, float]:
         """Weight of each model of a segment ('cold', 'warm', 'hot') in the fused score; they sum to 1."""

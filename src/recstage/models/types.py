@@ -32,6 +32,14 @@ class ModelParams(Schema):
             return values
         return {cls.renamed.get(name, name): value for name, value in values.items()}  # of both names the later wins
 
+    def without_order(self) -> Self:
+        """The parameters for rows that say nothing of what came first; raises `NoOrder` where none are left.
+
+        By default every `recency_decay` is 0, since the last of a history would be chosen by chance.
+        """
+        decays = [name for name in type(self).model_fields if name.endswith("recency_decay") and getattr(self, name)]
+        return self.model_copy(update=dict.fromkeys(decays, 0.0)) if decays else self
+
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called after each epoch or iteration with its number (from 1) and its metrics; raising in it ends the fit."""

@@ -2,6 +2,6 @@
 
 from recstage.models.features.candidates import Candidates, generate_candidates
 from recstage.models.features.group import Group, Past
-from recstage.models.features.table import GROUPS, FeatureTable, GroupName
+from recstage.models.features.table import GROUPS, OF_ORDER, FeatureTable, GroupName
 
-__all__ = ["GROUPS", "Candidates", "FeatureTable", "Group", "GroupName", "Past", "generate_candidates"]
+__all__ = ["GROUPS", "OF_ORDER", "Candidates", "FeatureTable", "Group", "GroupName", "Past", "generate_candidates"]

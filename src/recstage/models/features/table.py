@@ -22,6 +22,8 @@ from recstage.models.features.user import UserGroup
 GroupName = Literal["stage", "sequence", "item", "user", "recency", "affinity", "content", "context"]
 GROUPS: tuple[GroupName, ...] = get_args(GroupName)
 """Names of all groups, in the order of their columns."""
+OF_ORDER: frozenset[GroupName] = frozenset({"sequence", "recency"})
+"""Groups that read the order of histories."""
 
 
 class FeatureTable:

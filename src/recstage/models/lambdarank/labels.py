@@ -49,13 +49,15 @@ def hold_out(
       is then older than any row of the past.
     - `auto`: `time` if timestamps are a clock (`is_clock`) and enough users are active on both sides, else `last`.
 
+    Of rows without an order, each user's are shuffled first: the last ones are then drawn at random.
+
     Users with fewer than `min_interactions` rows before give no label, nor do rows older than `since`.
     """
     if params.holdout != "last" and is_clock:
         cut = _in_time(rows, params, since)
         if params.holdout == "time" or len(cut.steps[0].users) >= FEWEST_GROUPS:
             return cut
-    return _last(rows, params, since, seed)
+    return _last(rows if rows.ordered else rows.shuffled(seed), params, since, seed)
 
 
 def _in_time(rows: Interactions, params: LambdaRankParams, since: float | None) -> Holdout:

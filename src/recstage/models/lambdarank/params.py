@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from recstage.models import base
-from recstage.models.composition import Components, named
-from recstage.models.features import GROUPS, GroupName
+from recstage.models.composition import Components, named, without_order
+from recstage.models.features import GROUPS, OF_ORDER, GroupName
 
 
 class LambdaRankParams(base.ModelParams):
@@ -55,3 +55,8 @@ class LambdaRankParams(base.ModelParams):
     evaluate_only: bool = Field(
         False, description="end once NDCG is reported: retrievers are not refitted with the labels (to compare params)"
     )
+
+    def without_order(self) -> LambdaRankParams:
+        """Without the retrievers and the features that read an order."""
+        groups = tuple(group for group in self.groups if group not in OF_ORDER) or ("stage",)
+        return self.model_copy(update={"retrievers": without_order(self.retrievers), "groups": groups})

@@ -53,6 +53,7 @@ class Transitions(base.Recommender):
     name = "transitions"
     Params = TransitionsParams
     folds_in = True
+    needs_order = True
     minimum_positives = 2
 
     links_: sparse.csr_matrix

@@ -33,6 +33,7 @@ class TwoTower(base.Recommender):
     name = "two-tower"
     Params = TwoTowerParams
     folds_in = True
+    needs_order = True
     minimum_positives = 10
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
