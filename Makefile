@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-fast test-faults check ui serve lab notebooks architecture api-types mlproject constraints clean help
+.PHONY: setup demo loop test test-fast test-faults check ui serve lab notebooks architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup ## prepare, train, compare, promote, serve, promote another, roll back (DATA=... for any data set)
 	$(BIN)/python experiments/demo.py --data $(DATA)
+
+loop: setup ## the circle of feedback on simulated users: snapshot, retrain, experiment, promotion on live evidence
+	$(BIN)/python -m experiments.loop
 
 test: setup ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not faults'

@@ -165,7 +165,7 @@ def _concluded(
     needed = days * (times - 1) if days > 0 and math.isfinite(times) else math.nan
     verdict, why = _verdict(measured, main, users, rewards, config)
     if verdict == "undecided":
-        pace = f", about {needed:.1f} days more at this pace" if math.isfinite(needed) else ""
+        pace = f", about {in_time(needed)} more at this pace" if math.isfinite(needed) else ""
         why += f"; {evidence:.0%} of the planned evidence is there{pace}"
     return Reading(verdict, why, ratio, measured, detectable, days, needed, evidence, left_out)
 
@@ -216,6 +216,13 @@ def in_words(one: Measured) -> str:
         f"{one.metric} {found.challenger:.4f} against {found.production:.4f}: "
         f"{found.difference:+.4f}{relative} [{one.low:+.4f}, {one.high:+.4f}] over {found.users} users"
     )
+
+
+def in_time(days: float) -> str:
+    """A duration in the unit that fits: days, hours or minutes."""
+    if days >= 1:
+        return f"{days:.1f} days"
+    return f"{days * 24:.1f} hours" if days * 24 >= 1 else f"{max(1, math.ceil(days * 24 * 60))} minutes"
 
 
 def _invalid(ratio: SampleRatio, days: float, left_out: Mapping[str, int]) -> Reading:

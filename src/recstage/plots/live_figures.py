@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -68,5 +69,26 @@ def production_over_time(stretches: Sequence[tuple[int | None, datetime, datetim
     locator = AutoDateLocator(minticks=3, maxticks=8)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    horizontal_bars(axis)
+    return figure
+
+
+def click_through_by_stage(rows: pd.DataFrame) -> Figure:
+    """What each version's lists earned in each stage of a simulated circle, beside what they truly earn.
+
+    Args:
+        rows: columns stage, version, lists, click_through, true_click_through; in order of time.
+    """
+    if rows.empty:
+        raise DataError("no lists", rule="a plot needs something to show", fix="Let users visit the service")
+    figure, (axis,) = panels("Lists with a click", "bar: measured; mark: by the users' true tastes", 1)
+    places = np.arange(len(rows))[::-1]
+    first = rows["version"].iloc[0]
+    colours = [QUIET if version == first else BLUE for version in rows["version"]]
+    axis.barh(places, rows["click_through"], color=colours, height=0.6)
+    axis.plot(rows["true_click_through"], places, "|", color=INK, markersize=18, markeredgewidth=2)
+    names = [f"{stage}, version {version}" for stage, version in zip(rows["stage"], rows["version"], strict=True)]
+    axis.set_yticks(places, names)
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
     horizontal_bars(axis)
     return figure

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.config import SyntheticSource
-from recstage.data.synthetic.generator import World
+from recstage.data.synthetic.generator import SLOTS, World
 
 BROWSES = 0.85
 """Chance to look at the next item of a list; the first is always looked at."""
 LIKED, OTHER = 0.12, 0.015
 """Mean chance of a click on an item that is looked at: of the user's taste, and another."""
+
+OWN_TASTE = 0.8
+"""Share of what users find by themselves that is of their own taste; the rest is popular everywhere."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,22 @@ class Population:
         chosen = self.rng.random(items.shape) < self.chances(users, items, moment)
         np.add.at(self.shown, users, 1)
         return chosen
+
+    def history(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Users int64[n] who found items int64[n] by themselves before the beginning, in order of time. Newcomers and
+        bots have no such past."""
+        weight = self._activity * ~self.bot * (self.joins <= 0)
+        users = self.rng.choice(len(weight), n, p=weight / weight.sum())
+        return users, self.found(users, 0.0)
+
+    def found(self, users: NDArray[np.int64], moment: float) -> NDArray[np.int64]:
+        """An item that each user finds without a list, by searching or from elsewhere: of their own taste, or popular
+        everywhere; -1 for a bot."""
+        world, rng, n = self.world, self.rng, len(users)
+        slot = np.minimum(np.searchsorted(SLOTS, rng.random(n), side="right"), len(SLOTS) - 1)
+        cluster = np.take_along_axis(self.tastes(users, moment), slot[:, None], axis=1)[:, 0]
+        place = np.searchsorted(world.in_cluster, cluster + rng.random(n), side="right")
+        popular = np.searchsorted(world.everywhere, rng.random(n), side="right")
+        place = np.where(rng.random(n) < OWN_TASTE, place, popular)
+        items = world.item_at[np.minimum(place, len(world.item_at) - 1)].astype(np.int64)
+        return np.where(self.bot[users], -1, items)

@@ -245,7 +245,9 @@ def as_text(name: str, versions: tuple[str, str], seen: Reading) -> str:
     if np.isfinite(seen.detectable):
         lines.append(f"least difference that as much evidence finds: {seen.detectable:.1%}")
     if np.isfinite(seen.days_needed):
-        lines.append(f"{seen.days:.2f} days so far, {seen.days_needed:.2f} more to the planned sample")
+        lines.append(
+            f"{reading.in_time(seen.days)} so far, {reading.in_time(seen.days_needed)} more to the planned sample"
+        )
     lines += [f"left out: {number} {what}" for what, number in seen.left_out.items()]
     return "\n".join(lines)
 

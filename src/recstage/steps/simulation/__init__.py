@@ -1,0 +1,1 @@
+"""Simulated users who act against a running service."""
