@@ -28,7 +28,7 @@ from recstage.steps.simulation.visitors import Visitors, Visits
 
 NAME = "recommender"
 BEFORE, AFTER = 0.2, 0.2
-"""Shares of the population's time (drift, newcomers) before the experiment and after it."""
+"""Shares of the population's time (drift, new users) before the experiment and after it."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,8 @@ class Circle:
         began, population = time.monotonic(), self.visitors.population
         self.say("1. A service with a past: the catalogue and what users found by themselves, over HTTP.")
         items, stored = self.visitors.post_catalogue(), self.visitors.post_history(self.size.past)
-        newcomers, bots = int((population.joins > 0).sum()), int(population.bot.sum())
-        self.say(
-            f"   {items} items, {stored} events; {self.size.users} users, {newcomers} of them newcomers, {bots} bots"
-        )
+        late, bots = int((population.joins > 0).sum()), int(population.bot.sum())
+        self.say(f"   {items} items, {stored} events; {self.size.users} users, {late} of them come later, {bots} bots")
         options = {"register": True, "name": NAME}
         first = train.run(train.settings_from("popularity", "service", overrides=options)).version
         assert first is not None
@@ -207,7 +205,7 @@ class Circle:
     def afterwards(self) -> None:
         """The new Production alone, with the watcher beside it."""
         began, total = time.monotonic(), Visits()
-        self.say("6. Everybody gets the new Production, and the watcher compares it with its predecessor.")
+        self.say("6. All users get the new Production, and the watcher compares it with its predecessor.")
         for part in range(3):
             _add(total, self._visits(self.size.after // 3, [1 - AFTER + AFTER * part / 3]))
             seen = watch.run(watch.settings_from(["--once", "true"]))

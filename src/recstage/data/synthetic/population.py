@@ -86,8 +86,8 @@ class Population:
         return chosen
 
     def history(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Users int64[n] who found items int64[n] by themselves before the beginning, in order of time. Newcomers and
-        bots have no such past."""
+        """Users int64[n] who found items int64[n] by themselves before the beginning, in order of time. Users
+        who join later and bots have none."""
         weight = self._activity * ~self.bot * (self.joins <= 0)
         users = self.rng.choice(len(weight), n, p=weight / weight.sum())
         return users, self.found(users, 0.0)
