@@ -17,7 +17,8 @@ from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.errors import DataError, TooLittleData
 from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
 from recstage.models.neural.training import seeded
-from recstage.models.two_tower.model import TwoTower, encode
+from recstage.models.two_tower.encoding import encode
+from recstage.models.two_tower.model import TwoTower
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.two_tower.training import Network, Windows
 

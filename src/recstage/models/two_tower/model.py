@@ -1,10 +1,10 @@
 """Two towers: a small causal transformer reads a user's ordered history, the other tower embeds each item.
 
-The score is the dot product of the two, so an exact or an approximate index can serve it. The user tower follows SASRec
-(Kang and McAuley 2018, https://arxiv.org/abs/1808.09781) trained with a softmax over the catalogue (Klenitskiy and
-Vasilev 2023, https://arxiv.org/abs/2309.07602). Training uses PyTorch (`recstage.models.two_tower.training`, imported
-only by a fit), serving NumPy. No state is kept per user: all users with a history are served, and new items are
-embedded from their texts.
+The score is the dot product of the two (or their cosine), so an exact or an approximate index can serve it. The user
+tower is SASRec's (Kang and McAuley 2018, https://arxiv.org/abs/1808.09781), LiGR's or HSTU's by `params.block`, trained
+with a softmax over the catalogue (Klenitskiy and Vasilev 2023, https://arxiv.org/abs/2309.07602). Training uses PyTorch
+(`recstage.models.two_tower.training`, imported only by a fit), serving NumPy (`encoding`). No state is kept per user:
+all users with a history are served, and new items are embedded from their texts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import DataError, TooLittleData
 from recstage.models import base
 from recstage.models.content.text_svd import ItemFeatures
+from recstage.models.two_tower.encoding import encode, to_length_one
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.vector_index import VectorIndex
 
@@ -67,7 +68,14 @@ class TwoTower(base.Recommender):
         return np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0
 
     def item_vectors(self) -> NDArray[np.float32]:
-        return self.weights_["items"]
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> NDArray[np.float32]:
+        return self._as_targets(self.weights_["items"])
+
+    def _as_targets(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return to_length_one(vectors) if self.params.similarity == "cosine" else vectors
 
     def retrieve(
         self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
@@ -111,7 +119,7 @@ class TwoTower(base.Recommender):
                 rule="this two-tower was trained without texts",
                 fix="Train it on a catalogue with titles, texts or categories",
             )
-        return self.features_.of(catalogue) @ self.weights_["text"]
+        return self._as_targets(self.features_.of(catalogue) @ self.weights_["text"])
 
     def state(self) -> dict[str, NDArray]:
         return {**self.weights_, **(self.features_.state() if self.features_ is not None else {})}
@@ -122,45 +130,5 @@ class TwoTower(base.Recommender):
 
     def _set(self, weights: dict[str, NDArray[np.float32]], features: ItemFeatures | None) -> None:
         self.weights_, self.features_ = weights, features
-        self.__dict__.pop("_index", None)
-
-
-def encode(
-    weights: Mapping[str, NDArray[np.float32]], history: NDArray[np.float32], params: TwoTowerParams
-) -> NDArray[np.float32]:
-    """The user tower: histories of one length (float32[n, t, factors], oldest first) to float32[n, factors].
-
-    The last block is computed for the last position only: its other outputs are not used.
-    """
-    n, t, d = history.shape
-    heads = params.heads
-    # a position attends to itself and to earlier ones: -inf hides the later ones from the softmax
-    later = np.triu(np.full((t, t), -np.inf, np.float32), 1)
-    distance = np.maximum(np.arange(t)[:, None] - np.arange(t), 0)
-    x = history + weights["positions"][:t]
-    for i in range(params.layers):
-        needed = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
-        block = {name.removeprefix(f"block_{i}_"): w for name, w in weights.items() if name.startswith(f"block_{i}_")}
-        h = _normalised(x, block["norm_1_weight"], block["norm_1_bias"])
-        joint = _linear(h, block["qkv_weight"], block["qkv_bias"])
-        q, k, v = joint.reshape(n, t, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)
-        attention = q[:, :, needed] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
-        attention += block["near"][:, distance[needed]] + later[needed]
-        attention -= attention.max(axis=-1, keepdims=True)  # softmax in place; the shift keeps exp from overflowing
-        np.exp(attention, out=attention)
-        attention /= attention.sum(axis=-1, keepdims=True)
-        mixed = (attention @ v).swapaxes(1, 2).reshape(n, -1, d)
-        x = x[:, needed] + _linear(mixed, block["out_weight"], block["out_bias"])
-        h = _linear(_normalised(x, block["norm_2_weight"], block["norm_2_bias"]), block["up_weight"], block["up_bias"])
-        x = x + _linear(np.maximum(h, 0, out=h), block["down_weight"], block["down_bias"])
-    return _normalised(x[:, -1], weights["norm_weight"], weights["norm_bias"])
-
-
-def _linear(x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (x.reshape(-1, x.shape[-1]) @ weight + bias).reshape(*x.shape[:-1], -1)
-
-
-def _normalised(x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    variance = np.square(centred).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + np.float32(1e-5)) * weight + bias
+        for cached in ("_index", "_targets"):
+            self.__dict__.pop(cached, None)

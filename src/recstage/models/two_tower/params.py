@@ -13,6 +13,11 @@ class TwoTowerParams(base.ModelParams):
     """Hyperparameters of `TwoTower`."""
 
     factors: PositiveInt = Field(64, description="size of user and item vectors")
+    block: Literal["sasrec", "hstu", "ligr"] = Field(
+        "sasrec", description="of the user tower: softmax attention, SiLU attention with a gate, gated residuals"
+    )
+    similarity: Literal["dot", "cosine"] = Field("dot", description="of a user's and an item's vector")
+    temperature: float = Field(0.05, gt=0, description="that a cosine is divided by; without effect on dot")
     layers: PositiveInt = Field(2, description="blocks of the transformer")
     heads: PositiveInt = Field(2, description="attention heads; must divide factors")
     window: PositiveInt = Field(100, description="most recent items of a history that are read")

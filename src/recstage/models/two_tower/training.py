@@ -29,6 +29,7 @@ from recstage.models.neural.training import (
     train,
     validation_rows,
 )
+from recstage.models.two_tower.blocks import BLOCKS
 
 if TYPE_CHECKING:
     from recstage.models.two_tower.params import TwoTowerParams
@@ -38,35 +39,6 @@ NEGATIVES_OF_LARGE_CATALOGUES = 4_096
 WARM_UP_STEPS = 100
 LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: little padding is computed
 INITIAL, WINDOWS, STEPS, VALIDATION = range(4)  # streams of randomness
-
-
-class Block(nn.Module):
-    """One pre-norm block: causal self-attention, then two layers with ReLU.
-
-    `near` [heads, window] is added to the attention of each head by distance (Raffel et al. 2020, section 2.1).
-    """
-
-    def __init__(self, params: TwoTowerParams) -> None:
-        super().__init__()
-        d = params.factors
-        self.heads, self.dropout = params.heads, params.dropout
-        self.near = nn.Parameter(torch.zeros(params.heads, params.window))
-        self.norm_1, self.norm_2 = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
-
-    def forward(self, x: Tensor, later: Tensor, distance: Tensor) -> Tensor:
-        """`x` is [n, t, factors]; `later` (0 or -inf) and `distance` (int64) are [t, t], position by position."""
-        n, t, d = x.shape
-        joint = self.qkv(self.norm_1(x)).view(n, t, 3, self.heads, d // self.heads)
-        q, k, v = joint.permute(2, 0, 3, 1, 4)
-        # written out: half the CPU time of scaled_dot_product_attention (docs/models-neural.md, "Speed")
-        bias = (self.near[:, distance] + later).to(q.dtype)
-        attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(d // self.heads) + bias, dim=-1)
-        mixed = self.out((attention @ v).transpose(1, 2).reshape(n, t, d))
-        x = x + dropout(mixed, self.dropout, self.training)
-        hidden = self.down(nnf.relu(self.up(self.norm_2(x))))
-        return x + dropout(hidden, self.dropout, self.training)
 
 
 class Network(nn.Module):
@@ -79,6 +51,7 @@ class Network(nn.Module):
     def __init__(self, n_items: int, params: TwoTowerParams, features: NDArray[np.float32] | None) -> None:
         super().__init__()
         self.dropout, self.id_dropout = params.dropout, params.id_dropout
+        self.temperature = params.temperature if params.similarity == "cosine" else None
         self.ids = nn.Embedding(n_items, params.factors)
         self.positions = nn.Embedding(params.window, params.factors)
         for table in (self.ids, self.positions):
@@ -87,7 +60,7 @@ class Network(nn.Module):
         self.text = None if features is None else nn.Linear(features.shape[1], params.factors, bias=False)
         if self.text is not None:
             nn.init.normal_(self.text.weight, std=0.02 / math.sqrt(max(1, params.text_factors)))
-        self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
+        self.blocks = nn.ModuleList(BLOCKS[params.block](params) for _ in range(params.layers))
         self.norm = nn.LayerNorm(params.factors)
         later = torch.full((params.window, params.window), -torch.inf).triu(1)
         self.register_buffer("later", later, persistent=False)
@@ -108,7 +81,12 @@ class Network(nn.Module):
         x = dropout(x, self.dropout, self.training)
         for block in self.blocks:
             x = block(x, self.later[:t, :t], self.distance[:t, :t])
-        return self.norm(x)
+        x = self.norm(x)
+        return x if self.temperature is None else nnf.normalize(x.float(), dim=-1) / self.temperature
+
+    def targets(self, vectors: Tensor) -> Tensor:
+        """Of the items' vectors, those that a user's vector is multiplied with: of length 1 if similarity is cosine."""
+        return vectors if self.temperature is None else nnf.normalize(vectors, dim=-1)
 
     def export(self) -> dict[str, NDArray[np.float32]]:
         """The weights as `TwoTower` reads them: layers as [inputs, outputs]."""
@@ -233,6 +211,7 @@ class Trainer:
         vectors = self.network.item_tower(hide)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             outputs = self.network.user_tower(histories, vectors)[real].float()
+        vectors = self.network.targets(vectors)
         if self.n_sampled:
             sampled = torch.randperm(self.n_items, device=self.device)[: self.n_sampled]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
@@ -260,7 +239,7 @@ class Trainer:
                 histories = torch.from_numpy(liked.item_index[place]).to(self.device)
                 last = torch.from_numpy(lengths[some] - 1).to(self.device)
                 outputs = self.network.user_tower(histories, vectors)[torch.arange(len(some), device=self.device), last]
-                scores = outputs @ vectors.T
+                scores = outputs @ self.network.targets(vectors).T
                 target = scores.gather(1, torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None])
                 seen = liked.of(users[some])
                 scores[seen.rows, seen.items] = -torch.inf
