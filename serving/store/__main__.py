@@ -76,7 +76,21 @@ def _changed(url: URL, change: migrate.Change) -> Result:
 
 def _backup(url: URL, chosen: argparse.Namespace) -> Result:
     target = chosen.file or backup.default_path(url, backup.verify(url).revision)
-    return {"database": display_url(url), "backup": str(target), **_verified(backup.back_up(url, target))}
+    if chosen.keep is not None and chosen.file is not None:
+        raise ConfigError(
+            f"{chosen.file} and --keep {chosen.keep}",
+            rule="--keep counts backups of the default name",
+            fix="Leave the file out",
+        )
+    verified = _verified(backup.back_up(url, target))
+    deleted = [] if chosen.keep is None else backup.keep_newest(target, chosen.keep)
+    return {"database": display_url(url), "backup": str(target), "deleted": [str(one) for one in deleted], **verified}
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of backups: give 1 or more")
+    return int(text)
 
 
 def _verify(url: URL, chosen: argparse.Namespace) -> Result:
@@ -165,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_backup(one)
     one = add("backup", _backup, "Copy the live database to a file and verify the copy; the service keeps running.")
     one.add_argument("file", type=Path, nargs="?", help="a new file; default: in backups/ next to the database")
+    one.add_argument("--keep", type=_positive, help="then delete all but so many backups of that name, oldest first")
     one = add(
         "verify", _verify, "Check integrity, foreign keys, revision and row counts of the database or of a backup."
     )

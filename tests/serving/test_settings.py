@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 import yaml
 
 from recstage.config import root
 from recstage.errors import ConfigError
+from recstage.steps.experiments import ab_report
+from recstage.steps.retraining import pipeline_metrics
 from serving import __main__ as serving_main
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings, load
@@ -112,7 +116,42 @@ def test_the_monitoring_files_name_metrics_that_exist(file):
     assert parsed
     used = set(re.findall(r"recstage_\w+", text))
     assert used
-    assert used <= metric_names()
+    written = set(re.findall(r"^(recstage_\w+)", pipeline_metrics.METRICS + ab_report.METRICS_TEXT, re.MULTILINE))
+    assert used <= metric_names() | written
+
+
+ASKED_FOR = {
+    "ManyRequestsFail": "> 0.05",
+    "RecommendationsVerySlow": "> 0.2",
+    "CacheMisses": "< 0.8",
+    "ModelFails": "> 5",
+    "FewLearnedLists": "< 0.6",
+    "InteractionsDryUp": "offset 1d",
+    "ModelStale": "> 14 * 86400",
+    "RetrainingFails": "< 0.8",
+    "TriggerMissed": "> 8 * 86400",
+    "SampleRatioMismatch": "< 0.01",
+}
+
+
+def test_there_is_a_rule_for_everything_that_somebody_must_know():
+    rules = yaml.safe_load((root() / "conf" / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
+    expressions = {rule["alert"]: rule["expr"] for rule in rules}
+    assert len(expressions) == len(rules)
+    assert {name for name, part in ASKED_FOR.items() if part not in expressions.get(name, "")} == set()
+
+
+def test_promtool_takes_the_rules_and_they_fire_when_they_should(tmp_path):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus): the rules are not run")
+    folder = root() / "conf" / "monitoring"
+    subprocess.run([promtool, "check", "rules", str(folder / "alerts.yml")], check=True, capture_output=True)
+    cases = yaml.safe_load((root() / "tests" / "serving" / "alert_cases.yml").read_text())
+    cases["rule_files"] = [str(folder / "alerts.yml")]
+    (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases))
+    done = subprocess.run([promtool, "test", "rules", str(tmp_path / "cases.yml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_dashboard_shows_every_metric():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -32,6 +33,8 @@ from serving.store.db.errors import SchemaMismatch, StoreCorrupt, StoreFull, Sto
 from serving.store.db.tables import Table
 
 VERSION_TABLE = "alembic_version"
+NAME_OF_BACKUP = re.compile(r"(?P<database>.+)-\d{8}T\d{12}-[^-]+\.(db|dump)")
+"""As `default_path` names them: the moment sorts them."""
 _PAGES_PER_STEP = 4096  # 16 MB: between two steps, writers get the lock
 
 
@@ -113,6 +116,22 @@ def default_path(url: URL, revision: str | None) -> Path:
     name = path.stem if path else str(url.database)
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     return folder / f"{name}-{moment}-{revision or 'empty'}.{'db' if path else 'dump'}"
+
+
+def keep_newest(newest: Path, number: int) -> list[Path]:
+    """Delete the backups beside `newest` that `default_path` named after the same database, all but the newest
+    `number`; returns what was deleted, oldest first. Files of another name are not touched."""
+    stem = NAME_OF_BACKUP.fullmatch(newest.name)
+    assert stem is not None, newest
+    found = sorted(
+        one
+        for one in newest.parent.iterdir()
+        if (match := NAME_OF_BACKUP.fullmatch(one.name)) and match["database"] == stem["database"]
+    )
+    deleted = found[:-number]
+    for one in deleted:
+        one.unlink()
+    return deleted
 
 
 def back_up(url: URL, target: Path) -> Verification:

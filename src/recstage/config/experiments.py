@@ -21,6 +21,9 @@ class ExperimentConfig(Schema):
     most_lists: int = Field(1000, ge=1, description="a user with more lists is taken for a bot and left out")
     guard: tuple[str, ...] = Field(("conversion",), description="metrics that must not be lost, whatever is gained")
     history_days: int = Field(28, ge=0, description="days before the experiment that CUPED looks back on; 0: none")
+    metrics_file: str = Field(
+        "", description="figures of the last ab-report for Prometheus' node exporter; empty: none"
+    )
 
 
 class WatchConfig(Schema):

@@ -1,12 +1,15 @@
-"""Tells a webhook and a command that something happened."""
+"""Tells a webhook and a command that something happened, and Prometheus how it stands."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,3 +41,17 @@ def notify(webhook: str, command: str, message: Mapping[str, Any]) -> list[str]:
     for one in failed:
         log.warning("%s could not be told: %s", message.get("event", "an event"), one)
     return failed
+
+
+def write_metrics_file(path: str, text: str) -> None:
+    """Metrics for the node exporter (textfile collector), as a file that a scrape never sees half written; nothing
+    where no path is given. A path that cannot be written is logged."""
+    if not path:
+        return
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=Path(path).parent, prefix=".recstage-", delete=False) as partial:
+            partial.write(text)
+        os.chmod(partial.name, 0o644)
+        os.replace(partial.name, path)
+    except OSError as error:
+        log.warning("%s: metrics cannot be written (%s)", path, error.strerror)

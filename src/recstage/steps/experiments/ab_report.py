@@ -25,9 +25,18 @@ from recstage.experiments.preference import preference
 from recstage.experiments.reading import Measured, Reading
 from recstage.plots import live_figures
 from recstage.registry import Version, mlflow_client
+from recstage.steps.notification import write_metrics_file
 
 VERDICT, SUMMARY, REPORT = "experiment.verdict", "experiment.summary", "experiment.report"
 LOOKS = 20
+METRICS_TEXT = """\
+# HELP recstage_experiment_ratio_p_value Of the split at the last ab-report; below 0.01 it is not the intended one.
+# TYPE recstage_experiment_ratio_p_value gauge
+recstage_experiment_ratio_p_value{{experiment="{experiment}"}} {p_value:g}
+# HELP recstage_experiment_evidence Share of the planned evidence that is there.
+# TYPE recstage_experiment_evidence gauge
+recstage_experiment_evidence{{experiment="{experiment}"}} {evidence:g}
+"""
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +94,8 @@ def run(settings: AbReportSettings, *, nested: bool = False) -> AbReportResult:
         tracking.log_metrics(run_id, _metrics(seen))
         tracking.log_figures(run_id, _figures(found, seen, settings))
     _tag(settings.name, found.versions, seen, run_id)
+    figures = METRICS_TEXT.format(experiment=_escaped(found.name), p_value=seen.ratio.p_value, evidence=seen.evidence)
+    write_metrics_file(settings.promotion.experiment.metrics_file, figures)
     for line in as_text(found.name, found.versions, seen).splitlines():
         log.info("%s", line)
     return AbReportResult(
@@ -250,6 +261,10 @@ def as_text(name: str, versions: tuple[str, str], seen: Reading) -> str:
         )
     lines += [f"left out: {number} {what}" for what, number in seen.left_out.items()]
     return "\n".join(lines)
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _tag(name: str, versions: tuple[str, str], seen: Reading, run_id: str) -> None:

@@ -57,6 +57,30 @@ def test_the_life_of_a_database(run, tmp_path):
     assert backup.verify_file(Path(down["backup"])).rows["user_interactions"] == 1
 
 
+def test_a_scheduled_backup_keeps_the_newest_and_any_of_them_can_be_restored(run, tmp_path):
+    url = parse_url(f"sqlite:///{tmp_path}/new/service.db")
+    run("upgrade", url=url)
+    (tmp_path / "new" / "backups").mkdir(exist_ok=True)
+    others = [tmp_path / "new" / "backups" / name for name in ("mine.db", "other-20260101T000000000000-0001.db")]
+    for path in others:
+        path.write_text("not of this database")
+    made = []
+    for _ in range(4):
+        record(url)
+        made.append(run("backup", "--keep", "2", url=url)[1])
+    assert [one["deleted"] for one in made] == [[], [], [made[0]["backup"]], [made[1]["backup"]]]
+    assert all(path.exists() for path in others)
+    assert run("restore", made[2]["backup"], url=url)[1]["rows"]["user_interactions"] == 3
+    assert run("verify", url=url)[1]["rows"]["user_interactions"] == 3
+
+
+@pytest.mark.parametrize("words", [("--keep", "0"), ("--keep", "many"), ("here.db", "--keep", "3")])
+def test_a_number_of_backups_that_makes_no_sense_is_one_line(run, words):
+    status, _, complaint = run("backup", *words)
+    assert status == 2
+    assert len(complaint.strip().splitlines()) == 1
+
+
 def test_a_backup_goes_to_the_given_file(run, tmp_path):
     assert run("backup", str(tmp_path / "mine.db"))[1]["backup"] == str(tmp_path / "mine.db")
     status, _, complaint = run("backup", str(tmp_path / "mine.db"))
