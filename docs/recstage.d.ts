@@ -141,6 +141,26 @@ export interface ChangedBody {
   checks: string[];
 }
 
+/** The categories of one text, the most probable first. */
+export interface ClassifiedBody {
+  categories: LabelBody[];
+  /** mean of the categories', that is, the share to expect right */
+  confidence: number;
+  /** whether a person should label it */
+  uncertain: boolean;
+}
+
+/** One result a text, in their order. */
+export interface ClassifiedTextsBody {
+  model_version: string;
+  results: ClassifiedBody[];
+}
+
+/** The texts, title first. */
+export interface ClassifyBody {
+  texts: string[];
+}
+
 /** Lists of one version in the last week, and those that led to a click or to more than a click. */
 export interface ClickThroughBody {
   /** null: fallback models */
@@ -333,6 +353,8 @@ export interface KnownItemBody {
   title: string;
   text: string;
   categories: string[];
+  /** confidences, where the classifier gave the categories; null where a person did */
+  predicted?: Record<string, number> | null;
   hidden: boolean;
   /** null: never */
   expires_at: string | null;
@@ -350,6 +372,23 @@ export interface KnownProfileBody {
   known_since: string | null;
   /** null: nothing was ever declared */
   changed_at: string | null;
+}
+
+/** A category and how probable it is. */
+export interface LabelBody {
+  category: string;
+  confidence: number;
+}
+
+/** The least sure items first. */
+export interface LabelQueueBody {
+  items: UncertainBody[];
+}
+
+/** They are stored, and the next training learns from them. */
+export interface LabelledBody {
+  item_id: string;
+  categories: string[];
 }
 
 /** A candidate that is not in the list. */
@@ -428,6 +467,14 @@ export interface ModelBody {
   degraded: string[];
   /** the same, with names and remedies */
   conditions: ConditionBody[];
+}
+
+/** The categories that a person gives an item; they replace the predicted ones for good. */
+export interface NewLabelsBody {
+  item_id: string;
+  categories: string[];
+  /** take categories that no item has yet */
+  new?: boolean;
 }
 
 /** A new rule; its name stays for good, and lists tell it in `rules_applied`. */
@@ -1031,6 +1078,17 @@ export interface TrendsBody {
   next?: string | null;
 }
 
+/** An item that waits for a person's label. */
+export interface UncertainBody {
+  item_id: string;
+  title: string;
+  text: string;
+  /** categories with their confidences */
+  predicted: Record<string, number>;
+  confidence: number;
+  model_version: string;
+}
+
 /** The scores of one user, in the order of the items. */
 export interface UserScores {
   user_id: string;
@@ -1107,6 +1165,15 @@ export interface Operations {
     queryParameters: {};
     body: RuleContentBodyInput;
     answer: RuleBody;
+  };
+  /** Categories with calibrated confidences; 503 while no version of the classifier is Production. */
+  classify: {
+    method: "POST";
+    path: "/api/classify";
+    pathParameters: {};
+    queryParameters: {};
+    body: ClassifyBody;
+    answer: ClassifiedTextsBody;
   };
   /** Add a rule. Once this responds, it holds for the next list of every worker. */
   create_rule: {
@@ -1206,6 +1273,24 @@ export interface Operations {
     queryParameters: {};
     body: never;
     answer: StatisticsBody;
+  };
+  /** Label an item: it leaves the queue, and `mlflow run . -e classifier -P data=service` learns from it. */
+  label_item: {
+    method: "POST";
+    path: "/api/classifier/labels";
+    pathParameters: {};
+    queryParameters: {};
+    body: NewLabelsBody;
+    answer: LabelledBody;
+  };
+  /** Items that a person should label, the least sure first. */
+  label_queue: {
+    method: "GET";
+    path: "/api/classifier/queue";
+    pathParameters: {};
+    queryParameters: { limit?: number };
+    body: never;
+    answer: LabelQueueBody;
   };
   /** The items that were first known last: by their first interaction in training, or when they were posted. */
   latest: {

@@ -43,6 +43,7 @@ def create_app(
     pointer: ProductionPointer | None = None,
     reverse_pointer: ProductionPointer | None = None,
     staging_pointer: ProductionPointer | None = None,
+    classifier_pointer: ProductionPointer | None = None,
     tune_gc: bool = False,
 ) -> FastAPI:
     """The service as an ASGI application; nothing is opened before it starts.
@@ -53,6 +54,7 @@ def create_app(
         pointer: in place of the registry, for tests.
         reverse_pointer: the same for the reverse model.
         staging_pointer: the same for the version in Staging.
+        classifier_pointer: the same for the item classifier.
         tune_gc: the process does nothing else, so its garbage collector may be tuned.
     """
 
@@ -63,7 +65,8 @@ def create_app(
             store = await asyncio.to_thread(Store.open, settings, app.state.metrics)
         app.state.store = store
         found = dependencies or (Dependencies() if store is None else store.dependencies())
-        service = Service(settings, found, app.state.metrics, pointer, reverse_pointer, staging_pointer)
+        pointers = (pointer, reverse_pointer, staging_pointer, classifier_pointer)
+        service = Service(settings, found, app.state.metrics, *pointers)
         app.state.service = service
         await service.start()
         erasing = None if store is None else asyncio.create_task(store.erasure_tasks.run())

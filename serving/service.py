@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from recstage.models.base import POPULARITY
+from serving.classifier.loaded import LoadedClassifier
+from serving.classifier.service import ClassifierService
 from serving.experiments.bandit import Bandit
 from serving.experiments.experiments import Experiments
 from serving.experiments.shadow import Shadow
@@ -49,6 +51,7 @@ class Service:
         pointer: ProductionPointer | None = None,
         reverse_pointer: ProductionPointer | None = None,
         staging_pointer: ProductionPointer | None = None,
+        classifier_pointer: ProductionPointer | None = None,
     ) -> None:
         """Build the parts; nothing is started.
 
@@ -59,6 +62,7 @@ class Service:
             pointer: what is Production, in place of the folder of bundles; then no registry is followed.
             reverse_pointer: the same for the reverse model.
             staging_pointer: what is Staging, likewise.
+            classifier_pointer: what is Production of the item classifier, likewise.
         """
         self.settings, self.dependencies, self.metrics = settings, dependencies, metrics
         self.evaluation = load_evaluation()
@@ -75,6 +79,7 @@ class Service:
         self.versions = self._version_manager(settings.model_name, pointer)
         self.reverse_versions = self._version_manager(settings.reverse_model_name, reverse_pointer)
         self.staging = self._staging_manager(pointer, staging_pointer) if settings.experiments else None
+        self.classifier = ClassifierService(self._classifier_versions(classifier_pointer), settings.label_below)
         self.bandit = Bandit(dependencies.rewards, settings.bandit_seconds)
         shadow = Shadow(metrics, settings.shadow_queue)
         self.experiments = Experiments(self.versions, self.staging, self.bandit, shadow, metrics)
@@ -91,6 +96,7 @@ class Service:
             (
                 lambda: of_registry(self.versions),
                 lambda: of_registry(self.reverse_versions),
+                lambda: of_registry(self.classifier.versions),
                 lambda: of_serving(self.versions, self.fallback),
                 self._of_experiment,
                 self._of_database,
@@ -141,6 +147,20 @@ class Service:
             overdue_seconds=overdue if settings.follow_registry else None,
         )
 
+    def _classifier_versions(self, pointer: ProductionPointer | None) -> VersionManager[LoadedClassifier]:
+        settings = self.settings
+        if pointer is None:
+            repository = BundleRepository(settings.bundle_root, settings.classifier_name)
+            repository.prepare()
+            pointer = repository
+        return VersionManager(
+            settings.classifier_name,
+            pointer,
+            self.metrics,
+            load=LoadedClassifier.load,
+            retry_seconds=settings.retry_seconds,
+        )
+
     def _staging_manager(
         self, production: ProductionPointer | None, staging: ProductionPointer | None
     ) -> VersionManager | None:
@@ -166,6 +186,7 @@ class Service:
         """
         await asyncio.to_thread(self.versions.start)
         await asyncio.to_thread(self.reverse_versions.start)
+        await asyncio.to_thread(self.classifier.versions.start)
         if self.staging is not None:
             await asyncio.to_thread(self.staging.start)
         await asyncio.to_thread(self.fallback.start)
@@ -187,6 +208,7 @@ class Service:
         for part in (
             self.versions,
             self.reverse_versions,
+            self.classifier,
             self.staging,
             self.fallback,
             self.bandit,

@@ -80,6 +80,11 @@ class ServingSettings(config.Settings):
     # -- models
     model_name: ModelName = Field("recommender", description="registered model whose Production version is served")
     reverse_model_name: ModelName = Field("recommender-reverse", description="registered model for item -> users")
+    classifier_name: ModelName = Field("item-classifier", description="registered model that classifies new items")
+    classify_items: bool = Field(True, description="false: items without categories get none")
+    label_below: float = Field(
+        0.5, ge=0, le=1, description="items whose predicted categories are less sure wait for a person's label"
+    )
     bundle_dir: Path = Field(Path("data/serving"), description="private folder of downloaded bundles")
     follow_registry: bool = Field(True, description="false: serve what is in the folder and never poll the registry")
     poll_seconds: float = Field(1.0, gt=0, le=60, description="pause between two polls of the registry")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from serving.health.conditions import ActiveCondition, Condition
 from serving.models.fallback import FallbackModels
@@ -16,7 +17,7 @@ _ABOUT = {
 }
 
 
-def of_registry(versions: VersionManager) -> Iterator[ActiveCondition]:
+def of_registry(versions: VersionManager[Any]) -> Iterator[ActiveCondition]:
     """What is wrong with the polls of a model, and with the version that they found."""
     name, failure, poll = versions.name, versions.failure, versions.last_poll()
     if failure is not None:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from recstage import registry, tracking
 from recstage.bundle import MANIFEST, read_manifest
+from recstage.classifier import storage
 from recstage.errors import BundleError, RecstageError, RegistryError
 from recstage.experiments import assignment
 from recstage.registry import Resolution, Version, mlflow_client
@@ -189,7 +190,8 @@ def verify(folder: Path) -> None:
 
     Raises `BundleError` where a file is missing, changed, a link, or not listed in the manifest.
     """
-    listed = read_manifest(folder).files
+    known = storage.read_manifest(folder) if storage.is_classifier(folder) else read_manifest(folder)
+    listed = known.files
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():

@@ -77,7 +77,7 @@ class SyncSupervisor:
             str(settings.bundle_root),
             str(settings.poll_seconds),
         ]
-        names = [settings.model_name, settings.reverse_model_name]
+        names = [settings.model_name, settings.reverse_model_name, settings.classifier_name]
         # one thread for numerical libraries: this process computes nothing
         environment = {
             **os.environ,

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from recstage.errors import BundleError
 from serving.errors import without_paths
@@ -62,7 +64,33 @@ class ProductionPointer(Protocol):
         ...
 
 
-class VersionManager:
+class Servable(Protocol):
+    """What a version is once it is loaded: a recommender with its family, or the item classifier."""
+
+    @property
+    def version(self) -> str | None: ...
+
+    @property
+    def algorithm(self) -> str: ...
+
+    @property
+    def source(self) -> Any:
+        """`staged`, and the `manifest` with `created_at` and `trained_until`; None where it is of no version."""
+        ...
+
+    def restaged(self, staged: ProductionVersion) -> Any:
+        """The same version, promoted again."""
+        ...
+
+    def popularity_alone(self) -> Any:
+        """What answers once no version is Production any more; None: nothing."""
+        ...
+
+
+Loaded = TypeVar("Loaded", bound=Servable, default=LoadedModel)
+
+
+class VersionManager(Generic[Loaded]):
     """Keeps `served` (None: nothing yet) at the version in Production."""
 
     def __init__(
@@ -72,7 +100,8 @@ class VersionManager:
         metrics: Metrics,
         *,
         retry_seconds: float = 60.0,
-        warm: Callable[[LoadedModel], LoadedModel] = lambda loaded: loaded,
+        load: Callable[[ProductionVersion, datetime], Loaded] = LoadedModel.load,  # type: ignore[assignment]
+        warm: Callable[[Loaded], Loaded] = lambda loaded: loaded,
         before_unset: Callable[[], None] = lambda: None,
         overdue_seconds: float | None = None,
     ) -> None:
@@ -83,18 +112,19 @@ class VersionManager:
             pointer: what is Production.
             metrics: swaps, ages and the version served.
             retry_seconds: the longest pause between two tries of a broken version.
+            load: makes a version of a bundle; raises `BundleError`.
             warm: called with a loaded version before it serves; what it returns serves.
             before_unset: called before a version stops serving because nothing is Production any more.
             overdue_seconds: the age from which a poll of the registry is overdue; None: it is not followed.
         """
         self.name = name
-        self.served: LoadedModel | None = None
-        self.last_popularity: LoadedModel | None = None
+        self.served: Loaded | None = None
+        self.last_popularity: Loaded | None = None
         """The popularity of the version that was Production last, while none is: served where there is nothing else."""
         self.failure: Failure | None = None
         self.swapping = False
         """Whether a version is being loaded at this moment."""
-        self._pointer, self._metrics, self._warm = pointer, metrics, warm
+        self._pointer, self._metrics, self._warm, self._load = pointer, metrics, warm, load
         self._backoff, self._before_unset = Backoff(longest=retry_seconds), before_unset
         self._poll_requested_at = pointer.poll_requested_at()
         self.not_writable: str | None = None
@@ -206,7 +236,7 @@ class VersionManager:
         started = time.perf_counter()
         try:
             with self._marked_as_swapping(), _short_thread_switches():
-                loaded = self._warm(LoadedModel.load(staged, datetime.now(UTC)))
+                loaded = self._warm(self._load(staged, datetime.now(UTC)))
         except Exception as error:
             self._fail(staged, error, record=record)
             return
@@ -259,7 +289,7 @@ class VersionManager:
             extra={"event": "swap-failed", "model": self.name, "version": staged.version, "reason": reason},
         )
 
-    def _report_swap(self, old: LoadedModel | None, new: LoadedModel, seconds: float) -> None:
+    def _report_swap(self, old: Loaded | None, new: Loaded, seconds: float) -> None:
         metrics = self._metrics
         metrics.model_swaps.labels(self.name, "done").inc()
         metrics.swap_seconds.observe(seconds)

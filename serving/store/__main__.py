@@ -140,6 +140,16 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
     return {"database": display_url(url), **found}
 
 
+def _classify(url: URL, chosen: argparse.Namespace) -> Result:
+    from serving.store.training import batch_classification  # imports MLflow, as above
+
+    below = settings.load().label_below
+    return {
+        "database": display_url(url),
+        **batch_classification.classify_catalogue(url, chosen.name, label_below=below),
+    }
+
+
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--active-days", type=float, metavar="N", help="only users with an event in the last N days")
     one.add_argument("--top", type=int, metavar="N", help="only the N users with the most training interactions")
     one.add_argument("--users", type=Path, metavar="FILE", help="only the users of a file, one id a line")
+    one = add("classify", _classify, "Predict categories of the items that a person gave none.")
+    one.add_argument("--name", default="item-classifier", help="registered model")
     return parser
 
 

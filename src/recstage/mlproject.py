@@ -62,6 +62,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "seed": {"type": "float", "default": 0},
         "register": {"type": "string", "default": "false"},
     },
+    "classify": {"name": {"type": "string", "default": "item-classifier"}},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
 

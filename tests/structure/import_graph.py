@@ -37,7 +37,7 @@ LAYERS = {
         ["trends", "lists"],
         ["experiments"],
         ["recommend", "operations"],
-        ["catalogue"],
+        ["catalogue", "classifier"],
         ["store", "models", "security"],
         ["monitoring"],
         ["interfaces", "settings"],

@@ -14,6 +14,7 @@ SERVING_MAY_USE = {
     "config",
     "data",
     "models",
+    "classifier",
     "rerank",
     "bundle",
     "pyfunc",

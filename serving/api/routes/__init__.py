@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from serving.api.routes import user_statistics, users
 from serving.api.routes.catalogue import categories, items
+from serving.api.routes.classifier import classify, labels
 from serving.api.routes.events import feedback, interactions
 from serving.api.routes.operations import health, model, overview, registry_changes, session
 from serving.api.routes.recommendations import (
@@ -33,6 +34,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     user_statistics.router,
     categories.router,
     items.router,  # last of /api/items: an item's id may hold slashes
+    classify.router,
+    labels.router,
     versions.router,  # before the rules: "versions" is no name of one
     rules.router,
     model.router,

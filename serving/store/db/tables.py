@@ -126,6 +126,31 @@ class ItemCategory(Table):
     position: Mapped[int] = mapped_column(Integer)
 
 
+class ItemClassification(Table):
+    """That the categories of an item are predicted: an item has a row until a person gives it categories.
+
+    `categories`: confidences by name; `confidence`: how sure they are as a whole; `needs_label`: it is in the queue.
+    """
+
+    __tablename__ = "item_classifications"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    categories: Mapped[dict[str, float]] = mapped_column(JSON(none_as_null=True))
+    confidence: Mapped[float] = mapped_column(Double)
+    model_version: Mapped[str] = mapped_column(String(64))
+    needs_label: Mapped[bool] = mapped_column()
+    classified_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        Index(
+            "ix_item_classifications_needs_label",
+            "confidence",
+            "item_id",
+            **_only("needs_label = 1", "needs_label"),
+        ),
+    )
+
+
 class UserInteraction(Table):
     """One event of a user with an item. The row number never repeats, so a greater one is a newer event."""
 

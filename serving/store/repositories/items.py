@@ -11,6 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from serving.interfaces import Item as KnownItem
 from serving.rules.columns import Value
+from serving.store.classification import predictions
+from serving.store.classification.predictions import Prediction
 from serving.store.db import change_counters
 from serving.store.db.bulk import BulkInsert, Lookup, among
 from serving.store.db.reader import Query, Reader, from_json
@@ -69,15 +71,24 @@ def known_item(reader: Reader, item_id: str) -> KnownItem | None:
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """An item to store; `expires_at` in milliseconds since 1970."""
+    """An item to store; `expires_at` in milliseconds since 1970.
+
+    `categories` None: none were given; those that a person gave before stay, else those of `prediction` are stored.
+    """
 
     item_id: str
     title: str = ""
     text: str = ""
-    categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] | None = ()
     hidden: bool = False
     expires_at: int | None = None
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    prediction: Prediction | None = None
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The categories of the prediction."""
+        return () if self.prediction is None else tuple(self.prediction.categories)
 
 
 class IngestItems(Task[tuple[int, int]]):
@@ -95,7 +106,9 @@ class IngestItems(Task[tuple[int, int]]):
     def run(self, connection: Connection) -> tuple[int, int]:
         now = now_ms()
         before = _visibility(connection, self.items)
-        described = [item.item_id for item in self.items.values() if item.attributes or item.categories]
+        described = [
+            item.item_id for item in self.items.values() if item.attributes or item.categories or item.predicted
+        ]
         posted = _publish_posted(connection, described or _described(connection, self.items), now)
         _PUT_ITEMS(
             connection,
@@ -108,13 +121,27 @@ class IngestItems(Task[tuple[int, int]]):
                 for item in self.items.values()
             ],
         )
-        connection.execute(delete(ItemCategory).where(among(connection, ItemCategory.item_id, before)))
-        _put_categories(connection, {item.item_id: item.categories for item in self.items.values()})
+        self._put_categories(connection, before, now)
         after: dict[str, Visibility] = {
             item.item_id: (item.hidden, item.expires_at, None) for item in self.items.values()
         }
         _publish_changes(connection, before, after, now)
         return len(after) - len(before), len(before)
+
+    def _put_categories(self, connection: Connection, before: Mapping[str, Visibility], now: int) -> None:
+        """Those that were given, else those that a person gave before, else the predicted ones."""
+        left_out = [item_id for item_id, item in self.items.items() if item.categories is None and item_id in before]
+        kept = predictions.labelled_by_a_person(connection, left_out) if left_out else set()
+        put = {item_id: item for item_id, item in self.items.items() if item_id not in kept}
+        stored = [item_id for item_id in put if item_id in before]
+        connection.execute(delete(ItemCategory).where(among(connection, ItemCategory.item_id, stored)))
+        predictions.remove(connection, stored)
+        given = {
+            item_id: item.predicted if item.categories is None else item.categories for item_id, item in put.items()
+        }
+        put_categories(connection, given)
+        found = [item.prediction for item in put.values() if item.categories is None and item.prediction is not None]
+        predictions.put(connection, found, now)
 
 
 class ChangeItem(Task[bool]):
@@ -136,7 +163,8 @@ class ChangeItem(Task[bool]):
         connection.execute(update(Item).where(Item.item_id == self.item_id).values(**columns, updated_at=now))
         if "categories" in self.changes:
             connection.execute(delete(ItemCategory).where(ItemCategory.item_id == self.item_id))
-            _put_categories(connection, {self.item_id: self.changes["categories"]})
+            predictions.remove(connection, [self.item_id])
+            put_categories(connection, {self.item_id: self.changes["categories"]})
         _publish_changes(connection, before, _visibility(connection, [self.item_id]), now)
         return True
 
@@ -162,6 +190,7 @@ class DeleteItem(Task[bool]):
             values["posted_version"] = _publish_posted(connection, [self.item_id], now)
         connection.execute(update(Item).where(Item.item_id == self.item_id).values(values))
         connection.execute(delete(ItemCategory).where(ItemCategory.item_id == self.item_id))
+        predictions.remove(connection, [self.item_id])
         _publish_changes(connection, before, {self.item_id: (True, None, now)}, now)
         return True
 
@@ -201,7 +230,8 @@ def _publish_posted(connection: Connection, described: Sequence[str], now: int) 
     return change_counters.bumped(connection, change_counters.POSTED, now)
 
 
-def _put_categories(connection: Connection, categories: dict[str, Sequence[str]]) -> None:
+def put_categories(connection: Connection, categories: Mapping[str, Sequence[str]]) -> None:
+    """Store the categories of items that have none now."""
     rows = [(item_id, name, i) for item_id, names in categories.items() for i, name in enumerate(dict.fromkeys(names))]
     _PUT_CATEGORIES(connection, rows)
 

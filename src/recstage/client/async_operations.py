@@ -18,6 +18,7 @@ from recstage.client.models import (
     Cap,
     CategoriesBody,
     ChangedBody,
+    ClassifiedTextsBody,
     ErasureBody,
     ErasureStateBody,
     EventBody,
@@ -31,6 +32,8 @@ from recstage.client.models import (
     ItemsBody,
     KnownItemBody,
     KnownProfileBody,
+    LabelledBody,
+    LabelQueueBody,
     ListsBody,
     Live,
     ModelBody,
@@ -127,6 +130,11 @@ class AsyncOperations(AsyncSender):
             ),
         )
         return await self.send(call, RuleBody)
+
+    async def classify(self, *, texts: Sequence[str]) -> ClassifiedTextsBody:
+        """Categories with calibrated confidences; 503 while no version of the classifier is Production."""
+        call = Call("POST", "/api/classify", body=given({"texts": texts}))
+        return await self.send(call, ClassifiedTextsBody)
 
     async def create_rule(
         self,
@@ -242,6 +250,18 @@ class AsyncOperations(AsyncSender):
         """Counts by type, click-through rate, implementation rate, mean label."""
         call = Call("GET", "/api/items/{item_id}/stats", path={"item_id": item_id})
         return await self.send(call, StatisticsBody)
+
+    async def label_item(self, *, item_id: str, categories: Sequence[str], new: bool | None = None) -> LabelledBody:
+        """Label an item: it leaves the queue, and `mlflow run . -e classifier -P data=service` learns from it."""
+        call = Call(
+            "POST", "/api/classifier/labels", body=given({"item_id": item_id, "categories": categories, "new": new})
+        )
+        return await self.send(call, LabelledBody)
+
+    async def label_queue(self, *, limit: int | None = None) -> LabelQueueBody:
+        """Items that a person should label, the least sure first."""
+        call = Call("GET", "/api/classifier/queue", query={"limit": limit})
+        return await self.send(call, LabelQueueBody)
 
     async def latest(
         self,

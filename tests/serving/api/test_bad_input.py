@@ -35,6 +35,7 @@ BATCH_PREDICT = "/api/predict/batch"
 ITEMS, ITEM, STATISTICS = "/api/items", "/api/items/i1", "/api/items/i1/stats"
 HISTORY, PROFILE, USER = "/api/users/ann/history", "/api/users/ann/profile", "/api/users/ann"
 RULES, RULE, VERSIONS, REVERT = "/api/rules", "/api/rules/a", "/api/rules/versions", "/api/rules/versions/0/revert"
+CLASSIFY, QUEUE, LABELS = "/api/classify", "/api/classifier/queue", "/api/classifier/labels"
 MODEL, RELOAD, WEBHOOK = "/api/model", "/api/model/reload", "/api/model/webhook"
 SESSION, OPERATIONS = "/api/session", "/api/operations"
 PROMOTE, ROLLBACK, EXPERIMENT = (f"{OPERATIONS}/{what}" for what in ("promote", "rollback", "experiment"))
@@ -49,6 +50,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", FEEDBACK): {"request_id": "r", "outcomes": [OUTCOME]},
     ("POST", ITEMS): {"item_id": "i1"},
     ("PATCH", ITEM): {"title": "x"},
+    ("POST", CLASSIFY): {"texts": ["a text"]},
+    ("POST", LABELS): {"item_id": "i1", "categories": ["Drama"]},
     ("PUT", PROFILE): {"role": "editor"},
     ("POST", RULES): {"name": "a", "action": {"type": "exclude", "filter": "item_id=i1"}, "enabled": False},
     ("PUT", RULE): {"action": {"type": "exclude", "filter": "item_id=i1"}},
@@ -75,6 +78,7 @@ ROUTES = [
         )
     ),
     *(("GET", path) for path in (RULES, RULE, VERSIONS)),
+    ("GET", QUEUE),
     *(("GET", path) for path in (SESSION, OPERATIONS, "/metrics")),
     *BODIES,
     ("DELETE", ITEM),
@@ -99,6 +103,8 @@ LEAST = {
     ("DELETE", USER): "admin",
     ("POST", RELOAD): "admin",
     **dict.fromkeys((("GET", RULES), ("GET", RULE), ("GET", VERSIONS), ("DELETE", RULE), ("POST", REVERT)), "admin"),
+    ("GET", QUEUE): "admin",
+    ("POST", LABELS): "admin",
     ("POST", RULES): "admin",
     ("PUT", RULE): "admin",
     ("GET", OPERATIONS): "service",

@@ -35,6 +35,9 @@ TABLE = {
     "/api/users/{user_id}/erasure": {"get"},
     "/api/items": {"post"},
     "/api/items/{item_id}": {"get", "patch", "delete"},
+    "/api/classify": {"post"},
+    "/api/classifier/queue": {"get"},
+    "/api/classifier/labels": {"post"},
     "/api/rules": {"get", "post"},
     "/api/rules/{name}": {"get", "put", "delete"},
     "/api/rules/versions": {"get"},
@@ -53,7 +56,7 @@ TABLE = {
     "/metrics": {"get"},
 }
 OPEN = {"/health/live", "/health/ready", "/api/model/webhook"}
-NESTED = {"BatchBody", "ItemsBody", "ListsBody"}
+NESTED = {"BatchBody", "LabelQueueBody", "ItemsBody", "ListsBody"}
 """Bodies whose example is that of the route, or of what they hold."""
 
 

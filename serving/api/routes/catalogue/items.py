@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -44,6 +45,8 @@ from serving.catalogue.fields import attributes_of
 from serving.errors import Problem, documented
 from serving.security.authentication import requires
 from serving.service import Service
+from serving.store.classification.predictions import Prediction
+from serving.store.classification.tasks import prediction_for
 from serving.store.repositories.items import ChangeItem, DeleteItem, IngestItems, ItemState, NewItem, item_state
 
 router = APIRouter(prefix="/api/items", tags=["items"])
@@ -114,6 +117,11 @@ class KnownItemBody(BaseModel):
     title: str = Field(examples=["American Beauty (1999)"])
     text: str = Field(examples=["A sexually frustrated suburban father has a mid-life crisis."])
     categories: list[str] = Field(examples=[["Drama", "Comedy"]])
+    predicted: dict[str, float] | None = Field(
+        None,
+        examples=[{"Drama": 0.83}],
+        description="confidences, where the classifier gave the categories; null where a person did",
+    )
     hidden: bool = Field(examples=[False])
     expires_at: datetime | None = Field(examples=["2026-12-31T23:00:00Z"], description="null: never")
     deleted: bool = Field(examples=[False])
@@ -156,7 +164,11 @@ def _several(value: Any) -> bool:
 
 @router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
 async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> IngestedBody:
-    """Store one item or several, replacing their earlier versions; a deleted item is restored."""
+    """Store one item or several, replacing their earlier versions; a deleted item is restored.
+
+    An item without `categories` keeps those that a person gave it; where there are none, the classifier in Production
+    predicts them. `categories: []` means that it has none.
+    """
     bodies = body.items if isinstance(body, ItemsBody) else [body]
     most = service.settings.max_batch
     if len(bodies) > most:
@@ -164,7 +176,12 @@ async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> I
     described = [(one.item_id, one.attributes) for one in bodies if one.attributes]
     if described:
         await run_read(check_attributes, described, service, store)
-    created, replaced = await run_write(store, IngestItems([_new(one) for one in bodies]))
+    open_bodies = [one for one in bodies if not one.categories and "categories" not in one.model_fields_set]
+    predictions: dict[str, Prediction] = {}
+    if service.settings.classify_items:
+        open_texts = [(one.item_id, one.title, one.text) for one in open_bodies]
+        predictions = await service.classifier.predictions(open_texts)
+    created, replaced = await run_write(store, IngestItems([_new(one, predictions) for one in bodies]))
     return IngestedBody(created=created, replaced=replaced)
 
 
@@ -190,7 +207,9 @@ async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
 @router.get("/{item_id:id}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
 async def get_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> KnownItemBody:
     """An item as lists know it: by the service's catalogue, and by that of the served version where it says nothing."""
-    return await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
+    found = await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
+    prediction = await run_read(prediction_for, store.reader, item_id)
+    return found if prediction is None else found.model_copy(update={"predicted": dict(prediction.categories)})
 
 
 @router.patch(
@@ -222,15 +241,16 @@ async def delete_item(item_id: PathId, store: StoreDep) -> Response:
     return Response(status_code=204)
 
 
-def _new(body: ItemBody) -> NewItem:
+def _new(body: ItemBody, predictions: Mapping[str, Prediction]) -> NewItem:
     return NewItem(
         body.item_id,
         body.title,
         body.text,
-        tuple(body.categories),
+        tuple(body.categories) if "categories" in body.model_fields_set else None,
         body.hidden,
         None if body.expires_at is None else milliseconds(body.expires_at),
         body.attributes,
+        predictions.get(body.item_id),
     )
 
 

@@ -17,6 +17,7 @@ from recstage.errors import RecstageError
 
 SERVICE = "service"
 _ITEMS = "SELECT item_id, title, text FROM items WHERE deleted_at IS NULL ORDER BY item_id"
+_NOT_PREDICTED = " WHERE item_id NOT IN (SELECT item_id FROM item_classifications)"
 _CATEGORIES = "SELECT item_id, category FROM item_categories{where} ORDER BY item_id, position"
 
 
@@ -73,8 +74,8 @@ def of_service(url: str) -> list[Sample | Bad]:
     """Items whose categories a person gave: posted with them, or labelled from the queue. Predicted ones are no
     labels. Raises `StoreError` where the database cannot be read."""
     with connected(ServiceSource(url=url)) as connection:
-        columns = {one["name"] for one in inspect(connection).get_columns("item_categories")}
-        where = " WHERE confidence IS NULL" if "confidence" in columns else ""
+        known = inspect(connection).get_table_names()
+        where = _NOT_PREDICTED if "item_classifications" in known else ""
         codes: dict[str, list[str]] = {}
         for item_id, category in connection.execute(text(_CATEGORIES.format(where=where))):
             codes.setdefault(item_id, []).append(category)

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select, text
 
 from serving.operations import click_through, drift
 from serving.store.admin import retention, revision
+from serving.store.classification import tasks
 from serving.store.db import change_counters
 from serving.store.db.connection import is_sqlite, open_engine
 from serving.store.db.reader import Query, Reader
@@ -75,6 +76,9 @@ READ = [
         USER | {"model_name": "recommender", "model_version": "7", "now": 1},
         "ix_user_recommendations_user_score",
     ),
+    ("label queue", tasks._QUEUE, {"most": 5}, "ix_item_classifications_needs_label"),
+    ("prediction for an item", tasks._OF_ITEM, ITEM, BY_KEY),
+    ("items to classify", tasks._TO_CLASSIFY, {"after": "", "version": "7", "most": 5}, BY_KEY),
     ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),
     ("rules", rules._RULES, {"until": 9}, "ix_rule_changes_name_version"),
     ("version of the rules", rules._VERSION, {}, BY_KEY),
@@ -189,7 +193,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules, click_through, drift, statistics)
+    modules += (own_catalogue, rules, click_through, drift, statistics, tasks)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

@@ -26,7 +26,7 @@ def detail(response, status: int) -> str:
 
 def test_an_item_is_ingested_read_changed_hidden_and_deleted(client):
     assert client.post("/api/items", json=FILM).json() == {"created": 1, "replaced": 0}
-    expected = {**FILM, "hidden": False, "expires_at": None, "deleted": False, "attributes": {}}
+    expected = {**FILM, "predicted": None, "hidden": False, "expires_at": None, "deleted": False, "attributes": {}}
     assert client.get("/api/items/film").json() == expected
     expiry = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
     changed = client.patch("/api/items/film", json={"hidden": True, "expires_at": expiry, "categories": ["drama"]})

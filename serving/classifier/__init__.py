@@ -1,0 +1,1 @@
+"""The item classifier as it is served."""
