@@ -14,7 +14,7 @@ from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.models.neural.training import seeded
 from recstage.models.two_tower import TwoTower
 from recstage.models.two_tower.params import TwoTowerParams
-from recstage.models.two_tower.training import Network
+from recstage.models.two_tower.training import Network, reads_clock
 
 torch.set_num_threads(1)  # several tests may run at once
 N_ITEMS = 20
@@ -27,9 +27,9 @@ def params_of(**changed: object) -> TwoTowerParams:
     return TwoTowerParams(**{**SMALL, **changed})
 
 
-def random_network(params: TwoTowerParams) -> Network:
+def random_network(params: TwoTowerParams, timed: bool = False) -> Network:
     with seeded(0):
-        network = Network(N_ITEMS, params, None).eval()
+        network = Network(N_ITEMS, params, None, timed).eval()
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.3)
     return network
@@ -46,7 +46,7 @@ def circle(n_users: int = 40, length: int = 10) -> Interactions:
 def fitted(block: str, **changed: object) -> TwoTower:
     fitting = {name: changed.pop(name) for name in ("checkpoint", "report") if name in changed}
     params = params_of(block=block, similarity="cosine", learning_rate=0.01, batch_size=8, **changed)
-    return TwoTower(params).fit(circle(), seed=1, **fitting)
+    return TwoTower(params).fit(clocked(), seed=1, **fitting)
 
 
 @BLOCKS
@@ -79,10 +79,41 @@ def test_served_scores_are_those_of_pytorch(block: str, similarity: str) -> None
         np.testing.assert_allclose(model.score(users), expected, atol=1e-4, rtol=0)
 
 
+def clocked() -> Interactions:
+    """`circle` with a minute between two items, after the year 2001."""
+    rows = circle()
+    return Interactions.from_arrays(
+        rows.users, rows.items, rows.user_index, rows.item_index, None, 10**9 + 60 * rows.timestamp
+    )
+
+
+def test_served_scores_of_timed_blocks_are_those_of_pytorch() -> None:
+    params, train = params_of(block="hstu", layers=3), circle()
+    network = random_network(params, timed=True)
+    model = TwoTower.restore(params, network.export(), train, Catalogue.empty(train.items))
+    history = np.arange(9)
+    # gaps at and around powers of two, where buckets begin
+    times = 10**9 + np.cumsum([0, 0, 1, 2, 3, 4, 2**20 - 1, 2**20, 2**33])
+    with torch.inference_mode():
+        vectors = network.item_tower()
+        outputs = network.user_tower(torch.from_numpy(history)[None], vectors, torch.from_numpy(times)[None])[:, -1]
+        expected = (outputs @ vectors.T).numpy()
+    served = model.score(Users.unknown(N_ITEMS, history, timestamps=times))
+    np.testing.assert_allclose(served, expected, atol=1e-4, rtol=0)
+    assert not np.allclose(model.score(Users.unknown(N_ITEMS, history)), served, atol=0.01)
+
+
+def test_times_are_read_by_hstu_where_they_are_a_clock() -> None:
+    ranks, clock = circle(), clocked()
+    assert [reads_clock(params_of(block="hstu"), rows) for rows in (ranks, clock)] == [False, True]
+    assert not reads_clock(params_of(block="ligr"), clock)
+
+
 @pytest.mark.slow
 @BLOCKS
 def test_each_block_learns_what_comes_next_for_unknown_users_too(block: str) -> None:
     model = fitted(block, epochs=25)
+    assert ("block_0_ages" in model.state()) == (block == "hstu")
     histories = [np.arange(first, first + 5) % N_ITEMS for first in range(N_ITEMS)]
     users = Users.concatenated([Users.unknown(N_ITEMS, history) for history in histories])
     best = model.rank(users, 1).items[:, 0]

@@ -130,7 +130,7 @@ def test_windows_cover_each_step_of_each_history_once() -> None:
         seen: list[tuple[int, int]] = []
         for start, length in windows.batches(28, torch.Generator().manual_seed(seed)):
             assert len(start) * int(length.max()) <= 28
-            histories, real, targets, _ = windows.read(start, length)
+            histories, _, real, targets, _ = windows.read(start, length)
             seen += zip(histories[real].tolist(), targets.tolist(), strict=True)
         steps = [
             (a, (a + 1) % N_ITEMS)

@@ -15,11 +15,15 @@ from recstage.models.two_tower.params import TwoTowerParams
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, Array]
+Ages = NDArray[np.int32] | None
+AGES = 32  # the last one begins at 2**31 seconds: 68 years
 SMALLEST_NORM = np.float32(1e-12)  # as in torch.nn.functional.normalize
 
 
-def encode(weights: Weights, history: Array, params: TwoTowerParams) -> Array:
+def encode(weights: Weights, history: Array, params: TwoTowerParams, times: NDArray[np.int64] | None = None) -> Array:
     """Histories of one length (float32[n, t, factors], oldest first) to users' vectors: float32[n, factors].
+
+    `times` int64[n, t] are seconds; needed where the weights name `ages`.
 
     The last block is computed for the last position only: its other outputs are not used.
     """
@@ -29,7 +33,7 @@ def encode(weights: Weights, history: Array, params: TwoTowerParams) -> Array:
     for i in range(params.layers):
         needed = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
         own = {name.removeprefix(f"block_{i}_"): w for name, w in weights.items() if name.startswith(f"block_{i}_")}
-        x = block(own, x, needed, params.heads)
+        x = block(own, x, needed, params.heads, None if times is None else ages_of(times, needed))
     out = normalised(x[:, -1], weights["norm_weight"], weights["norm_bias"])
     return to_length_one(out) / np.float32(params.temperature) if params.similarity == "cosine" else out
 
@@ -39,14 +43,23 @@ def to_length_one(x: Array) -> Array:
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), SMALLEST_NORM)
 
 
-def _sasrec(w: Weights, x: Array, needed: slice, heads: int) -> Array:
+def ages_of(times: NDArray[np.int64], needed: slice) -> NDArray[np.int32]:
+    """Between each needed position and each position of histories at `times`: the logarithm of the seconds, to base 2.
+
+    Rounded down, from 0 to AGES - 1 (int32[n, needed, t]); 0 for positions that are later.
+    """
+    seconds = np.maximum(times[:, needed, None] - times[:, None], 0)
+    return np.minimum(np.frexp(seconds + 1.0)[1] - 1, AGES - 1)  # frexp is exact where log2 rounds
+
+
+def _sasrec(w: Weights, x: Array, needed: slice, heads: int, _: Ages) -> Array:
     x, h = x[:, needed], normalised(x, w["norm_1_weight"], w["norm_1_bias"])
     x = x + _softmax_attention(w, h, needed, heads)
     h = _linear(normalised(x, w["norm_2_weight"], w["norm_2_bias"]), w["up_weight"], w["up_bias"])
     return x + _linear(np.maximum(h, 0, out=h), w["down_weight"], w["down_bias"])
 
 
-def _ligr(w: Weights, x: Array, needed: slice, heads: int) -> Array:
+def _ligr(w: Weights, x: Array, needed: slice, heads: int, _: Ages) -> Array:
     x, h = x[:, needed], normalised(x, w["norm_1_weight"], w["norm_1_bias"])
     gate = _sigmoid(_linear(x, w["gate_1_weight"], w["gate_1_bias"]))
     x = x + gate * _softmax_attention(w, h, needed, heads)
@@ -57,7 +70,7 @@ def _ligr(w: Weights, x: Array, needed: slice, heads: int) -> Array:
     return x + gate * _linear(h, w["down_weight"], w["down_bias"])
 
 
-def _hstu(w: Weights, x: Array, needed: slice, heads: int) -> Array:
+def _hstu(w: Weights, x: Array, needed: slice, heads: int, ages: Ages) -> Array:
     n, t, d = x.shape
     joint = _linear(normalised(x, w["norm_weight"], w["norm_bias"]), w["uvqk_weight"], w["uvqk_bias"])
     joint *= _sigmoid(joint)
@@ -65,6 +78,8 @@ def _hstu(w: Weights, x: Array, needed: slice, heads: int) -> Array:
     distance, earlier = _places(t, needed)
     attention = q[:, :, needed] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
     attention += w["near"][:, distance]
+    if "ages" in w and ages is not None:
+        attention += w["ages"].T[:, ages].swapaxes(0, 1)
     attention *= _sigmoid(attention)
     attention *= earlier / earlier.sum(axis=1, keepdims=True)
     mixed = (attention @ v).swapaxes(1, 2).reshape(n, -1, d)
@@ -73,7 +88,7 @@ def _hstu(w: Weights, x: Array, needed: slice, heads: int) -> Array:
     return x[:, needed] + _linear(mixed, w["out_weight"], w["out_bias"])
 
 
-BLOCKS: Mapping[str, Callable[[Weights, Array, slice, int], Array]] = {
+BLOCKS: Mapping[str, Callable[[Weights, Array, slice, int, Ages], Array]] = {
     "sasrec": _sasrec,
     "ligr": _ligr,
     "hstu": _hstu,

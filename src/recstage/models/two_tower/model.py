@@ -95,7 +95,8 @@ class TwoTower(base.Recommender):
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
         """Each user's vector, from their history: float32[n, factors]; zeros for users without a positive item."""
         liked = users.weights > 0
-        items, rows = users.items[liked], users.rows[liked]
+        items, rows, times = users.items[liked], users.rows[liked], users.timestamps[liked]
+        timed = "block_0_ages" in self.weights_
         ends = np.cumsum(np.bincount(rows, minlength=len(users)))
         lengths = np.minimum(np.diff(ends, prepend=0), self.params.window)
         out = np.zeros((len(users), self.params.factors), np.float32)
@@ -104,8 +105,10 @@ class TwoTower(base.Recommender):
             step = max(1, TOKENS_AT_ONCE // int(length))
             for start in range(0, len(same), step):
                 some = same[start : start + step]
-                histories = items[ends[some][:, None] + np.arange(-length, 0)]
-                out[some] = encode(self.weights_, self.weights_["items"][histories], self.params)
+                place = ends[some][:, None] + np.arange(-length, 0)
+                out[some] = encode(
+                    self.weights_, self.weights_["items"][items[place]], self.params, times[place] if timed else None
+                )
         return out
 
     def embed_items(self, catalogue: Catalogue) -> NDArray[np.float32]:

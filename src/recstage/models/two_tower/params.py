@@ -16,6 +16,7 @@ class TwoTowerParams(base.ModelParams):
     block: Literal["sasrec", "hstu", "ligr"] = Field(
         "sasrec", description="of the user tower: softmax attention, SiLU attention with a gate, gated residuals"
     )
+    times: bool = Field(True, description="hstu also reads the time between two items, where the data has clock times")
     similarity: Literal["dot", "cosine"] = Field("dot", description="of a user's and an item's vector")
     temperature: float = Field(0.05, gt=0, description="that a cosine is divided by; without effect on dot")
     layers: PositiveInt = Field(2, description="blocks of the transformer")

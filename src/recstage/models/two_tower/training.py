@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from recstage.data.interactions import Interactions
+from recstage.data.tables.values.timestamps import A_CLOCK
 from recstage.models import base
 from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
 from recstage.models.neural.training import (
@@ -29,7 +30,7 @@ from recstage.models.neural.training import (
     train,
     validation_rows,
 )
-from recstage.models.two_tower.blocks import BLOCKS
+from recstage.models.two_tower.blocks import ages_of, block_of
 
 if TYPE_CHECKING:
     from recstage.models.two_tower.params import TwoTowerParams
@@ -48,8 +49,11 @@ class Network(nn.Module):
     later: Tensor
     distance: Tensor
 
-    def __init__(self, n_items: int, params: TwoTowerParams, features: NDArray[np.float32] | None) -> None:
+    def __init__(
+        self, n_items: int, params: TwoTowerParams, features: NDArray[np.float32] | None, timed: bool = False
+    ) -> None:
         super().__init__()
+        self.timed = timed
         self.dropout, self.id_dropout = params.dropout, params.id_dropout
         self.temperature = params.temperature if params.similarity == "cosine" else None
         self.ids = nn.Embedding(n_items, params.factors)
@@ -60,7 +64,7 @@ class Network(nn.Module):
         self.text = None if features is None else nn.Linear(features.shape[1], params.factors, bias=False)
         if self.text is not None:
             nn.init.normal_(self.text.weight, std=0.02 / math.sqrt(max(1, params.text_factors)))
-        self.blocks = nn.ModuleList(BLOCKS[params.block](params) for _ in range(params.layers))
+        self.blocks = nn.ModuleList(block_of(params, timed) for _ in range(params.layers))
         self.norm = nn.LayerNorm(params.factors)
         later = torch.full((params.window, params.window), -torch.inf).triu(1)
         self.register_buffer("later", later, persistent=False)
@@ -74,13 +78,17 @@ class Network(nn.Module):
         ids = self.ids.weight if hide_ids is None else self.ids.weight * ~hide_ids[:, None]
         return ids + self.text(self.features)
 
-    def user_tower(self, histories: Tensor, vectors: Tensor) -> Tensor:
-        """Vectors of the item after each position of histories [n, t], given all items' vectors: [n, t, factors]."""
+    def user_tower(self, histories: Tensor, vectors: Tensor, times: Tensor | None = None) -> Tensor:
+        """Vectors of the item after each position of histories [n, t], given all items' vectors: [n, t, factors].
+
+        `times` [n, t] (seconds) are read by a network that is `timed`.
+        """
         t = histories.shape[1]
         x = nnf.embedding(histories, vectors) + self.positions.weight[:t]
         x = dropout(x, self.dropout, self.training)
+        ages = ages_of(times) if self.timed and times is not None else None
         for block in self.blocks:
-            x = block(x, self.later[:t, :t], self.distance[:t, :t])
+            x = block(x, self.later[:t, :t], self.distance[:t, :t], ages)
         x = self.norm(x)
         return x if self.temperature is None else nnf.normalize(x.float(), dim=-1) / self.temperature
 
@@ -107,6 +115,7 @@ class Windows:
 
     def __init__(self, liked: Interactions, window: int) -> None:
         self.items = torch.from_numpy(liked.item_index.astype(np.int64))
+        self.times = torch.from_numpy(liked.timestamp.astype(np.int64))
         weights = liked.weight / liked.weight.mean()
         self.weights = None if np.all(weights == 1) else torch.from_numpy(weights.astype(np.float32))
         self.first = torch.from_numpy(liked.indptr[:-1].copy())
@@ -143,14 +152,14 @@ class Windows:
         parts = [order[a:b] for a, b in zip(edges, [*edges[1:], len(order)], strict=True)]
         return [(start[parts[i]], length[parts[i]]) for i in torch.randperm(len(parts), generator=generator).tolist()]
 
-    def read(self, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Histories [n, t], where they are real (bool[n, t]), and the targets and weights of the real positions."""
+    def read(self, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """Histories and times [n, t], where they are real (bool[n, t]); targets and weights of the real positions."""
         ahead = torch.arange(int(length.max()))
         real = ahead < length[:, None]
         place = (start[:, None] + ahead).clamp_(max=len(self.items) - 2)
         following = place[real] + 1
         weights = None if self.weights is None else self.weights[following]
-        return self.items[place], real, self.items[following], weights
+        return self.items[place], self.times[place], real, self.items[following], weights
 
 
 class Trainer:
@@ -196,21 +205,22 @@ class Trainer:
                 done = epoch - 1 + i / len(batches)
                 warm_up = min(1.0, (done * len(batches) + 1) / WARM_UP_STEPS)
                 set_learning_rate(self.optimiser, done / self.params.epochs, warm_up)
-                histories, real, targets, weights = self.windows.read(start, length)
-                loss = self._step(histories, real, targets, weights)
+                histories, times, real, targets, weights = self.windows.read(start, length)
+                loss = self._step(histories, times, real, targets, weights)
                 total += loss * len(targets)
                 count += len(targets)
         return float(total) / count
 
-    def _step(self, histories: Tensor, real: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
-        histories, real, targets = histories.to(self.device), real.to(self.device), targets.to(self.device)
+    def _step(self, histories: Tensor, times: Tensor, real: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        histories, times = histories.to(self.device), times.to(self.device)
+        real, targets = real.to(self.device), targets.to(self.device)
         weights = None if weights is None else weights.to(self.device)
         hide = None
         if self.network.text is not None and self.params.id_dropout:
             hide = torch.rand(self.n_items, device=self.device) < self.params.id_dropout
         vectors = self.network.item_tower(hide)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            outputs = self.network.user_tower(histories, vectors)[real].float()
+            outputs = self.network.user_tower(histories, vectors, times)[real].float()
         vectors = self.network.targets(vectors)
         if self.n_sampled:
             sampled = torch.randperm(self.n_items, device=self.device)[: self.n_sampled]
@@ -238,7 +248,9 @@ class Trainer:
                 place = np.minimum((ends - lengths[some])[:, None] + ahead, len(liked) - 1)
                 histories = torch.from_numpy(liked.item_index[place]).to(self.device)
                 last = torch.from_numpy(lengths[some] - 1).to(self.device)
-                outputs = self.network.user_tower(histories, vectors)[torch.arange(len(some), device=self.device), last]
+                times = torch.from_numpy(liked.timestamp[place].astype(np.int64)).to(self.device)
+                outputs = self.network.user_tower(histories, vectors, times)
+                outputs = outputs[torch.arange(len(some), device=self.device), last]
                 scores = outputs @ self.network.targets(vectors).T
                 target = scores.gather(1, torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None])
                 seen = liked.of(users[some])
@@ -247,13 +259,18 @@ class Trainer:
         return {METRIC: float(torch.cat(gains).mean())}
 
 
+def reads_clock(params: TwoTowerParams, liked: Interactions) -> bool:
+    """Whether the block reads times and these are seconds since 1970, not ranks (as sources tell them apart)."""
+    return params.block == "hstu" and float(np.median(liked.timestamp)) > A_CLOCK
+
+
 def fit_network(
     model: base.Recommender, liked: Interactions, fitting: base.Fitting, features: NDArray[np.float32] | None
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
     """Train on positive rows by `model.params`; returns `TwoTower`'s weights and the epochs they were trained for."""
     params: TwoTowerParams = model.params
     with seeded(fitting.seed, INITIAL):
-        network = Network(liked.n_items, params, features)
+        network = Network(liked.n_items, params, features, params.times and reads_clock(params, liked))
     trainer = Trainer(network, params, liked, fitting, device_of_choice())
     epochs = train(
         network,
