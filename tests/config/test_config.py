@@ -65,6 +65,27 @@ def test_every_model_yaml_names_a_model_and_searches_only_its_hyperparameters(na
     assert all(field.description for field in schema.model_fields.values()), "every hyperparameter is described"
 
 
+def test_a_search_that_is_a_name_stands_for_that_models_search_space():
+    assert read_yaml(root() / "conf" / "model" / "lambdarank-all.yaml")["search"] == "lambdarank"
+    assert model_config_of("lambdarank-all").search == model_config_of("lambdarank").search != {}
+
+
+def test_a_search_space_of_an_unknown_model_or_of_one_that_has_none_of_its_own_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "MLproject").touch()
+    for name, of in (("first", "second"), ("second", "third"), ("lost", "nobody")):
+        (tmp_path / "conf" / "model" / f"{name}.yaml").write_text(f"search: {of}")
+    monkeypatch.setenv("RECSTAGE_HOME", str(tmp_path))
+    root.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match="first.yaml: search: second: .* names another model's search space"):
+            model_config_of("first")
+        with pytest.raises(ConfigError, match="model 'nobody': conf/model has no such file"):
+            model_config_of("lost")
+    finally:
+        root.cache_clear()
+
+
 def test_a_target_outside_the_models_is_refused():
     with pytest.raises(ConfigError, match="target = 'os:system'"):
         check(ModelConfig, {"name": "x", "target": "os:system"}, "x.yaml")

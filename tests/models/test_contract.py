@@ -305,6 +305,7 @@ def test_a_list_can_be_explained(name: str) -> None:
     reason = model.why(user_id, best)
     assert reason.text
     assert model_of(reason.method) in {own_name(name), base.POPULARITY}
+    assert name in IMPERSONAL or reason.method != base.POPULARITY, "what it says is of the model itself"
     assert np.isfinite(reason.score)
     sizes = [abs(one.value) for one in reason.contributions]
     assert sizes == sorted(sizes, reverse=True)

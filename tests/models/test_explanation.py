@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +10,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.errors import DataError
 from recstage.models.baselines.popularity import Popularity
-from recstage.models.explanation import Contribution, by_history, by_popularity, largest
+from recstage.models.explanation import Contribution, by_history, by_nearest, by_popularity, largest
 from tests.models.synthetic_blocks import ids
 
 ROWS = Interactions.from_arrays(ids("u", 3), ids("i", 4), [0, 0, 1, 2], [0, 1, 0, 0])
@@ -47,6 +48,20 @@ def test_three_reasons_are_named_and_all_are_listed() -> None:
 
 def test_without_a_positive_contribution_popularity_explains() -> None:
     assert by_history("als", ROWS, FILMS, 0, ROWS.items.index_of(["i001"]), [-0.5]).method == "popularity"
+
+
+def test_what_is_nearest_by_the_models_vectors_is_named_with_its_cosine() -> None:
+    vectors = np.array([[3.0, 4.0], [0.0, 2.0], [-1.0, 0.0], [5.0, 0.0]], np.float32)
+    reason = by_nearest("ncf", 0.9, ROWS, FILMS, 3, ROWS.items.index_of(["i000", "i001", "i002"]), vectors)
+    assert reason.text == "Of what you chose, most similar: 'Alien' (0.60)."
+    assert (reason.method, reason.score) == ("ncf", 0.9)
+    assert [(one.name, one.value) for one in reason.contributions] == [("i002", -1.0), ("i000", pytest.approx(0.6))]
+
+
+def test_a_history_on_the_other_side_and_vectors_of_zeros_leave_popularity() -> None:
+    vectors = np.array([[0.0, 0.0], [0.0, 0.0], [-1.0, 0.0], [5.0, 0.0]], np.float32)
+    known = ROWS.items.index_of(["i000", "i002"])
+    assert by_nearest("ncf", 0.9, ROWS, FILMS, 3, known, vectors).method == "popularity"
 
 
 def test_contributions_are_sorted_by_size_whatever_their_sign() -> None:

@@ -63,8 +63,23 @@ def named_yaml(folder: str, name: str) -> dict[str, Any]:
 
 
 def model_config_of(name: str) -> ModelConfig:
-    """conf/model/`name`.yaml. Raises `ConfigError` listing the valid names."""
-    return check(ModelConfig, named_yaml("model", name), f"conf/model/{name}.yaml")
+    """conf/model/`name`.yaml; a `search` that is a name stands for the search space of that model. Raises `ConfigError`
+    listing the valid names."""
+    values = named_yaml("model", name)
+    if isinstance(values.get("search"), str):
+        values["search"] = _search_space(values["search"], name)
+    return check(ModelConfig, values, f"conf/model/{name}.yaml")
+
+
+def _search_space(of: str, name: str) -> Any:
+    space = named_yaml("model", of).get("search", {})
+    if isinstance(space, str):
+        raise ConfigError(
+            f"conf/model/{name}.yaml: search: {of}",
+            rule=f"conf/model/{of}.yaml names another model's search space itself",
+            fix="Name a model that lists its own",
+        )
+    return space
 
 
 def with_whole_paths(data: DataConfig) -> DataConfig:

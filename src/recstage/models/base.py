@@ -31,7 +31,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import NoOrder, TooLittleData
 from recstage.models import memory
-from recstage.models.explanation import Explanation, by_popularity
+from recstage.models.explanation import Explanation, by_nearest, by_popularity
 from recstage.models.external_ids import ExternalIdMethods
 from recstage.models.ranking import (
     SCORES_AT_ONCE,
@@ -161,8 +161,13 @@ class Recommender(ExternalIdMethods):
         return Ranking(items, scores, np.full(len(users), self.name, dtype=object))
 
     def explain(self, users: Users, item: int) -> Explanation:
-        """Why the one user of `users` should be shown `item`. By default: how many users chose it."""
-        return by_popularity(self.train_, item)
+        """Why the one user of `users` should be shown `item`. By default: what of the history is nearest to it by the
+        model's own vectors, or, where the model has none, how many users chose it."""
+        vectors, liked = self.item_vectors(), users.items[users.weights > 0]
+        if vectors is None or not len(liked):
+            return by_popularity(self.train_, item)
+        score = float(self.scores_of(users, np.array([item], np.int32))[0, 0])
+        return by_nearest(self.name, score, self.train_, self.catalogue_, item, liked, vectors)
 
     @property
     def early_stopping(self) -> bool:

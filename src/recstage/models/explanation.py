@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recstage.data.catalogue import Catalogue
@@ -20,7 +21,8 @@ NAMED = 3
 class Contribution:
     """One summand of a score: an `item` of the history, a neighbouring `user`, a `feature`, or the `popularity`.
 
-    `name` is an external id or the feature's name.
+    `name` is an external id or the feature's name. Of `by_nearest`, `value` is the similarity of an `item` of the
+    history instead: such a model's score is no sum over the history.
     """
 
     kind: Kind
@@ -65,6 +67,25 @@ def by_history(
     total = sum(one.value for one in positive)
     names = [f"{_title(catalogue, one.name)} ({one.value / total:.0%})" for one in positive[:NAMED]]
     return Explanation(method, sum(one.value for one in contributions), f"You chose {_and(names)}.", contributions)
+
+
+def by_nearest(
+    method: str, score: float, train: Interactions, catalogue: Catalogue, item: int, known: NDArray, vectors: NDArray
+) -> Explanation:
+    """The items of the history (`known`, int32[h]) that are nearest to `item` by the model's own `vectors`, float32
+    [n_items, d], with the cosine of each. `score` is the model's, which is no sum over the history.
+
+    By popularity if none of them is on the item's side (no cosine is positive).
+    """
+    own, others = vectors[item].astype(np.float64), vectors[known].astype(np.float64)
+    lengths = np.linalg.norm(own) * np.linalg.norm(others, axis=1)
+    cosines = np.divide(others @ own, lengths, out=np.zeros(len(known)), where=lengths > 0)
+    similar = largest("item", train.items.id_of(known).tolist(), cosines)
+    positive = [one for one in similar if one.value > 0]
+    if not positive:
+        return by_popularity(train, item)
+    names = [f"{_title(catalogue, one.name)} ({one.value:.2f})" for one in positive[:NAMED]]
+    return Explanation(method, score, f"Of what you chose, most similar: {_and(names)}.", similar)
 
 
 def largest(kind: Kind, names: Sequence[str], values: ArrayLike) -> tuple[Contribution, ...]:

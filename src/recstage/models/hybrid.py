@@ -22,6 +22,7 @@ from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import TooLittleData, valid_names
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Components, named, without_order
+from recstage.models.explanation import by_popularity
 from recstage.models.ranking import top_k_of
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class Hybrid(base.Recommender):
             return found if found.method == base.POPULARITY else replace(found, method=f"{self.name}:{used}")
         except Exception as error:  # whatever a component does, the user gets an explanation
             logger.warning("hybrid explains without %s: %s: %s", used, type(error).__name__, error)
-            return super().explain(users, item)
+            return by_popularity(self.train_, item)
 
     def item_vectors(self) -> NDArray[np.float32] | None:
         vectors = (part.item_vectors() for part in self.parts_.values())

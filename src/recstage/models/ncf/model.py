@@ -55,9 +55,8 @@ class Ncf(base.Recommender):
         return super().can_score(users) & self._known[users.index]
 
     def item_vectors(self) -> NDArray[np.float32]:
-        return np.concatenate(
-            [self.weights_[name] for name in ("gmf_items", "mlp_items") if name in self.weights_], axis=1
-        )
+        tables = [self.weights_[name] for name in ("gmf_items", "mlp_items") if name in self.weights_]
+        return tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)
 
     def state(self) -> dict[str, NDArray]:
         return dict(self.stored_)
