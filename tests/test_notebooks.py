@@ -21,6 +21,7 @@ FOUND = {
     "04-inspect-recommendations": "You chose",
     "05-promote-and-roll-back": "the service followed",
     "06-your-own-data": "missing user_id",
+    "07-feedback-loop": "is Production on live evidence",
 }
 """What must be in the outputs of each."""
 INTERACTIVE = ("03-tune", "04-inspect-recommendations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -76,3 +77,11 @@ def test_a_service_that_does_not_answer_is_one_line():
         visitors.post_catalogue()
     with pytest.raises(StoreError, match="it gave no list; statuses {0: 20}"):
         visitors.visit(20, 0.5)
+
+
+def test_users_visit_from_a_notebook_too_which_has_an_event_loop_under_way():
+    async def cell():
+        Visitors(Population(SOURCE), "http://127.0.0.1:9").visit(5, 0.5)
+
+    with pytest.raises(StoreError, match="it gave no list"):
+        asyncio.run(cell())

@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,7 +128,8 @@ class Visitors:
     def visit(self, lists: int, moment: float) -> Visits:
         """`lists` visits at a moment in [0, 1] of the population's time. A list that is refused is counted, not tried
         again. Raises `StoreError` where nothing answers."""
-        return asyncio.run(self._visit(lists, moment))
+        with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own under way in this one
+            return thread.submit(asyncio.run, self._visit(lists, moment)).result()
 
     async def _visit(self, lists: int, moment: float) -> Visits:
         found, began = Visits(), time.perf_counter()
