@@ -1459,7 +1459,7 @@ export interface Operations {
     method: "GET";
     path: "/api/items/{item_id}/recommended-users";
     pathParameters: { item_id: string };
-    queryParameters: { limit?: number; role?: string | null; segment?: "cold" | "warm" | "hot" | null; exclude_known?: boolean };
+    queryParameters: { limit?: number; role?: string | null; segment?: "cold" | "warm" | "hot" | null; exclude_known?: boolean; min_likes?: number | null; min_score?: number | null };
     body: never;
     answer: RecommendedUsersBody;
   };

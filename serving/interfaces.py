@@ -243,6 +243,15 @@ class PrecomputedSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A stored list of users for an item, best first."""
+
+    user_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    method: str
+
+
 class UserSource(Protocol):
     """Roles, opt-outs and erasures, for `GET /api/items/{id}/recommended-users`; may take milliseconds."""
 
@@ -258,6 +267,14 @@ class UserSource(Protocol):
 
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
         """Those of these users who were erased: a model may still know them, but they must not be listed."""
+        ...
+
+    def users_version(self) -> int:
+        """A number that changes whenever a user opts out, is erased, or changes their profile."""
+        ...
+
+    def audience(self, item_id: str, model_name: str, model_version: str) -> Audience | None:
+        """The unexpired users for an item, computed ahead of time by this version; None where there are none."""
         ...
 
 
@@ -322,6 +339,12 @@ class NullStore:
 
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
         return frozenset()
+
+    def users_version(self) -> int:
+        return 0
+
+    def audience(self, item_id: str, model_name: str, model_version: str) -> Audience | None:
+        return None
 
     def health(self) -> Health:
         return "ready"

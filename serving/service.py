@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from recstage.models.base import POPULARITY
+from serving.audiences.service import AudienceService
 from serving.classifier.loaded import LoadedClassifier
 from serving.classifier.service import ClassifierService
 from serving.experiments.bandit import Bandit
@@ -86,10 +87,7 @@ class Service:
         self.fallback = FallbackModels(
             dependencies.training_data, settings.fallback_refresh_seconds, lambda: self.versions.served is None
         )
-        self.opted_out: frozenset[str] | None = None
-        """Users that must not be listed for an item, as last read from the database; None before."""
-        self.erased: frozenset[str] = frozenset()
-        """Erased users that a model has listed so far; they must not be listed either."""
+        self.audiences = AudienceService(settings, dependencies, metrics, self.evaluation)
         self._strategies = strategies()
         self.health = HealthMonitor(
             metrics,

@@ -124,6 +124,13 @@ class ServingSettings(config.Settings):
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")
     redis_url: SecretStr | None = Field(None, description="shared cache, redis://...; none: in process")
 
+    # -- users for an item
+    audience_cache_size: int = Field(1000, ge=0, description="lists of users for an item kept in each process; 0: none")
+    audience_cache_seconds: float = Field(3600.0, gt=0, description="longest age of a cached list of users")
+    audience_min_likes: int = Field(
+        5, ge=0, description="users for an item that fewer users liked are found by its content"
+    )
+
     # -- experiments
     experiments: bool = Field(True, description="false: the version in Staging is neither loaded nor shown")
     exploration: float = Field(0.0, ge=0, le=1, description="share of a list's slots drawn from a softmax; 0: none")

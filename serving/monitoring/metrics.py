@@ -99,6 +99,11 @@ class Metrics:
             "Where lists came from: cache, precomputed, model, fallback, popularity",
             ["source"],
         )
+        self.audiences = counter(
+            "recstage_audiences_total",
+            "Lists of users for an item, by the model used and where they came from: cache, precomputed, model",
+            ["method_used", "source"],
+        )
         self.batch_users = histogram(
             "recstage_batch_users",
             "Users of a request for many lists",

@@ -124,10 +124,13 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
     from serving.store.training import batch_recommendations  # imports MLflow, as above
     from serving.store.training.chosen_users import UserChoice
 
-    for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours)):
-        if value <= 0:
+    for option, value in (("--limit", chosen.limit), ("--hours", chosen.hours), ("--audiences", chosen.audiences)):
+        if value is not None and value <= 0:
             raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
-    served = settings.load().model_name
+    configured = settings.load()
+    if chosen.audiences is not None:
+        return _precompute_audiences(url, chosen, configured)
+    served = configured.model_name
     if chosen.name != served:
         raise ConfigError(
             f"name={chosen.name}",
@@ -148,6 +151,20 @@ def _classify(url: URL, chosen: argparse.Namespace) -> Result:
         "database": display_url(url),
         **batch_classification.classify_catalogue(url, chosen.name, label_below=below),
     }
+
+
+def _precompute_audiences(url: URL, chosen: argparse.Namespace, configured: settings.ServingSettings) -> Result:
+    from serving.store.training import batch_audiences  # imports MLflow, as above
+
+    found = batch_audiences.precompute_audiences(
+        url,
+        configured.reverse_model_name,
+        top=chosen.audiences,
+        min_likes=configured.audience_min_likes,
+        limit=chosen.limit,
+        hours=chosen.hours,
+    )
+    return {"database": display_url(url), **found}
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
@@ -212,6 +229,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--hours", type=float, default=24.0, help="how long the lists are valid")
     one.add_argument("--active-days", type=float, metavar="N", help="only users with an event in the last N days")
     one.add_argument("--top", type=int, metavar="N", help="only the N users with the most training interactions")
+    one.add_argument(
+        "--audiences",
+        type=int,
+        metavar="N",
+        help="in place of lists for users: users for the N most popular items, by the reverse model",
+    )
     one.add_argument("--users", type=Path, metavar="FILE", help="only the users of a file, one id a line")
     one = add("classify", _classify, "Predict categories of the items that a person gave none.")
     one.add_argument("--name", default="item-classifier", help="registered model")

@@ -10,6 +10,7 @@ import pandas as pd
 from recstage.errors import StoreError
 from serving.interfaces import (
     NO_HISTORY,
+    Audience,
     Dependencies,
     HiddenItems,
     History,
@@ -75,6 +76,7 @@ class MemoryStore:
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
     opted_out_users: frozenset[str] = frozenset()
     erased_users: frozenset[str] = frozenset()
+    audiences: dict[tuple[str, str, str], Audience] = field(default_factory=dict)
     stored: dict[tuple[str, str], Precomputed] = field(default_factory=dict)
     rows: list[tuple[str, str, float, int]] = field(default_factory=list)
     activity: list[RecentActivity] = field(default_factory=list)
@@ -159,6 +161,14 @@ class MemoryStore:
     def erased(self, user_ids: Collection[str]) -> frozenset[str]:
         self._check()
         return self.erased_users & frozenset(user_ids)
+
+    def users_version(self) -> int:
+        self._check()
+        return hash((self.opted_out_users, self.erased_users, tuple(self.roles.items())))
+
+    def audience(self, item_id: str, model_name: str, model_version: str) -> Audience | None:
+        self._check()
+        return self.audiences.get((item_id, model_name, model_version))
 
     def health(self) -> str:
         return "unavailable" if self.unavailable else "ready"

@@ -34,7 +34,7 @@ LAYERS = {
         ["api"],
         ["service"],
         ["health"],
-        ["trends", "lists"],
+        ["trends", "lists", "audiences"],
         ["experiments"],
         ["recommend", "operations"],
         ["catalogue", "classifier"],

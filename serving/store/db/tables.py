@@ -302,6 +302,26 @@ class UserRecommendation(Table):
     )
 
 
+class ItemAudience(Table):
+    """One user of an item's precomputed audience, valid for its registered model and version, and until it expires."""
+
+    __tablename__ = "item_audiences"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer)
+    score: Mapped[float] = mapped_column(Double)
+    method: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[int] = mapped_column(Milliseconds)
+
+    __table_args__ = (
+        Index("ix_item_audiences_user", "user_id"),
+        Index("ix_item_audiences_expires_at", "expires_at"),
+    )
+
+
 class Erasure(Table):
     """The erasure of a user, and when; `person` is a keyed digest, the id itself is not stored.
 

@@ -19,6 +19,7 @@ from serving.store.db.id_digests import Digests
 from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import (
     Erasure,
+    ItemAudience,
     RecommendationFeedback,
     RecommendationImpression,
     Table,
@@ -172,6 +173,7 @@ _PERSONAL: tuple[type[Table], ...] = (
     UserProfile,
     RecommendationFeedback,
     UserRecommendation,
+    ItemAudience,
     User,
 )
 _COLUMNS = ("erased_at", "finished_at", "trained_versions", "incomplete_because")

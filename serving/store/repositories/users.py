@@ -10,18 +10,21 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from serving.interfaces import Audience
 from serving.store.db import change_counters
 from serving.store.db.bulk import BulkInsert
 from serving.store.db.id_digests import Digests
 from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import (
     Erasure,
+    ItemAudience,
     Secret,
     User,
     UserProfile,
     UserRecommendation,
 )
 from serving.store.db.writer import Task
+from serving.store.repositories.audiences import audience
 from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
 
 _PROFILE = Query(
@@ -117,6 +120,14 @@ class UserReader:
         """Those of these users who were erased, returned since or not. Raises `StoreError`."""
         return erased_among(self._reader, user_ids)
 
+    def users_version(self) -> int:
+        """The counter of opting out, erasures and profiles. Raises `StoreError`."""
+        return change_counters.read(self._reader, change_counters.USERS)
+
+    def audience(self, item_id: str, model_name: str, model_version: str) -> Audience | None:
+        """The stored users for an item. Raises `StoreError`."""
+        return audience(self._reader, item_id, model_name, model_version)
+
 
 # -- writing ----------------------------------------------------------------------------------------------------------
 
@@ -137,7 +148,8 @@ class PutProfile(Task[Profile]):
         declared = orjson.dumps(self.categories).decode()
         _PUT_PROFILE(connection, [(self.user_id, self.role, declared, now)])
         if self.opted_out:
-            connection.execute(delete(UserRecommendation).where(UserRecommendation.user_id == self.user_id))
+            for table in (UserRecommendation, ItemAudience):
+                connection.execute(delete(table).where(table.user_id == self.user_id))
         change_counters.bump(connection, change_counters.USERS, now)
         created_at = connection.execute(select(User.created_at).where(User.user_id == self.user_id)).scalar_one()
         return Profile(self.user_id, self.role, self.categories, self.opted_out, created_at, now)

@@ -573,13 +573,22 @@ class AsyncOperations(AsyncSender):
         role: str | None = None,
         segment: Literal["cold", "warm", "hot"] | None = None,
         exclude_known: bool | None = None,
+        min_likes: int | None = None,
+        min_score: float | None = None,
     ) -> RecommendedUsersBody:
         """Users to whom an item should be recommended. Users who opted out or were erased are never listed."""
         call = Call(
             "GET",
             "/api/items/{item_id}/recommended-users",
             path={"item_id": item_id},
-            query={"limit": limit, "role": role, "segment": segment, "exclude_known": exclude_known},
+            query={
+                "limit": limit,
+                "role": role,
+                "segment": segment,
+                "exclude_known": exclude_known,
+                "min_likes": min_likes,
+                "min_score": min_score,
+            },
         )
         return await self.send(call, RecommendedUsersBody)
 

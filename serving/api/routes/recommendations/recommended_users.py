@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from recstage.errors import StoreError
 from serving.api.dependencies import ServiceDep
 from serving.api.fields import PathId, check_limit
+from serving.audiences.ranking import Segment, UsersRequest
 from serving.errors import Problem, documented
-from serving.interfaces import Item
-from serving.models.loaded_model import LoadedModel
-from serving.recommend.users_for_item import RankedUsers, Segment, UsersRequest, users_for_item
 from serving.security.authentication import requires
-from serving.service import Service
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
 
@@ -56,13 +51,23 @@ async def recommended_users(
     ] = None,
     segment: Annotated[Segment | None, Query(description="cold, warm or hot, by training interactions")] = None,
     exclude_known: Annotated[bool, Query(description="leave out users who have seen the item")] = True,
+    min_likes: Annotated[
+        int | None,
+        Query(ge=0, le=1_000_000, description="an item that fewer users liked is ranked by its content"),
+    ] = None,
+    min_score: Annotated[
+        float | None, Query(ge=-1e9, le=1e9, description="leave out users that score less; see `score`")
+    ] = None,
 ) -> RecommendedUsersBody:
-    """Users to whom an item should be recommended. Users who opted out or were erased are never listed."""
+    """Users to whom an item should be recommended. Users who opted out or were erased are never listed.
+
+    Cached for `audience_cache_seconds` at most, until a version is swapped in or any user opts out or is erased.
+    """
     check_limit(limit, service.settings.max_limit, "users")
     forward, reverse = service.select_model(), service.reverse_versions.served
-    among, opted_out, item = await service.recommender.in_thread(_from_database, service, role, item_id)
-    request = UsersRequest(item_id, limit, among, opted_out | service.erased, segment, exclude_known)
-    found = await service.recommender.in_thread(_without_erased, service, forward, reverse, request, item)
+    least = service.settings.audience_min_likes if min_likes is None else min_likes
+    request = UsersRequest(item_id, limit, least, min_score, segment=segment, exclude_known=exclude_known)
+    found = await service.recommender.in_thread(service.audiences.find, forward, reverse, request, role)
     if found is None:
         raise Problem(404, "unknown-item", f"Neither the served version nor the catalogue knows the item '{item_id}'.")
     name = service.settings.reverse_model_name if found.name == "reverse" else service.settings.model_name
@@ -83,43 +88,3 @@ async def recommended_users(
 async def only_get(item_id: str) -> None:
     """An item id may hold slashes: without this route, a PATCH here would change an item of that name."""
     raise HTTPException(405, headers={"Allow": "GET"})
-
-
-def _without_erased(
-    service: Service, forward: LoadedModel, reverse: LoadedModel | None, request: UsersRequest, item: Item | None
-) -> RankedUsers | None:
-    """The users for an item, without those erased after the version was trained on them.
-
-    While the database is unavailable, erased users are those found earlier.
-    """
-    while True:
-        found = users_for_item(forward, reverse, request, item, service.evaluation)
-        if found is None:
-            return None
-        try:
-            erased = service.dependencies.users.erased(found.user_ids)
-        except StoreError:
-            return found
-        if not erased:
-            return found
-        service.erased |= erased
-        request = replace(request, excluded=erased.union(request.excluded))
-
-
-def _from_database(
-    service: Service, role: str | None, item_id: str
-) -> tuple[frozenset[str] | None, frozenset[str], Item | None]:
-    """Users with the role (None: any), users who opted out, and the item.
-
-    While the database is unavailable, users who opted out are those last read. Raises `StoreError` where they never
-    were, or where a role is requested.
-    """
-    source = service.dependencies.users
-    try:
-        among = None if role is None else source.with_role(role)
-        service.opted_out = source.opted_out()
-        return among, service.opted_out, service.dependencies.items.item(item_id)
-    except StoreError:
-        if role is not None or service.opted_out is None:
-            raise
-        return None, service.opted_out, None

@@ -13,6 +13,7 @@ from serving.store.db.connection import is_sqlite, open_engine
 from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import (
     SHOWN_ITEMS,
+    ItemAudience,
     RecommendationFeedback,
     RecommendationImpression,
     Table,
@@ -22,6 +23,7 @@ from serving.store.db.tables import (
 from serving.store.db.writer import Writer
 from serving.store.repositories import (
     activity,
+    audiences,
     hidden_items,
     items,
     own_catalogue,
@@ -79,6 +81,12 @@ READ = [
     ("label queue", tasks._QUEUE, {"most": 5}, "ix_item_classifications_needs_label"),
     ("prediction for an item", tasks._OF_ITEM, ITEM, BY_KEY),
     ("items to classify", tasks._TO_CLASSIFY, {"after": "", "version": "7", "most": 5}, BY_KEY),
+    (
+        "audience",
+        audiences._AUDIENCE,
+        ITEM | {"model_name": "recommender-reverse", "model_version": "7", "now": 1},
+        BY_KEY,
+    ),
     ("counter", change_counters._VALUE, {"name": "hidden"}, BY_KEY),
     ("rules", rules._RULES, {"until": 9}, "ix_rule_changes_name_version"),
     ("version of the rules", rules._VERSION, {}, BY_KEY),
@@ -106,6 +114,8 @@ WRITTEN = [
     ("old impressions", retention.old_impressions(5, 10), "ix_recommendation_impressions_time"),
     ("expired lists", delete(Lists).where(Lists.expires_at <= 5), "ix_user_recommendations_expires_at"),
     ("lists with an item", delete(Lists).where(Lists.item_id == "film"), "ix_user_recommendations_item"),
+    ("expired audiences", delete(ItemAudience).where(ItemAudience.expires_at <= 5), "ix_item_audiences_expires_at"),
+    ("audiences of a user", delete(ItemAudience).where(ItemAudience.user_id == "ann"), "ix_item_audiences_user"),
     ("known keys", select(Event.id).where(Event.idempotency_key == "k"), "ix_user_interactions_idempotency_key"),
     ("events of a list", select(Event.id).where(Event.request_id == "r"), "ix_user_interactions_request"),
     (
@@ -193,7 +203,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules, click_through, drift, statistics, tasks)
+    modules += (own_catalogue, rules, click_through, drift, statistics, tasks, audiences)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

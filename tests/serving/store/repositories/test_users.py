@@ -14,6 +14,7 @@ from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
 from serving.store.erasure.erasures import _PERSONAL, Erase
+from serving.store.repositories.audiences import AudienceList, DeleteStaleAudiences, PutAudiences
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem
@@ -73,6 +74,22 @@ def test_opting_out_voids_the_lists_made_for_the_user(store, do, url):
     assert count(url, UserRecommendation) == 0
 
 
+def test_users_who_opted_out_or_were_erased_are_in_no_stored_audience(store, do):
+    fill(store, do)
+    stored = ("film", "recommender-reverse", "2")
+    assert store.users.audience(*stored).user_ids == ("ann", "bob")
+    before = store.users.users_version()
+    do(put("ann", opted_out=True))
+    assert store.users.audience(*stored).user_ids == ("bob",)
+    assert store.users.users_version() != before
+    do(erase("bob", store))
+    again = AudienceList("film", ["ann", "bob", "cid"], [0.9, 0.8, 0.7], "reverse-als")
+    do(PutAudiences("recommender-reverse", "2", [again], now_ms() + 60_000))
+    assert store.users.audience(*stored).user_ids == ("cid",)
+    assert store.users.audience("film", "recommender-reverse", "3") is None
+    assert do(DeleteStaleAudiences("recommender-reverse", keep="3")) == 1
+
+
 def fill(store, do) -> None:
     """Something of ann and bob in every table."""
     now = now_ms()
@@ -83,6 +100,8 @@ def fill(store, do) -> None:
         store.impressions.record(Impression(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
         do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], queued=store.impressions.queued))
         do(PutLists("recommender", "7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
+    audience = AudienceList("film", ["ann", "bob"], [0.9, 0.8], "reverse-als")
+    do(PutAudiences("recommender-reverse", "2", [audience], now + 60_000))
 
 
 def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):
@@ -94,6 +113,7 @@ def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):
         "recommendation_feedback": 1,
         "recommendation_impressions": 1,
         "user_recommendations": 1,
+        "item_audiences": 1,
         "users": 1,
     }
     assert exposures(url) == {"film": 1}  # bob's list

@@ -18,6 +18,7 @@ from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import PutProfile, profile
 from serving.store.training import batch_recommendations
+from serving.store.training.batch_audiences import popular_items, precompute_audiences
 from serving.store.training.chosen_users import UserChoice
 from tests.serving.store.databases import count
 from tests.serving.store.factories import event
@@ -140,3 +141,33 @@ def test_a_version_that_ranks_users_for_items_is_refused_before_anything_is_dele
     with pytest.raises(ConfigError, match="version 7 ranks users for items"):
         batch_recommendations.precompute(url, "recommender-reverse", limit=3, hours=1)
     assert store.precomputed.precomputed("other", "recommender", "6") is not None
+
+
+@pytest.fixture
+def reverse_production(small_dataset, tmp_path, monkeypatch):
+    """Reverse ALS of the small data set as version 4."""
+    model = ReverseALS().fit(small_dataset.split.train.transposed())
+    bundle.save(model, tmp_path / "bundle", metadata={})
+    monkeypatch.setattr(batch_recommendations.registry, "production", lambda name: SimpleNamespace(number=4))
+    monkeypatch.setattr(batch_recommendations.registry, "fetch", lambda version: tmp_path / "bundle")
+    return model
+
+
+def test_the_most_popular_items_get_the_users_that_the_reverse_model_gives(url, store, do, reverse_production):
+    do(PutLists("recommender", "7", [UserList("ann", ["x"], [1.0], "als")], now_ms() + 60_000))
+    train = reverse_production.train_
+    found = precompute_audiences(url, "recommender-reverse", top=5, min_likes=1, limit=3, hours=1)
+    assert (found["model_version"], found["audiences"]) == ("4", 5)
+    likes = {train.users.ids[i]: int(n) for i, n in enumerate(train.matrix.getnnz(axis=1))}
+    popular = popular_items(train, 5, 1)
+    assert min(likes[one] for one in popular) >= max(n for one, n in likes.items() if one not in set(popular))
+    stored = store.users.audience(popular[0], "recommender-reverse", "4")
+    expected = reverse_production.recommend(popular[0], 3)
+    assert stored.user_ids == tuple(expected.item_ids)
+    assert stored.scores == pytest.approx(expected.scores)
+    assert count(url, UserRecommendation) == 1
+
+
+def test_a_version_that_ranks_items_for_users_is_refused_as_a_reverse_model(url, production):
+    with pytest.raises(ConfigError, match="version 7 ranks items for users"):
+        precompute_audiences(url, "recommender-reverse", top=5, min_likes=1, limit=3, hours=1)

@@ -7,7 +7,7 @@ import pytest
 
 from recstage.data.interactions import Interactions
 from recstage.models.factorization.als import ALS, ALSParams
-from serving.interfaces import Item
+from serving.interfaces import Audience, Item
 from tests.serving.doubles import FakePointer, MemoryStore
 
 
@@ -138,3 +138,43 @@ def test_erased_users_are_never_listed_even_while_the_database_is_unavailable(cl
         assert not store.erased_users & set(left)
     store.unavailable = True
     assert not store.erased_users & {user["user_id"] for user in users_for(client, "i7", limit=60)["users"]}
+
+
+def lists_by_source(client, method: str = "als") -> dict[str, float]:
+    metrics = client.app.state.metrics.audiences
+    sources = ("cache", "model", "precomputed")
+    return {source: n for source in sources if (n := metrics.labels(method, source)._value.get())}
+
+
+def test_a_list_is_cached_until_a_version_is_swapped_in_or_a_user_opts_out(als, reverse_als, stage, client, store):
+    before = users_for(client, "i4", limit=5)
+    assert users_for(client, "i4", limit=5) == before
+    assert lists_by_source(client) == {"model": 1, "cache": 1}
+    store.opted_out_users = frozenset({before["users"][0]["user_id"]})
+    assert users_for(client, "i4", limit=4)["users"] == before["users"][1:]
+    assert users_for(client, "i4", limit=5)["users"][:4] == before["users"][1:]
+    assert lists_by_source(client) == {"model": 3, "cache": 1}
+    client.app.state.service.reverse_versions._pointer.staged = stage(reverse_als, "3")
+    client.app.state.service.reverse_versions.step()
+    assert users_for(client, "i4", limit=5)["model_version"] == "3"
+    assert lists_by_source(client) == {"model": 4, "cache": 1}
+
+
+def test_thresholds_are_parameters(client):
+    assert users_for(client, "i4", min_likes=1_000)["method_used"] == "content"
+    scores = [user["score"] for user in users_for(client, "i4", limit=8)["users"]]
+    kept = users_for(client, "i4", limit=8, min_score=scores[3])["users"]
+    assert [user["score"] for user in kept] == [score for score in scores if score >= scores[3]]
+    answered = client.get("/api/items/i4/recommended-users", params={"min_score": "nan"})
+    assert answered.status_code == 422
+
+
+def test_a_stored_audience_answers_a_plain_request_without_users_who_must_not_be_listed(client, store):
+    store.audiences["i4", "recommender-reverse", "2"] = Audience(("u1", "u2", "u9"), (0.9, 0.8, 0.7), "als")
+    store.opted_out_users, store.erased_users = frozenset({"u1"}), frozenset()
+    assert [user["user_id"] for user in users_for(client, "i4", limit=2)["users"]] == ["u2", "u9"]
+    assert lists_by_source(client) == {"precomputed": 1}
+    store.erased_users = frozenset({"u2"})  # too few are left
+    assert len(users_for(client, "i4", limit=2)["users"]) == 2
+    users_for(client, "i4", limit=2, segment="warm")
+    assert lists_by_source(client) == {"precomputed": 1, "model": 2}

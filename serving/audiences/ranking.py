@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,18 +22,23 @@ from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import best, ignore
 
 CONTENT, ACTIVITY = "content", "activity"
-MIN_LIKES = 5
-"""An item that fewer users liked is ranked by its content: the reverse model knows too little of it."""
 MAX_SIMILAR_ITEMS = 50
 Segment = Literal["cold", "warm", "hot"]
 
 
 @dataclass(frozen=True)
 class UsersRequest:
-    """The parameters of a list of users. `among`: only these users (None: all); `excluded`: users never listed."""
+    """The parameters of a list of users.
+
+    `min_likes`: an item that fewer users liked is ranked by its content, because the reverse model knows too little of
+    it. `min_score`: users that score less are left out. `among`: only these users (None: all); `excluded`: users never
+    listed.
+    """
 
     item_id: str
     limit: int
+    min_likes: int
+    min_score: float | None = None
     among: Collection[str] | None = None
     excluded: Collection[str] = ()
     segment: Segment | None = None
@@ -69,12 +74,20 @@ def users_for_item(
     """
     if reverse is not None:
         history = reverse.trained_user(request.item_id)
-        if int((history.weights > 0).sum()) >= MIN_LIKES:
-            return _by_reverse_model(reverse, request, thresholds)
+        if int((history.weights > 0).sum()) >= request.min_likes:
+            return _with_scores(_by_reverse_model(reverse, request, thresholds), request.min_score)
     index = forward.train.items.find(request.item_id)
     if index < 0 and item is None:
         return None
-    return _by_content(forward, request, index, item, thresholds)
+    return _with_scores(_by_content(forward, request, index, item, thresholds), request.min_score)
+
+
+def _with_scores(found: RankedUsers, least: float | None) -> RankedUsers:
+    """The users that score at least so much; scores fall, so those are the first."""
+    if least is None:
+        return found
+    kept = sum(score >= least for score in found.scores)
+    return replace(found, user_ids=found.user_ids[:kept], scores=found.scores[:kept])
 
 
 def _by_reverse_model(reverse: LoadedModel, request: UsersRequest, thresholds: EvaluationConfig) -> RankedUsers:
