@@ -18,8 +18,8 @@ export interface BatchListBody {
   limit?: number;
   /** as for recommendations */
   strategy?: string;
-  /** maximal marginal relevance: 1 the model's order, 0 the most varied */
-  lambda?: number;
+  /** maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity` */
+  lambda?: number | null;
   /** items to leave out */
   exclude?: string[];
   /** only items of these categories */
@@ -617,8 +617,8 @@ export interface RankBody {
   limit?: number | null;
   /** as for recommendations */
   strategy?: string;
-  /** maximal marginal relevance: 1 the model's order, 0 the most varied */
-  lambda?: number;
+  /** maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity` */
+  lambda?: number | null;
   /** items to leave out */
   exclude?: string[];
   /** only items of these categories */
@@ -920,8 +920,8 @@ export interface SessionHistoryBody {
   limit?: number;
   /** as for recommendations */
   strategy?: string;
-  /** maximal marginal relevance: 1 the model's order, 0 the most varied */
-  lambda?: number;
+  /** maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity` */
+  lambda?: number | null;
   /** items to leave out */
   exclude?: string[];
   /** only items of these categories */
@@ -1450,7 +1450,7 @@ export interface Operations {
     method: "GET";
     path: "/api/recommendations";
     pathParameters: {};
-    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; cursor?: string | null };
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; cursor?: string | null };
     body: never;
     answer: RecommendationsBody;
   };
@@ -1516,6 +1516,15 @@ export interface Operations {
     queryParameters: {};
     body: never;
     answer: SessionBody;
+  };
+  /** The list of `GET /api/recommendations` as Server-Sent Events: at once, and again after each event of the user. */
+  stream: {
+    method: "GET";
+    path: "/api/recommendations/stream";
+    pathParameters: {};
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string };
+    body: never;
+    answer: void;
   };
   /** The items that gained most over the window before, in standard deviations; popular ones where none gained. */
   trending: {

@@ -33,6 +33,7 @@ from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
 from serving.rules.engine import RuleEngine
 from serving.settings import ServingSettings, load_evaluation
+from serving.streams.updates import Streams
 from serving.trends.board import ActivityBoard
 from serving.trends.service import TrendService
 
@@ -77,6 +78,7 @@ class Service:
         self.lists = ListService(self.recommender, dependencies, metrics, self.cache)
         board = ActivityBoard(dependencies.activity, self.recommender.in_thread, settings.activity_refresh_seconds)
         self.trends = TrendService(self.recommender, board, dependencies, metrics, self.cache)
+        self.streams = Streams(settings, metrics)
         self.versions = self._version_manager(settings.model_name, pointer)
         self.reverse_versions = self._version_manager(settings.reverse_model_name, reverse_pointer)
         self.staging = self._staging_manager(pointer, staging_pointer) if settings.experiments else None

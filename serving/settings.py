@@ -119,6 +119,16 @@ class ServingSettings(config.Settings):
         0.1, ge=0, le=1, description="of each list, for items that the served version was not trained with"
     )
 
+    diversity: float = Field(
+        1.0, ge=0, le=1, description="lambda of lists whose request names none: 1 the model's order, 0 most varied"
+    )
+
+    # -- streams
+    max_streams: int = Field(100, ge=0, le=10_000, description="streams of lists open in a worker; more get 503")
+    stream_seconds: float = Field(600.0, gt=0, description="longest life of a stream; its caller connects again")
+    stream_poll_seconds: float = Field(0.5, gt=0, le=60, description="pause between two looks for a user's new events")
+    stream_keep_alive_seconds: float = Field(15.0, gt=0, description="silence after which a stream sends a comment")
+
     # -- cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")

@@ -17,12 +17,10 @@ class ListBody(Body):
 
     limit: StrictInt = Field(10, ge=1, examples=[3], description="items wanted; at most `max_limit` of the settings")
     strategy: LookupName = Field(AUTO, description="as for recommendations")
-    lambda_: Annotated[float, Field(strict=True)] = Field(
-        1.0,
+    lambda_: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        None,
         alias="lambda",
-        ge=0,
-        le=1,
-        description="maximal marginal relevance: 1 the model's order, 0 the most varied",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity`",
     )
     exclude: list[LookupId] = Field([], max_length=100, description="items to leave out")
     category: list[LookupId] = Field([], max_length=20, description="only items of these categories")
@@ -38,13 +36,16 @@ class ListBody(Body):
         description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
     )
 
-    def to_request(self, user_id: str = "", limit: int | None = None) -> RecommendationRequest:
-        """The parameters as the ranking takes them; `limit` in place of the body's own."""
+    def to_request(self, diversity: float, user_id: str = "", limit: int | None = None) -> RecommendationRequest:
+        """The parameters as the ranking takes them.
+
+        `diversity`: the lambda where the body names none; `limit`: in place of the body's own.
+        """
         return RecommendationRequest(
             user_id,
             self.limit if limit is None else limit,
             self.strategy,
-            self.lambda_,
+            diversity if self.lambda_ is None else self.lambda_,
             tuple(self.exclude),
             tuple(self.category),
             self.exclude_seen,

@@ -19,6 +19,7 @@ UNSUPPORTED = {
 }
 LISTS = (
     "/api/recommendations",
+    "/api/recommendations/stream",
     "/api/items/{item_id}/recommended-users",
     "/api/items/{item_id}/similar",
     "/api/popular",

@@ -32,13 +32,14 @@ class RecommendationQuery(BaseModel):
         " A model that the version lacks is answered as auto, with `degraded: true`; `method_used` names the one used",
         examples=["auto", "popularity"],
     )
-    lambda_: float = Field(
-        1.0,
+    lambda_: float | None = Field(
+        None,
         alias="lambda",
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="maximal marginal relevance: 1 the model's order, 0 the most varied list",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied list; none: the setting"
+        " `diversity`",
     )
     exclude: tuple[LookupId, ...] = Field((), max_length=100, description="items to leave out; repeat for several")
     category: tuple[LookupId, ...] = Field(
@@ -55,13 +56,13 @@ class RecommendationQuery(BaseModel):
     fields: FieldNames = ()
     cursor: Cursor = None
 
-    def to_request(self) -> RecommendationRequest:
-        """The parameters as the ranking takes them."""
+    def to_request(self, diversity: float) -> RecommendationRequest:
+        """The parameters as the ranking takes them; `diversity`: the lambda where the request names none."""
         return RecommendationRequest(
             self.user_id,
             self.limit,
             self.strategy,
-            self.lambda_,
+            diversity if self.lambda_ is None else self.lambda_,
             self.exclude,
             self.category,
             self.exclude_seen,

@@ -99,6 +99,7 @@ class Metrics:
             "Where lists came from: cache, precomputed, model, fallback, popularity",
             ["source"],
         )
+        self.streams = gauge("recstage_streams", "Open streams of lists", multiprocess_mode="livesum")
         self.audiences = counter(
             "recstage_audiences_total",
             "Lists of users for an item, by the model used and where they came from: cache, precomputed, model",

@@ -36,6 +36,7 @@ API = "/api/"
 METRICS = "/metrics"
 PLAIN_LIST = "/plain"
 WEBHOOK = "/api/model/webhook"
+STREAM = "/api/recommendations/stream"
 
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -136,7 +137,8 @@ class GuardMiddleware:
                 self._failures.note(_address(scope), started_at)
             seconds = time.perf_counter() - started_at
             route = path if "direct" in scope else getattr(scope.get("route"), "path", _UNMATCHED)
-            self._metrics.observe_request(route, method, status, seconds)
+            if path != STREAM or status != 200:  # how long a stream lives says nothing of the service
+                self._metrics.observe_request(route, method, status, seconds)
             if self._settings.log_requests or status == 500:
                 self._log({**scope, "method": method}, route, status, seconds)
             logs.request_id.reset(token)
@@ -163,6 +165,9 @@ class GuardMiddleware:
         finally:
             self._load_shedder.leave()
         receive = await self._body(receive, headers)  # a slow sender holds no slot
+        if scope["path"] == STREAM:  # open for minutes, and idle: it has a limit of its own
+            await self._app(scope, receive, send)
+            return
         self._load_shedder.enter()
         try:
             await self._app(scope, receive, send)

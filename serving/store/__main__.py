@@ -154,9 +154,9 @@ def _classify(url: URL, chosen: argparse.Namespace) -> Result:
 
 
 def _precompute_audiences(url: URL, chosen: argparse.Namespace, configured: settings.ServingSettings) -> Result:
-    from serving.store.training import batch_audiences  # imports MLflow, as above
+    from serving.store.audiences import batch  # imports MLflow, as above
 
-    found = batch_audiences.precompute_audiences(
+    found = batch.precompute_audiences(
         url,
         configured.reverse_model_name,
         top=chosen.audiences,

@@ -34,7 +34,7 @@ LAYERS = {
         ["api"],
         ["service"],
         ["health"],
-        ["trends", "lists", "audiences"],
+        ["trends", "lists", "audiences", "streams"],
         ["experiments"],
         ["recommend", "operations"],
         ["catalogue", "classifier"],

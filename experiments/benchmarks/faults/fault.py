@@ -13,7 +13,7 @@ from pathlib import Path
 
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
 
-NO_SHEDDING = {"max_lag_ms": 60_000, "queue_lag_ms": 60_000}
+NO_SHEDDING = {"max_lag_ms": 60_000, "queue_lag_ms": 60_000, "stream_seconds": 0.05}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from serving.api.routes.recommendations import (
     recommended_users,
     session_list,
     similar_items,
+    stream,
     trends,
 )
 from serving.api.routes.rules import rules, versions
 
 ROUTERS: tuple[APIRouter, ...] = (
     for_user.router,
+    stream.router,
     session_list.router,
     batch.router,
     predict.router,

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from serving.interfaces import Audience
+from serving.store.audiences.stored import audience
 from serving.store.db import change_counters
 from serving.store.db.bulk import BulkInsert
 from serving.store.db.id_digests import Digests
@@ -24,7 +25,6 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Task
-from serving.store.repositories.audiences import audience
 from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
 
 _PROFILE = Query(

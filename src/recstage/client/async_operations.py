@@ -417,7 +417,7 @@ class AsyncOperations(AsyncSender):
         items: Sequence[str],
         limit: int | Unset | None = UNSET,
         strategy: str | None = None,
-        lambda_: float | None = None,
+        lambda_: float | Unset | None = UNSET,
         exclude: Sequence[str] | None = None,
         category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
@@ -443,7 +443,7 @@ class AsyncOperations(AsyncSender):
                     "user_id": user_id,
                     "items": items,
                 },
-                nullable=["limit"],
+                nullable=["limit", "lambda"],
             ),
         )
         return await self.send(call, RankedBody)
@@ -459,7 +459,7 @@ class AsyncOperations(AsyncSender):
         user_ids: Sequence[str],
         limit: int | None = None,
         strategy: str | None = None,
-        lambda_: float | None = None,
+        lambda_: float | Unset | None = UNSET,
         exclude: Sequence[str] | None = None,
         category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
@@ -485,7 +485,8 @@ class AsyncOperations(AsyncSender):
                     "fields": fields,
                     "user_ids": user_ids,
                     "shown": shown,
-                }
+                },
+                nullable=["lambda"],
             ),
         )
         return await self.send(call, ListsBody)
@@ -496,7 +497,7 @@ class AsyncOperations(AsyncSender):
         items: Sequence[SessionItem],
         limit: int | None = None,
         strategy: str | None = None,
-        lambda_: float | None = None,
+        lambda_: float | Unset | None = UNSET,
         exclude: Sequence[str] | None = None,
         category: Sequence[str] | None = None,
         filter: Sequence[str] | None = None,
@@ -525,7 +526,7 @@ class AsyncOperations(AsyncSender):
                     "store_as": store_as,
                     "store_type": store_type,
                 },
-                nullable=["store_as"],
+                nullable=["lambda", "store_as"],
             ),
         )
         return await self.send(call, SessionListBody)
@@ -621,6 +622,41 @@ class AsyncOperations(AsyncSender):
         """Who calls, what they may do, and what there is to show."""
         call = Call("GET", "/api/session")
         return await self.send(call, SessionBody)
+
+    async def stream(
+        self,
+        *,
+        user_id: str,
+        limit: int | None = None,
+        strategy: str | None = None,
+        lambda_: float | None = None,
+        exclude: Sequence[str] | None = None,
+        category: Sequence[str] | None = None,
+        filter: Sequence[str] | None = None,
+        exclude_seen: bool | None = None,
+        explain: bool | None = None,
+        fields: str | None = None,
+    ) -> None:
+        """The list of `GET /api/recommendations` as Server-Sent Events: at once, and again after each event of the
+        user.
+        """
+        call = Call(
+            "GET",
+            "/api/recommendations/stream",
+            query={
+                "user_id": user_id,
+                "limit": limit,
+                "strategy": strategy,
+                "lambda": lambda_,
+                "exclude": exclude,
+                "category": category,
+                "filter": filter,
+                "exclude_seen": exclude_seen,
+                "explain": explain,
+                "fields": fields,
+            },
+        )
+        await self.send_only(call)
 
     async def trending(
         self,

@@ -36,8 +36,10 @@ class BatchListBody(Model):
 
     limit: int = Field(10, description="items wanted; at most `max_limit` of the settings")
     strategy: str = Field("auto", description="as for recommendations")
-    lambda_: float = Field(
-        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    lambda_: float | None = Field(
+        None,
+        alias="lambda",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity`",
     )
     exclude: list[str] = Field(default_factory=list, description="items to leave out")
     category: list[str] = Field(default_factory=list, description="only items of these categories")
@@ -594,8 +596,10 @@ class RankBody(Model):
 
     limit: int | None = Field(None, description="of the best; null: all of them")
     strategy: str = Field("auto", description="as for recommendations")
-    lambda_: float = Field(
-        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    lambda_: float | None = Field(
+        None,
+        alias="lambda",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity`",
     )
     exclude: list[str] = Field(default_factory=list, description="items to leave out")
     category: list[str] = Field(default_factory=list, description="only items of these categories")
@@ -854,8 +858,10 @@ class SessionHistoryBody(Model):
 
     limit: int = Field(10, description="items wanted; at most `max_limit` of the settings")
     strategy: str = Field("auto", description="as for recommendations")
-    lambda_: float = Field(
-        1.0, alias="lambda", description="maximal marginal relevance: 1 the model's order, 0 the most varied"
+    lambda_: float | None = Field(
+        None,
+        alias="lambda",
+        description="maximal marginal relevance: 1 the model's order, 0 the most varied; none: the setting `diversity`",
     )
     exclude: list[str] = Field(default_factory=list, description="items to leave out")
     category: list[str] = Field(default_factory=list, description="only items of these categories")

@@ -26,6 +26,7 @@ FUTURE = "2999-01-01T00:00:00Z"
 KEYS = {role: f"a-key-for-the-role-{role}" for role in ("client", "service", "admin")}
 EVENT = {"user_id": "ann", "item_id": "i1", "interaction_type": "view"}
 OUTCOME = {"item_id": "i1", "outcome": "click"}
+STREAM = "/api/recommendations/stream"
 LISTS, USER_ROUTES = "/api/recommendations", "/api/items/i1/recommended-users"
 PREDICT, EVENTS, FEEDBACK = "/api/predict", "/api/interactions", "/api/recommendations/feedback"
 CATEGORIES, USER_STATISTICS = "/api/categories", "/api/users/ann/stats"
@@ -60,12 +61,19 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", EXPERIMENT): {"share": 0.1},
 }
 TRENDS = (POPULAR, TRENDING, LATEST)
-QUERIES = {LISTS: {"user_id": "ann"}, USER_ROUTES: {}, HISTORY: {}, **{path: {} for path in TRENDS}}
+QUERIES = {
+    LISTS: {"user_id": "ann"},
+    STREAM: {"user_id": "ann"},
+    USER_ROUTES: {},
+    HISTORY: {},
+    **{path: {} for path in TRENDS},
+}
 ROUTES = [
     *(
         ("GET", path)
         for path in (
             LISTS,
+            STREAM,
             *TRENDS,
             CATEGORIES,
             USER_STATISTICS,
@@ -127,6 +135,8 @@ def client(als, tmp_path_factory) -> Iterator[TestClient]:
         jwt_secret=SECRET,
         auth_failures_per_minute=0,
         webhook_secret=HOOK,
+        stream_seconds=0.01,
+        stream_poll_seconds=0.01,
     )
     app = create_app(settings, pointer=FakePointer(ProductionVersion("recommender", "1", folder / "bundle")))
     with TestClient(app, raise_server_exceptions=False) as found:

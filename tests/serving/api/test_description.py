@@ -14,6 +14,7 @@ from serving.settings import ServingSettings
 
 TABLE = {
     "/api/recommendations": {"get"},
+    "/api/recommendations/stream": {"get"},
     "/api/items/{item_id}/recommended-users": {"get"},
     "/api/items/{item_id}/similar": {"get"},
     "/api/popular": {"get"},

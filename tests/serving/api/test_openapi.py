@@ -45,6 +45,8 @@ def url(als, tmp_path_factory) -> Iterator[str]:
         database_url=f"sqlite:///{folder}/service.db",
         max_concurrency=10_000,
         max_lag_ms=60_000,
+        stream_seconds=0.01,
+        stream_poll_seconds=0.01,
     )
     server = uvicorn.Server(uvicorn.Config(create_app(chosen, pointer=pointer), port=0, log_config=None))
     thread = threading.Thread(target=server.run, daemon=True)

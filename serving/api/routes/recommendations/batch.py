@@ -72,7 +72,8 @@ async def recommend_to_many(body: BatchListBody, request: Request, service: Serv
     user_ids = _few_users(body.user_ids, service.settings.max_users)
     served = service.select_model(body.strategy)
     request_id: str = request.scope["request_id"]
-    found = await service.lists.batch(served, body.to_request(), user_ids, request_id, shown=body.shown)
+    wanted = body.to_request(service.settings.diversity)
+    found = await service.lists.batch(served, wanted, user_ids, request_id, shown=body.shown)
     lists = (one.found.with_request(one.user_id, one.request_id, one.degraded, experiment=None) for one in found)
     return Response(b'{"lists":[%s]}' % b",".join(lists), media_type="application/json")
 

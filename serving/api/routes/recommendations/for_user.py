@@ -37,7 +37,7 @@ async def recommendations(request: Request) -> Response:
     service: Service = request.app.state.service
     check_limit(query.limit, service.settings.max_limit, "items")
     request_id: str = request.scope["request_id"]
-    wanted = query.to_request()
+    wanted = query.to_request(service.settings.diversity)
     if query.cursor is None:
         found, degraded, assignment = await service.recommend(wanted, request_id)
         body = found.with_request(query.user_id, request_id, degraded, experiment=assignment.body)

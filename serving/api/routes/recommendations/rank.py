@@ -73,7 +73,7 @@ async def rank(
         raise Problem(422, "invalid-request", f"body.items: at most {most} candidates are ranked at once.")
     candidates = tuple(dict.fromkeys(body.items))
     limit = min(body.limit or most, len(candidates))
-    wanted = replace(body.to_request(body.user_id, limit), list_kind="rank")
+    wanted = replace(body.to_request(1.0, body.user_id, limit), list_kind="rank")
     request_id: str = request.scope["request_id"]
     served = service.select_model(body.strategy)
     found, left_out, degraded = await service.lists.rank(served, wanted, candidates, request_id)

@@ -91,7 +91,8 @@ async def recommend_to_session(
         principal.require_user(body.store_as)
         await run_write(await store_of(request), RecordEvents(_events(body)))
     history = _history(body, service.settings.history_limit)
-    found, degraded = await service.lists.session(served, body.to_request(), history, body.store_as, request_id)
+    wanted = body.to_request(service.settings.diversity)
+    found, degraded = await service.lists.session(served, wanted, history, body.store_as, request_id)
     unknown = [item_id for item_id in history.item_ids if served.train.items.find(item_id) < 0]
     content = found.with_request(body.store_as, request_id, degraded, unknown_items=unknown)
     return Response(content, media_type="application/json")

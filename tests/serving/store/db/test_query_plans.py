@@ -7,6 +7,7 @@ from sqlalchemy import delete, select, text
 
 from serving.operations import click_through, drift
 from serving.store.admin import retention, revision
+from serving.store.audiences import stored
 from serving.store.classification import tasks
 from serving.store.db import change_counters
 from serving.store.db.connection import is_sqlite, open_engine
@@ -23,7 +24,6 @@ from serving.store.db.tables import (
 from serving.store.db.writer import Writer
 from serving.store.repositories import (
     activity,
-    audiences,
     hidden_items,
     items,
     own_catalogue,
@@ -83,7 +83,7 @@ READ = [
     ("items to classify", tasks._TO_CLASSIFY, {"after": "", "version": "7", "most": 5}, BY_KEY),
     (
         "audience",
-        audiences._AUDIENCE,
+        stored._AUDIENCE,
         ITEM | {"model_name": "recommender-reverse", "model_version": "7", "now": 1},
         BY_KEY,
     ),
@@ -203,7 +203,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules, click_through, drift, statistics, tasks, audiences)
+    modules += (own_catalogue, rules, click_through, drift, statistics, tasks, stored)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

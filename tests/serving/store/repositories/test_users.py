@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from serving.interfaces import Impression
 from serving.monitoring.metrics import Metrics
+from serving.store.audiences.stored import AudienceList, DeleteStaleAudiences, PutAudiences
 from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
 from serving.store.erasure.erasures import _PERSONAL, Erase
-from serving.store.repositories.audiences import AudienceList, DeleteStaleAudiences, PutAudiences
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem

@@ -12,13 +12,13 @@ from recstage.data.interactions import Interactions
 from recstage.errors import ConfigError, NoProduction
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.reverse_als import ReverseALS
+from serving.store.audiences.batch import popular_items, precompute_audiences
 from serving.store.db.tables import UserRecommendation
 from serving.store.erasure.erasures import Erase
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.precomputed import PutLists, UserList
 from serving.store.repositories.users import PutProfile, profile
 from serving.store.training import batch_recommendations
-from serving.store.training.batch_audiences import popular_items, precompute_audiences
 from serving.store.training.chosen_users import UserChoice
 from tests.serving.store.databases import count
 from tests.serving.store.factories import event

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from recstage import bundle, registry
 from recstage.data.interactions import Interactions
 from recstage.errors import ConfigError
+from serving.store.audiences.stored import AudienceList, DeleteStaleAudiences, PutAudiences
 from serving.store.db.writer import Writer
-from serving.store.repositories.audiences import AudienceList, DeleteStaleAudiences, PutAudiences
 from serving.store.repositories.events import now_ms
 from serving.store.training.batch_recommendations import precompute_lists
 

@@ -1,0 +1,1 @@
+"""Users for an item, stored ahead of time: the rows, and the batch job that makes them."""

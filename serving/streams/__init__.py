@@ -1,0 +1,1 @@
+"""Lists that are sent again whenever they change: Server-Sent Events."""
