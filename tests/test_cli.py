@@ -52,6 +52,13 @@ def test_an_interrupt_is_exit_130():
     assert main(raising(KeyboardInterrupt()), []) == INTERRUPTED
 
 
+def test_an_interrupt_says_what_was_kept(capsys):
+    stopped = KeyboardInterrupt()
+    stopped.add_note("kept 3 finished trials; the same command resumes")
+    assert main(raising(stopped), []) == INTERRUPTED
+    assert capsys.readouterr().err == "recstage: interrupted; kept 3 finished trials; the same command resumes\n"
+
+
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         main(raising(ZeroDivisionError()), [])

@@ -46,15 +46,18 @@ def test_the_same_seed_finds_the_same(tmp_path):
     assert [t.params for t in first.trials] == [t.params for t in second.trials]
 
 
-def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, caplog):
     def interrupted(params, number, report):
         if number == 3:
             raise KeyboardInterrupt
         return parabola(params, number, report)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         found(tmp_path, interrupted, trials=6)
+    assert stopped.value.__notes__ == ["kept 3 finished trials; the same command resumes"]
+    caplog.set_level(logging.INFO)
     result = found(tmp_path, trials=6)
+    assert caplog.messages[0] == "tune m: resuming at trial 4"
     assert result.resumed == 3
     assert sum(trial.state == "complete" for trial in result.trials) == 6
 
@@ -126,3 +129,19 @@ def test_the_study_changes_with_whatever_decides_its_outcome():
     assert name == study_name({"model": "m", "seed": 1}, SPACE)
     assert name != study_name({"model": "m", "seed": 2}, SPACE)
     assert name != study_name({"model": "m", "seed": 1}, {"x": SPACE["x"]})
+
+
+def test_every_trial_is_a_line_on_a_pipe_a_pruned_one_too(tmp_path, caplog):
+    def pruned(params, number, report):
+        if number == 1:
+            raise PRUNED
+        return 0.25 * (number + 1)
+
+    caplog.set_level(logging.INFO)
+    found(tmp_path, pruned, trials=3)
+    lines = [line for line in caplog.messages if line.startswith("tune m: trial")]
+    assert lines == [
+        "tune m: trial 1 of 3, v 0.25, best 0.25",
+        "tune m: trial 2 of 3, pruned",
+        "tune m: trial 3 of 3, v 0.75, best 0.75",
+    ]

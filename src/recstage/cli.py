@@ -50,8 +50,8 @@ def main(
         sys.stdout.flush()
         print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except KeyboardInterrupt:
-        print("recstage: interrupted", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stopped:  # its notes say what was kept
+        print("; ".join(["recstage: interrupted", *getattr(stopped, "__notes__", [])]), file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     print(json.dumps(plain(result)) if show is None else show(result), flush=True)  # noqa: T201
     return 0

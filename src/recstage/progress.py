@@ -18,30 +18,37 @@ log = logging.getLogger(__name__)
 class Progress:
     """Steps of one thing, `total` of them (None: open), each called `unit`. `advance` says what a step came to."""
 
-    def __init__(self, title: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, title: str, total: int | None, unit: str, *, within: bool = False, at_once: bool = False
+    ) -> None:
+        """`within`: it is a part of another one, whose bar stays; that of this goes when it is done. `at_once`: it is
+        known to take long, and its bar stands from the start."""
         self.title, self.total, self.unit = title, total, unit
         self._started, self._done, self._first = time.monotonic(), 0, 0
         self._bar = None
         if _on_a_terminal():
-            self._bar = tqdm(total=total, desc=title, unit=unit, delay=QUIET_SECONDS, disable=None)
+            delay = 0 if at_once else QUIET_SECONDS
+            self._bar = tqdm(total=total, desc=title, unit=unit, delay=delay, disable=None, leave=not within)
         self._shown = _notebook_line() if _in_a_notebook() else None
 
-    def resume(self, done: int) -> None:
-        """Say that the first `done` steps were made by an interrupted run."""
+    def resume(self, done: int, *, last: bool = False) -> None:
+        """Say that the first `done` steps were made by an earlier run; `last`: there are no more."""
         if not done:
             return
         self._done = self._first = done
         words = f"{self.title}: resuming at {self.unit} {done + 1}"
+        if last:
+            words = f"{self.title}: all {done} {self.unit}s were made before"
         if self._bar is None:
             log.info("%s", words)
             return
         self._bar.write(words, file=sys.stderr)
         self._bar.update(done)
 
-    def advance(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """One more step is done, or all up to the `step`-th."""
+    def advance(self, metrics: Mapping[str, float], step: int | None = None, words: str = "") -> None:
+        """One more step is done, or all up to the `step`-th; `words` say what the figures do not."""
         before, self._done = self._done, self._done + 1 if step is None else step
-        figures = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        figures = ", ".join([*(f"{key} {value:.4g}" for key, value in metrics.items()), *([words] if words else [])])
         if self._bar is not None:
             self._bar.set_postfix_str(figures, refresh=False)
             self._bar.update(self._done - before)
@@ -81,9 +88,11 @@ def in_words(seconds: float) -> str:
 
 
 @contextmanager
-def progress(title: str, total: int | None, unit: str) -> Iterator[Progress]:
+def progress(
+    title: str, total: int | None, unit: str, *, within: bool = False, at_once: bool = False
+) -> Iterator[Progress]:
     """A `Progress` that is closed whatever happens."""
-    shown = Progress(title, total, unit)
+    shown = Progress(title, total, unit, within=within, at_once=at_once)
     try:
         yield shown
     finally:

@@ -17,11 +17,11 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from recstage.config import SearchRange
 from recstage.errors import ConfigError
 from recstage.models.base import Report
+from recstage.progress import Progress, progress
 
 STARTUP_TRIALS = 5
 WARMUP_STEPS = 2
@@ -91,7 +91,15 @@ def search(
                 {key: start[key] for key in space if key in start and _holds(space[key], start[key])},
                 skip_if_exists=True,
             )
-        _optimise(study, space, objective, max(0, trials - resumed), metric)
+        with progress(
+            f"tune {identity.get('model', '')}".strip(), max(trials, resumed), "trial", at_once=True
+        ) as shown:
+            shown.resume(resumed, last=resumed >= trials)
+            try:
+                _optimise(study, space, objective, max(0, trials - resumed), metric, shown)
+            except KeyboardInterrupt as stopped:
+                stopped.add_note(f"kept {_counted(_finished(study), 'finished trial')}; the same command resumes")
+                raise
     if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         raise ConfigError(f"{trials} trials", rule="none of them succeeded", fix="Widen the search space")
     return Search(
@@ -114,7 +122,12 @@ def _alone(storage: Path, name: str) -> Iterator[None]:
 
 
 def _optimise(
-    study: optuna.Study, space: Mapping[str, SearchRange], objective: Objective, trials: int, metric: str
+    study: optuna.Study,
+    space: Mapping[str, SearchRange],
+    objective: Objective,
+    trials: int,
+    metric: str,
+    shown: Progress,
 ) -> None:
     def run_trial(trial: optuna.Trial) -> float:
         params = {key: _suggest(trial, key, dimension) for key, dimension in space.items()}
@@ -127,8 +140,11 @@ def _optimise(
 
         return objective(params, trial.number, report)
 
-    with tqdm(total=trials, desc="trials", disable=None) as bar:
-        study.optimize(run_trial, n_trials=trials, callbacks=[lambda study, trial: _step(bar)])
+    def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        figures = {} if trial.value is None else {metric: trial.value, "best": study.best_value}
+        shown.advance(figures, words="" if figures else trial.state.name.lower())
+
+    study.optimize(run_trial, n_trials=trials, callbacks=[tell])
 
 
 PRUNED = optuna.TrialPruned
@@ -164,10 +180,6 @@ def _holds(dimension: SearchRange, value: Any) -> bool:
     return dimension.low <= value <= dimension.high and on_the_grid
 
 
-def _step(bar: tqdm) -> None:
-    bar.update()
-
-
 def _packed(choice: Any) -> Any:
     return json.dumps(choice) if isinstance(choice, list | tuple) else choice
 
@@ -181,6 +193,10 @@ def _unpacked(params: Mapping[str, Any], space: Mapping[str, SearchRange]) -> di
         name: _choice(value, space[name]) if space[name].choices is not None else value
         for name, value in params.items()
     }
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _finished(study: optuna.Study) -> int:

@@ -1,5 +1,6 @@
 import errno
 import io
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -305,7 +306,7 @@ def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, mo
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == killed
 
 
-def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatch):
+def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatch, caplog):
     small = [
         "--model.params.factors=4",
         "--model.params.layers=[8]",
@@ -325,10 +326,13 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatc
 
     monkeypatch.setattr(tracking, "log_metrics", interrupting)
     monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         trained(tiny, "ncf", *small)
+    assert stopped.value.__notes__[0].startswith("kept the fit up to epoch 2; the same command resumes")
     assert list((workspace / "data" / "checkpoints").iterdir())
+    caplog.set_level(logging.INFO)
     resumed = trained(tiny, "ncf", *small)
+    assert "ncf fit: resuming at epoch 3" in caplog.messages
     assert steps[2:][0] > 1, "the second run must not start from the first epoch"
     assert resumed.metrics["ndcg_at_10"] == whole.metrics["ndcg_at_10"]
     assert not list((workspace / "data" / "checkpoints").iterdir())

@@ -126,6 +126,10 @@ def run_all(
                 results.append(run(plan, nested=True, shared=shared, own_row=own_rows))
             except TooLittleData as error:
                 skipped[plan.model.name] = str(error)
+            except KeyboardInterrupt as stopped:
+                if results:
+                    stopped.add_note(f"ended runs stay: {', '.join(result.model for result in results)}")
+                raise
     return results, skipped
 
 
@@ -201,7 +205,7 @@ class Training:
 
             started = time.perf_counter()
             try:
-                model = self._fit({**self._around(), **params}, self.split.train, self.split, logged)
+                model = self._tried({**self._around(), **params}, f"trial {number + 1}", logged)
             except (tuning.PRUNED, Diverged) as stopped:
                 tracking.log_metrics(
                     active.info.run_id, {"pruned": 1.0, "diverged": float(isinstance(stopped, Diverged))}
@@ -292,12 +296,22 @@ class Training:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _fit(self, params: Mapping[str, Any], train: Interactions, split: Split, report: Report) -> Recommender:
+    def _tried(self, params: Mapping[str, Any], name: str, report: Report) -> Recommender:
+        """A trial's model, on the training rows alone."""
         model = build(self.settings.model, **params)
-        validation = split.validation if model.early_stopping else None
-        return model.fit(
-            train, seed=self.settings.seed, validation=validation, catalogue=self._catalogue(model), report=report
-        )
+        with progress(f"{model.name} {name}", model.steps_planned, model.step_name, within=True) as shown:
+
+            def told(step: int, metrics: Mapping[str, float]) -> None:
+                shown.advance(metrics, step)
+                report(step, metrics)
+
+            return model.fit(
+                self.split.train,
+                seed=self.settings.seed,
+                validation=self.split.validation if model.early_stopping else None,
+                catalogue=self._catalogue(model),
+                report=told,
+            )
 
     def _evaluate(self, model: Recommender, rows: Interactions, *, quick: bool) -> Evaluation:
         config = self.settings.evaluation
@@ -334,7 +348,12 @@ class Training:
                     tracking.log_metrics(self.run_id, logged, step)
                 shown.advance(metrics, step)
 
-            yield report
+            try:
+                yield report
+            except KeyboardInterrupt as stopped:
+                if reported and any(self.checkpoints.glob("*.pt")):
+                    stopped.add_note(f"kept the fit up to {model.step_name} {reported}; the same command resumes")
+                raise
 
 
 def _start_of(settings: TrainSettings, model: Recommender) -> Recommender | None:
