@@ -145,3 +145,13 @@ def test_every_trial_is_a_line_on_a_pipe_a_pruned_one_too(tmp_path, caplog):
         "tune m: trial 2 of 3, pruned",
         "tune m: trial 3 of 3, v 0.75, best 0.75",
     ]
+
+
+def test_a_search_without_a_number_of_trials_goes_on_until_it_is_told_to_stop(tmp_path):
+    asked = []
+
+    def go_on():
+        asked.append(1)
+        return len(asked) < 4
+
+    assert len(found(tmp_path, trials=None, go_on=go_on).trials) == 4

@@ -56,14 +56,16 @@ def search(
     space: Mapping[str, SearchRange],
     objective: Objective,
     *,
-    trials: int,
+    trials: int | None,
     seed: int,
     storage: Path,
     identity: Mapping[str, Any],
     start: Mapping[str, Any],
     metric: str,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Search:
-    """Maximise `objective` over `space` until the study has `trials` finished trials; the first one tries `start`.
+    """Maximise `objective` over `space` until the study has `trials` finished trials (None: no limit), or `go_on`,
+    asked after each, says no; the first one tries `start`.
 
     `identity` is all that decides the outcome apart from the space (data, model, seed): the same one resumes the same
     study. `metric` names the reported number that pruning looks at. Raises `ConfigError` where there is no space, or
@@ -92,16 +94,20 @@ def search(
                 skip_if_exists=True,
             )
         with progress(
-            f"tune {identity.get('model', '')}".strip(), max(trials, resumed), "trial", at_once=True
+            f"tune {identity.get('model', '')}".strip(),
+            None if trials is None else max(trials, resumed),
+            "trial",
+            at_once=True,
         ) as shown:
-            shown.resume(resumed, last=resumed >= trials)
+            shown.resume(resumed, last=trials is not None and resumed >= trials)
+            left = None if trials is None else max(0, trials - resumed)
             try:
-                _optimise(study, space, objective, max(0, trials - resumed), metric, shown)
+                _optimise(study, space, objective, left, metric, shown, go_on)
             except KeyboardInterrupt as stopped:
                 stopped.add_note(f"kept {_counted(_finished(study), 'finished trial')}; the same command resumes")
                 raise
     if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
-        raise ConfigError(f"{trials} trials", rule="none of them succeeded", fix="Widen the search space")
+        raise ConfigError(f"{len(study.trials)} trials", rule="none of them succeeded", fix="Widen the search space")
     return Search(
         _unpacked(study.best_params, space),
         study.best_value,
@@ -125,9 +131,10 @@ def _optimise(
     study: optuna.Study,
     space: Mapping[str, SearchRange],
     objective: Objective,
-    trials: int,
+    trials: int | None,
     metric: str,
     shown: Progress,
+    go_on: Callable[[], bool],
 ) -> None:
     def run_trial(trial: optuna.Trial) -> float:
         params = {key: _suggest(trial, key, dimension) for key, dimension in space.items()}
@@ -143,6 +150,8 @@ def _optimise(
     def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         figures = {} if trial.value is None else {metric: trial.value, "best": study.best_value}
         shown.advance(figures, words="" if figures else trial.state.name.lower())
+        if not go_on():
+            study.stop()
 
     study.optimize(run_trial, n_trials=trials, callbacks=[tell])
 

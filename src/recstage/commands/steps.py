@@ -83,13 +83,20 @@ def tune(
     ctx: typer.Context,
     model: Model,
     data: Data = "synthetic",
-    trials: Trials = TRIALS,
+    trials: Trials = None,
+    budget: Annotated[str | None, typer.Option(help="search for so long at most, such as 90s, 10m or 1h")] = None,
     seed: Seed = None,
     register: Annotated[bool, typer.Option(help="make the best a version that can be promoted")] = True,
     name: Name = None,
 ) -> int:
-    """`train` with a search: try hyperparameters on validation rows, then fit and test the best once."""
-    return _train(ctx, model, options(data=data, trials=trials, seed=seed, register=register, name=name))
+    """`train` with a search: try hyperparameters on validation rows, then fit and test the best once.
+
+    recstage tune als --data shop --budget 10m
+    """
+    if trials is None and budget is None:
+        trials = TRIALS
+    given = options(data=data, trials=trials, budget=budget, seed=seed, register=register, name=name)
+    return _train(ctx, model, given)
 
 
 def _train(ctx: typer.Context, model: str, given: list[str]) -> int:

@@ -266,6 +266,17 @@ class SearchRange(Schema):
         return self
 
 
+DataKind = Literal["dense", "sparse", "sessions", "unordered"]
+"""What a data set is like, as far as parameters depend on it: `recstage.steps.data_kind` tells which."""
+
+
+class Preset(Schema):
+    """A named set of a model's params, which a training run without a search tries on validation."""
+
+    kinds: tuple[DataKind, ...] = Field((), description="tried on data of these kinds; empty: on any")
+    params: dict[str, Any]
+
+
 class ModelConfig(Schema):
     """A model: `conf/model/NAME.yaml`. `params` is checked against the model's own schema when it is built."""
 
@@ -273,4 +284,5 @@ class ModelConfig(Schema):
     target: str = Field(pattern=r"^recstage\.models(\.\w+)+:\w+$", description="module:class")
     params: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, SearchRange] = Field(default_factory=dict)
+    presets: dict[str, Preset] = Field(default_factory=dict, description="named sets of params, tried on validation")
     registered_name: ModelName = "recommender"

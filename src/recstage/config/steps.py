@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from recstage.config.duration import Duration
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
 from recstage.config.retraining import RetrainingConfig
@@ -18,7 +19,11 @@ DEFAULT_NAME = "recommender"
 """The registered model where none is named; `name` says another one, for each data set that is served on its own."""
 SAME = "same"
 MODELS = ("popularity", "als", "knn", "ncf", "lambdarank")
+UNORDERED_MODELS = ("popularity", "als", "knn", "spectral", "ease", "lambdarank")
+"""What the main job trains where nothing says what came first; docs/decisions/0021 has the figures."""
 BEST = "best"
+DEFAULT, AUTO = "default", "auto"
+"""Presets of every model: the params of the YAML; the best of those and of the presets for such data."""
 NOW = "now"
 PREVIOUS = "previous"
 
@@ -38,8 +43,13 @@ class PipelineSettings(Settings):
     """What the main job trains, and on what."""
 
     data: str = Field("synthetic", description="a name of conf/data, a YAML file, or a file or folder with data")
-    models: tuple[str, ...] = Field(MODELS, min_length=1, description="names of conf/model")
+    models: tuple[str, ...] = Field(
+        (), description="names of conf/model; empty: those that suit ordered or unordered data"
+    )
     trials: int = Field(0, ge=0, description="trials of each model's hyperparameter search")
+    budget: Duration = Field(
+        0.0, description="search for so long at most, all models together, such as 10m; 0: no limit"
+    )
     seed: int = Field(42, ge=0)
     strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")
     promote: bool = Field(True, description="promote the best version, if the gate allows")
@@ -59,7 +69,9 @@ class TrainSettings(Settings):
     data: DataConfig
     model: ModelConfig
     evaluation: EvaluationConfig = EvaluationConfig()
-    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: the YAML's parameters")
+    preset: str = Field(AUTO, description="a preset of conf/model, or default; auto: the best by validation rows")
+    trials: int = Field(0, ge=0, description="trials of the hyperparameter search; 0: no search")
+    budget: Duration = Field(0.0, description="search for so long at most, such as 90s, 10m or 1h; 0: no limit")
     seed: int = Field(42, ge=0)
     register_: bool = Field(False, alias="register", description="register the model as a new version")
     name: ModelName = Field("", description="registered model; empty: the one of conf/model")

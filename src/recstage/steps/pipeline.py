@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from recstage import models, registry, tracking
 from recstage.config import model_config_of, resolve
-from recstage.config.steps import DEFAULT_NAME, PipelineSettings
+from recstage.config.steps import DEFAULT_NAME, MODELS, UNORDERED_MODELS, PipelineSettings, TrainSettings
 from recstage.data import dataset
 from recstage.errors import GateRefused, TooLittleData
 from recstage.steps import prepare, train, train_settings
@@ -38,24 +38,13 @@ def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
 
 def run(settings: PipelineSettings) -> PipelineResult:
     """The whole path. A model that the data is too small for is left out; any other fault ends the job."""
-    plans = [
-        train_settings.settings_from(
-            name,
-            settings.data,
-            ["--strict"] if settings.strict else [],
-            overrides={
-                "trials": settings.trials if _tunable(name) else 0,
-                "seed": settings.seed,
-                "register": True,
-                "name": settings.name,
-            },
-        )
-        for name in settings.models
-    ]
+    plans = _plans(settings, settings.models or MODELS)
     with tracking.run(f"main · {plans[0].data.name}", tags={"stage-of-work": "pipeline"}) as active:
         data = dataset.located(plans[0].data)  # once: all models learn from the same
+        prepared = prepare.prepare(data)
+        if not settings.models and not prepared.ordered:
+            plans = _plans(settings, UNORDERED_MODELS)
         plans = [plan.model_copy(update={"data": data}) for plan in plans]
-        prepare.prepare(data)
         trained, skipped = train.run_all("main", plans, own_rows=True)
         if not trained:
             raise TooLittleData(
@@ -72,6 +61,27 @@ def run(settings: PipelineSettings) -> PipelineResult:
         best = max(forward, key=lambda result: result.metrics["ndcg_at_10"])
         tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
     return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
+
+
+def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettings]:
+    """The training runs of the job; a budget is shared out evenly among the models that can be searched."""
+    searched = [name for name in names if _tunable(name)]
+    shares = dict.fromkeys(searched, settings.budget / max(1, len(searched)))
+    return [
+        train_settings.settings_from(
+            name,
+            settings.data,
+            ["--strict"] if settings.strict else [],
+            overrides={
+                "trials": settings.trials if _tunable(name) else 0,
+                "budget": f"{shares[name]:.3f}s" if shares.get(name) else "",
+                "seed": settings.seed,
+                "register": True,
+                "name": settings.name,
+            },
+        )
+        for name in names
+    ]
 
 
 def _reverse(name: str) -> bool:

@@ -23,12 +23,13 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
-from recstage.errors import ConfigError, Diverged, TooLittleData
+from recstage.errors import ConfigError, TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
-from recstage.models import build, params_class
+from recstage.models import build
 from recstage.models.base import Recommender, Report
 from recstage.progress import progress
 from recstage.steps import training_report
+from recstage.steps.parameter_search import ParameterSearch
 from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainResult", "TrainSettings", "Training", "run", "run_all", "settings_from"]
 
-SEARCH_METRIC = "ndcg_at_10"
-REPORTED_METRIC = "validation_ndcg_at_10"
 SHOWN = (
     *("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "mrr_at_10", "map_at_10"),
     *("sampled_ndcg_at_10", "sampled_hit_rate_at_10"),
@@ -47,8 +46,6 @@ SHOWN = (
 """What the result of a run repeats of its metrics."""
 LOGGED_SECONDS = ("fit", "search", "evaluation")
 """Stages whose seconds are metrics of the run; the model card has all."""
-IN_TRIALS = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10")
-"""What a trial logs of its validation."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def run(
             start = _start_of(settings, model)
             training = Training(settings, data, split, active, folder, start)
             with clock("search"):
-                params = training.search() if settings.trials else dict(settings.model.params)
+                params = training.parameters()
             tracking.prepare_to_log()
             with clock("fit"):
                 model = training.final(params)
@@ -155,73 +152,19 @@ class Training:
         value = result.metrics.get(training_report.PRIMARY)
         return training_report.name_of(self.settings.model.name, self.data.name, value)
 
-    def search(self) -> dict[str, Any]:
-        """The best parameters by validation, each trial a nested run."""
-        from recstage import tuning  # it imports Optuna, which a run without a search does not need
-
-        settings, around = self.settings, self._around()
-        base = params_class(settings.model)(**around).model_dump()
-        storage = root() / "data" / "optuna.db"
-        with tracking.translate_store_errors(str(storage)):
-            self.found = tuning.search(
-                settings.model.search,
-                self._trial,
-                trials=settings.trials,
-                seed=settings.seed,
-                storage=storage,
-                identity={
-                    "model": settings.model.name,
-                    "target": settings.model.target,
-                    "params": base,
-                    "fingerprint": self.data.fingerprint,
-                    "seed": settings.seed,
-                },
-                start=base,
-                metric=REPORTED_METRIC,
-            )
-        return {**around, **self.found.best_params}
-
-    def _around(self) -> dict[str, Any]:
-        """The parameters that a search varies. A model that trains for a fixed number of epochs watches validation in a
-        search, for as many epochs: only what is watched can be pruned."""
-        params = dict(self.settings.model.params)
-        whole = params_class(self.settings.model)(**params)
-        if getattr(whole, "patience", None) == 0 and hasattr(whole, "epochs"):
-            params["patience"] = whole.epochs
-        return params
-
-    def _trial(self, params: dict[str, Any], number: int, report: Report) -> float:
-        from recstage import tuning
-
-        name = f"trial {number} · {self.settings.model.name}"
-        tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
-        with tracking.run(name, tags=tags, nested=True) as active:
-            tracking.log_config(active.info.run_id, {"model": {"params": params}})
-
-            def logged(step: int, metrics: Mapping[str, float]) -> None:
-                if REPORTED_METRIC in metrics:
-                    tracking.log_metrics(active.info.run_id, metrics, step)
-                report(step, metrics)
-
-            started = time.perf_counter()
-            try:
-                model = self._tried({**self._around(), **params}, f"trial {number + 1}", logged)
-            except (tuning.PRUNED, Diverged) as stopped:
-                tracking.log_metrics(
-                    active.info.run_id, {"pruned": 1.0, "diverged": float(isinstance(stopped, Diverged))}
-                )
-                pruned = True
-            else:
-                pruned = False
-                result = self._evaluate(model, self.split.validation, quick=True)
-                metrics = {f"validation_{key}": result.metrics[key] for key in IN_TRIALS if key in result.metrics}
-                fit_seconds = time.perf_counter() - started
-                tracking.log_metrics(active.info.run_id, {**metrics, "fit_seconds": fit_seconds})
-            ended = "pruned" if pruned else training_report.short(result.metrics[SEARCH_METRIC])
-            tracking.rename(active.info.run_id, f"{name} · {ended}")
-        if pruned:
-            raise tuning.PRUNED
-        return result.metrics[SEARCH_METRIC]
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the tested model: the YAML's, a preset, or what a search finds. Raises `ConfigError`."""
+        search = ParameterSearch(
+            self.settings,
+            self.data,
+            self.split.train,
+            self.run_id,
+            self._tried,
+            lambda model: self._evaluate(model, self.split.validation, quick=True),
+        )
+        chosen = search.best()
+        self.found = search.found
+        return chosen
 
     def final(self, params: dict[str, Any]) -> Recommender:
         """The model that is tested: where early stopping chooses its length on validation, it is then fitted again on

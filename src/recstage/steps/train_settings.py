@@ -15,7 +15,7 @@ from recstage.config import (
     root,
     with_whole_paths,
 )
-from recstage.config.steps import DEFAULT_NAME, TrainSettings
+from recstage.config.steps import AUTO, DEFAULT, DEFAULT_NAME, TrainSettings
 from recstage.data import dataset
 from recstage.models import params_class
 from recstage.renamed import new_names, new_options
@@ -48,6 +48,8 @@ def settings_from(
     chosen = ModelConfig(**found.model.model_dump())
     if found.name:
         chosen = chosen.model_copy(update={"registered_name": registered_name(chosen, found.name)})
+    if found.preset == AUTO and found.model.params != params(**config.params):
+        values["preset"] = DEFAULT  # parameters that were named are not to be replaced by a preset's
     return TrainSettings.model_construct(**{**values, "model": chosen, "data": with_whole_paths(found.data)})
 
 

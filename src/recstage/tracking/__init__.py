@@ -39,6 +39,7 @@ from recstage.tracking.logging import (
     per_user_of,
     prepare_to_log,
     rename,
+    set_tags,
     table_of,
 )
 from recstage.tracking.metric_names import in_training, plain
@@ -102,6 +103,7 @@ __all__ = [
     "run",
     "runs_on",
     "runs_with_snapshot",
+    "set_tags",
     "shown_uri",
     "store_uri",
     "table_of",

@@ -194,6 +194,12 @@ def log_note(run_id: str, text: str) -> None:
     MlflowClient().set_tag(run_id, NOTE, text[:LONGEST_NOTE])
 
 
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Tags of a run."""
+    for name, value in tags.items():
+        MlflowClient().set_tag(run_id, name, value)
+
+
 def rename(run_id: str, name: str) -> None:
     """Give a run another name, once it is known what it came to."""
     MlflowClient().set_tag(run_id, "mlflow.runName", name)

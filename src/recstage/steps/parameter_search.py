@@ -1,0 +1,238 @@
+"""Which parameters a model is fitted with: the YAML's, a preset, or what a search finds; all by validation rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from recstage import tracking
+from recstage.config import ModelConfig, SearchRange, root
+from recstage.config.schemas import DataKind
+from recstage.config.steps import AUTO, DEFAULT
+from recstage.data.dataset import Dataset
+from recstage.data.interactions import Interactions
+from recstage.errors import ConfigError, Diverged, valid_names
+from recstage.evaluation.protocol import Evaluation
+from recstage.models import build, params_class
+from recstage.models.base import Recommender, Report, silent
+from recstage.steps import training_report
+from recstage.steps.data_kind import kind_of
+from recstage.steps.train_settings import TrainSettings
+
+if TYPE_CHECKING:
+    from recstage import tuning
+
+log = logging.getLogger(__name__)
+SEARCH_METRIC = "ndcg_at_10"
+REPORTED_METRIC = "validation_ndcg_at_10"
+IN_TRIALS = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10")
+"""What a trial logs of its validation."""
+SIZES = ("factors", "neighbors")
+"""Parameters that cannot usefully exceed the number of users and items."""
+
+
+def candidates(model: ModelConfig, kind: DataKind, preset: str) -> dict[str, dict[str, Any]]:
+    """Params by the name of the preset, `default` first.
+
+    Args:
+        model: as its YAML and the overrides say.
+        kind: of the data set.
+        preset: a name: then only that one; `auto`: the default, and those for the kind of data.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    known = {DEFAULT: dict(model.params)} | {
+        name: {**model.params, **one.params} for name, one in model.presets.items()
+    }
+    if preset == AUTO:
+        return {
+            name: params
+            for name, params in known.items()
+            if name == DEFAULT or not model.presets[name].kinds or kind in model.presets[name].kinds
+        }
+    if preset not in known:
+        raise ConfigError(
+            f"preset = {preset}", rule=f"{model.name} has no such preset", fix=valid_names(preset, [AUTO, *known])
+        )
+    return {preset: known[preset]}
+
+
+def space_for(space: Mapping[str, SearchRange], rows: Interactions) -> dict[str, SearchRange]:
+    """The dimensions that can matter for these rows: no decay where there is no order, no more factors or neighbours
+    than half of the users and items can carry."""
+    most = max(2, min(rows.n_users, rows.n_items) // 2)
+    kept = {}
+    for name, one in space.items():
+        if not rows.ordered and name.endswith("recency_decay"):
+            continue
+        if name in SIZES and one.high is not None and one.low is not None and one.high > most:
+            low = min(one.low, most)
+            step = one.step if one.step is not None and low + one.step <= most else None
+            one = one.model_copy(update={"low": low, "high": float(most), "step": step})
+        kept[name] = one
+    return kept
+
+
+@dataclass
+class Budget:
+    """Time for all fits of a run: `seconds` (0: no limit). One more fit is allowed while the longest so far, twice, is
+    left: for that fit, and for the final one."""
+
+    seconds: float
+    longest: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    def allows(self) -> bool:
+        """Whether one more fit ends in time."""
+        return not self.seconds or time.perf_counter() - self.started + 2 * self.longest <= self.seconds
+
+    def spent(self, seconds: float) -> None:
+        """A fit took so long."""
+        self.longest = max(self.longest, seconds)
+
+
+@dataclass
+class ParameterSearch:
+    """Chooses the parameters of one model on one data set.
+
+    `fit` fits parameters to the training rows (with a name for progress, and a report); `evaluate` measures a model on
+    the validation rows.
+    """
+
+    settings: TrainSettings
+    data: Dataset
+    rows: Interactions
+    run_id: str
+    fit: Callable[[Mapping[str, Any], str, Report], Recommender]
+    evaluate: Callable[[Recommender], Evaluation]
+    found: tuning.Search | None = None
+
+    def best(self) -> dict[str, Any]:
+        """The parameters to fit the tested model with. Raises `ConfigError`."""
+        settings = self.settings
+        budget = Budget(settings.budget)
+        if (settings.trials or settings.budget) and not settings.model.search:
+            raise ConfigError(
+                "trials" if settings.trials else "budget",
+                rule=f"the model {settings.model.name} has no search space",
+                fix="Give `search` in its YAML, or neither trials nor budget",
+            )
+        params = self._preset(candidates(settings.model, kind_of(self.rows), settings.preset), budget)
+        if settings.trials or settings.budget:
+            return self._searched(params, budget)
+        return params
+
+    def _preset(self, found: Mapping[str, dict[str, Any]], budget: Budget) -> dict[str, Any]:
+        """The best of some sets of parameters; nothing is fitted where there is one."""
+        name, params = next(iter(found.items()))
+        if len(found) > 1:
+            values: dict[str, float] = {}
+            for one, its in found.items():
+                if values and not budget.allows():
+                    log.warning("%s: preset %s was not tried: the budget ends", self.settings.model.name, one)
+                    continue
+                values[one] = self._tried(its, f"preset {one}", silent, budget)
+            name = max(values, key=values.__getitem__)
+            params = found[name]
+            told = ", ".join(f"{one} {training_report.short(value)}" for one, value in values.items())
+            log.info("%s: preset %s, by NDCG@10 on validation: %s", self.settings.model.name, name, told)
+            tracking.log_metrics(self.run_id, {"preset_gain": values[name] - values.get(DEFAULT, values[name])})
+        tracking.set_tags(self.run_id, {"preset": name})
+        return params
+
+    def _searched(self, params: dict[str, Any], budget: Budget) -> dict[str, Any]:
+        """The best parameters by validation, each trial a nested run."""
+        from recstage import tuning  # it imports Optuna, which a run without a search does not need
+
+        settings = self.settings
+        around = self._around(params)
+        base = params_class(settings.model)(**around).model_dump()
+        if settings.budget and not budget.allows():
+            log.warning(
+                "%s: budget of %.0f s: one fit takes %.1f s, and the tested model is another one; nothing is searched",
+                settings.model.name,
+                settings.budget,
+                budget.longest,
+            )
+            return params
+
+        def objective(sampled: dict[str, Any], number: int, report: Report) -> float:
+            return self._tried({**around, **sampled}, f"trial {number}", report, budget, sampled)
+
+        storage = root() / "data" / "optuna.db"
+        with tracking.translate_store_errors(str(storage)):
+            self.found = tuning.search(
+                space_for(settings.model.search, self.rows),
+                objective,
+                trials=settings.trials or None,
+                seed=settings.seed,
+                storage=storage,
+                identity={
+                    "model": settings.model.name,
+                    "target": settings.model.target,
+                    "params": base,
+                    "fingerprint": self.data.fingerprint,
+                    "seed": settings.seed,
+                },
+                start=base,
+                metric=REPORTED_METRIC,
+                go_on=budget.allows,
+            )
+        return {**around, **self.found.best_params}
+
+    def _around(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that a search varies. A model that trains for a fixed number of epochs watches validation in a
+        search, for as many epochs: only what is watched can be pruned."""
+        whole = params_class(self.settings.model)(**params)
+        if getattr(whole, "patience", None) == 0 and hasattr(whole, "epochs"):
+            return {**params, "patience": whole.epochs}
+        return dict(params)
+
+    def _tried(
+        self,
+        params: Mapping[str, Any],
+        what: str,
+        report: Report,
+        budget: Budget,
+        logged: Mapping[str, Any] | None = None,
+    ) -> float:
+        """The value of parameters on validation, in a nested run of their own; `logged`: what the run says of them."""
+        from recstage import tuning
+
+        name = f"{what} · {self.settings.model.name}"
+        tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
+        with tracking.run(name, tags=tags, nested=True) as active:
+            tracking.log_config(
+                active.info.run_id,
+                {"model": {"params": logged or build(self.settings.model, **params).params.model_dump(mode="json")}},
+            )
+
+            def told(step: int, metrics: Mapping[str, float]) -> None:
+                if REPORTED_METRIC in metrics:
+                    tracking.log_metrics(active.info.run_id, metrics, step)
+                report(step, metrics)
+
+            started = time.perf_counter()
+            try:
+                model = self.fit(params, what, told)
+            except (tuning.PRUNED, Diverged) as stopped:
+                tracking.log_metrics(
+                    active.info.run_id, {"pruned": 1.0, "diverged": float(isinstance(stopped, Diverged))}
+                )
+                pruned = True
+            else:
+                pruned = False
+                fit_seconds = time.perf_counter() - started
+                result = self.evaluate(model)
+                metrics = {f"validation_{key}": result.metrics[key] for key in IN_TRIALS if key in result.metrics}
+                tracking.log_metrics(active.info.run_id, {**metrics, "fit_seconds": fit_seconds})
+            budget.spent(time.perf_counter() - started)
+            ended = "pruned" if pruned else training_report.short(result.metrics[SEARCH_METRIC])
+            tracking.rename(active.info.run_id, f"{name} · {ended}")
+        if pruned:
+            raise tuning.PRUNED
+        return result.metrics[SEARCH_METRIC]
