@@ -93,6 +93,14 @@ def test_each_known_message_is_raised_by_its_cause_and_becomes_one_clear_line(me
     assert str(caught.value) == f"mlflow.db: {rule}. {fix}."
 
 
+def test_an_unknown_revision_is_not_called_older_as_it_may_be_newer(tmp_path):
+    with sqlite3.connect(tmp_path / "a.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('0123456789ab')")
+    with pytest.raises(StoreError, match="older or newer"), translate_store_errors("mlflow.db"):
+        _verify_schema(create_engine(f"sqlite:///{tmp_path / 'a.db'}"))
+
+
 def test_an_unknown_message_passes_on_unchanged():
     with pytest.raises(RuntimeError, match="something else"), translate_store_errors("mlflow.db"):
         raise RuntimeError("something else")

@@ -173,8 +173,9 @@ KNOWN_MESSAGES = {
         "Install that MLflow, or name another store in MLFLOW_TRACKING_URI",
     ),
     "Detected out-of-date database schema": (
-        "the database was made by an older MLflow",
-        "Back it up, then bring it up to date: mlflow db upgrade URI",
+        f"the database was made by another MLflow than the {mlflow.__version__} that is installed, older or newer",
+        "Back it up, then bring it up to date: mlflow db upgrade URI. Where that cannot locate the revision, it is "
+        "newer: install the MLflow that made it",
     ),
     "Max retries exceeded": ("the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
 }

@@ -182,6 +182,35 @@ def test_an_unknown_version_is_refused_with_those_there_are(registry_driver, giv
         promoted(given)
 
 
+def test_a_version_that_is_no_number_is_told_of_best(registry_driver):
+    registry_driver.register()
+    with pytest.raises(RegistryError, match=r"version foo of recommender: .*, or best for the best"):
+        promoted("foo")
+
+
+def test_a_promotion_that_changes_nothing_says_so(registry_driver, caplog):
+    registry_driver.register()
+    promoted(1)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="recstage.steps.registry.promote"):
+        assert promoted(1).gate == "unchanged"
+    assert "is Production already: nothing was changed" in caplog.text
+
+
+def test_a_refusal_gives_its_reasons_once(registry_driver, caplog):
+    registry_driver.register("als", mean=0.4)
+    registry_driver.register("knn", mean=0.3, seed=1)
+    promoted(1)
+    caplog.clear()
+    with (
+        caplog.at_level("INFO", logger="recstage.steps.registry.promote"),
+        pytest.raises(GateRefused, match="no significant gain"),
+    ):
+        promoted(2)
+    assert "no significant gain" not in caplog.text
+    assert "not judged: " in caplog.text
+
+
 def test_a_misspelt_metric_is_refused_with_the_right_ones(registry_driver):
     registry_driver.register()
     with pytest.raises(ConfigError, match=r"promotion\.metric = 'ndgc_at_10'.*Did you mean 'ndcg_at_10'"):

@@ -65,6 +65,7 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     challenger = choose(settings.name, settings.version, config.metric)
     previous = None if champion is None else champion.number
     if previous == challenger.number and not resolution.conflict:
+        log.info("%s is Production already: nothing was changed", challenger)
         return PromoteResult(settings.name, challenger.number, previous, "unchanged", [], registry.figures(challenger))
     text_model = classifier_gate.is_classifier(challenger)
     foreign = "" if champion is None or text_model else other_data(challenger, champion, config.guardrails.common_share)
@@ -84,7 +85,8 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
     write_down(challenger, verdict, outcome)
     for check in verdict.checks:
-        log.info("%s: %s", check.outcome, check.message)
+        if outcome != "refused" or check.outcome != "failed":  # the refusal itself gives the reasons
+            log.info("%s: %s", check.outcome, check.message)
     if outcome == "refused":
         raise GateRefused(
             str(challenger),
@@ -135,7 +137,13 @@ def other_data(challenger: Version, champion: Version, least: float) -> str:
 def choose(name: str, version: str, metric: str) -> Version:
     """A version by number, or the best by `metric` of those tested on the same rows as the newest."""
     if version != BEST:
-        return registry.version_of(name, version)
+        try:
+            return registry.version_of(name, version)
+        except RegistryError as error:
+            if version.isdecimal():
+                raise
+            fix = f"{error.fix}, or {BEST} for the best"
+            raise RegistryError(error.given, rule=error.rule, fix=fix) from error
     all_versions = registry.versions(name)
     if not all_versions:
         raise RegistryError(
