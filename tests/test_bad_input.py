@@ -179,7 +179,7 @@ def test_a_version_that_does_not_exist_and_no_production(trained, client, capfd)
         assert "version 9 of recommender: there is no such version. There are 1." in the_line(
             capfd, script, option, "9"
         )
-    assert "no version is staged Production. Promote one: mlflow run . -e promote" in the_line(capfd, "evaluate")
+    assert "no version is staged Production. Promote one: recstage promote" in the_line(capfd, "evaluate")
     assert "no version that still exists was Production before. Name one: --to 1" in the_line(capfd, "rollback")
     assert "'nothing': there is no such run" in the_line(capfd, "register", "--run", "nothing")
     assert statuses(client) == ["FINISHED"]

@@ -69,7 +69,7 @@ class Condition(Enum):
     NOTHING_STAGED = (
         "nothing-staged",
         "nothing is staged Production",
-        "Promote a version: mlflow run . -e promote",
+        "Promote a version: recstage promote",
     )
     VERSION_MISSING = (
         "version-missing",
@@ -80,7 +80,7 @@ class Condition(Enum):
     EXPERIMENT_REFUSED = (
         "experiment-refused",
         "the version in Staging is in no experiment; all users get Production",
-        "Correct its tags: mlflow run . -e experiment -P share=0.5, or stage another version",
+        "Correct its tags: recstage experiment --share 0.5, or stage another version",
     )
 
     def __init__(self, label: str, text: str, remedy: str) -> None:

@@ -188,7 +188,7 @@ class VersionManager(Generic[Loaded]):
         elif poll.absent:
             reason = f"Nothing is registered as '{self.name}'; register a version and promote it."
         elif poll.version is None:
-            reason = f"No version of '{self.name}' is staged Production; promote one (mlflow run . -e promote)."
+            reason = f"No version of '{self.name}' is staged Production; promote one (recstage promote)."
         else:
             reason = f"Version {poll.version} of '{self.name}' is being fetched."
         return without_paths(reason)

@@ -34,7 +34,7 @@ def precompute_audiences(url: URL, name: str, *, top: int, min_likes: int, limit
         raise ConfigError(
             f"reverse_model_name={name}",
             rule=f"version {version.number} ranks items for users, and audiences are users for an item",
-            fix="Name a model that ranks users, such as one trained with mlflow run . -e reverse-als",
+            fix="Name a model that ranks users, such as one trained with recstage train reverse-als",
         )
     item_ids = popular_items(model.train_, top, min_likes)
     expires_at = now_ms() + int(hours * 3_600_000)

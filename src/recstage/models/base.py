@@ -244,7 +244,7 @@ class Recommender(ExternalIdMethods):
         before, self.params = self.params, self.params.without_order()
         off = [name for name in type(before).model_fields if getattr(before, name) != getattr(self.params, name)]
         if off:
-            log.info("%s: %s changed, because the data is unordered", self.name, ", ".join(off))
+            log.info("%s: unordered data, so that what reads an order is off in %s", self.name, ", ".join(off))
 
     def attach(self, train: Interactions, catalogue: Catalogue | None = None) -> Self:
         """Set what every fitted recommender carries: the training rows (ids, histories, popularity), the catalogue."""

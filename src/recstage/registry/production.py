@@ -296,7 +296,7 @@ def _now() -> int:
 
 def no_production(name: str) -> NoProduction:
     return NoProduction(
-        f"registered model '{name}'", rule="no version is staged Production", fix="Promote one: mlflow run . -e promote"
+        f"registered model '{name}'", rule="no version is staged Production", fix="Promote one: recstage promote"
     )
 
 

@@ -89,7 +89,7 @@ def version_of(name: str, number: int | str) -> Version:
             raise RegistryError(
                 f"registered model '{name}'",
                 rule="no version is staged Staging",
-                fix="Stage one: mlflow run . -e retrain",
+                fix="Stage one: recstage retrain",
             )
         return waiting
     model_state = mlflow_client.read(name)

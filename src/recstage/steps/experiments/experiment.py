@@ -39,7 +39,7 @@ def run(settings: ExperimentSettings) -> ExperimentResult:
         raise RegistryError(
             f"Staging of {settings.name}",
             rule="no version is staged Staging, and an experiment compares it with Production",
-            fix="Stage a challenger: mlflow run . -e retrain, or stage Staging in the MLflow UI",
+            fix="Stage a challenger: recstage retrain, or stage Staging in the MLflow UI",
         )
     tags = {SHARE: f"{settings.share:g}", MODE: settings.mode, NAME: settings.label}
     found = experiment_of(tags, settings.name, str(production.number), str(challenger.number))
