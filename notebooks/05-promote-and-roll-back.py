@@ -8,9 +8,14 @@
 # %%
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import pandas as pd
+
+warnings.filterwarnings(
+    "ignore", message="Using `httpx`"
+)  # of the client below: it prefers a package that is not needed
 from starlette.testclient import TestClient
 
 from recstage import registry

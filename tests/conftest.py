@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,17 @@ weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
 FEED_WEIGHTS = {"view": 0.1, "click": 0.3, "like": 0.7, "share": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _loggers() -> Iterator[None]:
+    """What a test (or a program that it runs in this process) sets of the loggers does not reach the next one."""
+    loggers = [logging.getLogger(name) for name in ("recstage", "serving")]
+    before = [(one.level, one.propagate, list(one.handlers), one.disabled) for one in loggers]
+    yield
+    for one, (level, propagate, handlers, disabled) in zip(loggers, before, strict=True):
+        one.setLevel(level)
+        one.propagate, one.handlers, one.disabled = propagate, handlers, disabled
 
 
 @pytest.fixture(scope="session")

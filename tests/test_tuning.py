@@ -55,7 +55,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, caplog):
     with pytest.raises(KeyboardInterrupt) as stopped:
         found(tmp_path, interrupted, trials=6)
     assert stopped.value.__notes__ == ["kept 3 finished trials; the same command resumes"]
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "recstage")
     result = found(tmp_path, trials=6)
     assert caplog.messages[0] == "tune m: resuming at trial 4"
     assert result.resumed == 3
@@ -137,7 +137,7 @@ def test_every_trial_is_a_line_on_a_pipe_a_pruned_one_too(tmp_path, caplog):
             raise PRUNED
         return 0.25 * (number + 1)
 
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "recstage")
     found(tmp_path, pruned, trials=3)
     lines = [line for line in caplog.messages if line.startswith("tune m: trial")]
     assert lines == [

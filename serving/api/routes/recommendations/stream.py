@@ -18,6 +18,16 @@ from serving.service import Service
 router = APIRouter(prefix="/api", tags=["recommendations"])
 EVENT_STREAM = "text/event-stream"
 EXAMPLE = 'id: 0\nevent: recommendations\ndata: {"items": [{"item_id": "2858", "score": 0.93}], "user_id": "42"}\n\n'
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "each event",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "the JSON of a list, as GET /api/recommendations answers"},
+        "retry": {"type": "integer", "description": "milliseconds after which to connect again"},
+    },
+}
 PARAMETERS = [one for one in parameters_of(RecommendationQuery) if one["name"] != "cursor"]
 
 
@@ -27,7 +37,7 @@ PARAMETERS = [one for one in parameters_of(RecommendationQuery) if one["name"] !
     responses={
         200: {
             "description": "Server-Sent Events: the list now, and again whenever it changes",
-            "content": {EVENT_STREAM: {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "content": {EVENT_STREAM: {"schema": EVENT_SCHEMA, "example": EXAMPLE}},
         },
         **documented(401, 403, 422, 429, 503),
     },
