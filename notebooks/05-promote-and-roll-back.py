@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-warnings.filterwarnings(
-    "ignore", message="Using `httpx`"
-)  # of the client below: it prefers a package that is not needed
+warnings.filterwarnings("ignore", message="Using `httpx`")  # of the test client below
 from starlette.testclient import TestClient
 
 from recstage import registry
