@@ -26,8 +26,9 @@ def on_a_terminal(monkeypatch):
     return start
 
 
-def test_a_pipe_gets_a_line_a_step(caplog):
-    caplog.set_level(logging.INFO)
+def test_a_pipe_gets_a_line_a_step(caplog, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # who imported it is no kernel yet
+    caplog.set_level(logging.INFO, "recstage")
     with progress("fit m", 2, "epoch") as shown:
         shown.advance({"loss": 0.5})
         shown.advance({"loss": 0.25}, words="saved")

@@ -119,7 +119,7 @@ class GuardMiddleware:
             else:
                 await self._app(scope, receive, sending)
         except Problem as problem:
-            if problem.status == 413:  # a caller that is still sending could not read the answer
+            if problem.kind == "too-large":  # a caller that is still sending could not read the answer
                 await drain_body(receive, headers)
             self._metrics.refused.labels(problem.kind).inc()
             await errors.response(problem, path, request_id)(scope, receive, sending)

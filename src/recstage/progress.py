@@ -104,7 +104,9 @@ def _on_a_terminal() -> bool:
 
 
 def _in_a_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether this is a kernel: a program, such as a test, may have imported `ipykernel` without being one."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _NotebookLine:

@@ -588,3 +588,8 @@ def signed(sent_at: str) -> dict[bytes, bytes]:
 )
 def test_a_webhook_that_is_not_mlflows_or_not_new_is_refused(client, headers, sentence):
     refused(client, "POST", WEBHOOK, 401, sentence, content=b"{}", headers=headers)
+
+
+def test_nothing_is_awaited_of_a_body_that_was_read_to_its_end(client, monkeypatch):
+    monkeypatch.setattr("serving.security.middleware.drain_body", None)  # a call of it would be a 500
+    refused(client, "POST", PREDICT, 413, "A JSON body has at most 16 levels", **sent(b"[" * 20 + b"]" * 20))
