@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from serving.errors import Problem
 
@@ -55,15 +54,6 @@ class LoadShedder:
     def leave(self) -> None:
         """A request that was admitted has ended."""
         self._under_way -= 1
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """`enter` and `leave` around some work."""
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
 
     @property
     def under_way(self) -> int:
