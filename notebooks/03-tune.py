@@ -77,4 +77,4 @@ low, high = (difference.mean() + side * 1.96 * difference.std() / len(difference
 print(f"tuned less shipped, NDCG@10: {difference.mean():+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
 
 # %% [markdown]
-# **How to read it:** where the interval of the paired difference on test rows holds zero, the search has found nothing that lasts, however much the validation score rose. Parameters of little importance can stay as they are. `-P trials=50` on the command line goes on with the same study.
+# **What was found** stands in the last line: where the interval of the paired difference on test rows holds zero, the search has found nothing that lasts, however much the validation score rose. Parameters of little importance can stay as they are. `-P trials=50` on the command line goes on with the same study.
