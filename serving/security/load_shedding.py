@@ -23,9 +23,10 @@ class LoadShedder:
     """Counts requests under way, and measures how long the event loop is busy with requests that were ready together.
 
     A request that would wait longer than `max_lag_ms` is refused, which costs a fraction of a list. A stall is no
-    overload: the requests that piled up meanwhile are served. But where the loop has not caught up within
-    `CATCHING_UP_SECONDS`, there is a standing queue that makes all callers wait: then the bound is `queue_lag_ms`,
-    unless `tolerate_queue()` says that its cause will pass.
+    overload: the requests that piled up meanwhile are served. But where turn follows turn without a pause, each longer
+    than `queue_lag_ms`, for more than `CATCHING_UP_SECONDS`, there is a standing queue that makes all callers wait: then
+    the bound is `queue_lag_ms`, unless `tolerate_queue()` says that its cause will pass. Neither the time in which
+    nothing was asked nor a single long turn counts as a queue.
     Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay).
     """
 
@@ -37,6 +38,8 @@ class LoadShedder:
         self._under_way = 0
         self._turn_started: float | None = None
         self._turn_ended = self._caught_up = -math.inf
+        self._behind = False
+        """Whether the last turn was long, and requests were waiting when it ended."""
 
     def enter(self) -> None:
         """Admit one request. Raises a 503 problem where there are too many; then `leave` must not be called."""
@@ -63,6 +66,8 @@ class LoadShedder:
     def _begin_turn(self, now: float) -> float:
         self._turn_started = now
         if now - self._turn_ended > CATCHING_UP_SECONDS:  # no request for so long: nothing is queued
+            self._behind = False
+        if not self._behind:
             self._caught_up = now
         # runs after all requests that are ready now, and before those that arrive meanwhile
         asyncio.get_running_loop().call_soon(self._end_turn)
@@ -70,12 +75,18 @@ class LoadShedder:
 
     def _bound(self, now: float) -> float:
         """How long a turn may have lasted for one more request to be admitted, in seconds."""
-        standing = now - self._caught_up > CATCHING_UP_SECONDS and not self._tolerate_queue()
+        standing = self._behind and now - self._caught_up > CATCHING_UP_SECONDS and not self._tolerate_queue()
         return self._max_standing_lag if standing else self._max_lag
 
     def _end_turn(self) -> None:
         assert self._turn_started is not None
         self._turn_ended = time.perf_counter()
-        if self._turn_ended - self._turn_started <= self._max_standing_lag or self._tolerate_queue():
-            self._caught_up = self._turn_ended
+        long = self._turn_ended - self._turn_started > self._max_standing_lag
+        self._behind = long and not self._tolerate_queue()
         self._turn_started = None
+        if self._behind:  # runs after the requests that arrived during the turn, each of which begins the next one
+            asyncio.get_running_loop().call_soon(self._look_for_next_turn)
+
+    def _look_for_next_turn(self) -> None:
+        if self._turn_started is None:
+            self._behind = False

@@ -26,6 +26,8 @@ from serving.store.db.errors import SchemaMismatch, StoreBusy, StoreCorrupt, Sto
 
 WRITE = {"recstage_write": True}
 """Execution options of a connection that will write: SQLite then takes the write lock at once."""
+CHECKPOINT_MS = 50
+"""Longest time that a checkpoint waits for readers and keeps writers out."""
 
 
 def parse_url(text: str) -> URL:
@@ -140,6 +142,21 @@ def connect_sqlite(path: Path, busy_timeout: float, *, create: bool = False) -> 
         connection.close()
         raise
     return connection
+
+
+def truncate_log(connection: sqlite3.Connection) -> bool:
+    """Try once to move the write-ahead log into the database and to truncate it; False where something is in the way.
+
+    A checkpoint that waits for readers keeps all writers out meanwhile, and theirs wait for two seconds only: this one
+    gives up soon, to be called again. https://www.sqlite.org/c3ref/wal_checkpoint_v2.html
+    """
+    patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.execute(f"PRAGMA busy_timeout={CHECKPOINT_MS}")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={patience}")
+    return not busy
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, exc, update
 from sqlalchemy.engine import URL
 
 from recstage.errors import StoreError
-from serving.store.db.connection import WRITE, is_sqlite, open_engine, translate_errors
+from serving.store.db.connection import WRITE, is_sqlite, open_engine, translate_errors, truncate_log
 from serving.store.db.errors import StoreBusy, StoreUnavailable
 from serving.store.db.tables import Counter
 
@@ -228,9 +228,7 @@ class Writer:
     def _truncate_wal(self) -> None:
         if is_sqlite(self._engine.dialect):
             with suppress(Exception), self._engine.connect() as connection:
-                connection.connection.driver_connection.execute(  # type: ignore[union-attr]
-                    "PRAGMA wal_checkpoint(TRUNCATE)"
-                )
+                truncate_log(connection.connection.driver_connection)  # type: ignore[arg-type]
 
 
 def _run(connection: Connection, tasks: Sequence[Task]) -> list[Outcome]:

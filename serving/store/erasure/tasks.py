@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from recstage.errors import StoreError
-from serving.store.db.connection import connect_sqlite, sqlite_path
+from serving.store.db.connection import connect_sqlite, sqlite_path, truncate_log
 from serving.store.db.reader import Reader
 from serving.store.db.writer import Writer
 from serving.store.erasure.erasures import OpenErasure, RecordErasureTask, open_erasures
@@ -24,6 +24,8 @@ ORPHAN_SECONDS = 30.0
 """A task of this age belongs to a process that ended: any process takes it."""
 RETRY_SECONDS = 60.0
 CHECKPOINT_SECONDS = 10.0
+PAUSE_SECONDS = 0.25
+"""Between two tries to empty the log: writers go on meanwhile."""
 NOT_EMPTIED = "the write-ahead log of the database could not be emptied, because it is being read"
 
 
@@ -92,10 +94,8 @@ class ErasureTasks:
         connection = connect_sqlite(path, CHECKPOINT_SECONDS)
         try:
             until = time.monotonic() + CHECKPOINT_SECONDS
-            while True:  # another checkpoint, as of the writer itself, makes this one busy at once
-                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy or time.monotonic() > until:
-                    return not busy
-                time.sleep(0.05)
+            while not (emptied := truncate_log(connection)) and time.monotonic() < until:
+                time.sleep(PAUSE_SECONDS)
+            return emptied
         finally:
             connection.close()

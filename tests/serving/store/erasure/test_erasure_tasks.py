@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from recstage.config import root
 from recstage.errors import StoreError
-from serving.store.db.connection import sqlite_path
+from serving.store.db.connection import connect_sqlite, sqlite_path
+from serving.store.db.writer import Writer
 from serving.store.erasure import tasks as erasure_tasks
 from serving.store.erasure.erasures import Erase, erasure_state, open_erasures
 from serving.store.erasure.tasks import ErasureTasks
@@ -126,6 +128,33 @@ def test_deleted_rows_are_in_no_file_of_the_database_once_the_task_is_done(url, 
     asyncio.run(tasks.step())
     content = b"".join(path.read_bytes() for path in sqlite_path(url).parent.glob("service.db*"))
     assert b"easily-found" not in content
+
+
+def test_writes_go_on_while_the_log_cannot_be_emptied_because_it_is_read(url, store, do, monkeypatch):
+    path = sqlite_path(url)
+    if path is None:
+        pytest.skip("PostgreSQL has no such log")
+    monkeypatch.setattr(erasure_tasks, "CHECKPOINT_SECONDS", 0.6)
+    tasks = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
+    impatient = Writer(url, busy_timeout=0.3)
+    reading = connect_sqlite(path, 1.0)
+    try:
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM users").fetchall()
+        do(RecordEvents([event("ann")]))
+        with ThreadPoolExecutor(1) as thread:
+            emptied = thread.submit(tasks._empty_log)
+            written = 0
+            while not emptied.done():
+                impatient.submit(RecordEvents([event(f"user-{written}")])).result()
+                written += 1
+            assert not emptied.result()
+        assert written
+        reading.execute("COMMIT")
+        assert tasks._empty_log()
+    finally:
+        reading.close()
+        impatient.close()
 
 
 def test_a_log_that_is_being_read_leaves_the_task_open(store, do, monkeypatch):
