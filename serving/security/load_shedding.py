@@ -24,8 +24,8 @@ class LoadShedder:
 
     A request that would wait longer than `max_lag_ms` is refused, which costs a fraction of a list. A stall is no
     overload: the requests that piled up meanwhile are served. But where turn follows turn without a pause, each longer
-    than `queue_lag_ms`, for more than `CATCHING_UP_SECONDS`, there is a standing queue that makes all callers wait: then
-    the bound is `queue_lag_ms`, unless `tolerate_queue()` says that its cause will pass. Neither the time in which
+    than `queue_lag_ms`, for more than `CATCHING_UP_SECONDS`, there is a standing queue that makes all callers wait:
+    then the bound is `queue_lag_ms`, unless `tolerate_queue()` says that its cause will pass. Neither the time in which
     nothing was asked nor a single long turn counts as a queue.
     Follows B. Maurer, Fail at Scale, ACM Queue 13(8), 2015 (controlled delay).
     """

@@ -86,7 +86,7 @@ def test_after_a_pause_there_is_no_standing_queue(monkeypatch):
 
 
 def test_bursts_with_pauses_between_them_are_served_however_slow_the_machine_is(monkeypatch):
-    """Simulated users ask for some dozens of lists at once, act, and ask again: 32 lists of 5 ms, five times a second."""
+    """Simulated users ask for 32 lists at once, act, and ask again."""
     load = SimulatedLoad(monkeypatch, max_lag_ms=1000, queue_lag_ms=50)
 
     async def main() -> None:
