@@ -238,8 +238,11 @@ class PrecomputedSource(Protocol):
 
     fast: bool
 
-    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
-        """The unexpired list of this user made by exactly this version of this model; None where there is none."""
+    def precomputed(self, user_id: str, model_name: str, model_version: str, made_after: int = 0) -> Precomputed | None:
+        """The unexpired list of this user made by exactly this version of this model; None where there is none.
+
+        `made_after`: milliseconds since 1970; an older list is of a version of that number in another registry.
+        """
         ...
 
 
@@ -328,7 +331,7 @@ class NullStore:
     def rewards(self, experiment: str) -> Mapping[str, tuple[int, int]]:
         return {}
 
-    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str, made_after: int = 0) -> Precomputed | None:
         return None
 
     def with_role(self, role: str) -> frozenset[str]:

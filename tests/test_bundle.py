@@ -26,6 +26,12 @@ def fitted():
     )
 
 
+def test_no_file_of_a_bundle_can_be_read_by_other_accounts(fitted, tmp_path):
+    bundle.save(fitted, tmp_path / "b")
+    written = [tmp_path / "b", *(tmp_path / "b").rglob("*")]
+    assert {path.stat().st_mode & 0o007 for path in written} == {0}
+
+
 def test_a_bundle_answers_as_the_model_did(fitted, tmp_path):
     bundle.save(fitted, tmp_path / "b", metadata={"data": "tiny"})
     loaded = bundle.load(tmp_path / "b")

@@ -72,7 +72,7 @@ class LoadedModel:
         bundle.verify_answers(loaded)
         model = loaded.model
         return cls(
-            key=f"{staged.name}/{staged.version}",
+            key=staged.key,
             algorithm=loaded.manifest.algorithm,
             chain=(model,),
             methods={one.name: one for one in _family(model)},

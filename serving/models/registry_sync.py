@@ -32,6 +32,7 @@ from serving.monitoring import logging as logs
 log = logging.getLogger("serving.models.registry_sync")
 BACKOFF = Backoff(first=1.0, longest=60.0)
 STEP_SECONDS = 0.05
+MISSING = "the file of the registry's database is gone: it was moved or deleted"
 
 
 class RegistrySync:
@@ -68,6 +69,11 @@ class RegistrySync:
         else:
             result = self._follow(found)
         self._report(result)
+
+    def report_missing(self) -> None:
+        """In place of a poll: there is no database to read."""
+        self._poll_requested_at = self._repository.poll_requested_at()
+        self._report(PollResult(time.time(), None, MISSING))
 
     def _follow(self, found: Resolution) -> PollResult:
         """Bring what is on disk in line with what the registry says."""
@@ -107,8 +113,9 @@ class RegistrySync:
         if failure is not None and failure.blocks(number):
             return
         try:
-            if not self._repository.holds(number):
-                self._repository.put(number, lambda folder: registry.fetch(version, folder), verify)
+            if not self._repository.holds(number, version.created_at):
+                self._repository.put(number, lambda folder: registry.fetch(version, folder), verify, version.created_at)
+            self._repository.record_origin(number, version.created_at)
         except RecstageError as error:
             # what is given is a folder of this machine; the version is named beside the reason
             reason = f"{error.rule}. {error.fix}." if isinstance(error, BundleError) else str(error)
@@ -182,6 +189,7 @@ def production_version_of(
         previous=previous,
         run_id=version.run_id or None,
         experiment=dict(experiment or {}),
+        created_at=version.created_at,
     )
 
 
@@ -215,10 +223,14 @@ def _broken(folder: Path, what: str) -> BundleError:
 
 
 class RegistryDatabase:
-    """Notices that another database took the place of the one that this process reads."""
+    """Notices that another database took the place of the one that this process reads, or that it was taken away."""
 
-    def __init__(self, identity: Callable[[], object | None] = tracking.database_identity) -> None:
-        self._identity = identity
+    def __init__(
+        self,
+        identity: Callable[[], object | None] = tracking.database_identity,
+        file: Callable[[], Path | None] = tracking.database_file,
+    ) -> None:
+        self._identity, self._file = identity, file
         self._known = identity()
 
     def replaced(self) -> bool:
@@ -227,6 +239,11 @@ class RegistryDatabase:
         if self._known is None:
             self._known = now
         return now is not None and now != self._known
+
+    def missing(self) -> bool:
+        """Whether its file is gone; MLflow's connections would go on reading what was moved or deleted."""
+        file = self._file()
+        return self._known is not None and file is not None and not file.exists()
 
 
 def main(arguments: list[str]) -> int:
@@ -246,9 +263,13 @@ def main(arguments: list[str]) -> int:
             log.warning("the registry's database was replaced; it is opened anew", extra={"event": "registry-replaced"})
             return RESTART
         requested = any(sync.requested for sync in syncs)
-        for sync in syncs:
-            sync.poll()
-        copy.refresh(at_once=requested)
+        if database.missing():
+            for sync in syncs:
+                sync.report_missing()
+        else:
+            for sync in syncs:
+                sync.poll()
+            copy.refresh(at_once=requested)
         until = time.monotonic() + float(poll_seconds)
         while time.monotonic() < until and not ended.is_set() and not any(sync.requested for sync in syncs):
             ended.wait(STEP_SECONDS)

@@ -8,6 +8,7 @@
         staging.json                     the same for Staging, with the tags of its experiment
         poll.json, staging-poll.json     the last poll of the registry
         poll.requested                   touched to request a poll at once
+        origins.json                     when the registry made each version that is on disk
 
 One sync process a machine reads the registry; any number of workers read this folder. Nothing here is a pickle, and
 nothing is loaded from a folder that other accounts may write to.
@@ -25,11 +26,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from recstage.bundle import MANIFEST
 from recstage.errors import BundleError, StoreError
 
 RESTART = 75
 """Exit status by which the sync process asks to be started anew at once (EX_TEMPFAIL of sysexits.h)."""
 
+ORIGINS_FILE = "origins.json"
 Subject = Literal["registry", "version", "disk"]
 
 
@@ -39,7 +42,8 @@ class ProductionVersion:
 
     `since`: when it was promoted, ISO 8601 in UTC. `reason`, `promoted_by`: as the registry records
     them; `previous`: where a rollback, or a deletion of this version, leads.
-    `experiment`: the tags of the experiment, of a version in Staging.
+    `experiment`: the tags of the experiment, of a version in Staging. `created_at`: when the registry made the version,
+    milliseconds since 1970, 0 where that is not known: another registry counts from 1 as well.
     """
 
     name: str
@@ -51,6 +55,17 @@ class ProductionVersion:
     previous: str | None = None
     run_id: str | None = None
     experiment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    created_at: int = 0
+
+    @property
+    def key(self) -> str:
+        """Identifies the version among those of all registries."""
+        return f"{self.name}/{self.version}" + (f"@{self.created_at}" if self.created_at else "")
+
+    def is_same(self, other: ProductionVersion) -> bool:
+        """Whether both are one version of one registry, promoted again or not."""
+        known = self.created_at and other.created_at
+        return self.version == other.version and (not known or self.created_at == other.created_at)
 
 
 @dataclass(frozen=True)
@@ -108,15 +123,24 @@ class BundleRepository:
 
     # -- for the sync process -----------------------------------------------------------------------------------------
 
-    def holds(self, version: str) -> bool:
-        """Whether the bundle of a version is on disk."""
-        return (self.versions / version / "manifest.json").is_file()
+    def holds(self, version: str, created_at: int = 0) -> bool:
+        """Whether the bundle of a version is on disk; `created_at` as in `ProductionVersion`.
 
-    def put(self, version: str, fetch: Callable[[Path], Path], verify: Callable[[Path], object]) -> Path:
+        One that was fetched before such times were recorded counts as the version of its number.
+        """
+        if not (self.versions / version / MANIFEST).is_file():
+            return False
+        recorded = self._read(ORIGINS_FILE) or {}
+        return not created_at or recorded.get(version, created_at) == created_at
+
+    def put(
+        self, version: str, fetch: Callable[[Path], Path], verify: Callable[[Path], object], created_at: int = 0
+    ) -> Path:
         """Fetch a bundle, verify it, and only then let it appear as `versions/<version>`, whose path is returned.
 
         Args:
             version: its number.
+            created_at: as in `ProductionVersion`.
             fetch: called with an empty folder; returns where in it the bundle lies.
             verify: raises where the bundle is broken. Nothing is left behind when this or `fetch` raises.
         """
@@ -124,12 +148,21 @@ class BundleRepository:
         try:
             bundle = fetch(incoming)
             verify(bundle)
+            _make_read_only(bundle)
             place = self.versions / version
             self.drop(version)
             bundle.rename(place)
+            self.record_origin(version, created_at)
             return place
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
+
+    def record_origin(self, version: str, created_at: int) -> None:
+        """Remember which version of that number is on disk."""
+        recorded = self._read(ORIGINS_FILE) or {}
+        if created_at and recorded.get(version) != created_at:
+            here = {number: at for number, at in recorded.items() if (self.versions / number).is_dir()}
+            self._write(ORIGINS_FILE, {**here, version: created_at})
 
     def drop(self, version: str) -> None:
         """Remove a bundle, so that it is fetched again."""
@@ -228,6 +261,13 @@ class BundleRepository:
         except BaseException:
             Path(path).unlink(missing_ok=True)
             raise
+
+
+def _make_read_only(bundle: Path) -> None:
+    """What was verified stays as it is, and is readable by this account alone."""
+    for path in bundle.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o400)
+    bundle.chmod(0o700)
 
 
 class StagingRepository(BundleRepository):

@@ -222,8 +222,8 @@ class VersionManager(Generic[Loaded]):
 
     def _swap_to(self, staged: ProductionVersion, *, record: bool = True) -> None:
         current = self.served
-        if current is not None and current.version == staged.version:
-            if current.source is not None and current.source.staged != staged:
+        if current is not None and current.source is not None and current.source.staged.is_same(staged):
+            if current.source.staged != staged:
                 self.served = current.restaged(staged)
             if record:
                 self.failure = None

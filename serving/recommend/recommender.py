@@ -40,6 +40,8 @@ from serving.settings import ServingSettings
 log = logging.getLogger("serving.recommend.recommender")
 STAGE_SAMPLE = 8
 """Of so many lists the stages of one are observed: observing all of them costs 4 % of an uncached list."""
+CLOCK_SKEW_MS = 60_000
+"""The clocks of the registry and of what computes lists ahead of time may differ by so much."""
 DEFAULT_REQUEST = RecommendationRequest("")
 T = TypeVar("T")
 FAILED = "error"
@@ -311,7 +313,9 @@ class RecommendationService(StateReader):
             return None
         source = self._dependencies.precomputed
         try:
-            arguments = (request.user_id, served.source.staged.name, served.source.staged.version)
+            staged = served.source.staged
+            since = max(0, staged.created_at - CLOCK_SKEW_MS)
+            arguments = (request.user_id, staged.name, staged.version, since)
             stored = (
                 source.precomputed(*arguments) if source.fast else await self.in_thread(source.precomputed, *arguments)
             )

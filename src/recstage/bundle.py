@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from recstage.config import Schema
+from recstage.config import Schema, keep_private
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import BundleError, ConfigError
@@ -119,6 +119,7 @@ def save(model: Recommender, folder: Path, *, metadata: Mapping[str, Any] | None
         files=files,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    keep_private(folder)
     return manifest
 
 

@@ -143,7 +143,7 @@ class MemoryStore:
     def record(self, impression: Impression) -> None:
         self.impressions.append(impression)
 
-    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str, made_after: int = 0) -> Precomputed | None:
         self._check()
         return self.stored.get((user_id, model_version))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -49,7 +51,7 @@ class Running:
             )
         until(lambda: '"event":"listening"' in self.log.read_text() or self.process.poll() is not None)
         self.url = self.log.read_text().split('"url":"')[1].split('"')[0]
-        self.client = httpx.Client(base_url=self.url, timeout=10)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
 
     def version(self) -> str | None:
         try:
@@ -141,6 +143,50 @@ def test_promotion_rollback_a_broken_version_and_an_unavailable_registry(registe
     try:
         until(lambda: service.version() == "1")
         assert service.client.get("/api/recommendations", params={"user_id": "u7"}).json()["method_used"] == "als"
+    finally:
+        service.stop()
+
+
+def test_a_registry_database_that_is_replaced_moved_or_migrated_is_noticed(registered, tmp_path):
+    """As by a backup that is renamed into its place, `make clean` and a new training, or a newer MLflow."""
+    folder, uri = registered
+    promote(uri, 1)
+    here = tmp_path / "mlflow.db"
+    first, again, newer = (tmp_path / name for name in ("first.db", "again.db", "newer.db"))
+    for path in (here, first, again, newer):
+        shutil.copy(folder / "mlflow.db", path)
+    with contextlib.closing(sqlite3.connect(again)) as connection, connection:  # trained anew: version 1 is another one
+        connection.execute(
+            "UPDATE model_versions SET creation_time = creation_time + 5000, source = ? WHERE version = 1",
+            (str(folder / "artifacts" / "2"),),
+        )
+    with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'later'")
+    service = Running(tmp_path, f"sqlite:///{here}", "--poll_seconds", "0.1", "--cache_size", "1000")
+
+    def method() -> str:
+        answered = service.client.get("/api/recommendations", params={"user_id": "u7"}).json()
+        assert answered.get("model_version", "1") == "1"
+        return str(answered.get("method_used"))
+
+    def degraded() -> str:
+        return " ".join(service.client.get("/health/ready").json()["degraded"])
+
+    try:
+        until(lambda: method() == "als")
+        os.replace(again, here)
+        until(lambda: method() == "popularity")
+        os.replace(first, here)
+        assert service.client.post("/api/model/reload").status_code == 202
+        until(lambda: method() == "als")
+        here.rename(tmp_path / "moved.db")
+        until(lambda: "is gone" in degraded())
+        assert method() == "als"
+        os.replace(newer, here)
+        until(lambda: "another MLflow" in degraded() or "newer MLflow" in degraded())
+        assert method() == "als"
+        os.replace(tmp_path / "moved.db", here)
+        until(lambda: degraded() == "")
     finally:
         service.stop()
 

@@ -23,6 +23,7 @@ _LIST = Query(
         UserRecommendation.model_name == bindparam("model_name"),
         UserRecommendation.model_version == bindparam("model_version"),
         UserRecommendation.expires_at > bindparam("now"),
+        UserRecommendation.created_at >= bindparam("made_after"),
     )
     .order_by(UserRecommendation.score.desc(), UserRecommendation.rank),
 )
@@ -35,9 +36,9 @@ class PrecomputedLists:
         self.fast = fast
         self._reader, self._hidden_items = reader, hidden_items
 
-    def precomputed(self, user_id: str, model_name: str, model_version: str) -> Precomputed | None:
+    def precomputed(self, user_id: str, model_name: str, model_version: str, made_after: int = 0) -> Precomputed | None:
         """The unexpired list of this user and version, without items hidden now. Raises `StoreError`."""
-        key = {"user_id": user_id, "model_name": model_name, "model_version": model_version}
+        key = {"user_id": user_id, "model_name": model_name, "model_version": model_version, "made_after": made_after}
         rows = self._reader.rows(_LIST, {**key, "now": now_ms()})
         hidden = self._hidden_items.hidden().item_ids
         kept = [row for row in rows if row[0] not in hidden]

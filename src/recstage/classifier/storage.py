@@ -23,7 +23,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as dump_arrays
 
 from recstage.classifier.model import Classifier
-from recstage.config import Schema
+from recstage.config import Schema, keep_private
 from recstage.config.classifier import ClassifierConfig
 from recstage.errors import BundleError, RecstageError
 
@@ -94,6 +94,7 @@ def save(
         files={path.name: _sha256(path.read_bytes()) for path in sorted(folder.iterdir())},
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    keep_private(folder)
     return manifest
 
 

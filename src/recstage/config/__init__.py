@@ -1,6 +1,6 @@
 """Configuration: schemas, the YAML files of `conf`, and how both are resolved with environment and command line."""
 
-from recstage.config.files import model_config_of, named_yaml, names_in, read_yaml, root, with_whole_paths
+from recstage.config.files import keep_private, model_config_of, named_yaml, names_in, read_yaml, root, with_whole_paths
 from recstage.config.resolve import Settings, check, explain, option_names, resolve
 from recstage.config.schemas import (
     DataConfig,
@@ -43,6 +43,7 @@ __all__ = [
     "ValueWeight",
     "check",
     "explain",
+    "keep_private",
     "model_config_of",
     "named_yaml",
     "names_in",

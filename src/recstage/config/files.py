@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(str(path), rule="a configuration is a mapping of names to values", fix="Mend the file")
     return values
+
+
+def keep_private(path: Path) -> None:
+    """Take the permissions of other accounts away from a file, or from a folder and all that is in it: models and
+    checkpoints tell what users chose. Those of the group stay, so that a service may run under another account."""
+    for one in (path, *path.rglob("*")):
+        one.chmod(stat.S_IMODE(one.stat().st_mode) & ~stat.S_IRWXO)
 
 
 def names_in(folder: str) -> list[str]:

@@ -48,6 +48,7 @@ from recstage.tracking.runs import Run, run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
+    database_file,
     database_identity,
     experiment,
     last_runs,
@@ -69,6 +70,7 @@ __all__ = [
     "RunFacts",
     "configure",
     "connect",
+    "database_file",
     "database_identity",
     "dataset_tags",
     "digests_of",

@@ -183,6 +183,12 @@ KNOWN_MESSAGES = {
 test provokes each of them."""
 
 
+def database_file(uri: str | None = None) -> Path | None:
+    """The file of the store; None where it is no SQLite file."""
+    uri = store_uri() if uri is None else uri
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
 def database_identity(uri: str | None = None) -> tuple[int, int, str | None] | None:
     """What changes when another database takes the place of the store's: device and inode of the file, and the
     revision of its schema. None where the store is no SQLite file, or the file is not there or cannot be read.
@@ -190,10 +196,9 @@ def database_identity(uri: str | None = None) -> tuple[int, int, str | None] | N
     MLflow keeps its connections for as long as a process lives: it goes on reading a file that was replaced (a backup
     renamed into its place), and finds no tables where a newer MLflow has changed them.
     """
-    uri = store_uri() if uri is None else uri
-    if not uri.startswith("sqlite:///"):
+    path = database_file(uri)
+    if path is None:
         return None
-    path = Path(uri.removeprefix("sqlite:///"))
     try:
         found = path.stat()
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:

@@ -135,6 +135,7 @@ def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None
 
 def test_a_damaged_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
     fitted({"epochs": 1}, checkpoint=tmp_path)
+    assert {path.stat().st_mode & 0o007 for path in tmp_path.glob("*.pt")} == {0}  # other accounts cannot read it
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(StoreError, match=r"\.pt: the checkpoint cannot be read .*Delete it to start again"):

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import shutil
+import stat
 import threading
 import time
 import weakref
@@ -53,6 +54,17 @@ def test_a_version_promoted_again_is_not_loaded_again_but_reported_anew(als, sta
     manager.step()
     assert manager.served.chain[0] is model
     assert manager.served.source.staged.since == "2026-02-02T00:00:00.000Z"
+
+
+def test_a_version_of_the_same_number_from_another_registry_is_loaded_under_another_key(als, popularity, stage):
+    pointer = FakePointer(stage(als, "1", created_at=1000))
+    manager = manager_on(pointer)
+    manager.step()
+    key = manager.served.key
+    pointer.staged = stage(popularity, "1", created_at=2000)
+    manager.step()
+    assert (manager.served.version, manager.served.algorithm) == ("1", "popularity")
+    assert manager.served.key != key
 
 
 @pytest.mark.parametrize("file", ["state.npz", "users.parquet", "items.parquet", "train.npz", "manifest.json"])
@@ -313,6 +325,21 @@ def test_a_bundle_that_fails_verification_never_appears(repository):
         repository.put("1", fetch, refuse)
     assert list(repository.versions.iterdir()) == []
     assert not list(repository.folder.glob(".incoming-*"))
+
+
+def test_a_bundle_that_was_verified_is_read_only_and_readable_by_its_account_alone(repository):
+    def fetch(folder):
+        (folder / "bundle" / "parts").mkdir(parents=True)
+        for name in ("manifest.json", "parts/state.npz"):
+            (folder / "bundle" / name).write_text("{}")
+        return folder / "bundle"
+
+    place = repository.put("1", fetch, lambda folder: None)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (place, *place.rglob("*"))}
+    assert modes == {"1": 0o700, "manifest.json": 0o400, "parts": 0o700, "state.npz": 0o400}
+    repository.put("1", fetch, lambda folder: None)
+    repository.drop("1")
+    assert list(repository.versions.iterdir()) == []
 
 
 def test_pruning_keeps_the_staged_and_the_good_version_whatever_their_age(repository):

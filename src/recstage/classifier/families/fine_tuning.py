@@ -25,6 +25,7 @@ from torch import nn
 
 from recstage.classifier import measures
 from recstage.classifier.families.encoder import Network, pretrained
+from recstage.config import keep_private
 from recstage.config.classifier import TransformerParams
 from recstage.errors import Diverged
 
@@ -262,6 +263,7 @@ class _Run:
         save_file(
             {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, new, {"state": json.dumps(about)}
         )
+        keep_private(new)
         os.replace(new, file)
 
     def resume(self, file: Path | None) -> _State:

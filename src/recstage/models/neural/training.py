@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from recstage.config import keep_private
 from recstage.data.interactions import Interactions
 from recstage.errors import Diverged, StoreError
 from recstage.models import base
@@ -175,6 +176,7 @@ class CheckpointFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(dict(content), partial)
+            keep_private(partial)
             os.replace(partial, self.path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             partial.unlink(missing_ok=True)

@@ -190,6 +190,13 @@ def test_a_promotion_voids_lists_and_a_rollback_finds_its_own(store, do):
     assert store.precomputed.precomputed("ann", "recommender", "7").item_ids == ("film", "book")
 
 
+def test_a_list_from_before_the_version_was_made_is_of_another_registry(store, do):
+    put(do)
+    now = now_ms()
+    assert store.precomputed.precomputed("ann", "recommender", "7", now - 1000) is not None
+    assert store.precomputed.precomputed("ann", "recommender", "7", now + 1000) is None
+
+
 def test_a_new_list_replaces_the_old_one_of_the_same_version(store, do):
     put(do)
     put(do, items=("song",), scores=(0.5,))
