@@ -1,6 +1,7 @@
 """`recstage` on a workspace of its own, from training to a second data set."""
 
 import json
+import shutil
 
 import mlflow
 import pytest
@@ -8,6 +9,9 @@ import yaml
 
 from recstage import registry, tracking
 from recstage.commands import app
+from recstage.config import DataConfig, check
+from recstage.data import dataset
+from recstage.errors import DataError
 from recstage.steps import doctor, evaluate
 
 
@@ -28,6 +32,36 @@ def test_evaluate_rebuilds_the_data_from_what_the_run_logged(workspace, tiny, tr
     (workspace / "tiny.yaml").unlink()  # the name that the version bears leads nowhere any more
     again = evaluate.run(evaluate.settings_from(["--version", "1"]))
     assert again.metrics["ndcg_at_10"] == pytest.approx(first["metrics"]["ndcg_at_10"])
+
+
+def test_a_split_by_ratio_on_the_command_line_is_the_one_a_version_is_measured_on_again(workspace, tiny, capsys):
+    words = ["--data", tiny, "--data.split.method", "ratio", "--evaluation.latency_requests", "0", "--json"]
+    assert app.main(["train", "popularity", *words]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    run = mlflow.get_run(first["run_id"])
+    by_name = dataset.load(check(DataConfig, dataset.config_of(tiny), tiny))
+    assert by_name.split.method != "ratio"
+
+    again = evaluate.run(evaluate.settings_from(["--version", "1"]))
+
+    assert again.fingerprint == run.data.tags["fingerprint"] != by_name.fingerprint
+    assert again.metrics["ndcg_at_10"] == pytest.approx(first["metrics"]["ndcg_at_10"])
+
+
+def test_a_file_called_as_a_data_set_of_ours_is_measured_on_itself(workspace, capsys):
+    rows = [f"visitor-{u},article-{i},{1600000000 + 60 * u + i}" for u in range(40) for i in range(u % 5, u % 5 + 12)]
+    (workspace / "feed.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    words = ["--data", str(workspace / "feed.csv"), "--evaluation.latency_requests", "0", "--json"]
+    assert app.main(["train", "popularity", *words]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    again = evaluate.run(evaluate.settings_from(["--version", "1"]))
+
+    assert again.fingerprint == mlflow.get_run(first["run_id"]).data.tags["fingerprint"]
+    (workspace / "feed.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows[:-20]) + "\n")
+    shutil.rmtree(workspace / "data")
+    with pytest.raises(DataError, match="has changed since: its fingerprint was"):
+        evaluate.run(evaluate.settings_from(["--version", "1"]))
 
 
 def test_a_version_of_other_data_does_not_become_production_unless_it_is_meant(workspace, tiny, trained, capsys):

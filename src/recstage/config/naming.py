@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 
@@ -36,5 +37,15 @@ def _checked(name: str, forbidden: str, what: str) -> str:
     return name
 
 
+def zone_name(name: str) -> str:
+    """The name of a zone of times. Raises `ValueError` on one that is none."""
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"no such zone of times: '{name}'; give one as Europe/Berlin or UTC") from error
+    return name
+
+
 DataName = Annotated[str, AfterValidator(data_name)]
 ModelName = Annotated[str, AfterValidator(model_name)]
+ZoneName = Annotated[str, AfterValidator(zone_name)]

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from recstage.config.base import Schema
 from recstage.config.experiments import ExperimentConfig, WatchConfig
-from recstage.config.naming import DataName, ModelName
+from recstage.config.naming import DataName, ModelName, ZoneName
 
 # -- data --------------------------------------------------------------------------------------------------
 
@@ -74,6 +74,7 @@ class EventsSource(ItemsSource):
     sheet: str | None = Field(None, description="of a spreadsheet; none: the first with a table")
     decimal: Literal["auto", ".", ","] = "auto"
     time: Literal["auto", "seconds", "milliseconds", "iso", "day-first", "month-first", "rank"] = "auto"
+    zone: ZoneName = Field("UTC", description="of times that name none, as Europe/Berlin")
     default_type: str = Field("view", description="interaction type where the file has no such column")
 
 

@@ -26,6 +26,7 @@ from recstage.data.report import distributions, drift
 from recstage.data.schema import ITEM, USER, RawData
 from recstage.data.snapshots import exposures
 from recstage.data.split import Split, cut
+from recstage.data.tables.partitions import partitions_of
 from recstage.errors import TooLittleData
 
 FORMAT = 3
@@ -134,13 +135,15 @@ def fingerprint_of(config: DataConfig) -> str:
         values["source"].pop(place, None)
     if values["source"]["kind"] == "service":  # the content of its snapshot is what decides
         values["source"] = {"kind": "service"}
+    if values["source"].get("zone") == "UTC":  # as of versions that lacked the setting
+        values["source"].pop("zone")
     if values["split"]["test_from"] is None:
         values["split"].pop("test_from")
     if not config.split.newcomers:  # without them the fingerprint is that of versions that lacked the setting
         for name in ("newcomers", "newcomer_rows"):
             values["split"].pop(name)
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
-    for content in sorted(_content_of(file) for file in sources.files(config.source)):
+    for content in sorted(_content_of(file) + _folders_of(file) for file in sources.files(config.source)):
         digest.update(content)
     return digest.hexdigest()[:16]
 
@@ -156,6 +159,12 @@ def _content_of(file: Path) -> bytes:
             stream.seek(int(start))
             digest.update(stream.read(1 << 20))
         return digest.digest()
+
+
+def _folders_of(file: Path) -> bytes:
+    """What the names of a file's folders say of its rows; nothing where they are only names."""
+    columns = partitions_of(file.as_posix())
+    return json.dumps(columns, sort_keys=True).encode() if columns else b""
 
 
 def _drift(made: Dataset, before: Dataset | None) -> dict[str, Any] | None:

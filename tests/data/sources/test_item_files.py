@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recstage.data.sources.item_files import categories_of, read_items
+from recstage.data.sources.item_files import categories_of, read_items, understood
+from recstage.data.tables.table import Table
 from recstage.data.tables.values.attributes import kind_of
 from recstage.errors import DataError
 
@@ -151,3 +152,36 @@ def test_a_categorical_title_may_be_missing(tmp_path: Path) -> None:
 )
 def test_categories_of_every_writing(value: object, names: list[str]) -> None:
     assert categories_of(value) == names
+
+
+TMDB = """[{'id': 28, 'name': "Children's"}, {'id': 12, 'name': 'Adventure'}]"""
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (TMDB, ["Children's", "Adventure"]),
+        ('[{"id": 28, "name": "Action"}]', ["Action"]),
+        ([{"id": 1, "name": "Root", "path": "1"}, {"id": 5, "title": "Shoes"}], ["Root", "Shoes"]),
+        ('{"main": "Shoes", "sub": "Boots"}', ["Shoes", "Boots"]),
+        ("Home, Garden & Tools > Lighting > Lamps", ["Home, Garden & Tools", "Lighting", "Lamps"]),
+        ("Home > Lamps | Sale > Lamps", ["Home", "Lamps", "Sale"]),
+        ("[not a list", ["[not a list"]),
+        ("[a, b]", ["a", "b"]),
+    ],
+)
+def test_categories_of_objects_and_of_paths(value: object, names: list[str]) -> None:
+    assert categories_of(value) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "there"),
+    [
+        ("in_stock", True), ("out_of_stock", False), ("Out of stock", False), ("preorder", True),
+        ("discontinued", False),
+        ("FALSE", False), ("0", False), (0.0, False), (1, True), (False, False), (None, True), ("ausverkauft", False),
+    ],
+)  # fmt: skip
+def test_what_is_not_to_be_had_in_the_words_of_shops(value: object, there: bool) -> None:
+    table = Table(pd.DataFrame({"sku": ["a"], "availability": pd.Series([value], dtype=object)}), 1)
+    assert understood(table, "items").frame["available"].tolist() == [there]

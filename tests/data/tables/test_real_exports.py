@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recstage.config import DataConfig, EventsSource, check
-from recstage.data.dataset import config_of, load
+from recstage.data.dataset import config_of, fingerprint_of, load
 from recstage.data.schema import RawData
 from recstage.data.sources import events
 from recstage.errors import DataError, StoreError
@@ -314,6 +314,22 @@ def test_leading_zeros_count_unless_ids_are_numbers(write: Writer, rule: str, sa
     assert (raw.events["user_id"].nunique() == 1) is same
 
 
+def test_marks_between_thousands_are_no_decimal_point(write: Writer) -> None:
+    path = write("e.csv", "user_id;item_id\n1.000;x\n1.001;y\n1;z\n2.0;x\n")
+
+    assert read(path).events["user_id"].tolist() == ["1.000", "1.001", "1", "2"]
+    assert read(path, ids="number").events["user_id"].tolist() == ["1000", "1001", "1", "2"]
+
+
+def test_ids_that_a_spreadsheet_has_cut_off_are_told(write: Writer) -> None:
+    raw = read(write("e.csv", "user_id;item_id\n4,01235E+12;x\n4,01236E+12;y\n7;1e5\n"))
+
+    assert [note for note in raw.notes if "cut off" in note] == [
+        "2 of the different user_ids are numbers as 4,01235E+12, whose last digits a spreadsheet has cut off: several "
+        "may have become one; export them again as text"
+    ]
+
+
 def test_letters_are_composed_in_one_way(write: Writer) -> None:
     raw = read(write("e.csv", "user_id,item_id\nJose\u0301,x\nJos\u00e9,y\n\u00a0Jos\u00e9 ,z\n"))
 
@@ -378,6 +394,34 @@ def test_parts_are_read_in_the_order_of_their_numbers(write: Writer) -> None:
         assert raw.rows_read == 6
         assert raw.rejected.first["wrong number of fields"][1] == "part-2.csv.gz line 3: 'bad'"
         assert raw.places.words(raw.events.index[2]) == "part-10.csv.gz line 2"
+
+
+def test_columns_in_the_names_of_folders_are_read(tmp_path: Path) -> None:
+    for kind, day in (
+        ("view", "2023-01-05"),
+        ("add%20to cart", "2023-01-06"),
+        ("__HIVE_DEFAULT_PARTITION__", "2023-01-07"),
+    ):
+        folder = tmp_path / "events" / "year=2023" / f"event={kind}" / f"date={day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"user_id": [1, 2], "item_id": ["x", "y"]}), folder / "part-0.snappy.parquet")
+
+    raw = read(tmp_path / "events", default_type="interaction")
+
+    assert raw.rows_read == 6
+    assert raw.events["interaction_type"].dropna().tolist()[:2] == ["add to cart"] * 2
+    assert raw.events["interaction_type"].isna().sum() == 2
+    assert sorted(raw.events["timestamp"].unique()) == [NOON - 43_200 + 86_400 * day for day in range(3)]
+    by_pattern = read(tmp_path / "events" / "year=*" / "*" / "*" / "*.parquet", default_type="interaction")
+    assert by_pattern.events["timestamp"].tolist() == raw.events["timestamp"].tolist()
+
+    def fingerprint() -> str:
+        source = {"kind": "events", "path": str(tmp_path / "events")}
+        return fingerprint_of(check(DataConfig, {"name": "x", "source": source}, "x"))
+
+    before = fingerprint()
+    (tmp_path / "events" / "year=2023" / "event=view").rename(tmp_path / "events" / "year=2023" / "event=click")
+    assert fingerprint() != before
 
 
 def test_parts_may_have_their_columns_in_another_order(write: Writer, tmp_path: Path) -> None:

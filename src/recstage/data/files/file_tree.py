@@ -20,7 +20,7 @@ from recstage.errors import DataError
 
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-DEEPEST = 2  # folders below the one that is given
+DEEPEST = 2  # folders below the one that is given, those not counted that are called COLUMN=VALUE
 DAMAGED = (
     EOFError,
     UnicodeDecodeError,
@@ -71,7 +71,7 @@ class FileTree:
             if entry.is_file():
                 yield entry.relative_to(self.path).as_posix()
             elif entry.is_dir() and depth < DEEPEST:
-                yield from self._names_in(entry, depth + 1)
+                yield from self._names_in(entry, depth + ("=" not in entry.name))
 
     def find(self, *wanted: str) -> str | None:
         """The shallowest file called one of `wanted`, packed (.gz, .bz2, .xz) or not; None if there is none."""

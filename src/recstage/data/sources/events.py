@@ -17,7 +17,7 @@ from recstage.data.sources.item_files import items_of, rejected_of
 from recstage.data.tables.names import EVENT_NAMES, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
-from recstage.data.tables.values.ids import IdRule, first_of, ids_of, refuse_a_column_of, rejected_ids
+from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.data.tables.values.numbers import flags_of, numbers
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError
@@ -235,11 +235,13 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
     given, words = table.frame, table.places.words
     rejected, bad = table.rejected, pd.Series(False, given.index)
     columns: dict[str, pd.Series] = {}
+    told_of_ids: list[str] = []
     for name in (USER, ITEM):
         columns[name], wrong = ids_of(given[name], ids)
         refuse_a_column_of(given[name], wrong, name, where)
         rejected += rejected_ids(wrong & ~bad, given[name], name, words)
         bad |= wrong
+        told_of_ids += _cut_off(columns[name], name)
     columns[TIME], is_clock, ordered, of_time = _times(given, config, where)
     columns[VALUE], of_value = _values(given, config)
     for name in (TIME, *([] if of_value else [VALUE])):
@@ -253,13 +255,23 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
     frame = frame[~bad] if bad.any() else frame
     if is_clock and (frame[TIME] % 1 > 0).any():
         frame = frame.sort_values(TIME, kind="stable")  # the order within a second, before fractions are cut off
-    return TypedEvents(frame, rejected, is_clock, ordered, (*of_time, *of_value))
+    return TypedEvents(frame, rejected, is_clock, ordered, (*told_of_ids, *of_time, *of_value))
+
+
+def _cut_off(column: pd.Series, name: str) -> list[str]:
+    count, first = cut_off(column)
+    if not count:
+        return []
+    return [
+        f"{count} of the different {name}s are numbers as {first}, whose last digits a spreadsheet has cut off: "
+        "several may have become one; export them again as text"
+    ]
 
 
 def _times(given: pd.DataFrame, config: EventsSource, where: str) -> tuple[pd.Series, bool, bool, list[str]]:
     """Times, whether they are a clock's, whether they tell an order, and what there is to say."""
     if TIME in given and given[TIME].notna().any():
-        seconds, is_clock = seconds_of(given[TIME], config.time, f"{where}: {TIME}")
+        seconds, is_clock = seconds_of(given[TIME], config.time, f"{where}: {TIME}", config.zone)
         return seconds, is_clock, True, []
     ordered = config.time == "rank"
     ranks = np.arange(len(given), dtype=np.float64) if ordered else np.zeros(len(given))

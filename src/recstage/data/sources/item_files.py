@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,14 @@ from recstage.errors import DataError
 ALSO_TEXT = ("director", "actors", "author", "tags", "keywords", "brand")
 """Columns whose words are worth as much as the text's own and are appended to it."""
 NO_GENRE = {"", "unknown", "(no genres listed)", "nan", "None"}
-NO = {"false", "0", "0.0", "no", "n", "f", "out of stock", "inactive"}
+NO = {
+    "false", "0", "00", "no", "n", "f", "none", "outofstock", "inactive", "unavailable", "notavailable", "discontinued",
+    "soldout", "disabled", "archived", "deleted", "draft", "unpublished", "nein", "ausverkauft", "nichtverfugbar",
+    "nichtlieferbar", "non", "epuise", "agotado", "esaurito",
+}  # fmt: skip
+"""Values of `available` that say no, without case, accents, blanks and marks."""
+NAMES = ("name", "title", "label", "value", "text")
+"""Fields of an object that name it, as in [{"id": 28, "name": "Action"}]."""
 TWICE = "item given twice"
 GENRES_OF_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -148,9 +157,13 @@ def _columns(frame: pd.DataFrame, names: pd.Series, found: Mapping[str, str]) ->
     if CATEGORIES in found:
         items[CATEGORIES] = [categories_of(value) for value in frame[found[CATEGORIES]]]
     if AVAILABLE in found:
-        items[AVAILABLE] = [str(value).strip().lower() not in NO for value in frame[found[AVAILABLE]]]
+        items[AVAILABLE] = [_is_available(value) for value in frame[found[AVAILABLE]]]
     rest = [name for name in frame if name not in found.values() and not str(name).startswith("column_")]
     return pd.concat([items, attributes_of(frame[rest], taken=items.columns)], axis=1)
+
+
+def _is_available(value: Any) -> bool:
+    return _missing(value) or plain(value) not in NO
 
 
 def _missing(value: Any) -> bool:
@@ -171,18 +184,22 @@ def _words(value: Any) -> str:
 
 
 def categories_of(value: Any) -> list[str]:
-    """Names of categories: of a list (of lists), of JSON's writing of one, or of text parted by bars or commas."""
+    """Names of categories: of a list (of lists or of objects with names), of JSON's or Python's writing of one, of a
+    path (A > B > C), or of text parted by bars, semicolons or commas."""
     if _missing(value):
         return []
     if isinstance(value, str):
-        if value.startswith("[") and value.endswith("]"):
-            try:
-                return categories_of(json.loads(value.replace("'", '"')))
-            except ValueError:
-                value = value[1:-1]
-        parts: Iterable[Any] = value.replace("|", ",").replace(";", ",").split(",")
+        value = value.strip()
+        if value[:1] + value[-1:] in ("[]", "{}"):
+            written = _written(value)
+            if written is not None:
+                return categories_of(written)
+            value = value[1:-1]
+        marks = r"[|;]" if " > " in value else r"[|;,]"
+        parts: Iterable[Any] = (step for path in re.split(marks, value) for step in path.split(" > "))
     elif isinstance(value, Mapping):
-        parts = value.values()
+        named = [value[name] for name in NAMES if name in value]
+        parts = named[:1] or value.values()
     elif isinstance(value, Iterable):
         parts = value
     else:
@@ -194,6 +211,18 @@ def categories_of(value: Any) -> list[str]:
         elif not _missing(part):
             names.append(_words(part).strip())
     return list(dict.fromkeys(name for name in names if name not in NO_GENRE))
+
+
+def _written(text: str) -> Any:
+    """A list or an object as JSON or Python writes it; None where the text is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def _movies_dat(content: bytes) -> Items:

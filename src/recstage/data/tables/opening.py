@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from recstage.data.files.file_tree import FileTree, unpacked
 from recstage.data.tables.delimited import DelimitedFile
 from recstage.data.tables.json_rows import JsonFile
+from recstage.data.tables.partitions import PartitionedFile, partitions_of
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.typed import ARROW, PARQUET, SHEETS, ArrowFile, SheetFile
 from recstage.errors import DataError
@@ -52,7 +53,14 @@ def tables_in(tree: FileTree) -> list[str]:
 
 
 def opened(tree: FileTree, name: str, how: Format = Format()) -> TableFile:  # noqa: B008 - it is frozen
-    """The reader of a file, by the ending of its name. Raises `DataError` where it cannot be read."""
+    """The reader of a file, by the ending of its name, with the columns of its folders. Raises `DataError` where it
+    cannot be read."""
+    file = _by_ending(tree, name, how)
+    columns = partitions_of(name if tree.is_archive or tree.path.is_dir() else tree.path.as_posix())
+    return PartitionedFile(file, columns) if columns else file
+
+
+def _by_ending(tree: FileTree, name: str, how: Format) -> TableFile:
     ending = PurePosixPath(unpacked(name)).suffix.lower()
     if ending in PARQUET + ARROW:
         return ArrowFile(tree, name)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from recstage import cli
 from recstage.config import DataConfig, Settings, check, names_in, resolve, root
-from recstage.config.naming import data_name
+from recstage.config.naming import ZoneName, data_name
 from recstage.data.files.layout_detection import name_of
 from recstage.data.schema import EVENT_COLUMNS, RawData
 from recstage.data.tables.opening import Format
@@ -60,6 +60,7 @@ class InitSettings(Settings):
     decimal: str = Field("auto", description="auto, a point or a comma")
     time: str = Field("auto", description="auto, seconds, milliseconds, iso, day-first, month-first, rank")
     ids: str = Field("auto", description="auto, text, number")
+    zone: ZoneName = Field("UTC", description="of times that name none, as Europe/Berlin")
 
 
 def settings_from(arguments: Sequence[str] = ()) -> InitSettings:
@@ -81,8 +82,10 @@ def run(settings: InitSettings) -> InitResult:
     source = _source(given, meanings, settings, questions)
     form = None
     if contents is not None:
-        form = form_of(given.files[0], len(given.files), meanings.columns, contents)
+        form = form_of(given.files[0], len(given.files), meanings.columns, contents, settings.zone)
         source = time_of(form, source, questions)
+        if form.lacks_a_zone:
+            source["zone"] = settings.zone
     found = read(name, source, given.more)
     return _reported(settings, name, given, meanings, form, found, questions, contents)
 

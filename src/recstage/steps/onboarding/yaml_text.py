@@ -24,6 +24,7 @@ ABOUT = {
     "test_path": "rows to test on: the split is `given`",
     "validation_path": "rows to validate on",
     "default_type": "the type of all events: the file has no column of types",
+    "zone": "of times that name none; as Europe/Berlin where they are local",
     "ids": "as the items file has them",
 }
 OUTSIDE = "outside of the repository: it has to stay there"

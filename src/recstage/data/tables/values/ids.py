@@ -1,8 +1,9 @@
 """Ids as text, by one rule for users and items, for events and catalogue, whatever the format of the file.
 
 Surrounding blanks are cut off, text is brought to Unicode's NFC, and a whole number written with a decimal point
-("1.0", as spreadsheets and data frames write it) is that whole number. Leading zeros and marks between thousands stay,
-because they mean something in bar codes, unless `source.ids` is `number`; with `text` numbers stay as they are written.
+("1.0", as spreadsheets and data frames write it) is that whole number; "1.000" as text may be a thousand, and stays.
+Leading zeros and marks between thousands stay, because they mean something in bar codes, unless `source.ids` is
+`number`; with `text` numbers stay as they are written.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ NULLS = frozenset(
 )
 """What stands for nothing, in any column."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
+A_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.000)+")
+"""May be a number with a mark between thousands: as text it stays as it is written."""
+CUT_OFF = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
+"""A long number as a spreadsheet shows it, without its last digits."""
 NUMBER = re.compile(r"[+-]?\d{1,3}(?:[,.' \u00a0\u202f]\d{3})+|[+-]?\d+")
 
 
@@ -44,7 +49,7 @@ def id_of(value: Any, rule: IdRule = "auto") -> str | None:
     text = unicodedata.normalize("NFC", str(value)).strip().strip("\ufeff\u200b")
     if text in NULLS:
         return None
-    if rule != "text":
+    if rule != "text" and not (isinstance(value, str) and A_THOUSAND.fullmatch(text)):
         whole = WHOLE.fullmatch(text)
         text = whole[1] if whole else text
     if rule == "number" and NUMBER.fullmatch(text):
@@ -100,6 +105,13 @@ def rejected_ids(wrong: pd.Series, column: pd.Series, name: str, words: Any) -> 
         return Rejected()
     told = [f"{words(position)}: {name} {str(value)[:40]!r}" for position, value in first_of(column[wrong])]
     return Rejected.of(f"invalid {name}", int(wrong.sum()), told)
+
+
+def cut_off(column: pd.Series) -> tuple[int, str]:
+    """How many different ids of a column are numbers that a spreadsheet has cut off (4.01235E+12), and the first."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
+    found = [str(value) for value in values if CUT_OFF.fullmatch(str(value))]
+    return len(found), found[0] if found else ""
 
 
 def first_of(column: pd.Series) -> list[tuple[int, Any]]:

@@ -18,7 +18,7 @@ from recstage.data.tables.values.timestamps import (
     unit_of,
 )
 
-NO_ZONE = "none given: taken as UTC"
+NO_ZONE = "none given: taken as {}"
 
 
 @dataclass(frozen=True)
@@ -29,34 +29,40 @@ class TimeForm:
     zone: str
     ambiguous: bool = False
 
+    @property
+    def lacks_a_zone(self) -> bool:
+        """Whether any time is one of a zone that it does not name."""
+        return "taken as" in self.zone
 
-def time_form_of(column: pd.Series) -> TimeForm | None:
-    """The form of the values of a column, as text; None where there are none."""
+
+def time_form_of(column: pd.Series, zone: str = "UTC") -> TimeForm | None:
+    """The form of the values of a column, as text; None where there are none. `zone`: of times that name none."""
     text = column.dropna().astype(str).str.strip()
     text = text[text != ""]
     if not len(text):
         return None
     values = numbers(text)
     if values.notna().sum() * 2 >= len(text):
-        return _of_numbers(unit_of(values))
+        return _of_numbers(unit_of(values), NO_ZONE.format(zone))
     zoned = text.str.contains(WITH_ZONE, regex=True)
-    zone = "in each value" if zoned.all() else "in some values; the others are taken as UTC" if zoned.any() else NO_ZONE
+    of_others = f"in some values; the others are taken as {zone}" if zoned.any() else NO_ZONE.format(zone)
+    told = "in each value" if zoned.all() else of_others
     if text.str.match(TIME_OF_DAY).all():
-        return TimeForm("times of day, with the date of the column of dates", NO_ZONE)
+        return TimeForm("times of day, with the date of the column of dates", NO_ZONE.format(zone))
     if text.str.match(PARTS).any():
         first = order_of(text)
-        return TimeForm(f"dates, the {first or 'month'} first", zone, ambiguous=not first)
+        return TimeForm(f"dates, the {first or 'month'} first", told, ambiguous=not first)
     iso = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").notna().mean() > 0.5
-    return TimeForm("ISO 8601" if iso else "dates in words or other writings", zone)
+    return TimeForm("ISO 8601" if iso else "dates in words or other writings", told)
 
 
-def _of_numbers(unit: str) -> TimeForm:
+def _of_numbers(unit: str, no_zone: str) -> TimeForm:
     if unit == RANKS:
         return TimeForm("ranks: an order without a clock", "none")
     if unit == EXCEL_DAYS:
-        return TimeForm("days since 1900, as spreadsheets count", NO_ZONE)
+        return TimeForm("days since 1900, as spreadsheets count", no_zone)
     if unit in COMPACT_NAMES:
         for code, letters in (("%Y", "YYYY"), ("%m", "MM"), ("%d", "DD"), ("%H", "HH"), ("%M", "MM"), ("%S", "SS")):
             unit = unit.replace(code, letters)
-        return TimeForm(f"dates as {unit}", NO_ZONE)
+        return TimeForm(f"dates as {unit}", no_zone)
     return TimeForm(f"{unit} since 1970", "UTC")

@@ -24,24 +24,27 @@ COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"
 COMPACT_NAMES = frozenset(COMPACT.values())
 FINER_UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 EXCEL_DAYS, RANKS = "days since 1900", "ranks"
-WITH_ZONE = r"\d\d:?\d\d.*(?:[Zz]|UTC|GMT|[+-]\d{2}:?\d{2})(?:\s*\(.*\))?\s*$"
+WITH_ZONE = (
+    r"(?:\d:\d\d|T\d{4}).*?(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)(?:\s*\([^)]*\)|\s+\d{4})?\s*$"  # or the year last
+)
 
 
-def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[pd.Series, bool]:
+def seconds_of(column: pd.Series, how: Time, where: str = "timestamp", zone: str = "UTC") -> tuple[pd.Series, bool]:
     """float64 seconds since 1970 and true, or ranks and false; NaN where nothing can be made of a value. Times without
-    a zone are taken as UTC. Raises `DataError` on times of day, which have no date."""
+    a zone are those of `zone`. Raises `DataError` on times of day, which have no date."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, values = column.cat.codes.to_numpy(), pd.Series(column.cat.categories)
-        found, is_clock = seconds_of(values, how, where)
+        found, is_clock = seconds_of(values, how, where, zone)
         return pd.Series(np.append(found.to_numpy(), np.nan)[codes], column.index), is_clock
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _since_1970(column), True
+        seconds = _since_1970(column)
+        return (seconds if column.dt.tz is not None else _of_zone(seconds, zone)), True
     if column.dtype == object:
         column = column.map(lambda value: str(value) if isinstance(value, bool | list | dict | np.ndarray) else value)
-    if column.dtype == object and (typed := _typed(column, where)) is not None:
+    if column.dtype == object and (typed := _typed(column, where, zone)) is not None:
         return typed, True
     if how in ("iso", "day-first", "month-first"):
-        return _dates(column, where, how), True
+        return _dates(column, where, how, zone), True
     values = numbers(column)
     if how == "rank":
         return values, False
@@ -50,17 +53,17 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp") -> tuple[
     if how == "milliseconds":
         return values / 1e3, True
     if values.notna().sum() * 2 < column.notna().sum():
-        return _dates(column, where), True
-    return _found_out(values)
+        return _dates(column, where, zone=zone), True
+    return _found_out(values, zone)
 
 
-def _found_out(values: pd.Series) -> tuple[pd.Series, bool]:
+def _found_out(values: pd.Series, zone: str) -> tuple[pd.Series, bool]:
     """What numbers mean as times: Excel's days, dates without marks, seconds or finer, else ranks."""
     unit = unit_of(values)
     if unit == EXCEL_DAYS:
-        return (values - EXCEL_ZERO) * A_DAY, True
+        return _of_zone((values - EXCEL_ZERO) * A_DAY, zone), True
     if unit in COMPACT_NAMES:
-        return _compact(values), True
+        return _of_zone(_compact(values), zone), True
     if unit == RANKS:
         return values, False
     for _ in range(3):  # one value may be in a finer unit than another
@@ -102,28 +105,43 @@ def _compact(values: pd.Series) -> pd.Series:
     return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], values.index)
 
 
-def _typed(column: pd.Series, where: str) -> pd.Series | None:
+def _typed(column: pd.Series, where: str, zone: str) -> pd.Series | None:
     """Seconds of Python's own dates, as Parquet's DATE and spreadsheets give them; None where the column is text."""
     given = column.dropna()
     if len(given) and isinstance(given.iloc[0], datetime.time):
         raise _no_date(where, str(given.iloc[0]))
     if not len(given) or not any(isinstance(value, datetime.date) for value in given.iloc[:100]):
         return None
-    return _since_1970(pd.to_datetime(column, errors="coerce", utc=True, format="mixed"))
+    seconds = _since_1970(pd.to_datetime(column, errors="coerce", utc=True, format="mixed"))
+    zoned = column.map(lambda value: getattr(value, "tzinfo", None) is not None).astype(bool)
+    return seconds.where(zoned, _of_zone(seconds, zone))
 
 
-def _dates(column: pd.Series, where: str, how: Time = "auto") -> pd.Series:
+def _of_zone(seconds: pd.Series, zone: str) -> pd.Series:
+    """Seconds of clocks on a wall, as if they were UTC, in true ones: of an hour that comes twice the first, of one
+    that the change to summer time skips the first moment after it."""
+    if zone == "UTC" or not len(seconds):
+        return seconds
+    moments = pd.Series(pd.to_datetime(seconds * 1e6, unit="us", errors="coerce"), seconds.index)
+    local = moments.dt.tz_localize(zone, ambiguous=np.ones(len(moments), bool), nonexistent="shift_forward")
+    return _since_1970(local)
+
+
+def _dates(column: pd.Series, where: str, how: Time = "auto", zone: str = "UTC") -> pd.Series:
     """Seconds of dates as text: ISO 8601 first, then what else is usual, each different one once."""
     codes, different = pd.factorize(column)
     text = pd.Series(different, dtype=object).map(lambda value: str(value).strip())
     if len(text) and text.str.match(TIME_OF_DAY).all():
         raise _no_date(where, text.iloc[0])
+    zoned = text.str.contains(WITH_ZONE, regex=True).astype(bool)
     text = text.str.replace(r"\s*(?:UTC|GMT|Z)$", "+00:00", regex=True)
     moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
     left = moments.isna()
     if left.any():
         moments = moments.where(~left, _other_dates(text[left], how))
-    return pd.Series(np.append(_since_1970(moments).to_numpy(), np.nan)[codes], column.index)
+    seconds = _since_1970(moments)
+    seconds = seconds.where(zoned, _of_zone(seconds, zone))
+    return pd.Series(np.append(seconds.to_numpy(), np.nan)[codes], column.index)
 
 
 def _other_dates(text: pd.Series, how: Time = "auto") -> pd.Series:

@@ -10,6 +10,7 @@ from recstage.data.schema import TIME
 from recstage.data.tables.delimited import DelimitedFile
 from recstage.data.tables.dialect import Dialect
 from recstage.data.tables.json_rows import JsonFile
+from recstage.data.tables.partitions import PartitionedFile
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.typed import ArrowFile, SheetFile
 from recstage.data.tables.values.time_form import time_form_of
@@ -28,7 +29,7 @@ WITH_COMMA, WITH_POINT = re.compile(r"[+-]?\d[\d.]*,\d{1,2}|[+-]?\d+,\d{4,}"), r
 @dataclass(frozen=True)
 class Form:
     """All in words, empty where the format has no such thing. `files`: how many parts. `ambiguous_dates`: nothing says
-    whether the day or the month comes first."""
+    whether the day or the month comes first. `lacks_a_zone`: some times name none."""
 
     format: str
     files: int
@@ -40,6 +41,7 @@ class Form:
     time: str
     zone: str
     ambiguous_dates: bool = False
+    lacks_a_zone: bool = False
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """What is to be told, as name and words."""
@@ -49,10 +51,12 @@ class Form:
                 yield {"decimal": "decimal mark"}.get(name, name), getattr(self, name)
 
 
-def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: Contents) -> Form:
-    """The form of the first of `files`, whose columns mean what `columns` says."""
+def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: Contents, zone: str = "UTC") -> Form:
+    """The form of the first of `files`, whose columns mean what `columns` says. `zone`: of times that name none."""
+    if isinstance(file, PartitionedFile):
+        file = file.file
     kind = next(name for of, name in KINDS if isinstance(file, of))
-    time = time_form_of(contents.given(columns[TIME])) if TIME in columns else None
+    time = time_form_of(contents.given(columns[TIME]), zone) if TIME in columns else None
     text = isinstance(file, DelimitedFile)
     separator = file.dialect.separator if isinstance(file, DelimitedFile) else ""
     return Form(
@@ -66,6 +70,7 @@ def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: C
         time=time.unit if time is not None else "no column of times",
         zone=time.zone if time is not None else "",
         ambiguous_dates=time is not None and time.ambiguous,
+        lacks_a_zone=time is not None and time.lacks_a_zone,
     )
 
 
