@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo loop test test-fast test-faults check ui serve lab notebooks architecture api-types mlproject constraints clean help
+.PHONY: setup demo loop test test-fast test-faults check docs release-notes ui serve lab notebooks architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,11 +37,18 @@ test-faults: setup ## the table of docs/faults.md in its short form, in some fiv
 test-fast: setup ## the fast tests, without programs, servers and trainings
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not faults'
 
-check: setup ## static checks: ruff, types, and the rules of tests/structure
+check: setup ## static checks: ruff, types, the rules of tests/structure, and the guide
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/structure --tb=line
+	$(MAKE) --no-print-directory docs
+
+docs: setup ## the guide as a website in build/guide, the reference from the code; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict --config-file docs/site/mkdocs.yml
+
+release-notes: setup ## what CHANGELOG.md says of VERSION=0.2.0, for its tag
+	@$(BIN)/python -m experiments.guide.release_notes $(VERSION)
 
 ui: setup ## the MLflow UI on this repository's store
 	$(BIN)/recstage ui --port $(UI_PORT)

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from recstage.config import root
 from serving.api.routes import ROUTERS
 from serving.app import create_app
+from tests.serving.documented import send
 from tests.serving.doubles import FakePointer
-from tests.serving.test_guide import send
 
 PAGE = (root() / "docs" / "api.md").read_text()
 COMMANDS = [

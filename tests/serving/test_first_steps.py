@@ -1,4 +1,4 @@
-"""The first steps of docs/guide.md, as a new reader takes them: each command prints what stands below it."""
+"""docs/first-steps.md, as a new reader takes them: each command prints what stands below it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from tests.serving.doubles import FakePointer
 
 def steps() -> list[list[Step]]:
     """The blocks of the first steps."""
-    text = (root() / "docs" / "guide.md").read_text().split("## First steps with the service")[1].split("\n## ")[0]
-    return steps_of(text)
+    return steps_of((root() / "docs" / "first-steps.md").read_text())
 
 
 def test_the_first_steps_of_the_guide_give_the_documented_results(als, popularity, stage, settings_in, tmp_path):
