@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="the extra `text` is not installed")
 
+from safetensors.numpy import load_file
+
 from recstage.classifier import storage, training
 from recstage.classifier.families import encoder, fine_tuning
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig, TransformerParams
@@ -60,6 +62,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(folder, tmp_path
     assert steps == [2, 3]
     for name, tensor in whole.network.state_dict().items():
         assert np.array_equal(tensor.numpy(), again.network.state_dict()[name].numpy()), name
+    again.forget()
     assert not list(tmp_path.iterdir())
 
 
@@ -82,6 +85,51 @@ def test_the_ensemble_is_trained_stored_and_loaded_without_its_encoders_folder(f
     (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(BundleError, match="label map of 2 classes does not fit"):
         storage.load(tmp_path / "bundle")
+
+
+def test_weights_of_eight_bits_are_stored_so_and_answer_alone_as_among_others(folder, tmp_path):
+    data = small_texts(120)
+    parts = training.split(data, TextSplitConfig(), 0)
+    config = ClassifierConfig(family="transformer", transformer=params(folder, export="int8"))
+    trained = training.train(data, parts, config, seed=0, checkpoints=tmp_path / "checkpoints")
+    made, texts = trained.classifier, list(data.texts[:9])
+    storage.save(made, tmp_path / "bundle", texts=list(data.texts))
+    stored = load_file(tmp_path / "bundle" / "weights.safetensors")
+    name = "transformer.encoder.encoder.layer.0.intermediate.dense.weight"
+    assert (stored[name].dtype, stored[name + ".scale"].dtype) == (np.int8, np.float32)
+    assert stored["transformer.head.weight"].dtype == np.float32
+    _, loaded = storage.load(tmp_path / "bundle")
+    assert np.array_equal(loaded.probabilities(texts), made.probabilities(texts))
+    alone = np.concatenate([made.probabilities([text]) for text in texts])
+    assert np.allclose(made.probabilities(texts), alone, atol=2e-3)
+    exact = trained.unrounded.probabilities(texts)
+    assert 0 < np.abs(exact - alone).max() < 0.05
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_the_network_is_fine_tuned_again_on_all_but_the_test_texts(folder, monkeypatch):
+    data = small_texts(120)
+    parts = training.split(data, TextSplitConfig(), 0)
+    seen = []
+    whole = fine_tuning.fine_tune
+
+    def noted(given, train, validation, **more):
+        seen.append((len(train.texts), validation is None, more["until"]))
+        return whole(given, train, validation, **more)
+
+    monkeypatch.setattr(fine_tuning, "fine_tune", noted)
+    steps = []
+    given = params(folder, epochs=2, export="fp32")
+    config = ClassifierConfig(family="transformer", transformer=given)
+    made = training.train(data, parts, config, seed=0, report=lambda step, metrics: steps.append((step, *metrics)))
+    best = seen[1][2]
+    assert seen == [(len(parts.train), False, None), (len(parts.not_test), True, best)]
+    assert steps[-1] == (len(made.history) + best, "refit_loss")
+    assert made.unrounded is None
+    seen.clear()
+    once = config.model_copy(update={"transformer": given.model_copy(update={"refit": False})})
+    training.train(data, parts, once, seed=0)
+    assert seen == [(len(parts.train), False, None)]
 
 
 def test_a_missing_encoder_names_both_ways_out(tmp_path, monkeypatch):

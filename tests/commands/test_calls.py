@@ -5,7 +5,7 @@ import shlex
 import pytest
 import yaml
 
-from recstage.commands import app, calls
+from recstage.commands import app, calls, programs
 from recstage.config import root
 from recstage.config.steps import PromoteSettings, TrainSettings
 from recstage.errors import ConfigError
@@ -17,6 +17,7 @@ STEPS = {
     "tune": ["tune", "knn", "--data", "ml-100k"],
     "main": ["main", "--data", "ml-100k", "--name", "films"],
     "evaluate": ["evaluate", "3", "--data", "same"],
+    "classifier": ["classifier", "--data", "service", "--classifier.family", "linear"],
     "compare": ["compare"],
     "promote": ["promote", "best", "--force", "--reason", "the autumn data"],
     "rollback": ["rollback", "--to", "2"],
@@ -58,6 +59,17 @@ def test_the_line_of_mlflow_that_is_printed_is_one_that_mlflow_understands(name,
     assert required <= {value.split("=")[0] for value in given[1::2]}
 
 
+@pytest.mark.parametrize("command", ["precompute", "classify"])
+def test_a_batch_job_becomes_the_command_of_the_stores_with_its_words(command, monkeypatch, capsys):
+    became = []
+    monkeypatch.setattr(programs.os, "execv", lambda program, words: became.append(words[1:]))
+    monkeypatch.setattr(programs.os, "chdir", lambda folder: None)
+    app.main([command, "--name", "films", "--url", "sqlite:///films.db"])
+    assert became == [["-m", "serving.store", command, "--name", "films", "--url", "sqlite:///films.db"]]
+    said = capsys.readouterr().err
+    assert f"mlflow run . --env-manager local -e {command} -P name=films -P url=sqlite:///films.db" in said
+
+
 def test_settings_go_on_to_the_step_as_they_are(stopped):
     settings = ["--model.params.factors", "8", "--data.split.method=ratio"]
     assert app.main(["train", "als", "--data", "ml-100k", *settings]) == 0
@@ -73,6 +85,8 @@ def test_settings_go_on_to_the_step_as_they_are(stopped):
         (["train", "als", "--data", "ml-100"], "Did you mean 'ml-100k'?"),
         (["train", "als", "--trialz", "3"], "--trialz: no such setting. Did you mean --trials"),
         (["train", "als", "--data.splt.method", "ratio"], "Did you mean --data.split.method"),
+        (["classifier", "--classifier.familly", "linear"], "Did you mean --classifier.family"),
+        (["classifier", "--data", "texts.jsonl"], "data 'texts.jsonl': is neither a name in conf/data nor an existing"),
         (["promote", "--forse"], "--forse: no such setting. Did you mean --force"),
         (["train"], "recstage train: Missing argument"),
         (["train", "--trials", "3"], "recstage train: Missing argument"),

@@ -22,7 +22,7 @@ from recstage.classifier.data.stratification import stratified_parts
 from recstage.classifier.families import linear
 from recstage.classifier.families.linear import LinearText
 from recstage.classifier.model import Classifier
-from recstage.config.classifier import ClassifierConfig, TextSplitConfig
+from recstage.config.classifier import ClassifierConfig, TextSplitConfig, TransformerParams
 from recstage.errors import TooLittleData
 
 FOLDS = 5
@@ -65,9 +65,11 @@ def split(data: LabelledTexts, config: TextSplitConfig, seed: int) -> TextSplit:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A classifier, the epochs of its fine-tuning, and the seconds of each stage."""
+    """A classifier, the epochs of its fine-tuning, and the seconds of each stage. `unrounded`: the same with float32
+    weights, where those of `classifier` are rounded to eight bits."""
 
     classifier: Classifier
+    unrounded: Classifier | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -110,33 +112,57 @@ def _fine_tuned(
     from recstage.classifier.families.encoder import require_extra
 
     require_extra()
-    from recstage.classifier.families.fine_tuning import Examples, fine_tune
+    from recstage.classifier.families import fine_tuning
+    from recstage.classifier.families.fine_tuning import Examples
 
-    started = time.perf_counter()
-    held = data.take(parts.validation)
-    texts, truth, weight = enlarged(data.take(parts.train), target_size, seed)
-    trained = fine_tune(
-        config.transformer,
-        Examples(texts, truth, weight),
-        Examples(held.texts, held.truth, held.weight),
-        positive_weight=positive_weights(truth, config.class_weights),
-        seed=seed,
-        checkpoints=checkpoints,
-        report=report,
-    )
-    tuned = transformer.of(config.transformer, trained)
+    started, params = time.perf_counter(), config.transformer
+    held, rest = data.take(parts.validation), data.take(parts.not_test)
+
+    def tuned_on(
+        some: LabelledTexts, validation: Examples | None, until: int | None, told: Report
+    ) -> fine_tuning.FineTuned:
+        texts, truth, weight = enlarged(some, target_size, seed)
+        return fine_tuning.fine_tune(
+            params,
+            Examples(texts, truth, weight),
+            validation,
+            positive_weight=positive_weights(truth, config.class_weights),
+            seed=seed,
+            until=until,
+            checkpoints=checkpoints,
+            report=told,
+        )
+
+    def told_again(step: int, metrics: Mapping[str, float]) -> None:
+        report(len(tuned.history) + step, {f"refit_{name}": value for name, value in metrics.items()})
+
+    tuned = tuned_on(data.take(parts.train), Examples(held.texts, held.truth, held.weight), None, report)
+    checkpointed = [tuned]
+    history, exact = tuned.history, params.model_copy(update={"export": "fp32"})
+    scores = transformer.of(exact, tuned).scores(held.texts)
     seconds = {"fine_tuning": time.perf_counter() - started}
-    scores = tuned.scores(held.texts)
-    if config.family == "transformer":
-        made = _calibrated(config, data.labels, tuned, scores, held.truth)
-        return Trained(made, trained.history, {**seconds, "fit": time.perf_counter() - started})
-    rest = data.take(parts.not_test)
-    outside = out_of_fold(rest, config, seed, target_size)
-    others = outside[np.searchsorted(parts.not_test, parts.validation)]
-    share, scales = ensemble.best_share(others, scores, held.truth)
-    both = ensemble.EnsembleText(fit_linear(rest, config, seed, target_size), tuned, share, scales)
-    made = _calibrated(config, data.labels, both, ensemble.mixed(others, scores, share, scales), held.truth)
-    return Trained(made, trained.history, {**seconds, "fit": time.perf_counter() - started})
+    if params.refit:
+        tuned = tuned_on(rest, None, tuned.best_epoch, told_again)
+        checkpointed.append(tuned)
+        seconds["refit"] = time.perf_counter() - started - seconds["fine_tuning"]
+    both = config.family == "ensemble"
+    linear_model = fit_linear(rest, config, seed, target_size) if both else None
+    share, scales, mixed = 1.0, (1.0, 1.0), scores
+    if both:
+        others = out_of_fold(rest, config, seed, target_size)[np.searchsorted(parts.not_test, parts.validation)]
+        share, scales = ensemble.best_share(others, scores, held.truth)
+        mixed = ensemble.mixed(others, scores, share, scales)
+
+    def made(how: TransformerParams) -> Classifier:
+        encoder = transformer.of(how, tuned)
+        model = encoder if linear_model is None else ensemble.EnsembleText(linear_model, encoder, share, scales)
+        return _calibrated(config, data.labels, model, mixed, held.truth)
+
+    unrounded = made(exact) if params.export == "int8" else None
+    found = Trained(made(params), unrounded, history, {**seconds, "fit": time.perf_counter() - started})
+    for one in checkpointed:  # until here, an interrupted training goes on where it was
+        one.forget()
+    return found
 
 
 def out_of_fold(data: LabelledTexts, config: ClassifierConfig, seed: int, target_size: int = 0) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Subcommands that become another program: the service, the MLflow UI, JupyterLab, stored lists."""
+"""Subcommands that become another program: the service, the MLflow UI, JupyterLab, batch jobs over its database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recstage.errors import ConfigError
 
 def add_to(app: typer.Typer) -> None:
     """Register the subcommands."""
-    for command in (serve, precompute, ui, lab):
+    for command in (serve, precompute, classify, ui, lab):
         app.command(context_settings=PASS_ON)(command)
 
 
@@ -39,10 +39,22 @@ def serve(
 
 def precompute(ctx: typer.Context, name: Annotated[str | None, typer.Option(help="registered model")] = None) -> None:
     """Store lists by the Production version for every user it knows, for slow models."""
+    _batch("precompute", name, ctx.args)
+
+
+def classify(
+    ctx: typer.Context, name: Annotated[str | None, typer.Option(help="registered model  [item-classifier]")] = None
+) -> None:
+    """Categories by the classifier in Production for the stored items without any of their own. The least sure join the
+    queue of those to label."""
+    _batch("classify", name, ctx.args)
+
+
+def _batch(command: str, name: str | None, arguments: Sequence[str]) -> None:
     _check_name(name)
-    words = [*options(name=name), *ctx.args]
-    say(f"same as: {mlflow_line('precompute', words)}")
-    _become([sys.executable, "-m", "serving.store", "precompute", *words])
+    words = [*options(name=name), *arguments]
+    say(f"same as: {mlflow_line(command, words)}")
+    _become([sys.executable, "-m", "serving.store", command, *words])
 
 
 def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on")] = "5000") -> None:

@@ -18,6 +18,7 @@ from recstage.commands.calls import (
 )
 from recstage.commands.help import with_settings
 from recstage.config import names_in
+from recstage.config.classifier import ClassifierSettings
 from recstage.config.steps import SAME, EvaluateSettings, PipelineSettings, PrepareSettings, TrainSettings
 
 TRIALS = "20"
@@ -48,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(context_settings=PASS_ON, cls=with_settings(TrainSettings))(tune)
     app.command("main", context_settings=PASS_ON, cls=with_settings(PipelineSettings))(pipeline)
     app.command(context_settings=PASS_ON, cls=with_settings(EvaluateSettings))(evaluate)
+    app.command(context_settings=PASS_ON, cls=with_settings(ClassifierSettings))(classifier)
     app.command(context_settings=PASS_ON)(benchmark)
     app.command(context_settings=PASS_ON)(ablate)
 
@@ -136,6 +138,27 @@ def evaluate(
     check_options(EvaluateSettings, rest)
     words = [*options(version=version, data=data, name=name), *rest]
     return run_step(ctx.obj, "evaluate", words, entry="evaluate", line=words)
+
+
+def classifier(
+    ctx: typer.Context,
+    data: Annotated[
+        str,
+        typer.Option(help="a labelled file, service, or a name of conf/data", autocompletion=data_sets),
+    ] = "service",
+    trials: Annotated[str | None, typer.Option(help="trials of the search over the linear family's settings")] = None,
+    seed: Seed = None,
+    register: Annotated[bool, typer.Option(help="make the classifier a version that can be promoted")] = True,
+    name: Annotated[str | None, typer.Option(help="registered model  [item-classifier]")] = None,
+) -> int:
+    """Train the classifier that gives new items their categories from their texts, test it once, register it.
+
+    recstage classifier --data texts.jsonl --classifier.family ensemble
+    """
+    check_data(data)
+    check_options(ClassifierSettings, ctx.args)
+    words = [*options(data=data, trials=trials, seed=seed, register=register, name=name), *ctx.args]
+    return run_step(ctx.obj, "classification.train", words, entry="classifier", line=words)
 
 
 def benchmark(ctx: typer.Context, data: Data = "ml-1m-ncf") -> int:

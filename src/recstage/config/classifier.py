@@ -47,6 +47,12 @@ class TransformerParams(Schema):
     weight_decay: float = Field(0.01, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1, description="before the layer on top")
     mixed_precision: bool = Field(True, description="bfloat16 where the device computes with it")
+    refit: bool = Field(
+        True, description="fine-tune once more on training and validation texts, for the epochs that were best"
+    )
+    export: Literal["fp32", "int8"] = Field(
+        "int8", description="int8: weights are rounded to eight bits when training ends; a quarter of the bytes"
+    )
     threads: int = Field(0, ge=0, description="of the CPU; 0: those that torch chooses")
 
 

@@ -77,7 +77,13 @@ class FineTuned:
     tokenizer: str
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
-    seconds: float = 0.0
+    checkpoint: Path | None = None
+    """Of its last epoch; whoever needs no resume any more deletes it (`forget`)."""
+
+    def forget(self) -> None:
+        """Delete the checkpoint."""
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +98,16 @@ class Examples:
 def fine_tune(
     params: TransformerParams,
     train: Examples,
-    validation: Examples,
+    validation: Examples | None,
     *,
     positive_weight: NDArray[np.float64],
     seed: int,
+    until: int | None = None,
     checkpoints: Path | None = None,
     report: Report = lambda step, metrics: None,
 ) -> FineTuned:
-    """The network of the epoch that is best on validation by mean average precision.
+    """The network of the epoch that is best on validation by mean average precision; without `validation`, that of
+    epoch `until` (by default the last), with the learning rates of `params.epochs`.
 
     `positive_weight` float64[classes] of positives in the loss. With `checkpoints`, what was interrupted with the very
     same settings and texts goes on. Raises `Diverged` where the loss is no number, and what `pretrained` raises.
@@ -125,19 +133,20 @@ def fine_tune(
     )
     file = None if checkpoints is None else checkpoints / f"{_identity(params, train, validation, seed)}.safetensors"
     state = run.resume(file)
-    held = tokens_of(tokenizer, validation.texts, padding)
-    while state.epoch < params.epochs and state.waited < params.patience:
+    held = None if validation is None else tokens_of(tokenizer, validation.texts, padding)
+    while state.epoch < (until or params.epochs) and state.waited < params.patience:
         loss = run.epoch(state.epoch)
-        scores = score(network, held, device, mixed=run.mixed)
-        value = measures.summary(validation.truth, scores, scores > 0)["mean_average_precision"]
-        state.after(loss, value, network)
-        report(state.epoch, {"loss": loss, "validation_mean_average_precision": value})
+        if validation is None or held is None:
+            state.passed(loss)
+        else:
+            scores = score(network, held, device, mixed=run.mixed)
+            state.judged(loss, float(np.nanmean(measures.average_precisions(validation.truth, scores))), network)
+        report(state.epoch, {key: value for key, value in state.history[-1].items() if key != "epoch"})
         run.keep(file, state)
-    network.load_state_dict(state.best)
-    if file is not None:
-        file.unlink(missing_ok=True)
+    if state.best:
+        network.load_state_dict(state.best)
     network.eval()
-    return FineTuned(network.cpu(), encoder.config, encoder.tokenizer, state.history, state.best_epoch)
+    return FineTuned(network.cpu(), encoder.config, encoder.tokenizer, state.history, state.best_epoch, file)
 
 
 def score(network: Network, tokens: Tokens, device: torch.device, *, mixed: bool = False) -> NDArray[np.float64]:
@@ -162,7 +171,14 @@ class _State:
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def after(self, loss: float, value: float, network: nn.Module) -> None:
+    def passed(self, loss: float) -> None:
+        """An epoch is over, and its weights are those that count."""
+        self.epoch += 1
+        self.best_epoch = self.epoch
+        self.history.append({"epoch": self.epoch, "loss": loss})
+
+    def judged(self, loss: float, value: float, network: nn.Module) -> None:
+        """An epoch is over, whose mean average precision on validation is `value`."""
         self.epoch += 1
         self.history.append({"epoch": self.epoch, "loss": loss, "validation_mean_average_precision": value})
         self.waited += 1
@@ -196,6 +212,7 @@ class _Run:
                 {"params": list(network.head.parameters()), "lr": params.head_learning_rate},
             ],
             weight_decay=params.weight_decay,
+            fused=True,
         )
         steps = -(-len(tokens.rows) // params.batch_size) * params.epochs
         rising = max(1, round(params.warmup * steps))
@@ -310,10 +327,12 @@ def _has_bfloat16(device: torch.device) -> bool:
         return False
 
 
-def _identity(params: TransformerParams, train: Examples, validation: Examples, seed: int) -> str:
-    digest = hashlib.sha256(params.model_dump_json(exclude={"threads"}).encode())
+def _identity(params: TransformerParams, train: Examples, validation: Examples | None, seed: int) -> str:
+    digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "refit", "export"}).encode())
     digest.update(str(seed).encode())
     for examples in (train, validation):
+        if examples is None:
+            continue
         digest.update("\0".join(examples.texts).encode("utf-8", "replace"))
         digest.update(np.packbits(examples.truth).tobytes())
         digest.update(b"" if examples.weight is None else examples.weight.tobytes())

@@ -1,0 +1,1 @@
+"""What the item classifier costs and what it is worth."""
