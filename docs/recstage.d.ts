@@ -258,6 +258,17 @@ export interface ExperimentBody {
   chance: number;
 }
 
+/** The experiment that this process follows: Production against the version in Staging. */
+export interface ExperimentStateBody {
+  name: string;
+  /** `split`, `shadow`, `bandit` or `interleave` */
+  mode: string;
+  /** of the users, 0 to 1 */
+  share: number;
+  production: string;
+  challenger: string;
+}
+
 /** A version that is staged and cannot be served. */
 export interface Failing {
   version: string;
@@ -463,6 +474,8 @@ export interface ModelBody {
   failing: Failing | null;
   /** the model that ranks users for an item */
   reverse: ReverseModelBody;
+  /** null: no version in Staging, or it is in none */
+  experiment: ExperimentStateBody | null;
   /** what is wrong, one sentence each */
   degraded: string[];
   /** the same, with names and remedies */

@@ -28,6 +28,7 @@ from serving.models.version_manager import ProductionPointer
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.operations.operations import Operations
+from serving.operations.quality import QualityMonitor
 from serving.pages.routes import router as pages
 from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
@@ -70,6 +71,11 @@ def create_app(
         app.state.service = service
         await service.start()
         erasing = None if store is None else asyncio.create_task(store.erasure_tasks.run())
+        watched = None
+        if store is not None and settings.quality_seconds > 0:
+            metrics = app.state.metrics
+            watched = QualityMonitor(store.reader, lambda: service.versions.served, metrics, settings.quality_seconds)
+            watched.start()
         if tune_gc:
             _freeze_loaded_objects()
         try:
@@ -78,6 +84,8 @@ def create_app(
             if erasing is not None:
                 erasing.cancel()
                 await asyncio.wait([erasing])
+            if watched is not None:
+                await asyncio.to_thread(watched.stop)
             await service.stop()
 
     app = FastAPIOffline(  # the pages of /docs and /redoc need no other server

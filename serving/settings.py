@@ -178,6 +178,9 @@ class ServingSettings(config.Settings):
     cors_origins: tuple[str, ...] = Field((), description="JSON list of origins that browsers may call from")
 
     # -- monitoring
+    quality_seconds: float = Field(
+        30.0, ge=0, description="pause between two reads of live quality (outcomes, sessions); 0: never"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_requests: bool = Field(False, description="log each request, not only slow and failed ones")
     slow_request_ms: float = Field(100.0, gt=0, description="recommendations slower than this are counted and logged")

@@ -28,10 +28,11 @@ from experiments.benchmarks import (
 from experiments.benchmarks.environment import BenchmarkEnvironment
 from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
-from experiments.benchmarks.lists import endpoints, rules
+from experiments.benchmarks.lists import endpoints, rules, two_versions
 from experiments.benchmarks.report import Measurement
 from experiments.benchmarks.simulations.loop import loop_simulations
 from experiments.benchmarks.simulations.off_policy import off_policy
+from experiments.loop import snapshot
 from recstage import renamed
 from recstage.errors import ConfigError, RecstageError, valid_names
 
@@ -61,6 +62,10 @@ class Run:
     seconds: float | None = None
     """Of each load of `ingest`."""
     seed: int = 0
+    postgres: str = ""
+    """Of `snapshot`: URL of an empty database; empty: that of the tests."""
+    events: int = 10_000_000
+    """Of `snapshot`."""
     faults: Sequence[int] = ()
     """Numbers of the rows of `faults`; none: all."""
 
@@ -126,6 +131,14 @@ def _rules(run: Run) -> Iterator[Measurement]:
     return rules.rules(run.environment, run.versions[0], 20 * run.share)
 
 
+def _two_versions(run: Run) -> Iterator[Measurement]:
+    return two_versions.two_versions(run.environment, run.versions, max(5.0, 60 * run.share))
+
+
+def _snapshot(run: Run) -> Iterator[Measurement]:
+    return snapshot.snapshots(run.postgres, max(10_000, int(run.events * run.share)))
+
+
 def _loop(run: Run) -> Iterator[Measurement]:
     return loop_simulations(max(5, int(100 * run.share)), run.seed)
 
@@ -155,12 +168,18 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "durability": Benchmark("kill -9 during writes: no acknowledged event lost, none twice", _durability, models=False),
     "ingest": Benchmark("events stored over HTTP, >= 5000 a second in batches of 500", _ingest, models=False),
     "endpoints": Benchmark("each read endpoint, ALS, cache off: p99 <= 10 ms at 60 % of its saturation", _endpoints),
-    "faults": Benchmark("27 faults, each with what was tried; no acknowledged event lost", _faults),
+    "faults": Benchmark("28 faults, each with what was tried; no acknowledged event lost", _faults),
     "loop": Benchmark(
         "100 simulated experiments: better promoted >= .95, equal <= .05, broken out in a minute", _loop, models=False
     ),
     "off-policy": Benchmark(
         "estimates of a candidate from 100 simulated logs: truth inside the interval >= .93", _off_policy, models=False
+    ),
+    "two-versions": Benchmark("Production and Staging at once: >= .9 of the throughput of one version", _two_versions),
+    "snapshot": Benchmark(
+        "a snapshot of 10 million events (--events) from PostgreSQL: <= 2 GiB, no writer blocked",
+        _snapshot,
+        models=False,
     ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
@@ -174,7 +193,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = _parser().parse_args(_new_command(list(sys.argv[1:] if arguments is None else arguments)))
         names = checked(chosen.names or chosen.only or list(BENCHMARKS))
-        for option, value in (("--kills", chosen.kills), ("--seconds", chosen.seconds)):
+        for option, value in (
+            ("--kills", chosen.kills),
+            ("--seconds", chosen.seconds),
+            ("--events", chosen.events),
+        ):
             if value is not None and value <= 0:
                 raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -182,7 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         with tempfile.TemporaryDirectory(prefix="recstage-benchmarks-") as folder:
             share = 0.1 if chosen.quick else 1.0
-            run = Run(Path(folder), chosen.data, share, chosen.kills, chosen.seconds, chosen.seed, chosen.faults)
+            given = {
+                name: getattr(chosen, name) for name in ("kills", "seconds", "seed", "postgres", "events", "faults")
+            }
+            run = Run(Path(folder), chosen.data, share, **given)
             measurements = list(run_benchmarks(run, names))
     except RecstageError as error:
         _log(f"recstage: {error}")
@@ -246,7 +272,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", nargs="+", type=int, default=[], metavar="N", help="of faults: rows, by number")
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, to see whether they run")
     parser.add_argument("--kills", type=int, metavar="N", help="of durability; default: 50")
-    parser.add_argument("--seed", type=int, default=0, help="of durability: when to kill; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="when durability kills; first of loop and off-policy")
+    parser.add_argument("--postgres", default="", metavar="URL", help="of snapshot: an empty database")
+    parser.add_argument("--events", type=int, default=10_000_000, metavar="N", help="of snapshot; default: 10 million")
     parser.add_argument("--seconds", type=float, metavar="S", help="of each load of ingest; default: 10")
     return parser
 

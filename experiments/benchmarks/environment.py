@@ -75,6 +75,21 @@ class BenchmarkEnvironment:
 
     def promote(self, version: int) -> None:
         """Stage a version as Production, as the MLflow UI does."""
+        self._stage(version, "Production", archive=True)
+
+    @contextlib.contextmanager
+    def challenged(self, version: int, share: str) -> Iterator[None]:
+        """A version as Staging while the body runs, in an experiment with this share of the users."""
+        from mlflow import MlflowClient
+
+        MlflowClient(self.uri).set_model_version_tag(NAME, str(version), "experiment.share", share)
+        self._stage(version, "Staging")
+        try:
+            yield
+        finally:
+            self._stage(version, "None")
+
+    def _stage(self, version: int, stage: str, *, archive: bool = False) -> None:
         import warnings
 
         from mlflow import MlflowClient
@@ -82,7 +97,7 @@ class BenchmarkEnvironment:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             MlflowClient(self.uri).transition_model_version_stage(
-                NAME, str(version), "Production", archive_existing_versions=True
+                NAME, str(version), stage, archive_existing_versions=archive
             )
 
     def model_folder(self, version: int) -> Path:

@@ -21,7 +21,7 @@ from recstage.data.synthetic.population import Population
 from recstage.errors import GateRefused, StoreError
 from recstage.plots import live_figures
 from recstage.steps import train
-from recstage.steps.experiments import ab_report, experiment, watch
+from recstage.steps.experiments import ab_report, drift, experiment, watch
 from recstage.steps.registry import promote
 from recstage.steps.retraining import retrain
 from recstage.steps.simulation.visitors import Visitors, Visits
@@ -213,6 +213,8 @@ class Circle:
         self.say(
             f"   rolled back: {'; '.join(seen.breaches)}" if self.result.rolled_back else "   no guard limit broke"
         )
+        found = drift.run(drift.settings_from(["--version", str(self.result.challenger), "--days", "1"]))
+        self.say(f"   drift since its training: {', '.join(found.shifted) or 'none'} (run {found.run_id})")
         self._stage("afterwards", began, total)
 
     # -- the report ---------------------------------------------------------------------------------------------------

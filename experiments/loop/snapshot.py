@@ -4,26 +4,36 @@
 
 Fills the database, which must be empty but for the service's tables (`python -m serving.store upgrade`), with events
 and shown lists; takes a snapshot in a process of its own while a writer stores an event every 20 ms; prints one JSON
-line.
+line. `python -m experiments.benchmarks snapshot` does the same in a database that it makes and drops.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import URL
 
+from experiments.benchmarks.report import Measurement, at_most
 from recstage.errors import ConfigError, RecstageError
+from serving.store.admin import migrate
 from serving.store.db.connection import open_engine, parse_url
+
+SERVER = "RECSTAGE_TEST_POSTGRES_URL"
+DATABASE = "recstage_snapshot_benchmark"
+MOST_MB, MOST_WAIT = 2048.0, 0.1
+"""Greatest memory; longest write beside the snapshot as a share of its time: a blocked writer waits for all of it."""
 
 USERS, ITEMS, LIST = 200_000, 20_000, 10
 STATEMENTS = (
@@ -59,6 +69,47 @@ WRITE = text(
     "INSERT INTO user_interactions (user_id, item_id, interaction_type, occurred_at, received_at)"
     " VALUES ('user-1', 'item-1', 'click', :now, :now)"
 )
+
+
+def snapshots(url: str, events: int) -> Iterator[Measurement]:
+    """A snapshot of so many events from a database of its own on a PostgreSQL server: that of `url`, or of the tests.
+    Without a server the goals are missed."""
+    named = url or os.environ.get(SERVER, "")
+    if not named:
+        note = f"no PostgreSQL: give --postgres URL, or set {SERVER}"
+        yield Measurement("snapshot, greatest memory", math.nan, at_most(MOST_MB), "MB", note)
+        return
+    with _own_database(parse_url(named)) as own:
+        migrate.upgrade(own)
+        engine = open_engine(own, busy_timeout=30.0, statements=False)
+        try:
+            fill(engine, events)
+            found = measure(own.render_as_string(hide_password=False), engine)
+        finally:
+            engine.dispose()
+    note = f"{found['events']:,.0f} events, {found['exposures']:,.0f} exposures"
+    yield Measurement("snapshot, greatest memory", found["peak_mb"], at_most(MOST_MB), "MB", note)
+    yield Measurement("  seconds", found["seconds"], unit="s")
+    yield Measurement("  files", found["files_mb"], unit="MB")
+    share = found["write_max_ms"] / 1000 / found["seconds"]
+    note = f"p50 {found['write_p50_ms']:g} ms, p99 {found['write_p99_ms']:g} ms, longest {found['write_max_ms']:g} ms"
+    yield Measurement("  longest write beside it, share of its time", share, at_most(MOST_WAIT), note=note)
+
+
+@contextlib.contextmanager
+def _own_database(server: URL) -> Iterator[URL]:
+    """A fresh database on a server, dropped at the end."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    drop = text(f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)')
+    try:
+        with engine.connect() as connection:
+            connection.execute(drop)
+            connection.execute(text(f'CREATE DATABASE "{DATABASE}"'))
+        yield server.set(database=DATABASE)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(drop)
+        engine.dispose()
 
 
 def fill(engine: Engine, events: int) -> None:

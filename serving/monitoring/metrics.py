@@ -120,7 +120,26 @@ class Metrics:
         self.shadow_overlap = histogram(
             "recstage_shadow_overlap", "Share of the shown items that the challenger lists too", buckets=SHARES
         )
+        self._live_quality(gauge)
         self._children: dict[object, Any] = {}
+
+    def _live_quality(self, gauge: Callable[..., Any]) -> None:
+        """What users got and did in the last hour; read from the database, so the same in every worker."""
+        newest: dict[str, Any] = {"multiprocess_mode": "mostrecent"}
+        self.live_lists = gauge("recstage_live_lists", "Lists of the last hour", ["version", "method_used"], **newest)
+        self.live_outcomes = gauge(
+            "recstage_live_outcome_share",
+            "Share of the lists of the last hour that led to an outcome",
+            ["version", "method_used", "outcome"],
+            **newest,
+        )
+        self.live_diversity = gauge("recstage_live_diversity", "1 less the mean similarity within a list", **newest)
+        self.live_novelty = gauge("recstage_live_novelty_bits", "Mean self-information of the items shown", **newest)
+        self.live_coverage = gauge("recstage_live_coverage", "Share of the catalogue in the newest lists", **newest)
+        self.live_users = gauge("recstage_live_users", "Users with an event in the last hour", **newest)
+        self.live_sessions = gauge("recstage_live_sessions", "Sessions of the last hour", **newest)
+        self.live_session_events = gauge("recstage_live_session_events", "Mean events of a session", **newest)
+        self.live_session_seconds = gauge("recstage_live_session_seconds", "Mean length of a session", **newest)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request.

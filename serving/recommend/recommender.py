@@ -208,7 +208,7 @@ class RecommendationService(StateReader):
         served, share = state.served, self._settings.exploration
         arguments = (served, request, history, state.hidden, share, self._random, self.model_failed, state.rules)
         started = time.perf_counter()
-        ranked, chances = await self.in_thread(explored, *arguments) if served.slow else explored(*arguments)
+        ranked, chances = await self.limited(served, explored, *arguments)
         self.count_ranking(ranked, time.perf_counter() - started)
         return await self.serialized(ranked, request, state, chances)
 

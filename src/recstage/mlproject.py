@@ -55,6 +55,7 @@ STEPS: dict[str, dict[str, Any]] = {
     },
     "ab-report": {"experiment": {"type": "string", "default": ""}},
     "off-policy": {"version": {"type": "string", "default": "Staging"}},
+    "drift": {"version": {"type": "string", "default": "Production"}},
     "watch": {"once": {"type": "string", "default": "false"}},
     "classifier": {
         "data": {"type": "string", "default": "service"},

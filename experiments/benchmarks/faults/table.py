@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 
-from experiments.benchmarks.faults import bundles, databases, loads, registries, requests, surroundings
+from experiments.benchmarks.faults import bundles, databases, loads, registries, requests, retraining, surroundings
 from experiments.benchmarks.faults.fault import Fault, Outcome, Trials
 from experiments.benchmarks.report import Goal, Measurement
 
@@ -41,6 +41,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(25, "memory and descriptors over time", f"{SERVES}, memory +20 MB/h at most", loads.an_hour),
     Fault(26, "erasure while all else goes on", "gone at once, no job fails", surroundings.erasure),
     Fault(27, "dependencies and secrets", "pinned, unaltered, licensed; no key in a log", surroundings.dependencies),
+    Fault(28, "kill -9 of a retraining at each step", "one Production, the next one finishes it", retraining.killed),
 )
 
 

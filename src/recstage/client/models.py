@@ -268,6 +268,16 @@ class ExperimentBody(Model):
     chance: float = Field(description="probability with which this arm was given")
 
 
+class ExperimentStateBody(Model):
+    """The experiment that this process follows: Production against the version in Staging."""
+
+    name: str
+    mode: str = Field(description="`split`, `shadow`, `bandit` or `interleave`")
+    share: float = Field(description="of the users, 0 to 1")
+    production: str
+    challenger: str
+
+
 class Failing(Model):
     """A version that is staged and cannot be served."""
 
@@ -459,6 +469,7 @@ class ModelBody(Model):
     n_items: int = Field(description="items it can list")
     failing: Failing | None = Field(None, description="a staged version that cannot be served, and why")
     reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
+    experiment: ExperimentStateBody | None = Field(None, description="null: no version in Staging, or it is in none")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 

@@ -8,7 +8,7 @@ import typer
 
 from recstage.commands.calls import PASS_ON, check_options, options, run_step
 from recstage.commands.help import with_settings
-from recstage.config.steps import AbReportSettings, ExperimentSettings, OffPolicySettings, WatchSettings
+from recstage.config.steps import AbReportSettings, DriftSettings, ExperimentSettings, OffPolicySettings, WatchSettings
 
 Name = Annotated[str | None, typer.Option(help="registered model  [recommender]")]
 
@@ -18,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(context_settings=PASS_ON, cls=with_settings(ExperimentSettings))(experiment)
     app.command("ab-report", context_settings=PASS_ON, cls=with_settings(AbReportSettings))(ab_report)
     app.command("off-policy", context_settings=PASS_ON, cls=with_settings(OffPolicySettings))(off_policy)
+    app.command(context_settings=PASS_ON, cls=with_settings(DriftSettings))(drift)
     app.command(context_settings=PASS_ON, cls=with_settings(WatchSettings))(watch)
 
 
@@ -49,6 +50,17 @@ def off_policy(
     check_options(OffPolicySettings, ctx.args)
     words = [*options(version=version, name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.off_policy", words, entry="off-policy", line=words)
+
+
+def drift(
+    ctx: typer.Context,
+    version: Annotated[str | None, typer.Option(help="a version's number, or Staging  [Production]")] = None,
+    name: Name = None,
+) -> int:
+    """Have inputs, scores or items shifted since a version's training? A page in MLflow says which, and how far."""
+    check_options(DriftSettings, ctx.args)
+    words = [*options(version=version, name=name), *ctx.args]
+    return run_step(ctx.obj, "experiments.drift", words, entry="drift", line=words)
 
 
 def watch(

@@ -145,6 +145,16 @@ class ExperimentSettings(Settings):
     name: ModelName = Field(DEFAULT_NAME, description="the registered model")
 
 
+class DriftSettings(Settings):
+    """Which version's training is compared with what the service sees now."""
+
+    version: str = Field("Production", description="a version's number, Production or Staging")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model")
+    url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
+    days: float = Field(7.0, gt=0, description="events and lists of the last days are compared")
+    line: float = Field(0.1, gt=0, description="a distance of at least this is a shift")
+
+
 class WatchSettings(Settings):
     """Which Production is watched."""
 

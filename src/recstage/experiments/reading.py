@@ -100,10 +100,13 @@ def read_sums(sums: UserSums, config: ExperimentConfig, *, before: pd.Series | N
     return _concluded(tuple(measured), ratio, days, users, rewards, config, sums.left_out)
 
 
-def read_preference(found: Difference, lists: pd.DataFrame, config: ExperimentConfig) -> Reading:
+def read_preference(
+    found: Difference, lists: pd.DataFrame, config: ExperimentConfig, left_out: Mapping[str, int] | None = None
+) -> Reading:
     """The reading of interleaved lists (`recstage.experiments.preference`): which version's items users chose.
 
-    There is no split to mismatch, and a gain of `effect` is one of the items chosen per list.
+    There is no split to mismatch, and a gain of `effect` is one of the items chosen per list. `left_out`: what was not
+    counted, by reason.
     """
     total = found.production + found.challenger
     scaled = replace(found, production=total / 2 if total > 0 else 0.0)
@@ -113,7 +116,8 @@ def read_preference(found: Difference, lists: pd.DataFrame, config: ExperimentCo
     chosen = dict.fromkeys(outcomes.ARMS, round(total * found.lists) if total > 0 else 0)
     ratio = SampleRatio(found.users, float(found.users), found.users, 1.0)
     settings = config.model_copy(update={"guard": ()})
-    return _concluded((measured,), ratio, days, users, chosen, settings, {}, metric="preference")
+    reasons = {why: number for why, number in (left_out or {}).items() if number}
+    return _concluded((measured,), ratio, days, users, chosen, settings, reasons, metric="preference")
 
 
 def _read_adaptive(shown: pd.DataFrame, config: ExperimentConfig) -> Reading:

@@ -110,6 +110,14 @@ def test_interleaved_lists_are_read_by_the_team_of_the_chosen_item(pair, live):
     assert found.rows[0]["metric"] == "preference"
 
 
+def test_lists_that_rules_left_to_production_are_no_part_of_the_preference(pair, live):
+    live.show(1, 300, 5, 0.4, arm="interleaved", experiment=NAME, chance=1.0, teams=[0, 1])
+    live.show(1, 50, 1, 1.0, arm="interleaved", experiment=NAME, chance=1.0, seed=1)
+    found = report(live)
+    assert found.left_out == {"lists that were Production's alone": 50}
+    assert found.rows[0]["users"] == 300
+
+
 # -- watch ------------------------------------------------------------------------------------------------------------
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.benchmarks.faults.retraining import kill_once
 from recstage import registry
+from recstage.config import DataConfig, check
+from recstage.data import dataset
 from recstage.errors import StoreError
+from recstage.models.baselines.popularity import Popularity
 from recstage.registry import mlflow_client
 from recstage.steps.registry import promote
 from recstage.steps.retraining import retrain
@@ -123,3 +127,20 @@ def test_an_interrupted_one_of_other_settings_is_not_gone_on_with(looped, monkey
         interrupted(monkeypatch, Countdown(8, KeyboardInterrupt(), after=False), looped)
     done = retrain.run(settings_of("--now", "true", "--retraining.challengers", '["knn"]'))
     assert set(done.versions) == {"knn"}
+
+
+def test_a_program_that_is_killed_by_the_system_is_finished_by_the_next_one(
+    workspace, settings_of, registry_driver, tiny
+):
+    config = check(DataConfig, dataset.config_of(tiny), tiny)
+    registry_driver.train_really(Popularity(), config, dataset.load(config))
+    registry.set_production("recommender", 1, how="promote", by="ada")
+    assert kill_once(workspace, "trained.knn", ["--now", "true"])
+    (open_one,) = journal.past("recommender")
+    assert open_one.state == "open"
+    assert registry.production().number == 1
+    result = retrain.run(settings_of())  # no trigger needed: it was begun
+    assert registry.production().number == 1
+    assert set(result.versions) == {"knn", "popularity"}
+    assert registry.version_of("recommender", result.versions["knn"]).run_id == open_one.entries["trained.knn"]
+    assert len(registry.versions()) == 3

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from recstage.experiments.assignment import Experiment
 from serving.api.dependencies import ServiceDep
 from serving.api.routes.operations.health import ConditionBody, condition_bodies
 from serving.errors import Problem, documented, without_paths
@@ -62,6 +63,16 @@ class ReverseModelBody(BaseModel):
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
 
 
+class ExperimentStateBody(BaseModel):
+    """The experiment that this process follows: Production against the version in Staging."""
+
+    name: str = Field(examples=["recommender-8-vs-7"])
+    mode: str = Field(examples=["split"], description="`split`, `shadow`, `bandit` or `interleave`")
+    share: float = Field(examples=[0.5], description="of the users, 0 to 1")
+    production: str = Field(examples=["7"])
+    challenger: str = Field(examples=["8"])
+
+
 class ModelBody(BaseModel):
     """The model that serves; without a version it is made from the service's own data."""
 
@@ -80,6 +91,7 @@ class ModelBody(BaseModel):
     n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
     reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
+    experiment: ExperimentStateBody | None = Field(description="null: no version in Staging, or it is in none")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
@@ -113,8 +125,21 @@ async def model(service: ServiceDep) -> ModelBody:
         n_items=served.train.n_items,
         failing=_failing(versions),
         reverse=_reverse(service.reverse_versions),
+        experiment=_experiment(service.experiments.running),
         degraded=[one.sentence for one in found],
         conditions=condition_bodies(found),
+    )
+
+
+def _experiment(running: Experiment | None) -> ExperimentStateBody | None:
+    if running is None:
+        return None
+    return ExperimentStateBody(
+        name=running.name,
+        mode=running.mode,
+        share=running.share,
+        production=running.production,
+        challenger=running.challenger,
     )
 
 
@@ -154,8 +179,9 @@ async def webhook(request: Request, service: ServiceDep) -> Reloading:
 
 
 def _reload(service: Service) -> Reloading:
-    service.versions.reload()
-    service.reverse_versions.reload()
+    for versions in (service.versions, service.reverse_versions, service.staging, service.classifier.versions):
+        if versions is not None:
+            versions.reload()
     served = service.versions.served
     return Reloading(version=None if served is None else served.version)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ import pandas as pd
 from pydantic import Field
 
 from recstage import tracking
+from recstage.cli import plain
 from recstage.config import Settings, model_config_of, names_in, resolve
+from recstage.errors import ConfigError
 from recstage.models.composition import is_composite
 from recstage.steps import train, train_settings
 from recstage.steps.benchmarks import benchmark_tables as tables
-from recstage.steps.benchmarks import docs_tables, library_comparison
+from recstage.steps.benchmarks import docs_tables, library_comparison, loop_figures
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
+from recstage.steps.benchmarks.loop_figures import LoopFigure
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +33,18 @@ class BenchmarkSettings(Settings):
     seed: int = Field(42, ge=0)
     seeds: int = Field(1, ge=1, description="so many seeds, from `seed` on: the table then has means and spreads")
     against: tuple[str, ...] = Field(
-        (), description=f"comparisons with other libraries in the same run: {', '.join(library_comparison.NAMES)}"
+        (),
+        description=f"comparisons with other libraries in the same run: {', '.join(library_comparison.NAMES)};"
+        f" or `{loop_figures.NAME}`, by itself: the figures of the closed loop",
     )
+    quick: bool = Field(False, description="a tenth of the closed loop's figures, to see whether they run")
     write: bool = Field(False, description="write the tables between their marks in README.md and docs/benchmarks.md")
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
     """`table` has a row a model; `composites` a row a composite and segment; `comparisons` ours, theirs and the
-    ratio; `skipped` the models and comparisons left out, with the reason."""
+    ratio; `skipped` the models and comparisons left out, with the reason; `loop` the figures of the closed loop."""
 
     run_id: str
     data: str
@@ -46,6 +52,7 @@ class BenchmarkResult:
     composites: list[dict[str, Any]]
     comparisons: list[LibraryComparison]
     skipped: dict[str, str]
+    loop: list[LoopFigure] = field(default_factory=list)
 
 
 def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
@@ -56,6 +63,8 @@ def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
 def run(settings: BenchmarkSettings) -> BenchmarkResult:
     """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name, and where no
     page has a place for the table that is to be written."""
+    if loop_figures.NAME in settings.against:
+        return _of_the_loop(settings)
     names = settings.models or _rankers_of_items()
     plans = [
         train_settings.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
@@ -89,6 +98,30 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
             docs_tables.write(f"composites {plans[0].data.name}", shown[1])
     rows, segments = _rows_of(table), _rows_of(composites)
     return BenchmarkResult(active.info.run_id, settings.data, rows, segments, comparisons, skipped | failed)
+
+
+def _of_the_loop(settings: BenchmarkSettings) -> BenchmarkResult:
+    """The figures of the closed loop as a logged run; no model is trained."""
+    if settings.models or len(settings.against) > 1:
+        raise ConfigError(
+            f"against = {', '.join(settings.against)}",
+            rule="the closed loop is measured by itself, without models and other comparisons",
+            fix="Give -P against=loop alone",
+        )
+    if settings.write:
+        docs_tables.check(loop_figures.NAME)
+    with tracking.run("benchmark · loop", tags={"stage-of-work": "benchmark"}, system_metrics=False) as active:
+        run_id = active.info.run_id
+        found = loop_figures.measured(settings.data, quick=settings.quick)
+        text = loop_figures.in_markdown(found)
+        tracking.log_table(run_id, "loop", pd.DataFrame([plain(one) for one in found]))
+        tracking.log_text(run_id, text, "loop.md")
+        tracking.log_metrics(run_id, loop_figures.metrics(found))
+    if settings.write:
+        docs_tables.write(loop_figures.NAME, text)
+    for line in text.splitlines():
+        log.info("%s", line)
+    return BenchmarkResult(run_id, settings.data, [], [], [], {}, found)
 
 
 def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -189,7 +189,9 @@ def _read(found: _Logged, settings: AbReportSettings, segments: pd.Series | None
     config, lists = settings.promotion.experiment, found.lists
     interleaved = lists[lists["arm"] == INTERLEAVED]
     if len(interleaved) > (lists["arm"].isin(ARMS)).sum():
-        return reading.read_preference(preference(interleaved, found.outcomes), interleaved, config)
+        drafted = interleaved[interleaved["teams"].notna()]  # rules, or a model out of time, leave Production's list
+        left_out = {"lists that were Production's alone": len(interleaved) - len(drafted)}
+        return reading.read_preference(preference(drafted, found.outcomes), drafted, config, left_out)
     return reading.read(lists, found.outcomes, config, segments=segments, before=found.before, adaptive=found.adaptive)
 
 
