@@ -2,8 +2,15 @@
 
 The position-based model for slates (the item-position model of Li et al. 2018, "Offline evaluation of ranking policies
 with click models"): an item's click depends on the item and its slot, so each slot is an observation, weighted by the
-chance that the candidate puts that item there over the logged propensity. The value is clicks per list. Intervals are
-by user: lists of one user are not independent.
+chance that the candidate puts that item there over the logged propensity. The value is clicks per list.
+
+The cascade model (Craswell et al. 2008): users read from the top and stop at the first click, so a slot is an
+observation only where nothing above it was clicked. The chance of a click in a slot, of those who come to it, is the
+self-normalised rate of the observed slots, and the value is 1 less the product of the chances of no click (Kaplan and
+Meier 1958): the share of lists with a click. It is right where who comes to a slot does not depend on what stood
+above it; the joint propensity of all items above, which would free it of that, is not logged.
+
+Intervals are by user: lists of one user are not independent.
 """
 
 from __future__ import annotations
@@ -24,9 +31,13 @@ RESAMPLES, RESAMPLES_AT_ONCE, MOST_RESAMPLED, SEED = 1000, 50, 20_000, 42
 """Of the bootstrap: how many, how many at a time, up to how many users, and its seed."""
 
 
+CLICKS, CLICKED_LISTS = "clicks per list", "share of lists with a click"
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """Clicks per list of the candidate, with an interval. `refused`: why nothing can be said; figures are NaN then."""
+    """What the candidate earns, with an interval; `of` says in what. `refused`: why nothing can be said; figures are
+    NaN then."""
 
     method: str
     value: float
@@ -35,6 +46,7 @@ class Estimate:
     effective: float
     covered: float
     refused: str = ""
+    of: str = CLICKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +65,7 @@ class LoggedSlots:
 
 
 def estimates(logged: LoggedSlots, *, alpha: float = 0.05) -> list[Estimate]:
-    """All three estimates.
+    """All estimates: three by the position-based model, and one by the cascade model.
 
     Refused where the propensities are all 1 (no exploration), where fewer than `LEAST_EFFECTIVE` effective slots match,
     or where the logged policy covers less than `LEAST_COVERED` of the candidate's slots.
@@ -67,7 +79,8 @@ def estimates(logged: LoggedSlots, *, alpha: float = 0.05) -> list[Estimate]:
     refused = _refusal(logged, shown, effective, covered)
     if refused:
         nothing = (math.nan, math.nan, math.nan, effective, covered, refused)
-        return [Estimate(method, *nothing) for method in ("ips", "snips", "dr")]
+        found = [Estimate(method, *nothing) for method in ("ips", "snips", "dr")]
+        return [*found, Estimate("cascade", *nothing, of=CLICKED_LISTS)]
     reward = np.where(shown, logged.reward, 0.0)
     found = []
     for method, contribution in (
@@ -77,6 +90,8 @@ def estimates(logged: LoggedSlots, *, alpha: float = 0.05) -> list[Estimate]:
     ):
         value, low, high = _interval(contribution, logged.user, alpha)
         found.append(Estimate(method, value, low, high, effective, covered))
+    value, low, high = _interval(_cascade(weight, reward, shown), logged.user, alpha)
+    found.append(Estimate("cascade", value, low, min(1.0, high), effective, covered, of=CLICKED_LISTS))
     return found
 
 
@@ -149,6 +164,21 @@ def _snips(weight: NDArray[np.float64], reward: NDArray[np.float64], shown: NDAr
         scale = len(weight) / total
         out += share * (rate + scale * weight[:, slot] * (reward[:, slot] - rate))
     return out
+
+
+def _cascade(weight: NDArray[np.float64], reward: NDArray[np.float64], shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Each list's contribution, linearised around the rates of the slots (the delta method)."""
+    above = np.cumsum(reward, axis=1) - reward
+    weight = np.where(shown & (above == 0), weight, 0.0)
+    passes, change = 1.0, np.zeros(len(weight))
+    for slot in range(weight.shape[1]):
+        total = weight[:, slot].sum()
+        if total == 0:
+            continue
+        rate = min(float((weight[:, slot] * reward[:, slot]).sum() / total), 1 - 1e-9)
+        passes *= 1 - rate
+        change += len(weight) / total * weight[:, slot] * (reward[:, slot] - rate) / (1 - rate)
+    return (1 - passes) + passes * change
 
 
 def _dr(

@@ -218,7 +218,7 @@ def test_an_estimate_without_exploration_is_refused_with_its_reason(pair, live):
     live.show(1, 20, 2, 0.5, user_ids=("u0", "u1"))
     found = estimate(live)
     assert found.version == 2
-    assert {one["method"] for one in found.estimates} == {"ips", "snips", "dr"}
+    assert {one["method"] for one in found.estimates} == {"ips", "snips", "dr", "cascade"}
     assert all("no slot was explored" in one["refused"] for one in found.estimates)
 
 
@@ -229,7 +229,10 @@ def test_lists_that_agree_with_the_candidate_are_estimated_by_their_clicks(pair,
     found = estimate(live)
     snips = next(one for one in found.estimates if one["method"] == "snips")
     assert snips["refused"] == ""
-    assert snips["value"] == pytest.approx(0.5, abs=0.08)
+    cascade = next(one for one in found.estimates if one["method"] == "cascade")
+    for one in (snips, cascade):  # of one slot, both models say the same
+        assert one["value"] == pytest.approx(0.5, abs=0.08)
+    assert (snips["of"], cascade["of"]) == ("clicks per list", "share of lists with a click")
     assert found.logged == pytest.approx(0.25, abs=0.05)
 
 

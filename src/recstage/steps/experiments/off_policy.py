@@ -106,7 +106,7 @@ def in_words(one: Estimate) -> str:
     if one.refused:
         return f"{one.method}: refused: {one.refused}"
     return (
-        f"{one.method}: {one.value:.4f} clicks per list [{one.low:.4f}, {one.high:.4f}], "
+        f"{one.method}: {one.value:.4f} {one.of} [{one.low:.4f}, {one.high:.4f}], "
         f"{one.effective:.0f} effective slots, mean weight {one.covered:.2f}"
     )
 
