@@ -137,7 +137,7 @@ class Circle:
         first = train.run(train.settings_from("popularity", "service", overrides=options)).version
         assert first is not None
         reason = "the first: there is nothing to compare it with"
-        promote.run(_promotion(first, "--force", "true", "--reason", reason))
+        promote.run(promotion_settings(first, "--force", "true", "--reason", reason))
         self.running.serves(first)
         self.result.first = first
         self.say(f"   version {first} (popularity) is Production, and the service follows")
@@ -163,7 +163,7 @@ class Circle:
         """A promotion that asks for live evidence, before there is any."""
         challenger = self.result.challenger
         try:
-            promote.run(_promotion(challenger, "--require", "ab"))
+            promote.run(promotion_settings(challenger, "--require", "ab"))
         except GateRefused as refusal:
             self.result.refusal = refusal.rule
             self.say(f"3. Promotion with require=ab, too early: {refusal.rule}")
@@ -195,7 +195,7 @@ class Circle:
         """The same promotion, with the evidence."""
         began, challenger = time.monotonic(), self.result.challenger
         assert challenger is not None
-        done = promote.run(_promotion(challenger, "--require", "ab", "--reason", "better on live users"))
+        done = promote.run(promotion_settings(challenger, "--require", "ab", "--reason", "better on live users"))
         waited = self.running.serves(challenger)
         self.result.promoted = True
         self.say(f"5. Promotion with require=ab: version {done.version} is Production (gate: {done.gate}).")
@@ -274,7 +274,8 @@ def _metrics(result: CircleResult) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _promotion(version: int | None, *words: str) -> Any:
+def promotion_settings(version: int | None, *words: str) -> Any:
+    """Settings of a promotion of one version; further ones as on the command line."""
     return promote.settings_from(["--version", str(version), *words])
 
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import bindparam, case, distinct, func, literal, or_, select, union, union_all
 
 from recstage.errors import StoreError
-from recstage.evaluation.diversity import vector_diversity
-from recstage.evaluation.metrics import coverage, exposure, novelty, self_information
 from serving.models.loaded_model import LoadedModel
 from serving.monitoring.metrics import Metrics
 from serving.store.db.reader import Query, Reader, from_json
@@ -135,25 +134,26 @@ def quality(reader: Reader, served: LoadedModel | None, since: int) -> Quality:
 
 def _of_items(served: LoadedModel, shown: list[list[Any]]) -> tuple[float | None, float | None, float | None]:
     """Diversity, novelty and coverage of lists; items that the version does not know are left out."""
-    shown = [one for one in shown if one]
-    if not shown:
+    train = served.train
+    lists = [index[index >= 0] for one in shown if len(index := train.items.index_of([item for item, *_ in one]))]
+    lists = [one for one in lists if len(one)]
+    if not lists:
         return None, None, None
-    width, train = max(map(len, shown)), served.train
-    lists = np.full((len(shown), width), -1, np.int32)
-    for row, one in enumerate(shown):
-        lists[row, : len(one)] = train.items.index_of([item for item, *_ in one])
-    information = self_information(train.item_counts, int(np.count_nonzero(train.lengths)))
-    known = (lists >= 0).any(axis=1)
-    if not known.any():
-        return None, None, None
-    lists = lists[known]
-    varied = vector_diversity(lists, [width], served.item_similarity.vectors)[:, 0]
-    several = varied[np.isfinite(varied)]
+    users = max(1, int(np.count_nonzero(train.lengths)))
+    information = np.log2(users / np.maximum(train.item_counts, 1))
+    varied = [_varied(served.item_similarity.vectors[one]) for one in lists if len(one) > 1]
     return (
-        float(several.mean()) if len(several) else None,
-        float(novelty(lists, information).mean()),
-        coverage(exposure(lists, train.n_items)),
+        float(np.mean(varied)) if varied else None,
+        float(np.mean([information[one].mean() for one in lists])),
+        len(np.unique(np.concatenate(lists))) / train.n_items,
     )
+
+
+def _varied(vectors: NDArray[np.float32]) -> float:
+    """1 less the mean cosine of all pairs, from float32[n, d] with rows of length one or zero."""
+    n, total = len(vectors), vectors.sum(axis=0)
+    pairs = float(total @ total) - float(np.einsum("ij,ij->", vectors, vectors))
+    return 1 - pairs / (n * (n - 1))
 
 
 def _named(version: str | None) -> str:

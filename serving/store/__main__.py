@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 
 from sqlalchemy.engine import URL
 
+from recstage.config import SyntheticSource
 from recstage.errors import ConfigError, RecstageError
 from serving import settings
 from serving.store.admin import backup, migrate, retention
-from serving.store.db.connection import display_url, parse_url
+from serving.store.db.connection import display_url, parse_url, sqlite_path
 from serving.store.repositories.events import now_ms
 
 Result = dict[str, Any]
@@ -112,6 +113,21 @@ def _prune(url: URL, chosen: argparse.Namespace) -> Result:
         raise ConfigError(f"--days {chosen.days:g}", rule="the age in days must be positive", fix="Give 1 or more")
     before = now_ms() - int(chosen.days * 86_400_000)
     return {"database": display_url(url), "removed": retention.prune(url, before)}
+
+
+def _generate(url: URL, chosen: argparse.Namespace) -> Result:
+    from serving.store.admin import synthetic  # imports pandas, which the other commands do not need
+
+    given = {name: getattr(chosen, name) for name in ("users", "items", "seed")}
+    for option in ("users", "items", "events", "days"):
+        value = getattr(chosen, option)
+        if value <= 0:
+            raise ConfigError(f"--{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        migrate.upgrade(url)
+    source = SyntheticSource(**given, interactions=chosen.events, profile="advice")
+    return {"database": display_url(url), **synthetic.generate(url, source, days=chosen.days)}
 
 
 def _lineage(url: URL, chosen: argparse.Namespace) -> Result:
@@ -214,6 +230,12 @@ def _parser() -> argparse.ArgumentParser:
     add("restore", _restore, "Verify a backup, then replace the database by it.").add_argument("file", type=Path)
     one = add("prune", _prune, "Delete events, impressions and feedback older than --days.")
     one.add_argument("--days", type=float, required=True)
+    one = add("generate", _generate, "Store synthetic items, users and events, the same for the same seed.")
+    one.add_argument("--users", type=int, default=1000, metavar="N")
+    one.add_argument("--items", type=int, default=500, metavar="N")
+    one.add_argument("--events", type=int, default=20_000, metavar="N")
+    one.add_argument("--days", type=float, default=30.0, metavar="N", help="how far back events reach")
+    one.add_argument("--seed", type=int, default=42)
     one = add(
         "lineage", _lineage, "Index the users each registered version was trained on, for DELETE /api/users/{id}."
     )

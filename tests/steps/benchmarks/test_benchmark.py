@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from types import SimpleNamespace
+
 import mlflow
 import pandas as pd
 import pytest
 
 from recstage import markdown, tracking
 from recstage.errors import ConfigError, ExternalToolError
-from recstage.steps.benchmarks import ablate, benchmark, benchmark_tables, docs_tables, library_comparison
+from recstage.steps.benchmarks import (
+    ablate,
+    benchmark,
+    benchmark_tables,
+    docs_tables,
+    library_comparison,
+    loop_figures,
+)
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
 
 pytestmark = pytest.mark.slow
@@ -177,3 +188,58 @@ def test_the_ablation_is_a_logged_run_with_its_table(tiny, client):
     assert text.splitlines()[2].startswith("| everything | ")
     assert "| without features `stage` |" in text
     assert client.get_run(result.run_id).data.tags["stage-of-work"] == "ablation"
+
+
+MEASURED = [
+    {
+        "name": "better promoted, share",
+        "value": 1.0,
+        "unit": "",
+        "goal": ">= 0.95",
+        "reached": True,
+        "note": "100 runs",
+    },
+    {"name": "memory", "value": float("nan"), "unit": "MB", "goal": "<= 2048", "reached": False, "note": "no server"},
+]
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Stands for `python -m experiments.benchmarks`: what it was called with, and the status it ends with."""
+    called = {"status": 1, "commands": []}
+
+    def run(command, **options):
+        called["commands"].append(command[1:])
+        return subprocess.CompletedProcess(command, called["status"], json.dumps(MEASURED))
+
+    monkeypatch.setattr(loop_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    return called
+
+
+def test_the_closed_loop_is_measured_by_itself_and_trains_no_model(client, workspace, program, monkeypatch):
+    page = workspace / "docs" / "benchmarks.md"
+    page.parent.mkdir()
+    page.write_text("<!-- loop -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr(benchmark.train, "run_all", lambda *given: pytest.fail("a model was trained"))
+    result = benchmark.run(benchmark.settings_from(["--against", "loop", "--quick=true", "--write=true"]))
+    (command,) = program["commands"]
+    assert command[:2] == ["-m", "experiments.benchmarks"]
+    assert command[-1] == "--quick"
+    assert {"loop", "off-policy", "two-versions", "snapshot"} <= set(command)
+    row, missed = page.read_text().splitlines()[3:5]
+    assert row == "| better promoted, share | 1 | >= 0.95 | yes | 100 runs |"
+    assert missed == "| memory | nan MB | <= 2048 | no | no server |"
+    metrics = client.get_run(result.run_id).data.metrics
+    assert metrics == {"loop_better_promoted_share": 1.0}
+
+
+def test_a_benchmark_of_the_loop_that_fails_is_one_line(client, program):
+    program["status"] = 2
+    with pytest.raises(ExternalToolError, match="experiments.benchmarks .* ended with status 2"):
+        benchmark.run(benchmark.settings_from(["--against", "loop"]))
+
+
+@pytest.mark.parametrize("words", [["--against", "loop,als-fit"], ["--against", "loop", "--models", '["als"]']])
+def test_the_loop_beside_other_comparisons_is_refused(workspace, words):
+    with pytest.raises(ConfigError, match="the closed loop is measured by itself"):
+        benchmark.run(benchmark.settings_from(words))

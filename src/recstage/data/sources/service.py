@@ -18,8 +18,8 @@ from sqlalchemy import Connection, text
 
 from recstage.config import ServiceSource
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData
-from recstage.data.snapshots import exposures, extraction
-from recstage.data.snapshots.connection import URL_VARIABLE
+from recstage.data.snapshots import erased, exposures, extraction
+from recstage.data.snapshots.connection import URL_VARIABLE, connected
 from recstage.errors import StoreError
 
 __all__ = ["URL_VARIABLE", "files", "pinned", "read", "read_from"]
@@ -42,7 +42,13 @@ def files(config: ServiceSource) -> list[Path]:
 
 def pinned(config: ServiceSource, snapshots: Path) -> ServiceSource:
     """The same source with a snapshot that holds its data, taken now below `snapshots` unless it names one that is
-    there: a later `read` of it gives the same, whatever the service writes meanwhile."""
+    there: a later `read` of it gives the same, whatever the service writes meanwhile. Older ones, and data sets made of
+    them, that hold users who were erased since are deleted before, also the one that it names."""
+    try:
+        with connected(config) as connection:
+            erased.drop_erased(connection, snapshots, snapshots.parent)
+    except StoreError:  # where the database is needed, taking the snapshot says so
+        pass
     if config.path is not None and (Path(config.path) / extraction.ABOUT).is_file():
         return config
     folder = extraction.take(config, snapshots)

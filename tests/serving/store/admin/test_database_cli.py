@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from serving.app import create_app
 from serving.interfaces import Impression
 from serving.store import __main__ as database
 from serving.store.admin import backup, migrate, retention
@@ -24,7 +26,7 @@ from serving.store.db.writer import Writer
 from serving.store.repositories.events import now_ms
 from serving.store.repositories.impressions import WriteImpressions
 from tests.serving.store.databases import count, exposures, locked
-from tests.serving.store.factories import event, record
+from tests.serving.store.factories import event, record, settings_for
 
 DAY = 86_400_000
 
@@ -74,6 +76,22 @@ def test_a_scheduled_backup_keeps_the_newest_and_any_of_them_can_be_restored(run
     assert run("verify", url=url)[1]["rows"]["user_interactions"] == 3
 
 
+def test_synthetic_users_are_generated_once_and_the_service_answers_from_them(run, tmp_path):
+    url = parse_url(f"sqlite:///{tmp_path}/new/service.db")
+    size = ("--users", "30", "--items", "20", "--events", "1500")
+    status, made, _ = run("generate", *size, url=url)
+    assert (status, made["items"], made["events"], made["stored"]) == (0, 20, 1500, 1500)
+    assert made["users"] == 30
+    assert run("generate", *size, url=url)[1]["stored"] == 0
+    assert run("generate", *size, "--seed", "7", url=url)[1]["stored"] == 1500
+    rows = run("verify", url=url)[1]["rows"]
+    assert (rows["users"], rows["items"], rows["user_interactions"]) == (30, 20, 3000)
+    with TestClient(create_app(settings_for(url, tmp_path))) as client:
+        found = client.get("/api/recommendations", params={"user_id": "u00001", "limit": 5}).json()
+        assert found["method_used"] != "popularity"
+        assert client.get("/api/items/i00003").json()["categories"]
+
+
 @pytest.mark.parametrize("words", [("--keep", "0"), ("--keep", "many"), ("here.db", "--keep", "3")])
 def test_a_number_of_backups_that_makes_no_sense_is_one_line(run, words):
     status, _, complaint = run("backup", *words)
@@ -101,6 +119,7 @@ def test_a_backup_goes_to_the_given_file(run, tmp_path):
         (["precompute", "--active-days", "-1"], "--active-days -1: it must be above 0"),
         (["precompute", "--users", "none.txt"], "--users none.txt: there is no such file. Give one id a line."),
         (["precompute", "--name", "recommender-reverse"], "the service reads stored lists of 'recommender' alone"),
+        (["generate", "--events", "0"], "--events 0: it must be above 0. Leave it out for the default."),
         (["prune"], "the following arguments are required: --days"),
         (["downgrade"], "the following arguments are required: revision"),
         (["verify", "--fast"], "unrecognized arguments: --fast"),

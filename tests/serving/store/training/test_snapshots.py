@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -93,6 +95,29 @@ def test_users_who_opted_out_or_were_erased_are_in_no_file_of_it(source, do, sho
         assert {row["user_id"] for row in rows(folder, name)} == {"eve"}
     assert [keyed.contained(user, packed) for user in ("ann", "bob", "eve")] == [False, False, True]
     assert extraction.about(folder).users_opted_out == 1
+
+
+def test_what_was_made_before_an_erasure_and_holds_the_user_is_deleted_by_the_next_preparation(source, do, tmp_path):
+    def events(*users: str) -> list:
+        return [event(user, f"film {n}", occurred_at=now_ms() - n * 1000) for user in users for n in range(6)]
+
+    do(RecordEvents(events("ann", "bob", "eve")))
+    config = DataConfig(name="mine", source=source, weights={"click": 0.4})
+    first = dataset.located(config, cache=tmp_path)
+    made = dataset.load(first, cache=tmp_path)
+    assert "bob" in made.split.train.users.ids
+    time.sleep(1.1)  # snapshots say when they were taken in whole seconds
+    do(Erase("bob", drop_queued=lambda user_id: 0))
+    second = dataset.located(first, cache=tmp_path)  # as a retraining that was interrupted goes on
+    again = dataset.load(second, cache=tmp_path)
+    assert not Path(first.source.path).exists()
+    assert set(again.split.train.users.ids) == {"ann", "eve"}
+    assert len(list(tmp_path.glob("mine-*"))) == len(list((tmp_path / "snapshots").glob("service-*"))) == 1
+    time.sleep(1.1)
+    do(RecordEvents(events("bob")))  # who came back is in what is made from then on, and it stays
+    third = dataset.located(config, cache=tmp_path)
+    assert "bob" in dataset.load(third, cache=tmp_path).split.train.users.ids
+    assert dataset.located(third, cache=tmp_path).source.path == third.source.path
 
 
 def test_the_window_looks_back_from_the_newest_event(source, do, show, tmp_path):
