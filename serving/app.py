@@ -29,6 +29,8 @@ from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
 from serving.operations.operations import Operations
 from serving.operations.quality import QualityMonitor
+from serving.pages.problem_page import ProblemPages
+from serving.pages.routes import PAGE_HEADERS
 from serving.pages.routes import router as pages
 from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
@@ -114,6 +116,7 @@ def create_app(
         direct_routes=DIRECT_ROUTES,
         tolerate_queue=swapping,
     )
+    stack = ProblemPages(stack, PAGE_HEADERS)
     if settings.cors_origins:
         stack = CORSMiddleware(
             stack,

@@ -16,10 +16,13 @@ import yaml
 
 from recstage.config import root
 from serving.settings import PREFIX, ServingSettings, load
+from tests.deploy.deployment import compose, filled_pairs, folder, pairs
 
-DEPLOY = root() / "conf" / "deploy"
+DEPLOY = folder()
 DOCKERFILES = sorted(path.name for path in DEPLOY.glob("*.Dockerfile"))
-COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+COMPOSE: dict[str, Any] = compose()
+ENV_FILES = ("service.env", "mlflow.env")
+SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "S3_KEY", "S3_SECRET", "MLFLOW_SECRET", "MLFLOW_PASSWORD")
 MANIFESTS = [
     pytest.param(manifest, id=f"{path.stem}-{manifest['kind']}")
     for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -60,17 +63,26 @@ def test_the_schema_finds_a_misspelt_field():
 
 
 def test_every_variable_of_compose_stands_in_the_example_and_nothing_else():
-    used = set(re.findall(r"\$\{([A-Z0-9_]+)", (DEPLOY / "compose.yaml").read_text()))
-    given = set(re.findall(r"^([A-Z0-9_]+)=", (DEPLOY / "example.env").read_text(), re.MULTILINE))
-    assert used == given
+    texts = [(DEPLOY / "compose.yaml").read_text(), *(value for name in ENV_FILES for value in pairs(name).values())]
+    used = {name for text in texts for name in re.findall(r"\$\{([A-Z0-9_]+)", text)}
+    assert used == pairs("example.env").keys()
 
 
-def test_the_example_holds_no_secret():
-    lines = (DEPLOY / "example.env").read_text().splitlines()
-    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+def test_the_example_holds_no_secret_and_names_the_parts_of_compose():
+    values = pairs("example.env")
     keys = json.loads(values.pop("API_KEYS").strip("'"))
     assert [key["sha256"] for key in keys] == ["", ""]
-    assert set(values.values()) == {""}
+    assert {values.pop(name) for name in (*SECRETS, "SERVICE_KEY", "GRAFANA_PASSWORD")} == {""}
+    hosts = {re.findall(r"^(?:http://)?([a-z]+):", value)[0] for value in values.values()}
+    assert hosts <= COMPOSE["services"].keys()
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+def test_an_env_file_writes_no_secret_out_and_compose_reads_it(name):
+    secret = [variable for variable in pairs(name) if re.search(r"PASSWORD|SECRET|KEYS?$|KEY_ID", variable)]
+    assert secret
+    assert all(re.fullmatch(r"\$\{[A-Z0-9_]+\}", pairs(name)[variable]) for variable in secret)
+    assert [service for service in COMPOSE["services"].values() if service.get("env_file") == name]
 
 
 def test_compose_refers_to_what_it_defines_and_to_files_that_exist():
@@ -98,13 +110,12 @@ def test_compose_opens_ports_on_the_loopback_only():
 
 def environments() -> dict[str, set[str]]:
     """The settings that each file sets, by its name."""
-    compose = COMPOSE["services"]["service"]["environment"]
     container = next(m.values[0] for m in MANIFESTS if m.values[0]["kind"] == "Deployment")["spec"]["template"]["spec"]
-    variables = {one["name"] for one in container["containers"][0]["env"]}
+    variables = {one["name"] for one in container["containers"][0].get("env", ())}
     secret = next(m.values[0] for m in MANIFESTS if m.values[0]["kind"] == "Secret")["stringData"]
     texts = {name: (DEPLOY / name).read_text() for name in ("service.Dockerfile", "recstage.service")}
     found = {name: set(re.findall(rf"({PREFIX}\w+)=", text)) for name, text in texts.items()}
-    return {"compose": set(compose), "kubernetes": variables | set(secret), **found}
+    return {"service.env": set(pairs("service.env")), "kubernetes": variables | set(secret), **found}
 
 
 @pytest.mark.parametrize("name", sorted(environments()))
@@ -113,11 +124,18 @@ def test_the_settings_that_are_set_exist(name):
     assert {variable for variable in environments()[name] if variable.startswith(PREFIX)} <= known
 
 
+@pytest.mark.parametrize("name", ["kubernetes", "recstage.service"])
+def test_kubernetes_and_systemd_set_what_compose_sets(name):
+    text = (DEPLOY / "recstage.service").read_text()
+    named = {"recstage.service": set(re.findall(r"^#   (\w+)$", text, re.MULTILINE))}.get(name, environments()[name])
+    assert named == environments()["service.env"]
+
+
 def test_the_service_starts_with_the_settings_of_compose(monkeypatch):
-    values = {"POSTGRES_PASSWORD": "p", "API_KEYS": json.dumps([{"name": "ops", "role": "admin", "sha256": "ab" * 32}])}
-    for variable, value in COMPOSE["services"]["service"]["environment"].items():
-        filled = re.sub(r"\$\{(\w+)[^}]*\}", lambda found: values.get(found[1], "x"), value)
-        monkeypatch.setenv(variable, filled)
+    values = pairs("example.env") | dict.fromkeys(SECRETS, "a-secret")
+    values["API_KEYS"] = json.dumps([{"name": "ops", "role": "admin", "sha256": "ab" * 32}])
+    for variable, value in filled_pairs("service.env", values).items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.setenv(f"{PREFIX}HOST", "0.0.0.0")  # as the image sets it
     settings = load()
     settings.check_binding()
@@ -158,3 +176,18 @@ def test_the_unit_is_one_of_systemd(tmp_path):
     found = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
     ours = [line for line in found.stderr.splitlines() if str(path) in line or "recstage.service" in line]
     assert not [line for line in ours if "Unknown" in line or "Failed to parse" in line or "Invalid" in line], ours
+
+
+def test_the_proxies_listen_on_and_close_before_the_same_service():
+    nginx, haproxy = ((DEPLOY / name).read_text() for name in ("nginx.conf", "haproxy.cfg"))
+    port, keep = (
+        ServingSettings.model_fields["port"].default,
+        ServingSettings.model_fields["keep_alive_seconds"].default,
+    )
+    assert f"server 127.0.0.1:{port};" in nginx
+    assert f"server one 127.0.0.1:{port}" in haproxy
+    (of_nginx,) = re.findall(r"keepalive_timeout (\d+)s", nginx)
+    (of_haproxy,) = re.findall(r"timeout http-keep-alive (\d+)s", haproxy)
+    assert max(int(of_nginx), int(of_haproxy)) < keep
+    assert f"req.body_size gt {ServingSettings.model_fields['max_body_bytes'].default} " in haproxy
+    assert all("/metrics" in text and "/api/operations/" in text for text in (nginx, haproxy))

@@ -51,8 +51,15 @@ def test_the_tracker_may_be_loaded_by_pages_of_other_origins(client, path):
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-def test_the_plain_list_is_guarded_like_the_api(client):
-    assert client.get("/plain?user_id=1").status_code == 401
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_plain_list_is_guarded_like_the_api_and_says_so_as_a_page(client, method):
+    answer = client.request(method, "/plain?user_id=1")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"]
+    assert ("cannot send a key" in answer.text) == (method == "GET")
 
 
 @pytest.mark.parametrize("name", HTML)
