@@ -44,6 +44,8 @@ def _serve(settings: ServingSettings) -> None:
     # one list is a small matrix product: threads inside it cost more than they gain, and delay other requests
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # Arrow's own allocator keeps the memory that reading a bundle frees, and has a thread that no fork takes along
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     _check_start(settings)
     if settings.workers == 1:
         _run(settings)
@@ -69,15 +71,15 @@ def _check_start(settings: ServingSettings) -> None:
 
 def _run(settings: ServingSettings) -> None:
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
+    from serving import workers
     from serving.monitoring import logging as logs
     from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 
     logs.configure(settings.log_level)
     several = settings.workers > 1
     if several:
-        app: object = "serving.app:from_environment"
+        app: object = "serving.workers:application"
     else:
         from serving.app import create_app
 
@@ -109,7 +111,7 @@ def _run(settings: ServingSettings) -> None:
     host, port = bound.getsockname()[:2]
     log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
     if several:
-        Multiprocess(config, sockets=listening(bound)).run()
+        workers.run(config, listening(bound))
     else:
         uvicorn.Server(config).run(sockets=listening(bound))
 

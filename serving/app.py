@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from multiprocessing.process import BaseProcess
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -135,16 +131,7 @@ def from_environment() -> FastAPI:
     logs.configure(settings.log_level)
     app = create_app(settings, tune_gc=True)
     LimitedHttpProtocol.limits = HeaderLimits.of(settings, app.state.metrics)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
     return app
-
-
-def _end_after(parent: BaseProcess) -> None:
-    """End this worker once its parent has: one that is killed cannot stop its workers, which would keep the port."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _telemetry() -> TelemetryConfig:

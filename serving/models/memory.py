@@ -1,7 +1,9 @@
-"""Whether a bundle fits into memory, asked before it is loaded: the system kills a process that takes too much."""
+"""Memory that loading a bundle takes: whether it fits, asked before, since the system kills a process that takes too
+much, and what is given back afterwards."""
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from recstage import bundle
 from recstage.errors import BundleError
 
 COPIES = 2
-"""A bundle's bytes are read and then made into arrays: both are in memory for a moment."""
+"""The arrays of a bundle are mapped into memory, and a model derives others of about the same size from them."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -39,3 +41,16 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
     except (OSError, ValueError):  # no control groups, or those of version 1
         pass
     return max(0, min(found))
+
+
+def give_back_unused() -> None:
+    """Return memory that is free within this process to the system, where the C library can (glibc's `malloc_trim`).
+
+    Loading needs some for a moment, and a version that is served no more leaves some: many swaps must not grow the
+    process.
+
+    No garbage collection: it would stop all requests for tens of milliseconds, and a version has no cycles.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -7,7 +7,6 @@ version that cannot be loaded is tried again with exponential backoff while the 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
 import threading
@@ -16,13 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
 from recstage.errors import BundleError
 from serving.errors import without_paths
+from serving.models import memory
 from serving.models.backoff import Backoff, Failure
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import PollResult, ProductionVersion
@@ -247,7 +246,7 @@ class VersionManager(Generic[Loaded]):
         self._mark_good(staged)
         self._report_swap(current, loaded, seconds)
         del current  # it is freed with the last request that holds it
-        _release_memory()
+        memory.give_back_unused()
 
     def _mark_good(self, staged: ProductionVersion) -> None:
         try:
@@ -332,12 +331,3 @@ def _short_thread_switches() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(usual)
-
-
-def _release_memory() -> None:
-    """Return the memory of the old version to the system, so that many swaps do not grow the process.
-
-    No garbage collection: it would stop all requests for tens of milliseconds, and a version has no cycles.
-    """
-    if Path("/lib/x86_64-linux-gnu/libc.so.6").exists() or Path("/lib64/libc.so.6").exists():
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

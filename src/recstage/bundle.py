@@ -6,18 +6,18 @@
     train.npz         the training rows: histories, what is seen, popularity
     state.npz         fitted state of the model (a composite's parts below parts/NAME/state.npz)
 
-Loading reads just these names, checks each digest first, and imports no class from outside `recstage.models`.
+Loading reads just these names, checks each digest first, maps the arrays into memory, and imports no class from outside
+`recstage.models`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -27,12 +27,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from recstage import verified_files
 from recstage.config import Schema, keep_private
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import BundleError, ConfigError
 from recstage.models import class_of, target_of
 from recstage.models.base import Recommender
+from recstage.verified_files import VerifiedFiles, write_arrays
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
@@ -78,7 +80,7 @@ class Manifest(Schema):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory."""
+    """A loaded bundle; its arrays are read-only."""
 
     manifest: Manifest
     model: Recommender
@@ -90,16 +92,11 @@ def save(model: Recommender, folder: Path, *, metadata: Mapping[str, Any] | None
     train = model.train_
     pd.DataFrame({"user_id": train.users.ids}).to_parquet(folder / "users.parquet", index=False)
     model.catalogue_.to_frame().to_parquet(folder / "items.parquet", index=False)
-    np.savez(
-        folder / "train.npz",
-        user_index=train.user_index,
-        item_index=train.item_index,
-        weight=train.weight,
-        timestamp=train.timestamp,
-    )
+    rows = ("user_index", "item_index", "weight", "timestamp")
+    write_arrays(folder / "train.npz", {name: getattr(train, name) for name in rows})
     part = _save_part(model, folder)
     files = {
-        path.relative_to(folder).as_posix(): _digest(path.read_bytes())
+        path.relative_to(folder).as_posix(): verified_files.digest_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -126,7 +123,7 @@ def save(model: Recommender, folder: Path, *, metadata: Mapping[str, Any] | None
 def load(folder: Path) -> Bundle:
     """Read and verify a bundle. Raises `BundleError` where a file is missing, altered, or not what it should be."""
     manifest = read_manifest(folder)
-    files = _Files(folder, manifest.files)
+    files = _files(folder, manifest)
     try:
         users = IdMap(pd.read_parquet(files.open("users.parquet"))["user_id"].astype(str).to_numpy(object))
         catalogue_frame = pd.read_parquet(files.open("items.parquet"))
@@ -159,7 +156,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def ids_of(folder: Path) -> tuple[IdMap, IdMap]:
     """The users and items that a bundle's model was fitted on, without the model. Raises `BundleError`."""
-    files = _Files(folder, read_manifest(folder).files)
+    files = _files(folder, read_manifest(folder))
     try:
         users = pd.read_parquet(files.open("users.parquet"), columns=["user_id"])
         items = pd.read_parquet(files.open("items.parquet"), columns=["item_id"])
@@ -181,7 +178,7 @@ def user_ids_of(folder: Path) -> NDArray[np.object_]:
 
 def digest_of(folder: Path) -> str:
     """SHA-256 of the manifest, which holds those of all other files: one digest for the whole bundle."""
-    return _digest((folder / MANIFEST).read_bytes())
+    return verified_files.digest_of(folder / MANIFEST)
 
 
 def verify_answers(bundle: Bundle) -> None:
@@ -201,33 +198,8 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-class _Files:
-    """The files of a bundle, each read once and checked against its digest."""
-
-    def __init__(self, folder: Path, digests: Mapping[str, str]) -> None:
-        self._folder, self._digests = folder, digests
-
-    def open(self, name: str) -> io.BytesIO:
-        if name not in self._digests:
-            raise _broken(self._folder, f"{name} is not listed in its manifest")
-        try:
-            content = (self._folder / name).read_bytes()
-        except OSError as error:
-            raise _broken(self._folder, f"{name} cannot be read ({error.strerror})") from error
-        if _digest(content) != self._digests[name]:
-            raise _broken(self._folder, f"{name} does not match its SHA-256")
-        return io.BytesIO(content)
-
-    def arrays(self, name: str) -> dict[str, NDArray]:
-        with np.load(self.open(name), allow_pickle=False) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.zip.infolist()):
-                # a bundle's arrays are as large in memory as on disk: a few bytes cannot expand to gigabytes
-                raise _broken(self._folder, f"{name} holds compressed arrays")
-            return {key: archive[key] for key in archive.files}
-
-
 def _save_part(model: Recommender, folder: Path) -> Part:
-    np.savez(folder / "state.npz", **_plain(model.state()))  # type: ignore[arg-type]
+    write_arrays(folder / "state.npz", _plain(model.state()))
     parts = {}
     for name, part in model.parts().items():
         (folder / "parts" / name).mkdir(parents=True)
@@ -235,7 +207,7 @@ def _save_part(model: Recommender, folder: Path) -> Part:
     return Part(target=target_of(type(model)), params=json.loads(model.params.model_dump_json()), parts=parts)
 
 
-def _load_part(part: Part, files: _Files, prefix: str, train: Interactions, catalogue: Catalogue) -> Recommender:
+def _load_part(part: Part, files: VerifiedFiles, prefix: str, train: Interactions, catalogue: Catalogue) -> Recommender:
     kind = class_of(part.target)
     parts = {
         name: _load_part(inner, files, f"{prefix}parts/{name}/", train, catalogue) for name, inner in part.parts.items()
@@ -275,8 +247,8 @@ def _library_versions() -> dict[str, str]:
     return found
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _files(folder: Path, manifest: Manifest) -> VerifiedFiles:
+    return VerifiedFiles(folder, manifest.files, partial(_broken, folder))
 
 
 def _broken(folder: Path, what: str) -> BundleError:

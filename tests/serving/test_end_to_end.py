@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -255,7 +256,7 @@ def test_all_workers_follow(tmp_path, als, popularity):
     def versions() -> set[str | None]:
         found = set()
         for _ in range(20):  # a new connection each: any worker may take it
-            with httpx.Client(base_url=service.url, timeout=10) as client:
+            with httpx.Client(base_url=service.url, timeout=PATIENCE_SECONDS) as client:
                 found.add(client.get("/api/model").json().get("version"))
         return found
 
@@ -266,5 +267,17 @@ def test_all_workers_follow(tmp_path, als, popularity):
         counted = service.client.get("/metrics").text
         asked = [line for line in counted.splitlines() if 'recstage_request_seconds_count{method="GET"' in line]
         assert float(next(line for line in asked if "/api/model" in line).split()[-1]) >= 40
+
+        forked_from, *_ = (
+            one for one in psutil.Process(service.process.pid).children() if "forkserver" in str(one.cmdline())
+        )
+        workers = forked_from.children()
+        files = [{Path(mapped.path).name for mapped in worker.memory_maps()} for worker in workers]
+        assert len(files) == 2
+        assert all("train.npz" in names for names in files), "the workers share no arrays"
+        forked_from.kill()  # it can start no worker again: they end, others start
+        psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
+        assert not any(worker.is_running() for worker in workers)
+        until(lambda: service.version() == "2")
     finally:
         service.stop()

@@ -109,12 +109,13 @@ def disk_full(trials: Trials) -> Outcome:
 
 
 def killed(trials: Trials) -> Outcome:
-    """13: kill -9 of a worker, of the process that follows the registry, and of the parent."""
+    """13: kill -9 of a worker, of the process that workers are forked from and of the one that follows the registry; of
+    the parent."""
     name, problems = "killed", []
     rounds = trials.of(10, 1)
     with trials.service(name, workers=2) as service, Traffic(trials, service) as traffic:
         for _ in range(rounds):
-            for kind in ("multiprocessing", "registry_sync"):
+            for kind in ("worker", "forkserver", "registry_sync"):
                 if not _until(lambda: bool(_children(service, kind))):  # noqa: B023
                     problems.append(f"no process {kind}")
                     continue
@@ -136,7 +137,7 @@ def killed(trials: Trials) -> Outcome:
     refused = traffic.reads_other_than({200, 503, 0})  # 503: by a worker that has just started
     if refused:
         problems.append(f"lists {told(traffic.reads)}")
-    tried = f"{2 * rounds + 1} kills, {acknowledged} events acknowledged; lists {told(traffic.reads)}"
+    tried = f"{3 * rounds + 1} kills, {acknowledged} events acknowledged; lists {told(traffic.reads)}"
     return Outcome(tried, tuple(problems), traffic.lost(trials.database(name)))
 
 
@@ -242,10 +243,12 @@ def _children(service: Running, kind: str) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(service.process.pid).children(recursive=True):
         try:
-            line = " ".join(process.cmdline())
+            line, ended = " ".join(process.cmdline()), process.status() == psutil.STATUS_ZOMBIE
+            if "forkserver" in line and process.ppid() != service.process.pid:
+                line = "worker"  # its command line is still that of the process it was forked from
         except psutil.Error:
             continue
-        if kind in line and "resource_tracker" not in line and process.status() != psutil.STATUS_ZOMBIE:
+        if kind in line and not ended:
             found.append(process)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from recstage.errors import RecstageError
 from recstage.registry import audit_log, mlflow_client
@@ -22,16 +22,17 @@ EXPERIMENT = "experiment."
 class CopyWriter:
     """Keeps the copy of one registered model up to date."""
 
-    def __init__(self, repository: BundleRepository) -> None:
-        self._repository = repository
-        self._next = 0.0
+    def __init__(self, repository: BundleRepository, clock: Callable[[], float] = time.monotonic) -> None:
+        self._repository, self._clock = repository, clock
+        self._next = clock()
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Write the copy, at most every ten seconds unless `at_once`. Never raises: an old copy is better than none,
         and what is wrong with the registry stands in its polls."""
-        if not at_once and time.monotonic() < self._next:
+        now = self._clock()
+        if not at_once and now < self._next:
             return
-        self._next = time.monotonic() + PAUSE_SECONDS
+        self._next = now + PAUSE_SECONDS
         try:
             write_copy(self._repository, read_registry(self._repository.name))
         except (RecstageError, OSError):

@@ -12,7 +12,7 @@ from serving.models.repository import BundleRepository
 def test_it_holds_versions_figures_verdicts_and_changes(registry_driver, tmp_path):
     repository = BundleRepository(tmp_path, registry_driver.name)
     repository.prepare()
-    writer = CopyWriter(repository)
+    writer = CopyWriter(repository, clock=lambda: 0.0)
     writer.refresh()
     assert read_copy(repository) is None  # nothing is registered
 
