@@ -13,7 +13,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -84,7 +84,7 @@ class VerifiedFiles:
         """The arrays of an .npz by name, read-only. Raises the error of `broken`, `ValueError` or `BadZipFile`."""
         content = self.content(name)
         file = io.BytesIO(content) if isinstance(content, bytes) else content
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast(IO[bytes], file)) as archive:
             members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             # arrays are as large in memory as on disk: a few bytes cannot expand to gigabytes
