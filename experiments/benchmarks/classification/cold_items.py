@@ -20,19 +20,29 @@ from recstage.data.interactions import IdMap, Interactions
 from recstage.models.content.model import Content
 
 CUTOFFS = (10, 20, 50)
+START = 16
+"""Characters by which texts are looked up."""
 Categories = Sequence[tuple[str, ...]]
 
 
-def cold_rows(catalogue: Catalogue, test_texts: Sequence[str]) -> NDArray[np.int64]:
-    """Items of the catalogue whose title and text are among those that a classifier was tested on."""
-    tested = set(test_texts)
-    both = zip(catalogue.titles, catalogue.texts, strict=True)
-    return np.array([place for place, (title, text) in enumerate(both) if joined(title, text) in tested], np.int64)
+def cold_texts(catalogue: Catalogue, test_texts: Sequence[str]) -> dict[int, str]:
+    """Items of the catalogue that a classifier was tested on, with the text it was given: title and text of the item
+    begin with it (a catalogue may append names, such as actors)."""
+    tested: dict[str, list[str]] = {}
+    for text in test_texts:
+        tested.setdefault(text[:START], []).append(text)
+    found = {}
+    for place, (title, text) in enumerate(zip(catalogue.titles, catalogue.texts, strict=True)):
+        whole = joined(title, text)
+        same = next((one for one in tested.get(whole[:START], ()) if whole.startswith(one)), None)
+        if same is not None:
+            found[place] = same
+    return found
 
 
-def predicted(classifier: Classifier, catalogue: Catalogue, rows: NDArray[np.int64]) -> Categories:
-    """The categories that a classifier gives the items in `rows`."""
-    found = classifier.classify([joined(catalogue.titles[i], catalogue.texts[i]) for i in rows])
+def predicted(classifier: Classifier, texts: Sequence[str]) -> Categories:
+    """The categories that a classifier gives."""
+    found = classifier.classify(texts)
     return [tuple(label.category for label in one.labels) for one in found]
 
 
@@ -56,7 +66,7 @@ def recalls(
         kept.timestamp,
         ordered=kept.ordered,
     )
-    model = Content(**params).fit(
+    model = Content(Content.Params(**params)).fit(
         train, catalogue=_part(catalogue, warm, [catalogue.categories[i] for i in warm.tolist()])
     )
     usable = (wanted.lengths > 0) & model.can_score(train.all_users)
