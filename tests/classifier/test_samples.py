@@ -7,7 +7,7 @@ import pytest
 from recstage.classifier.data import files
 from recstage.classifier.data.augmentation import augmented
 from recstage.classifier.data.samples import LONGEST_TEXT, Bad, Sample, labelled
-from recstage.classifier.data.stratification import stratified_parts
+from recstage.classifier.data.stratification import random_parts, stratified_parts
 from recstage.errors import ConfigError, DataError, TooLittleData
 from tests.classifier.small_texts import samples, small_texts
 
@@ -116,3 +116,11 @@ def test_augmentation_adds_changed_copies_of_training_texts_and_is_seeded():
         assert set(text.split()) <= set(data.texts[place].split())
     assert augmented(data.texts, data.truth, 100, seed=3)[0] == texts
     assert augmented(data.texts, data.truth, 30, seed=3)[0] == list(data.texts)
+
+
+def test_a_random_split_has_parts_of_the_asked_sizes_by_its_seed():
+    labels = np.eye(3, dtype=bool)[np.arange(100) % 3]
+    part = random_parts(labels, (0.2, 0.8), 0)
+    assert np.bincount(part).tolist() == [20, 80]
+    assert np.array_equal(part, random_parts(labels, (0.2, 0.8), 0))
+    assert not np.array_equal(part, random_parts(labels, (0.2, 0.8), 1))

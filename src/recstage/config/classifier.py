@@ -38,7 +38,7 @@ class TransformerParams(Schema):
         2, ge=0, description="lowest layers that keep their pretrained weights, and the embeddings"
     )
     max_tokens: int = Field(160, ge=8, le=512, description="of a text; the rest is cut off")
-    epochs: int = Field(3, ge=1, description="at most")
+    epochs: int = Field(5, ge=1, description="at most")
     patience: int = Field(2, ge=1, description="epochs without a gain on validation before training stops")
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-4, gt=0, description="of the encoder")
@@ -47,9 +47,6 @@ class TransformerParams(Schema):
     weight_decay: float = Field(0.01, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1, description="before the layer on top")
     mixed_precision: bool = Field(True, description="bfloat16 where the device computes with it")
-    refit: bool = Field(
-        True, description="fine-tune once more on training and validation texts, for the epochs that were best"
-    )
     export: Literal["fp32", "int8"] = Field(
         "int8", description="int8: weights are rounded to eight bits when training ends; a quarter of the bytes"
     )
@@ -74,6 +71,9 @@ class ClassifierConfig(Schema):
 class TextSplitConfig(Schema):
     """Shares of the labelled texts; the rest trains."""
 
+    method: Literal["stratified", "random"] = Field(
+        "stratified", description="stratified: every class has its share in each part; random: by chance alone"
+    )
     test: float = Field(0.2, gt=0, lt=0.9)
     validation: float = Field(0.15, gt=0, lt=0.9, description="of what is not test")
 

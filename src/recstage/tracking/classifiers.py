@@ -22,14 +22,14 @@ from recstage.errors import ConfigError
 from recstage.tracking.logging import log_metrics
 
 TEST_TEXTS = "evaluation/test_texts.parquet"
-SPLIT = "iterative-stratified"
+SPLITS = {"stratified": "iterative-stratified", "random": "random"}
 CODE = Path(pyfunc.__file__).with_name("classifier_code.py")
 
 
 def log_texts(run_id: str, data: LabelledTexts, parts: TextSplit, seed: int) -> None:
     """The tags by which runs are comparable, what was left out, and the test texts with their classes."""
     client = MlflowClient()
-    tags = {"data": data.name, "split": f"{SPLIT}-{seed}", "fingerprint": data.fingerprint}
+    tags = {"data": data.name, "split": f"{SPLITS[parts.method]}-{seed}", "fingerprint": data.fingerprint}
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
     sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}

@@ -39,6 +39,15 @@ def stratified_parts(labels: NDArray[np.bool_], shares: Sequence[float], seed: i
     return part
 
 
+def random_parts(labels: NDArray[np.bool_], shares: Sequence[float], seed: int) -> NDArray[np.int64]:
+    """The part of each sample by chance alone, each part of its size: int64[n], as `stratified_parts`."""
+    n = len(labels)
+    limits = np.round(np.cumsum(shares) * n).astype(int)
+    part = np.empty(n, np.int64)
+    part[np.random.default_rng(seed).permutation(n)] = np.searchsorted(limits, np.arange(n), side="right")
+    return np.minimum(part, len(shares) - 1)
+
+
 def _most(first: NDArray[np.float64], second: NDArray[np.float64], random: np.random.Generator) -> int:
     best = np.flatnonzero(first >= first.max() - 1e-9)
     best = best[second[best] >= second[best].max() - 1e-9]

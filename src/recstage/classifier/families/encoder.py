@@ -144,7 +144,7 @@ class _Dropout(nn.Dropout):
 def _quick(encoder: nn.Module) -> nn.Module:
     """The encoder without dropout of attention, with dropout elsewhere that draws a byte a value, and, on a CPU, with
     attention as plain products, whose gradient takes a quarter of the time of the fused one's there (bfloat16): all in
-    all a third of the time of a step."""
+    all less than half of the time of a step."""
     if not torch.cuda.is_available():
         encoder.set_attn_implementation("eager")  # type: ignore[operator]
     for module in list(encoder.modules()):

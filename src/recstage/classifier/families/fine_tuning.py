@@ -98,16 +98,14 @@ class Examples:
 def fine_tune(
     params: TransformerParams,
     train: Examples,
-    validation: Examples | None,
+    validation: Examples,
     *,
     positive_weight: NDArray[np.float64],
     seed: int,
-    until: int | None = None,
     checkpoints: Path | None = None,
     report: Report = lambda step, metrics: None,
 ) -> FineTuned:
-    """The network of the epoch that is best on validation by mean average precision; without `validation`, that of
-    epoch `until` (by default the last), with the learning rates of `params.epochs`.
+    """The network of the epoch that is best on validation by mean average precision.
 
     `positive_weight` float64[classes] of positives in the loss. With `checkpoints`, what was interrupted with the very
     same settings and texts goes on. Raises `Diverged` where the loss is no number, and what `pretrained` raises.
@@ -133,18 +131,15 @@ def fine_tune(
     )
     file = None if checkpoints is None else checkpoints / f"{_identity(params, train, validation, seed)}.safetensors"
     state = run.resume(file)
-    held = None if validation is None else tokens_of(tokenizer, validation.texts, padding)
-    while state.epoch < (until or params.epochs) and state.waited < params.patience:
+    held = tokens_of(tokenizer, validation.texts, padding)
+    while state.epoch < params.epochs and state.waited < params.patience:
         loss = run.epoch(state.epoch)
-        if validation is None or held is None:
-            state.passed(loss)
-        else:
-            scores = score(network, held, device, mixed=run.mixed)
-            state.judged(loss, float(np.nanmean(measures.average_precisions(validation.truth, scores))), network)
-        report(state.epoch, {key: value for key, value in state.history[-1].items() if key != "epoch"})
+        scores = score(network, held, device, mixed=run.mixed)
+        value = float(np.nanmean(measures.average_precisions(validation.truth, scores)))
+        state.after(loss, value, network)
+        report(state.epoch, {"loss": loss, "validation_mean_average_precision": value})
         run.keep(file, state)
-    if state.best:
-        network.load_state_dict(state.best)
+    network.load_state_dict(state.best)
     network.eval()
     return FineTuned(network.cpu(), encoder.config, encoder.tokenizer, state.history, state.best_epoch, file)
 
@@ -171,14 +166,7 @@ class _State:
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def passed(self, loss: float) -> None:
-        """An epoch is over, and its weights are those that count."""
-        self.epoch += 1
-        self.best_epoch = self.epoch
-        self.history.append({"epoch": self.epoch, "loss": loss})
-
-    def judged(self, loss: float, value: float, network: nn.Module) -> None:
-        """An epoch is over, whose mean average precision on validation is `value`."""
+    def after(self, loss: float, value: float, network: nn.Module) -> None:
         self.epoch += 1
         self.history.append({"epoch": self.epoch, "loss": loss, "validation_mean_average_precision": value})
         self.waited += 1
@@ -327,12 +315,10 @@ def _has_bfloat16(device: torch.device) -> bool:
         return False
 
 
-def _identity(params: TransformerParams, train: Examples, validation: Examples | None, seed: int) -> str:
-    digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "refit", "export"}).encode())
+def _identity(params: TransformerParams, train: Examples, validation: Examples, seed: int) -> str:
+    digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "export"}).encode())
     digest.update(str(seed).encode())
     for examples in (train, validation):
-        if examples is None:
-            continue
         digest.update("\0".join(examples.texts).encode("utf-8", "replace"))
         digest.update(np.packbits(examples.truth).tobytes())
         digest.update(b"" if examples.weight is None else examples.weight.tobytes())

@@ -80,7 +80,7 @@ def run(settings: ClassifierSettings) -> ClassifierResult:
 def _trained(
     settings: ClassifierSettings, config: ClassifierConfig, data: LabelledTexts, parts: TextSplit, run_id: str
 ) -> training.Trained:
-    with progress(f"classifier {config.family}", _epochs(config), "epoch") as shown:
+    with progress(f"classifier {config.family}", config.transformer.epochs, "epoch") as shown:
 
         def told(step: int, metrics: Mapping[str, float]) -> None:
             shown.advance(metrics, step)
@@ -96,11 +96,6 @@ def _trained(
             checkpoints=root() / "data" / "checkpoints" / "classifier",
             report=told,
         )
-
-
-def _epochs(config: ClassifierConfig) -> int:
-    params = config.transformer
-    return 0 if config.family == "linear" else params.epochs * (2 if params.refit else 1)
 
 
 def _searched(settings: ClassifierSettings, data: LabelledTexts, parts: TextSplit) -> ClassifierConfig:
