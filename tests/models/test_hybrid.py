@@ -15,7 +15,10 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Component
+from recstage.models.factorization.als import ALS
 from recstage.models.hybrid import Hybrid, HybridParams
+from recstage.models.ncf import Ncf
+from recstage.models.neighborhood.transitions import Transitions
 from recstage.models.neural import training
 from tests.models.synthetic_blocks import blocks, catalogue
 from tests.synthetic_data import chains, interactions, without_last
@@ -128,6 +131,76 @@ def test_two_models_together_beat_each_alone_where_each_knows_something():
     )
     place = [(lists == test.item_index[:, None]).argmax(axis=1).mean() for lists in (together, *alone)]
     assert place[0] < place[1]
+
+
+# -- chosen on validation rows ----------------------------------------------------------------------------
+
+
+def mixed(**changes) -> HybridParams:
+    """Popularity first, which knows nothing of `chains`, where every item is as popular as another."""
+    asked = ("popularity", "transitions")
+    return params(components=["popularity", "als", "transitions"], cold=asked, warm=asked, hot=asked, **changes)
+
+
+def test_an_ensemble_that_loses_to_its_best_member_is_left_for_that_member():
+    """Planted: on a ring of items only the last step says what comes next."""
+    before, test = without_last(chains())
+    train, validation = without_last(before)
+    named, chosen = (Hybrid(mixed(select=select)).fit(train, seed=1, validation=validation) for select in (False, True))
+    assert (chosen.params.warm, chosen.params.warm_share) == (("transitions",), 1.0)
+    assert set(chosen.parts()) == {"transitions", "popularity"}
+    refitted = Hybrid(check(HybridParams, {**mixed().model_dump(), **chosen.fitted_params_}, "params")).fit(
+        before, seed=1
+    )
+    assert not refitted.watches_validation
+    alone = refitted.parts()["transitions"]
+    users = before.of(test.user_index)
+    assert np.array_equal(refitted.rank(users, 10).items, alone.rank(users, 10).items)
+    hits = [(model.rank(users, 3).items == test.item_index[:, None]).any(axis=1).mean() for model in (named, refitted)]
+    assert hits[1] > 2 * hits[0]
+
+
+class Planted(Broken):
+    """Scores of known users, float32[n_users, n_items]."""
+
+    def score(self, users, items=None):
+        return base.gather(self.answer[users.index], items)
+
+
+def test_two_models_that_are_better_together_stay_together(train):
+    """Planted: one ranks each user's first held-out item highest, the other the second, and each the other some
+    places below; all else is noise."""
+    random = np.random.default_rng(0)
+    later = np.array([random.choice(np.flatnonzero(~train.of([u]).seen.toarray()[0]), 2) for u in range(30)])
+    found = interactions(np.repeat(np.arange(30), 2), later.ravel(), 40)
+    validation = Interactions.from_arrays(train.users, train.items, found.user_index, found.item_index)
+    model = Hybrid(params(cold_below=1, hot_from=2, hot=["als"])).attach(train)
+    model.parts_ = {}
+    for name, column in (("als", 0), ("transitions", 1)):
+        scores = random.random((30, 40)).astype(np.float32)
+        scores[np.arange(30), later[:, column]], scores[np.arange(30), later[:, 1 - column]] = 1, 0.8
+        model.parts_[name] = Planted(scores).attach(train)
+    model._select(train, validation, seed=0)
+    assert set(model.params.hot) == {"transitions", "als"}
+    assert [one.name for one in model.params.components] == ["als", "transitions"]
+
+
+def test_too_few_validation_users_decide_nothing(caplog):
+    train, validation = without_last(chains(n_users=15))
+    with caplog.at_level(logging.INFO):
+        model = Hybrid(mixed()).fit(train, seed=1, validation=validation)
+    assert model.params == mixed()
+    assert model.fitted_params_ == {}
+    assert "15 users on validation are too few to choose by" in caplog.text
+
+
+def test_a_chosen_model_that_knows_trained_users_alone_keeps_one_that_folds_histories_in():
+    only = ("ncf",)
+    model = Hybrid()
+    model.parts_ = {"ncf": Ncf(), "transitions": Transitions(), "als": ALS()}
+    gains = {"ncf": np.array([0.9]), "transitions": np.array([0.5]), "als": np.array([0.1])}
+    kept = model._kept(dict.fromkeys(("cold", "warm", "hot"), (only, 1.0)), gains)
+    assert kept == {"ncf", "transitions"}
 
 
 # -- fused scores -----------------------------------------------------------------------------------------

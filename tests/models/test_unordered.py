@@ -57,6 +57,20 @@ def test_composites_leave_out_what_needs_an_order() -> None:
     second = LambdaRankParams(retrievers=named("transitions", "als")).without_order()
     assert [one.name for one in second.retrievers] == ["als"]
     assert not {"sequence", "recency"} & set(second.groups)
+    other = HybridParams(
+        components=named("als", "two-tower"),
+        unordered=named("ease", "als"),
+        cold=("als",),
+        warm=("als",),
+        hot=("two-tower",),
+    )
+    assert [one.name for one in other.without_order().components] == ["ease", "als"]
+    assert other.without_order().hot == ("ease", "als")
+    second = LambdaRankParams(
+        retrievers=named("transitions", "als"), unordered=named("ease", "als"), hot_by="transitions"
+    )
+    assert [one.name for one in second.without_order().retrievers] == ["ease", "als"]
+    assert second.without_order().hot_by == "trees"
     with pytest.raises(NoOrder, match="transitions, two-tower: all of them learn"):
         LambdaRankParams(retrievers=named("transitions", "two-tower")).without_order()
 

@@ -68,7 +68,8 @@ class Recommender(ExternalIdMethods):
     train_: Interactions
     catalogue_: Catalogue
     fitted_params_: dict[str, Any]
-    """Hyperparameters that the fit found by early stopping (`epochs`), to be used when refitting without validation."""
+    """Hyperparameters that the fit found by validation rows (`epochs`, chosen models), to be used when refitting with
+    them among the training rows."""
 
     def __init__(self, params: Any | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
@@ -173,6 +174,12 @@ class Recommender(ExternalIdMethods):
     def early_stopping(self) -> bool:
         """Whether a fit watches validation rows to choose its length (`patience` epochs without a gain)."""
         return getattr(self.params, "patience", 0) > 0
+
+    @property
+    def watches_validation(self) -> bool:
+        """Whether a fit reads validation rows: for its length, or to choose among models. What it found is in
+        `fitted_params_`, and the model is then fitted again with them on all rows."""
+        return self.early_stopping
 
     @property
     def steps_planned(self) -> int | None:

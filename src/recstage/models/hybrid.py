@@ -2,15 +2,16 @@
 
 A switching and weighted hybrid in the sense of Burke, "Hybrid Recommender Systems: Survey and Experiments" (2002): the
 number of interactions chooses a segment, the segment an ensemble. If an ensemble cannot score a user, the other
-components follow in order, and popularity last.
+components follow in order, and popularity last. Given validation rows, a fit chooses the ensembles by them
+(`recstage.models.composition.selection`): the best single model of a segment, or an ensemble that is clearly better.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,20 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
-from recstage.errors import TooLittleData, valid_names
+from recstage.errors import DataError, OutOfMemory, valid_names
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Components, named, without_order
+from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.explanation import by_popularity
 from recstage.models.ranking import top_k_of
 
 logger = logging.getLogger(__name__)
+
+SHARES = (0.7, 0.5)
+"""Weights of the first model that are tried on validation."""
+LARGEST_ENSEMBLE = 3
+Ensemble = tuple[tuple[str, ...], float]
+"""Names of models, and the weight of the first; a single model has the weight 1."""
 
 
 class HybridParams(base.ModelParams):
@@ -39,6 +47,12 @@ class HybridParams(base.ModelParams):
         named("content", "graph", "popularity", "als", "two-tower"),
         min_length=1,
         description="models, in the order in which they replace models that cannot score a user",
+    )
+    unordered: Components = Field(
+        (), description="the components where nothing says what came first; empty: those of `components` that can be"
+    )
+    select: bool = Field(
+        True, description="given validation rows, choose each segment's models and weights by them; false: as named"
     )
     cold: tuple[str, ...] = Field(
         ("content", "graph", "popularity"), min_length=1, description="models used for cold users"
@@ -67,11 +81,20 @@ class HybridParams(base.ModelParams):
 
     def without_order(self) -> HybridParams:
         """Without the components that need an order. A segment that named no other uses those that are left."""
-        kept = without_order(self.components)
+        kept = without_order(self.unordered or self.components)
         names = [one.name for one in kept]
         personal = tuple(name for name in names if name != base.POPULARITY) or tuple(names)
         segments = {one: tuple(name for name in getattr(self, one) if name in names) or personal for one in SEGMENTS}
-        return self.model_copy(update={"components": kept, **segments})
+        return self.model_copy(update={"components": kept, "unordered": (), **segments})
+
+    def with_ensembles(self, chosen: Mapping[str, Ensemble], kept: Collection[str]) -> HybridParams:
+        """With an ensemble for each segment, the components `kept` alone, and nothing left to be selected."""
+        values: dict[str, Any] = {"select": False, "unordered": ()}
+        for segment, (names, share) in chosen.items():
+            values |= {segment: names, f"{segment}_share": share}
+        return self.model_copy(
+            update={"components": tuple(one for one in self.components if one.name in kept), **values}
+        )
 
     def weights(self, segment: str) -> dict[str, float]:
         """Weight of each model of a segment ('cold', 'warm', 'hot') in the fused score; they sum to 1."""
@@ -92,17 +115,89 @@ class Hybrid(base.Recommender):
 
     parts_: dict[str, base.Recommender]
 
+    @property
+    def watches_validation(self) -> bool:
+        """Whether a fit chooses the models of each segment by validation rows."""
+        return bool(self.params.select)
+
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         self.parts_ = {}
-        refused: list[TooLittleData] = []
+        refused: list[DataError | OutOfMemory] = []
         for component in self.params.components:
             try:
                 self.parts_[component.name] = component.fit(train, fitting)
-            except TooLittleData as error:
+            except (DataError, OutOfMemory) as error:
                 logger.warning("hybrid is fitted without %s: %s", component.name, error)
                 refused.append(error)
         if not self.parts_:
             raise refused[0]
+        if self.params.select and fitting.validation is not None:
+            self._select(train, fitting.validation, fitting.seed)
+
+    # -- choosing the models of each segment ---------------------------------------------------------
+
+    def _select(self, train: Interactions, validation: Interactions, seed: int) -> None:
+        """Set the ensembles of the segments, and `fitted_params_` for a fit with validation rows among the others."""
+        params: HybridParams = self.params
+        held = HeldOutUsers.of(train, validation, cold_below=params.cold_below, hot_from=params.hot_from, seed=seed)
+        if len(held) < FEWEST_USERS:
+            logger.info("hybrid: %d users on validation are too few to choose by", len(held))
+            return
+        gains = {name: held.of_model(part) for name, part in self.parts_.items()}
+        everyone = np.arange(len(held))
+        overall = self._best_for(held, gains, everyone, [])
+        chosen: dict[str, Ensemble] = {}
+        for segment in SEGMENTS:
+            rows = np.flatnonzero(held.segment == segment)
+            few = len(rows) < FEWEST_USERS
+            chosen[segment] = overall if few else self._best_for(held, gains, rows, self._asked(segment))
+            names, share = chosen[segment]
+            by = f"{'+'.join(names)}, the first {share:.2g}" if len(names) > 1 else names[0]
+            logger.info("hybrid: %s users by %s, chosen on %d users", segment, by, len(everyone if few else rows))
+        self.params = params.with_ensembles(chosen, self._kept(chosen, gains))
+        self.parts_ = {one.name: self.parts_[one.name] for one in self.params.components}
+        found = ("components", "unordered", "select", *SEGMENTS, *(f"{segment}_share" for segment in SEGMENTS))
+        self.fitted_params_ = {name: getattr(self.params, name) for name in found}
+
+    def _best_for(
+        self,
+        held: HeldOutUsers,
+        gains: Mapping[str, NDArray[np.float64]],
+        rows: NDArray[np.int64],
+        asked: list[Ensemble],
+    ) -> Ensemble:
+        """The best for the users at `rows`: a single model, one of `asked`, or an ensemble of their two or three best
+        models."""
+        single = best_single(gains, rows)
+        alone: Ensemble = ((single,), 1.0)
+        best = sorted(gains, key=lambda name: (name != single, -float(gains[name][rows].mean())))[:LARGEST_ENSEMBLE]
+        tried = [(tuple(best[:n]), share) for n in range(2, len(best) + 1) for share in SHARES]
+        options: list[Ensemble] = list(dict.fromkeys([*asked, *tried]))
+        values = held.of_scores(self._fused_by, options, rows, ~self.catalogue_.available)
+        return single_or_ensemble(alone, gains[single][rows], values)
+
+    def _asked(self, segment: str) -> list[Ensemble]:
+        """The ensemble of the parameters, if it is one."""
+        names = tuple(name for name in getattr(self.params, segment) if name in self.parts_)
+        return [(names, float(getattr(self.params, f"{segment}_share")))] if len(names) > 1 else []
+
+    def _fused_by(self, options: Sequence[Ensemble], users: Users) -> dict[Ensemble, NDArray[np.float32]]:
+        """The fused scores of each ensemble: float32[n, n_items]."""
+        return {
+            (names, share): self._ensemble(
+                dict(zip(names, rank_fusion.weights(len(names), share), strict=True)), users
+            )[1]
+            for names, share in options
+        }
+
+    def _kept(self, chosen: Mapping[str, Ensemble], gains: Mapping[str, NDArray[np.float64]]) -> set[str]:
+        """The components that serve somebody: the chosen ones, popularity, and, for users whom a segment's models
+        cannot score, the best one that folds histories in."""
+        kept = {name for names, _ in chosen.values() for name in names}
+        if not all(any(self.parts_[name].folds_in for name in names) for names, _ in chosen.values()):
+            able = {name: values for name, values in gains.items() if self.parts_[name].folds_in}
+            kept |= {max(able, key=lambda name: float(able[name].mean()))} if able else set()
+        return kept | ({base.POPULARITY} & self.parts_.keys())
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         return base.gather(self._fused(users)[0], items)

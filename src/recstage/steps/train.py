@@ -167,10 +167,10 @@ class Training:
         return chosen
 
     def final(self, params: dict[str, Any]) -> Recommender:
-        """The model that is tested: where early stopping chooses its length on validation, it is then fitted again on
-        train + validation for that long."""
+        """The model that is tested: where validation rows choose its length or its parts, it is then fitted again on
+        train + validation with what they chose."""
         candidate = build(self.settings.model, **params)
-        if candidate.early_stopping:
+        if candidate.watches_validation:
             with self._progress(candidate, "fit") as report:
                 candidate.fit(
                     self.split.train,
@@ -183,7 +183,7 @@ class Training:
                 )
             params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
-        stage = "refit" if candidate.early_stopping else "fit"
+        stage = "refit" if candidate.watches_validation else "fit"
         with self._progress(final, stage) as report:
             return final.fit(
                 self.split.train_and_validation,
@@ -251,7 +251,7 @@ class Training:
             return model.fit(
                 self.split.train,
                 seed=self.settings.seed,
-                validation=self.split.validation if model.early_stopping else None,
+                validation=self.split.validation if model.watches_validation else None,
                 catalogue=self._catalogue(model),
                 report=told,
             )

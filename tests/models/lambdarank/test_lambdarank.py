@@ -14,7 +14,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models.lambdarank.examples import Grading
 from recstage.models.lambdarank.labels import hold_out
-from recstage.models.lambdarank.model import LambdaRank
+from recstage.models.lambdarank.model import FittedStage, LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.models.rank_fusion import by_rank
 from recstage.models.two_tower.model import TwoTower
@@ -88,6 +88,68 @@ def test_scores_order_items_as_the_list_does(ring, fitted):
     scores = fitted.score(users)
     scores[users.seen.toarray()] = -np.inf
     assert np.array_equal(np.argsort(-scores, axis=1, kind="stable")[:, :10], ranking.items)
+
+
+def test_where_the_trees_lose_to_a_retriever_that_one_ranks(ring):
+    """Planted: features of the user alone give every candidate the same score."""
+    before, test = ring
+    train, validation = without_last(before)
+    blind = params(retrievers=["popularity", "transitions"], groups=["user"])
+    model = LambdaRank(blind).fit(train, seed=1, validation=validation)
+    assert (model.params.warm_by, model.fitted_params_["select"]) == ("transitions", False)
+    found = {name: model.fitted_params_[f"{name}_by"] for name in ("cold", "warm", "hot")}
+    assert set(found.values()) == {"transitions"}
+    refitted = LambdaRank(params(**blind.model_dump() | model.fitted_params_)).fit(before, seed=1)
+    users, alone = before.of(test.user_index), refitted.retrievers_["transitions"]
+    assert np.array_equal(refitted.rank(users, 10).items, alone.rank(users, 10).items)
+    assert np.array_equal(refitted.score(users), alone.score(users))
+    best = int(refitted.rank(users.take([0]), 1).items[0, 0])
+    assert refitted.explain(users.take([0]), best).method == "transitions"
+    by_trees = LambdaRank(params(**blind.model_dump() | {"select": False})).fit(before, seed=1)
+    assert hit_rate(refitted, *ring) > 1.5 * hit_rate(by_trees, *ring)
+
+
+def test_where_the_trees_are_clearly_better_they_rank(ring):
+    before, _ = ring
+    train, validation = without_last(before)
+    model = LambdaRank(params(candidates=40)).fit(train, seed=1, validation=validation)
+    assert model.fitted_params_["warm_by"] == "trees"
+
+
+def test_each_segment_is_ranked_by_what_is_named_for_it(ring, fitted):
+    mixed = fitted.params.model_copy(update={"cold_by": "popularity", "warm_by": "trees+transitions", "cold_below": 6})
+    stage = FittedStage(fitted.retrievers_, fitted.table_)
+    model = LambdaRank(mixed).attach(ring[0]).set_booster(stage, fitted.text_)
+    whole = ring[0].of(np.arange(3))
+    users = Users.concatenated([whole.take([0]), cut(whole.take([1]), 4), whole.take([2])])
+    cold, warm = users.take([1]), users.take([0])
+    popular, unseen = model.retrievers_["popularity"], ~warm.seen.toarray()
+    assert np.array_equal(model.score(users)[1], popular.score(cold)[0])
+    fused = by_rank(fitted.score(warm), unseen) + by_rank(model.retrievers_["transitions"].score(warm), unseen)
+    assert model.score(users)[0] == pytest.approx(fused[0] / 2)
+    assert np.array_equal(model.rank(users, 5).items[1], popular.rank(cold, 5).items[0])
+    given = np.array([3, 1], np.int32)
+    assert np.array_equal(model.score(users, given), model.score(users)[:, given])
+    own = np.array([[3, 1], [0, 2], [5, 6]], np.int32)
+    assert np.array_equal(model.score(users, own), np.take_along_axis(model.score(users), own.astype(int), axis=1))
+
+
+def cut(users: Users, length: int) -> Users:
+    """One user with the first rows of their history alone."""
+    first = slice(length)
+    return Users.unknown(users.n_items, users.items[first], users.weights[first], users.timestamps[first])
+
+
+def test_what_ranks_a_segment_must_be_a_retriever():
+    with pytest.raises(ConfigError, match=r"hot_by = alz is no retriever.*Valid names: popularity, trees"):
+        check(LambdaRankParams, {"retrievers": ["popularity"], "hot_by": "alz"}, "params")
+
+
+def test_a_retriever_that_the_data_does_not_allow_is_left_out(ring, caplog):
+    model = LambdaRank(params(retrievers=["content", "transitions"], hot_by="content")).fit(ring[0], seed=1)
+    assert list(model.retrievers_) == ["transitions"]
+    assert (model.params.hot_by, len(model.params.retrievers)) == ("trees", 1)
+    assert "lambdarank is fitted without content: " in caplog.text
 
 
 def test_scores_of_given_items_are_those_of_the_whole_catalogue(ring, fitted):

@@ -1,12 +1,15 @@
 """A second stage: gradient-boosted trees that rank the candidates of several retrievers by LambdaRank.
 
 Burges, "From RankNet to LambdaRank to LambdaMART: An Overview" (2010), in LightGBM's implementation. The retrievers and
-the features are fitted to the rows before the labels; then, with the trees fixed, to all rows.
+the features are fitted to the rows before the labels; then, with the trees fixed, to all rows. Given validation rows, a
+fit compares the trees with the best retriever alone, segment by segment, and ranks by what is better there
+(`recstage.models.composition.selection`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import lightgbm
@@ -15,7 +18,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
+from recstage.data.segments import SEGMENTS, segments_of
+from recstage.errors import DataError, OutOfMemory
 from recstage.models import base, rank_fusion
+from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
 from recstage.models.lambdarank.boosting import boost
@@ -23,8 +29,9 @@ from recstage.models.lambdarank.candidate_features import FittedStage, iter_cand
 from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading
 from recstage.models.lambdarank.explanations import explanation_of
 from recstage.models.lambdarank.labels import Holdout, hold_out
-from recstage.models.lambdarank.params import LambdaRankParams
+from recstage.models.lambdarank.params import BOTH, TREES, LambdaRankParams
 
+log = logging.getLogger(__name__)
 FEW = 4096
 """Up to so many pairs are scored by one thread: starting others would cost more than they save."""
 BELOW = 1.5
@@ -53,6 +60,11 @@ class LambdaRank(base.Recommender):
         """False: a fit holds out rows of its own to choose its length."""
         return False
 
+    @property
+    def watches_validation(self) -> bool:
+        """Whether a fit chooses by validation rows what ranks each segment."""
+        return bool(self.params.select)
+
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         held = self.held_out(train, fitting.seed)
         past = self.fit_stage(held.past, fitting)
@@ -61,6 +73,8 @@ class LambdaRank(base.Recommender):
             for retriever in past.retrievers.values():
                 retriever.attach(train, fitting.catalogue)
         self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
+        if self.params.select and fitting.validation is not None:
+            self._select(train, fitting.validation, fitting.seed)
 
     # -- training -----------------------------------------------------------------------------------------
 
@@ -71,7 +85,17 @@ class LambdaRank(base.Recommender):
 
     def fit_stage(self, rows: Interactions, fitting: base.Fitting) -> FittedStage:
         """Retrievers and features, fitted to `rows`."""
-        retrievers = {one.name: one.fit(rows, fitting) for one in self.params.retrievers}
+        retrievers: dict[str, base.Recommender] = {}
+        for one in self.params.retrievers:
+            try:
+                retrievers[one.name] = one.fit(rows, fitting)
+            except (DataError, OutOfMemory) as error:
+                if len(self.params.retrievers) == 1:
+                    raise
+                log.warning("lambdarank is fitted without %s: %s", one.name, error)
+                self.params = self.params.with_retrievers(
+                    tuple(other for other in self.params.retrievers if other.name != one.name)
+                )
         table = FeatureTable(self.params.groups, list(retrievers))
         since = self._since(rows)
         recent = rows if since is None else rows.select(rows.timestamp >= since)
@@ -103,6 +127,28 @@ class LambdaRank(base.Recommender):
         self._least = sum(min(map(float, values)) for values in leaves)
         return self
 
+    def _select(self, train: Interactions, validation: Interactions, seed: int) -> None:
+        """Set what ranks each segment, and `fitted_params_` for a fit with validation rows among the others."""
+        self.params = self.params.model_copy(update={f"{one}_by": TREES for one in SEGMENTS})
+        held = HeldOutUsers.of(
+            train, validation, cold_below=self.params.cold_below, hot_from=self.params.hot_from, seed=seed
+        )
+        if len(held) < FEWEST_USERS:
+            log.info("lambdarank: %d users on validation are too few to choose by", len(held))
+            return
+        gains = {name: held.of_model(retriever) for name, retriever in self.retrievers_.items()}
+        trees = held.of_model(self)
+        everyone, chosen = np.arange(len(held)), {}
+        for segment in SEGMENTS:
+            rows = np.flatnonzero(held.segment == segment)
+            rows = everyone if len(rows) < FEWEST_USERS else rows
+            single = best_single(gains, rows)
+            both = held.of_scores(self._scores_by, [BOTH + single], rows, ~self.catalogue_.available)
+            chosen[f"{segment}_by"] = single_or_ensemble(single, gains[single][rows], {TREES: trees[rows], **both})
+            log.info("lambdarank: %s users by %s, chosen on %d users", segment, chosen[f"{segment}_by"], len(rows))
+        self.params = self.params.model_copy(update=chosen)
+        self.fitted_params_ = {**chosen, "select": False}
+
     def _since(self, rows: Interactions) -> float | None:
         """The time from which rows are used for features and labels; None: all rows are."""
         now = Past(rows, self.catalogue_).now
@@ -112,7 +158,38 @@ class LambdaRank(base.Recommender):
     # -- ranking ----------------------------------------------------------------------------------------
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+        out = np.empty((len(users), self.n_items if items is None else items.shape[-1]), np.float32)
+        for name, rows in self._ways(users):
+            own = items[rows] if items is not None and items.ndim == 2 else items
+            out[rows] = self._score_by(name, users if len(rows) == len(users) else users.take(rows), own)
+        return out
+
+    def _ways(self, users: Users) -> list[tuple[str, NDArray[np.int64]]]:
+        """What ranks which users (rows): by segment."""
+        names = np.array([self.params.ranked_by(segment) for segment in SEGMENTS], dtype=object)
+        if len(set(names)) == 1:
+            return [(names[0], np.arange(len(users)))]
+        segment = segments_of(users.lengths, self.params.cold_below, self.params.hot_from)
+        way = names[np.array([SEGMENTS.index(one) for one in segment], np.int64)]
+        return [(name, np.flatnonzero(way == name)) for name in dict.fromkeys(way)]
+
+    def _score_by(self, name: str, users: Users, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+        """`score` by the trees, by a retriever, or by the ranks of both with equal weights."""
         asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
+        if name == TREES:
+            return self._score_by_trees(users, asked)
+        if not name.startswith(BOTH):
+            return self.retrievers_[name].scores_of(users, asked)
+        unseen, everything = ~users.seen.toarray(), np.arange(self.n_items, dtype=np.int32)
+        alone = self.retrievers_[name.removeprefix(BOTH)].scores_of(users, everything)
+        fused = rank_fusion.by_rank(self._score_by_trees(users, everything), unseen)
+        fused += rank_fusion.by_rank(alone, unseen)
+        return base.gather(np.divide(fused, 2, out=fused), items)
+
+    def _scores_by(self, names: Sequence[str], users: Users) -> dict[str, NDArray[np.float32]]:
+        return {name: self._score_by(name, users, None) for name in names}
+
+    def _score_by_trees(self, users: Users, asked: NDArray[np.int32]) -> NDArray[np.float32]:
         out = np.empty((len(users), asked.shape[-1]), np.float32)
         wide = np.broadcast_to(asked, out.shape)
         for rows, candidates, values in self._ranked(users):
@@ -124,6 +201,21 @@ class LambdaRank(base.Recommender):
     def retrieve(
         self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        ways = self._ways(users)
+        if len(ways) == 1:
+            return self._retrieve_by(ways[0][0], users, k, excluded)
+        items = np.empty((len(users), k), np.int32)
+        scores = np.empty((len(users), k), np.float32)
+        for name, rows in ways:
+            mask = None if excluded is None else excluded[rows]
+            items[rows], scores[rows] = self._retrieve_by(name, users.take(rows), k, mask)
+        return items, scores
+
+    def _retrieve_by(
+        self, name: str, users: Users, k: int, excluded: sparse.csr_matrix | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if name != TREES:
+            return super().retrieve(users, k, excluded)
         items = np.full((len(users), k), -1, np.int32)
         scores = np.full((len(users), k), -np.inf, np.float32)
         for rows, candidates, values in self._ranked(users):
@@ -172,7 +264,11 @@ class LambdaRank(base.Recommender):
     # -- explaining -------------------------------------------------------------------------------------
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """What each feature adds to the score; items that are no candidates are explained by the first retriever."""
+        """What each feature adds to the score of the trees; items that are no candidates are explained by the first
+        retriever, and those of users whom a retriever alone ranks by that one."""
+        name = self._ways(users)[0][0]
+        if name in self.retrievers_:
+            return self.retrievers_[name].explain(users, item)
         for _, candidates, values in self._candidate_features(users):
             place = np.flatnonzero(candidates.item == item)
             if len(place):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from recstage.data.segments import SEGMENTS
+from recstage.errors import valid_names
 from recstage.models import base
 from recstage.models.composition import Components, named, without_order
 from recstage.models.features import GROUPS, OF_ORDER, GroupName
+
+TREES = "trees"
+BOTH = "trees+"
+"""Before the name of a retriever: the ranks of the trees and of the retriever, fused."""
 
 
 class LambdaRankParams(base.ModelParams):
@@ -19,6 +25,17 @@ class LambdaRankParams(base.ModelParams):
         min_length=1,
         description="stage-one models; items that none proposes are ranked by fusion, the first with weight 0.5",
     )
+    unordered: Components = Field(
+        (), description="the retrievers where nothing says what came first; empty: those of `retrievers` that can be"
+    )
+    select: bool = Field(
+        True, description="given validation rows, choose by them what ranks each segment's users; false: as named"
+    )
+    cold_by: str = Field(TREES, description="what ranks cold users: trees, a retriever's name, or both: trees+NAME")
+    warm_by: str = Field(TREES, description="what ranks warm users")
+    hot_by: str = Field(TREES, description="what ranks hot users")
+    cold_below: int = Field(5, ge=1, description="users with fewer interactions are cold")
+    hot_from: int = Field(20, ge=2, description="users with at least so many interactions are hot")
     candidates: int = Field(100, ge=1, description="best items taken from each retriever")
     groups: tuple[GroupName, ...] = Field(GROUPS, min_length=1, description="groups of features")
     holdout: Literal["auto", "last", "time"] = Field(
@@ -56,7 +73,30 @@ class LambdaRankParams(base.ModelParams):
         False, description="end once NDCG is reported: retrievers are not refitted with the labels (to compare params)"
     )
 
+    @model_validator(mode="after")
+    def _known(self) -> LambdaRankParams:
+        names = {one.name for one in (*self.retrievers, *self.unordered)}
+        for segment in SEGMENTS:
+            name = self.ranked_by(segment)
+            if name != TREES and name.removeprefix(BOTH) not in names:
+                raise ValueError(f"{segment}_by = {name} is no retriever. {valid_names(name, [TREES, *sorted(names)])}")
+        if self.hot_from < self.cold_below:
+            raise ValueError(f"hot_from = {self.hot_from} is below cold_below = {self.cold_below}")
+        return self
+
+    def ranked_by(self, segment: str) -> str:
+        """What ranks users of a segment ('cold', 'warm', 'hot'): `TREES`, a retriever, or `BOTH` with a retriever."""
+        return str(getattr(self, f"{segment}_by"))
+
+    def with_retrievers(self, retrievers: Components) -> LambdaRankParams:
+        """With these retrievers; what another one would have ranked, the trees rank."""
+        names = {one.name for one in retrievers}
+        gone = [one for one in SEGMENTS if self.ranked_by(one).removeprefix(BOTH) not in {TREES, *names}]
+        trees = {f"{segment}_by": TREES for segment in gone}
+        return self.model_copy(update={"retrievers": retrievers, "unordered": (), **trees})
+
     def without_order(self) -> LambdaRankParams:
         """Without the retrievers and the features that read an order."""
         groups = tuple(group for group in self.groups if group not in OF_ORDER) or ("stage",)
-        return self.model_copy(update={"retrievers": without_order(self.retrievers), "groups": groups})
+        kept = without_order(self.unordered or self.retrievers)
+        return self.with_retrievers(kept).model_copy(update={"groups": groups})

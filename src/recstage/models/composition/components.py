@@ -1,4 +1,4 @@
-"""Composite models: how their components are named and fitted."""
+"""Components of composite models: how they are named and fitted."""
 
 from __future__ import annotations
 
