@@ -21,6 +21,7 @@ MODEL = ModelConfig(
     presets={
         "narrow": {"params": {"factors": 4}},
         "loose": {"kinds": ["unordered"], "params": {"alpha": 50.0}},
+        "paper": {"by_name": True, "params": {"alpha": 1.0}},
     },
 )
 QUICK = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=0"]
@@ -39,6 +40,7 @@ def test_auto_tries_the_default_and_what_suits_the_data():
 
 def test_a_preset_is_chosen_by_its_name_whatever_the_data():
     assert candidates(MODEL, "dense", "loose") == {"loose": {"factors": 8, "alpha": 50.0}}
+    assert candidates(MODEL, "dense", "paper") == {"paper": {"factors": 8, "alpha": 1.0}}
     assert candidates(MODEL, "dense", "default") == {"default": {"factors": 8, "alpha": 5.0}}
     with pytest.raises(ConfigError, match="preset = lose: als has no such preset. Did you mean 'loose'"):
         candidates(MODEL, "dense", "lose")

@@ -275,6 +275,7 @@ class Preset(Schema):
     """A named set of a model's params, which a training run without a search tries on validation."""
 
     kinds: tuple[DataKind, ...] = Field((), description="tried on data of these kinds; empty: on any")
+    by_name: bool = Field(False, description="used where it is named only: `preset=NAME`")
     params: dict[str, Any]
 
 

@@ -54,8 +54,6 @@ class Recommender(ExternalIdMethods):
     Params: ClassVar[type[ModelParams]]
     folds_in: ClassVar[bool] = False
     """Whether `score` serves a user whose `index` is -1 from their history alone."""
-    probabilities: ClassVar[bool] = False
-    """Whether `score` is the probability that the user takes the item, among what training showed the model."""
     warm_starts: ClassVar[bool] = False
     """Whether a fit can begin with the values of an older model of the same class (`Fitting.start`)."""
     reverse: ClassVar[bool] = False
@@ -169,6 +167,11 @@ class Recommender(ExternalIdMethods):
             return by_popularity(self.train_, item)
         score = float(self.scores_of(users, np.array([item], np.int32))[0, 0])
         return by_nearest(self.name, score, self.train_, self.catalogue_, item, liked, vectors)
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether `score` is the probability that the user takes the item, among what training showed the model."""
+        return False
 
     @property
     def early_stopping(self) -> bool:

@@ -191,7 +191,7 @@ class Hybrid(base.Recommender):
         }
 
     def _kept(self, chosen: Mapping[str, Ensemble], gains: Mapping[str, NDArray[np.float64]]) -> set[str]:
-        """The components that serve somebody: the chosen ones, popularity, and, for users whom a segment's models
+        """The components that serve users: the chosen ones, popularity, and, for users whom a segment's models
         cannot score, the best one that folds histories in."""
         kept = {name for names, _ in chosen.values() for name in names}
         if not all(any(self.parts_[name].folds_in for name in names) for names, _ in chosen.values()):

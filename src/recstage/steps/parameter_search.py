@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recstage import tracking
 from recstage.config import ModelConfig, SearchRange, root
-from recstage.config.schemas import DataKind
+from recstage.config.schemas import DataKind, Preset
 from recstage.config.steps import AUTO, DEFAULT
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
@@ -49,16 +49,16 @@ def candidates(model: ModelConfig, kind: DataKind, preset: str) -> dict[str, dic
         name: {**model.params, **one.params} for name, one in model.presets.items()
     }
     if preset == AUTO:
-        return {
-            name: params
-            for name, params in known.items()
-            if name == DEFAULT or not model.presets[name].kinds or kind in model.presets[name].kinds
-        }
+        return {name: params for name, params in known.items() if name == DEFAULT or _suits(model.presets[name], kind)}
     if preset not in known:
         raise ConfigError(
             f"preset = {preset}", rule=f"{model.name} has no such preset", fix=valid_names(preset, [AUTO, *known])
         )
     return {preset: known[preset]}
+
+
+def _suits(preset: Preset, kind: DataKind) -> bool:
+    return not preset.by_name and (not preset.kinds or kind in preset.kinds)
 
 
 def space_for(space: Mapping[str, SearchRange], rows: Interactions) -> dict[str, SearchRange]:

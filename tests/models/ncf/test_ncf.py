@@ -7,6 +7,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,57 @@ def test_each_variant_learns_the_checkerboard(variant: str, negatives: str) -> N
     model = fitted({"variant": variant, "negatives": negatives})
     ranking = model.rank(train.of(held.user_index), 1)
     assert (ranking.items[:, 0] == held.item_index).mean() > 0.9
+
+
+@pytest.mark.parametrize(("variant", "negatives"), [("gmf", "all"), ("gmf", "sampled"), ("neumf", "all")])
+def test_the_softmax_learns_the_checkerboard(variant: str, negatives: str) -> None:
+    train, held = checkerboard()
+    model = fitted({"variant": variant, "negatives": negatives, "objective": "softmax", "n_negatives": 12})
+    ranking = model.rank(train.of(held.user_index), 1)
+    assert (ranking.items[:, 0] == held.item_index).mean() > 0.9
+    assert not model.probabilities
+    assert model.score(train.all_users).max() > 1, "logits: a sigmoid would round the best ones to the same value"
+
+
+def softmax_loss(train: Interactions, network: Network, **changes: object) -> tuple[float, float]:
+    """Mean loss of a positive over 30 epochs, and its standard error."""
+    params = NcfParams(variant="gmf", factors=4, batch_size=10_000, objective="softmax", **changes)
+    pairs = training.SoftmaxOfUsers(train, params, 0, torch.device("cpu"))
+    found = []
+    with torch.inference_mode():
+        for epoch in range(30 if params.negatives == "sampled" else 1):
+            parts = [pairs.loss(network, batch) for batch in pairs.batches(epoch)]
+            found.append(float(sum(loss for loss, *_ in parts)) / sum(count for *_, count in parts))
+    return float(np.mean(found)), float(np.std(found) / np.sqrt(len(found)))
+
+
+def test_the_softmax_is_that_of_the_whole_catalogue_and_the_sampled_one_near_it() -> None:
+    train = uneven()
+    network = Network(train.n_users, train.n_items, NcfParams(variant="gmf", factors=4))
+    torch.nn.init.normal_(network.items.weight)
+    with torch.inference_mode():
+        logits = network(torch.arange(20), torch.arange(12)[None])[0].numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    weight = train.weight / train.weight.mean()
+    expected = -(weight * np.log(shares[train.user_index, train.item_index])).mean()
+    assert softmax_loss(train, network, negatives="all")[0] == pytest.approx(expected, rel=1e-5)
+    value, error = softmax_loss(train, network, negatives="sampled", n_negatives=11)
+    # each positive counts once more beside the 11 of 12 items that stand for all: a loss above by a twelfth at most
+    assert expected - 4 * error < value < expected + np.log(13 / 12) * weight.mean() + 4 * error
+
+
+def test_the_weights_of_a_history_fall_with_age_and_keep_their_mean() -> None:
+    rows = replace(uneven(), weight=np.where(np.arange(len(uneven())) % 4 == 3, 0, 1).astype(np.float32))
+    recent = training._recent(rows, 1.0)
+    for user in np.flatnonzero(rows.lengths):
+        mine = slice(rows.indptr[user], rows.indptr[user + 1])
+        before, after = rows.weight[mine], recent.weight[mine]
+        assert after[before > 0].mean() == pytest.approx(1) if (before > 0).any() else True
+        assert (np.diff(after[before > 0]) > 0).all()
+        assert (after[before <= 0] == 0).all()
+    last = rows.indptr[1:][rows.lengths == 9] - 1
+    assert recent.weight[last][0] / recent.weight[last - 1][0] == pytest.approx(2) or (rows.weight[last - 1] == 0).any()
+    assert training._recent(rows, 0.0) is rows
 
 
 def test_pretrained_neumf_learns_the_checkerboard_and_starts_better() -> None:

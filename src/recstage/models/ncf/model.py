@@ -25,13 +25,17 @@ PAIRS_AT_ONCE = 1 << 14  # rows of hidden activations computed at once: they sta
 class Ncf(base.Recommender):
     """Scores a pair with the probability that the user interacts with the item.
 
-    Trained against sampled negatives by binary cross-entropy. Users unknown to training are ranked by popularity.
+    Trained against sampled negatives by binary cross-entropy; with the objective `softmax`, scores are logits. Users
+    unknown to training are ranked by popularity.
     """
 
     name = "ncf"
-    probabilities = True
     Params = NcfParams
     minimum_positives = 10
+
+    @property
+    def probabilities(self) -> bool:
+        return bool(self.params.objective == "pairs")
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         from recstage.models.ncf.training import fit_network
@@ -49,7 +53,7 @@ class Ncf(base.Recommender):
             rows = slice(start, start + step)
             own = items[rows] if items is not None and items.ndim == 2 else items
             out[rows] = self._logits(index[rows], own)
-        return expit(out, out=out)
+        return expit(out, out=out) if self.probabilities else out
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
         return super().can_score(users) & self._known[users.index]

@@ -27,6 +27,14 @@ class NcfParams(base.ModelParams):
     popularity_exponent: float = Field(
         0.0, description="negatives are weighted by their popularity to this power; 0: all alike"
     )
+    objective: Literal["pairs", "softmax"] = Field(
+        "pairs",
+        description="pairs: cross-entropy of each pair, positive or negative, as in the paper; softmax: of each "
+        "positive among the catalogue, or, where negatives are sampled, among n_negatives items drawn for a step",
+    )
+    recency_decay: float = Field(
+        0.0, ge=0, description="a user's n-th last choice weighs 1/n**recency_decay; the mean of their weights stays"
+    )
     patience: NonNegativeInt = Field(5, description="epochs without a better validation before stopping; 0: never")
     regularization: float = Field(0.0, ge=0, description="L2 of the embeddings of every pair trained on")
     item_regularization: float | None = Field(None, ge=0, description="the same for items alone; none: as for users")

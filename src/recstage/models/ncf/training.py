@@ -1,9 +1,10 @@
-"""Training of NCF: binary cross-entropy of positives against negatives, sampled or all of them."""
+"""Training of NCF: cross-entropy of positives against negatives, sampled or all, by pairs or by a softmax."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -177,6 +178,66 @@ class AllPairs:
         return _by_autograd(self, network, batch)
 
 
+class SoftmaxOfUsers:
+    """Cross-entropy of each positive in the softmax over the catalogue: what a user chose is ranked above all else.
+
+    Steps are batches of users. With sampled negatives the sum over the catalogue is estimated by `n_negatives` items
+    that are drawn for a step: each stands for n_items / n_negatives of them (logQ correction; Bengio and Senecal 2008).
+    """
+
+    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
+        self.seed, self.device = seed, device
+        self.matrix = liked.matrix / liked.weight.mean()
+        self.users = np.flatnonzero(liked.lengths).astype(np.int32)
+        self.drawn = params.n_negatives if params.negatives == "sampled" else liked.n_items
+        self.rows = max(1, min(params.batch_size // min(self.drawn, liked.n_items), len(self.users) // MINIMUM_STEPS))
+        self.penalty = Penalty(params)
+
+    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
+        random, n_items = np.random.default_rng((self.seed, epoch, ORDER)), self.matrix.shape[1]
+        users = torch.from_numpy(random.permutation(self.users).astype(np.int64)).split(self.rows)
+        if self.drawn >= n_items:
+            return [(part, torch.arange(n_items)) for part in users]
+        return [(part, torch.from_numpy(random.choice(n_items, self.drawn, replace=False))) for part in users]
+
+    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
+        users, drawn = batch
+        liked, n_items = self.matrix[users.numpy()], self.matrix.shape[1]
+        counts = np.diff(liked.indptr)
+        row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
+        column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
+        weights = torch.from_numpy(liked.data).to(self.device)
+        logits, user_emb, item_emb = network(users.to(self.device), drawn[None].to(self.device))
+        total = logits.float().logsumexp(dim=1)[row] + float(np.log(n_items / len(drawn)))
+        if len(drawn) == n_items:
+            own = logits.float()[row, column]
+        else:
+            own = network(users.to(self.device)[row], column[:, None])[0].float()[:, 0]
+            total = torch.logaddexp(total, own)
+        loss = (weights * (total - own)).sum()
+        pairs = torch.from_numpy(counts.astype(np.float32)).to(self.device)
+        uses = pairs.sum() / len(drawn)
+        penalty = self.penalty(lambda: pairs @ user_emb.square().sum(1), lambda: uses * item_emb[0].square().sum())
+        return loss, penalty, float(pairs.sum())
+
+    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
+        return _by_autograd(self, network, batch)
+
+
+def _recent(rows: Interactions, decay: float) -> Interactions:
+    """Rows whose weights fall with their age in the history, by `NcfParams.recency_decay`."""
+    if not decay:
+        return rows
+    nth_last = rows.indptr[1:][rows.user_index] - np.arange(len(rows))
+    factor = nth_last.astype(np.float64) ** -decay
+    positive = rows.weight > 0
+    kept = np.bincount(rows.user_index, np.where(positive, factor, 0), rows.n_users)
+    mean = kept / np.maximum(1, np.bincount(rows.user_index[positive], minlength=rows.n_users))
+    return replace(
+        rows, weight=(rows.weight * factor / np.where(mean > 0, mean, 1)[rows.user_index]).astype(np.float32)
+    )
+
+
 class Trainer:
     """One network in training: its pairs, its optimiser, its epoch and its validation."""
 
@@ -184,14 +245,16 @@ class Trainer:
         self.device = device_of_choice()
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
-        liked = rows.select(rows.weight > 0)
+        recent = _recent(rows, params.recency_decay)
+        liked = recent.select(recent.weight > 0)
         # a user who likes everything has no negatives, and nothing left to be ranked
         liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
         if not len(liked):
             raise TooLittleData(
                 "every user likes every item", rule="ncf learns from what users did not choose", fix="Give more items"
             )
-        kind = AllPairs if params.negatives == "all" else SampledPairs
+        by_pairs = AllPairs if params.negatives == "all" else SampledPairs
+        kind = SoftmaxOfUsers if params.objective == "softmax" else by_pairs
         self.pairs: Pairs = kind(liked, params, fitting.seed, self.device)
         self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
         self._set_validation(rows, fitting.validation)

@@ -30,10 +30,11 @@ def encode(weights: Weights, history: Array, params: TwoTowerParams, times: NDAr
     t = history.shape[1]
     block = BLOCKS[params.block]
     x = history + weights["positions"][:t]
+    ages = None if times is None else ages_of(times, slice(0, t) if params.layers > 1 else slice(t - 1, t))
     for i in range(params.layers):
         needed = slice(t - 1, t) if i == params.layers - 1 else slice(0, t)
         own = {name.removeprefix(f"block_{i}_"): w for name, w in weights.items() if name.startswith(f"block_{i}_")}
-        x = block(own, x, needed, params.heads, None if times is None else ages_of(times, needed))
+        x = block(own, x, needed, params.heads, None if ages is None else ages[:, needed.start - t :])
     out = normalised(x[:, -1], weights["norm_weight"], weights["norm_bias"])
     return to_length_one(out) / np.float32(params.temperature) if params.similarity == "cosine" else out
 
@@ -75,12 +76,14 @@ def _hstu(w: Weights, x: Array, needed: slice, heads: int, ages: Ages) -> Array:
     joint = _linear(normalised(x, w["norm_weight"], w["norm_bias"]), w["uvqk_weight"], w["uvqk_bias"])
     joint *= _sigmoid(joint)
     u, v, q, k = joint.reshape(n, t, 4, heads, d // heads).transpose(2, 0, 3, 1, 4)
-    distance, earlier = _places(t, needed)
-    attention = q[:, :, needed] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
-    attention += w["near"][:, distance]
+    attention = q[:, :, needed] @ k.swapaxes(-1, -2)
+    attention *= np.float32(1 / np.sqrt(d // heads))
+    attention += _by_distance(w["near"], t, needed, later=0.0)
     if "ages" in w and ages is not None:
-        attention += w["ages"].T[:, ages].swapaxes(0, 1)
+        for head, of_ages in enumerate(w["ages"].T):
+            attention[:, head] += of_ages.take(ages)
     attention *= _sigmoid(attention)
+    earlier = np.tri(t, dtype=np.float32)[needed]
     attention *= earlier / earlier.sum(axis=1, keepdims=True)
     mixed = (attention @ v).swapaxes(1, 2).reshape(n, -1, d)
     gate = u[:, :, needed].swapaxes(1, 2).reshape(n, -1, d)
@@ -99,10 +102,9 @@ def _softmax_attention(w: Weights, h: Array, needed: slice, heads: int) -> Array
     n, t, d = h.shape
     joint = _linear(h, w["qkv_weight"], w["qkv_bias"])
     q, k, v = joint.reshape(n, t, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)
-    distance, earlier = _places(t, needed)
-    attention = q[:, :, needed] @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // heads))
-    attention += w["near"][:, distance]
-    attention[:, :, earlier == 0] = -np.inf  # hides later positions from the softmax
+    attention = q[:, :, needed] @ k.swapaxes(-1, -2)
+    attention *= np.float32(1 / np.sqrt(d // heads))
+    attention += _by_distance(w["near"], t, needed, later=-np.inf)  # hides later positions from the softmax
     attention -= attention.max(axis=-1, keepdims=True)  # softmax in place; the shift keeps exp from overflowing
     np.exp(attention, out=attention)
     attention /= attention.sum(axis=-1, keepdims=True)
@@ -110,10 +112,11 @@ def _softmax_attention(w: Weights, h: Array, needed: slice, heads: int) -> Array
     return _linear(mixed, w["out_weight"], w["out_bias"])
 
 
-def _places(t: int, needed: slice) -> tuple[NDArray[np.int64], Array]:
-    """Of each needed position and each position: how far back the second is (at least 0), and 1 if it is not later."""
-    back = np.arange(t)[needed, None] - np.arange(t)
-    return np.maximum(back, 0), (back >= 0).astype(np.float32)
+def _by_distance(near: Array, t: int, needed: slice, later: float) -> Array:
+    """`near` (float32[heads, window]: the number of each distance) of each needed position and each position, `later`
+    for positions that are later: float32[heads, needed, t], a view of one line of numbers a head."""
+    line = np.concatenate([near[:, t - 1 :: -1], np.full((len(near), t - 1), later, np.float32)], axis=1)
+    return np.lib.stride_tricks.sliding_window_view(line, t, axis=1)[:, ::-1][:, needed]
 
 
 def _linear(x: Array, weight: Array, bias: Array) -> Array:
