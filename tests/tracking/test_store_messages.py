@@ -93,11 +93,11 @@ def test_each_known_message_is_raised_by_its_cause_and_becomes_one_clear_line(me
     assert str(caught.value) == f"mlflow.db: {rule}. {fix}."
 
 
-def test_an_unknown_revision_is_not_called_older_as_it_may_be_newer(tmp_path):
+def test_a_database_of_a_revision_that_this_mlflow_does_not_know_is_called_newer(tmp_path):
     with sqlite3.connect(tmp_path / "a.db") as database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
         database.execute("INSERT INTO alembic_version VALUES ('0123456789ab')")
-    with pytest.raises(StoreError, match="older or newer"), translate_store_errors("mlflow.db"):
+    with pytest.raises(StoreError, match="made by a newer MLflow than the"), translate_store_errors("mlflow.db"):
         _verify_schema(create_engine(f"sqlite:///{tmp_path / 'a.db'}"))
 
 

@@ -33,12 +33,13 @@ KNOWN_WEIGHTS: dict[str, float] = {
 """What usual types are worth, by their names without case and punctuation: a proposal, not applied unasked."""
 KNOWN_WORDS: tuple[tuple[str, float], ...] = (
     (r"^(remove|delete|un|dis|cancel|return|refund|retour|storno|entfern|abgelehnt|notinterest|block|mute|report|hide|skip)"
-     r"|downvote|dislike|notforme|thumbsdown", 0.0),
+     r"|(removed|deleted|returned|refunded|cancell?ed)$|removedfrom|downvote|dislike|notforme|thumbsdown", 0.0),
     (r"purchase|bought|buy|order|checkout|paid|payment|transaction|sale|kauf|bestell|achat|command|compra|acquist|pedido",
      1.0),
     (r"subscri|signup|download|install|enrol|book(ed|ing)|reserv|implement|complete|finish", 0.9),
     (r"cart|basket|bag$|warenkorb|panier|carrit|carrell|carrinho|winkel", 0.6),
     (r"wish|favo?u?r|^fav|save|bookmark|collect|merk|like|upvote|thumbsup|heart|love|follow", 0.7),
+    (r"added$|^add", 0.6),
     (r"share|teilen|gift|recommend|repost|retweet", 0.9),
     (r"rate|rating|review|bewert|comment|reply", 0.9),
     (r"click|klick|clic|tap|select|expand", 0.4),

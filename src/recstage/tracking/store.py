@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -148,8 +149,23 @@ def translate_store_errors(where: str) -> Iterator[None]:
         message = " ".join(_messages(error))
         for part, (rule, fix) in KNOWN_MESSAGES.items():
             if part in message:
+                if part == OUT_OF_DATE and not _is_known_revision(message):
+                    rule, fix = KNOWN_MESSAGES[NO_SUCH_REVISION]
                 raise StoreError(where, rule=rule, fix=fix) from error
         raise
+
+
+def _is_known_revision(message: str) -> bool:
+    """Whether the revision that a database is of (`found version ...`) is one of the installed MLflow's own past."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    found = re.search(r"found version (\w+)", message)
+    folder = Path(mlflow.__file__).parent / "store" / "db_migrations"
+    try:
+        return found is not None and ScriptDirectory(str(folder)).get_revision(found[1]) is not None
+    except CommandError:
+        return False
 
 
 def _messages(error: BaseException | None) -> Iterator[str]:
@@ -162,20 +178,20 @@ def _no_traceback(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("SQLAlchemy database error")
 
 
+NO_SUCH_REVISION, OUT_OF_DATE = "Can't locate revision identified by", "Detected out-of-date database schema"
 KNOWN_MESSAGES = {
     "database is locked": ("the database is locked by another process", "Wait for it to finish, or end it"),
     "database or disk is full": ("the disk is full", "Free some space and run again"),
     "No space left on device": ("the disk is full", "Free some space and run again"),
     "unable to open database file": ("the database cannot be opened", "Check the path and its permissions"),
     "attempt to write a readonly database": ("the database is read-only", "Change its permissions"),
-    "Can't locate revision identified by": (
+    NO_SUCH_REVISION: (
         f"the database was made by a newer MLflow than the {mlflow.__version__} that is installed",
         "Install that MLflow, or name another store in MLFLOW_TRACKING_URI",
     ),
-    "Detected out-of-date database schema": (
-        f"the database was made by another MLflow than the {mlflow.__version__} that is installed, older or newer",
-        "Back it up, then bring it up to date: mlflow db upgrade URI. Where that cannot locate the revision, it is "
-        "newer: install the MLflow that made it",
+    OUT_OF_DATE: (
+        f"the database was made by an older MLflow than the {mlflow.__version__} that is installed",
+        "Back it up, then bring it up to date: mlflow db upgrade URI",
     ),
     "Max retries exceeded": ("the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from recstage.config import EventsSource
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
 from recstage.data.sources.item_files import items_of, rejected_of
-from recstage.data.tables.names import EVENT_NAMES, mapped, plain
+from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
@@ -24,6 +24,8 @@ from recstage.errors import DataError
 
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
 DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
+TIME_STEMS = re.compile(r"time|zeit|hora|heure|hour|tijd|tid$|^ora|czas|время|时间|時刻")
+"""Names of columns of times of day."""
 SINCE_1990, UNTIL_2050 = 6.3e8, 2.53e9
 FEW_TYPES = 20
 LONGEST_VALUE = 6  # digits of a number that is a value and not an id
@@ -42,7 +44,8 @@ def read(config: EventsSource) -> RawData:
     if not files[0]:
         raise DataError(config.path, rule="holds no table of events", fix="Give one file, or a folder of parts")
     flat = [one for some in files for one in some]
-    read_ones = [_Columns.of(opened_file, config).read() for _, opened_file in flat]
+    filled = filled_of(flat[0][1].names, flat[0][1].rows)  # of the first for all: parts must be read alike
+    read_ones = [_Columns.of(opened_file, config, filled).read() for _, opened_file in flat]
     table = joined(read_ones, labels_of([place for place, _ in flat]))
     if config.validation_path and not config.test_path:
         raise DataError(
@@ -119,14 +122,29 @@ def _tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, st
     return files
 
 
-def _ours(file: TableFile, config: EventsSource) -> dict[str, str]:
+def _ours(file: TableFile, config: EventsSource, filled: Mapping[str, float] = {}) -> dict[str, str]:  # noqa: B006
     if not file.has_header and not config.columns:
         return _by_content(file)
-    found = mapped(file.names, config.columns, EVENT_NAMES, setting="source.columns", where=file.where)
+    found = mapped(file.names, config.columns, EVENT_NAMES, setting="source.columns", where=file.where, filled=filled)
     if TIME not in found:
         time = _time_by_content({name: values for name, values in _samples(file).items() if name not in found.values()})
         found |= {} if time is None else {TIME: time}
+    if TIME in found and TIME not in config.columns:
+        found[TIME] = time_of_day_beside(found[TIME], _samples(file), found.values()) or found[TIME]
     return found
+
+
+def time_of_day_beside(dates: str, columns: Mapping[str, list[str]], taken: Collection[str]) -> str | None:
+    """The column of times of day that goes with one of dates without them, called as one of times is."""
+    if not _all_are(columns[dates], DATE):
+        return None
+    free = (name for name in columns if name not in taken and TIME_STEMS.search(plain(name)))
+    return next((name for name in free if _all_are(columns[name], TIME_OF_DAY)), None)
+
+
+def _all_are(values: Sequence[str], pattern: str) -> bool:
+    given = [value for value in values if value]
+    return bool(given) and all(re.match(pattern, value) for value in given)
 
 
 def _samples(file: TableFile) -> dict[str, list[str]]:
@@ -174,8 +192,8 @@ class _Columns:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, file: TableFile, config: EventsSource) -> _Columns:
-        ours = _ours(file, config)
+    def of(cls, file: TableFile, config: EventsSource, filled: Mapping[str, float]) -> _Columns:
+        ours = _ours(file, config, filled)
         missing = [column for column in (USER, ITEM) if column not in ours]
         if missing:
             raise DataError(
@@ -204,17 +222,10 @@ class _Columns:
 
 def _date_beside(file: TableFile, ours: Mapping[str, str], config: EventsSource) -> str | None:
     """The column of dates that goes with a column of times of day."""
-    if TIME not in ours:
+    columns = _samples(file)
+    if TIME not in ours or not _all_are(columns[ours[TIME]], TIME_OF_DAY):
         return None
-
-    def all_are(name: str, pattern: str) -> bool:
-        at = list(file.names).index(name)
-        values = [row[at] for row in file.rows if len(row) > at and row[at]]
-        return bool(values) and all(re.match(pattern, value) for value in values)
-
-    if not all_are(ours[TIME], TIME_OF_DAY):
-        return None
-    return next((name for name in file.names if name not in ours.values() and all_are(name, DATE)), None)
+    return next((name for name in columns if name not in ours.values() and _all_are(columns[name], DATE)), None)
 
 
 @dataclass(frozen=True)

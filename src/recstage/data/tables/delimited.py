@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import Places, Rejected
-from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of
+from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of, unwrapped
 from recstage.data.tables.encodings import TextBlocks
 from recstage.data.tables.records import Framer, Records
 from recstage.data.tables.signatures import what_it_is
@@ -61,8 +61,8 @@ class DelimitedFile:
         if (kind := what_it_is(blocks.head)) is not None:
             raise DataError(
                 self.where,
-                rule=f"is {kind}, whatever its name ends with",
-                fix="Name it after what it is, as .parquet or .xlsx, or export it as CSV",
+                rule=f"is {kind}, and no table of lines",
+                fix="Export it as CSV, JSON lines, Parquet or .xlsx",
             )
         text = sample.decode("utf-8", "replace")
         self.dialect: Dialect = dialect_of(text, self.where, separator=separator, header=header, names=names)
@@ -132,6 +132,8 @@ class _Reading:
             block = block.replace(self._replaced, self._one.encode())
         if self.file.dialect.single:
             block = block.translate(SWAP_BYTES)
+        if self.file.dialect.wrapped:
+            block = "\n".join(map(unwrapped, block.decode().split("\n"))).encode()
         records = self._framer.feed(block, last=last)
         if len(records.lines):
             self._parse(records)

@@ -19,6 +19,7 @@ SWAP = str.maketrans("'\"", "\"'")
 """Single quotes for double ones and back: a file quoted by single ones is read as if by double ones."""
 SAMPLE_ROWS = 300
 PREAMBLE = 20  # lines that may stand before the header
+A_GROUP = re.compile(r"\d+:")
 A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\d\d?.*|\d\d?[./]\d\d?[./]\d{4}.*)\s*")
 
 
@@ -26,7 +27,7 @@ A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\
 class Dialect:
     """`names` of the columns, one a field of a row; `skip` lines stand before the first row. `rows`: the first ones,
     cut as by this dialect. `notes`: what was found out that a user may want to know. `quoted`: whether one has
-    quotes; `single`: whether those are single ones."""
+    quotes; `single`: whether those are single ones; `wrapped`: whether each line is, as a whole, one quoted field."""
 
     separator: str
     names: tuple[str, ...]
@@ -36,6 +37,7 @@ class Dialect:
     notes: tuple[str, ...] = ()
     quoted: bool = False
     single: bool = False
+    wrapped: bool = False
 
 
 def dialect_of(
@@ -45,6 +47,12 @@ def dialect_of(
 
     Raises `DataError` where no separator cuts the lines into columns.
     """
+    if _wrapped(sample.split("\n"), separator):
+        inside = "\n".join(map(unwrapped, sample.split("\n")))
+        found = dialect_of(inside, where, separator=separator, header=header, names=names)
+        return replace(
+            found, wrapped=True, notes=(*found.notes, "each line was one quoted field, and is read as a row")
+        )
     if _single_quoted(sample.split("\n"), separator):
         swapped = dialect_of(sample.translate(SWAP), where, separator=separator, header=header, names=names)
         shown = tuple(tuple(field.translate(SWAP) for field in row) for row in swapped.rows)
@@ -53,6 +61,13 @@ def dialect_of(
     declared = lines and re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip(), re.IGNORECASE)  # Excel's own first line
     if declared:
         separator, before, lines = separator or declared[1], before + 1, lines[1:]
+    if lines and A_GROUP.fullmatch(lines[0].strip()):
+        raise DataError(
+            f"{where}: '{lines[0].strip()}'",
+            rule="a line that names the item of the rows below it (as in the Netflix Prize) is no row: rows are events",
+            fix="Write the item into each row, in pandas: frame['item'] = frame.user.str.extract(r'(.+):$').ffill(), "
+            "and leave these lines out",
+        )
     found = separator or _separator_of(lines, where)
     rows = _cut(lines, found)
     quoted = any(re.search(rf'(^|{re.escape(found)}) *"', line) for line in lines[:SAMPLE_ROWS])
@@ -61,8 +76,28 @@ def dialect_of(
     return replace(_with_header(rows, found, before, header), quoted=quoted)
 
 
+def unwrapped(line: str) -> str:
+    """A line that is one quoted field, without its quotes."""
+    end = line.rstrip()
+    return end[1:-1].replace('""', '"') if len(end) > 1 and end[0] == end[-1] == '"' else line
+
+
+def _wrapped(lines: list[str], separator: str | None) -> bool:
+    """Whether each line is one quoted field in which a separator parts several, as a second export of a file makes."""
+    lines = [line.rstrip() for line in lines[:SAMPLE_ROWS] if line.strip()]
+    if len(lines) < 2 or not all(len(line) > 1 and line[0] == line[-1] == '"' for line in lines):
+        return False
+    inner = [line[1:-1].replace('""', "") for line in lines]
+    return not any('"' in line for line in inner) and any(
+        all(one in line for line in inner) for one in ([separator] if separator else COMMON)
+    )
+
+
 def _single_quoted(lines: list[str], separator: str | None) -> bool:
-    """Whether single quotes enclose fields: nine of ten lines have such a field, and none has one in double quotes."""
+    """Whether single quotes enclose fields, and no field is in double quotes: nine of ten lines have such a field, or
+    those whose fields are too many have as many as the others once single quotes hold separators."""
+    if any(_only_where_needed(lines, one) for one in ([separator] if separator else COMMON)):
+        return True
     lines = [line for line in lines[:SAMPLE_ROWS] if line.strip() and not line.startswith("#")]
     for one in map(re.escape, [separator] if separator else COMMON):
         if any(re.search(rf'(^|{one}) *"', line) for line in lines):
@@ -72,6 +107,26 @@ def _single_quoted(lines: list[str], separator: str | None) -> bool:
         if len(cut) == len(lines) and sum(bool(enclosed.search(line)) for line in lines[1:]) > 0.9 * (len(lines) - 1):
             return len(lines) > 1
     return False
+
+
+def _only_where_needed(lines: list[str], separator: str) -> bool:
+    one = re.escape(separator)
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    needed = re.compile(rf"(?:^|{one}) *'(?:[^'{one}]|'')*{one}(?:[^']|'')*' *(?={one}|$)")
+    quoting = [line for line in lines if needed.search(line)]
+    if not quoting or any(re.search(rf'(^|{one}) *"', line) for line in lines[:SAMPLE_ROWS]):
+        return False
+    width = Counter(line.count(separator) for line in lines if not needed.search(line)).most_common(1) or [(0, 0)]
+    most = width[0][0] or Counter(len(_fields_of(line, separator)) - 1 for line in quoting).most_common(1)[0][0]
+    right = [len(_fields_of(line, separator)) - 1 == most != line.count(separator) for line in quoting]
+    return most > 0 and sum(right) > 0.9 * len(right)
+
+
+def _fields_of(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator, quotechar="'", skipinitialspace=True))
+    except (csv.Error, StopIteration):
+        return [line]
 
 
 def _before_the_table(lines: list[str]) -> tuple[int, list[str]]:
@@ -144,7 +199,7 @@ def _with_header(rows: list[tuple[int, tuple[str, ...]]], separator: str, before
     if at:
         notes.append(f"{at} lines before the header are no rows" if at > 1 else "a line before the header is no row")
     first = cut[at]
-    has_header = header if header is not None else names_columns(first)
+    has_header = header if header is not None else names_columns(first) and not _is_a_row(first, cut[at + 1 :])
     body = cut[at + 1 :] if has_header else cut[at:]
     if not has_header:
         names = [f"column_{n}" for n in range(1, width + 1)]
@@ -171,6 +226,12 @@ def _header_at(rows: list[tuple[str, ...]], width: int) -> int:
 
 def _usual(row: Sequence[str]) -> bool:
     return any(is_usual(name) for name in row)
+
+
+def _is_a_row(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether words of a first line that has no usual name are values of the rows below it."""
+    values = {field for row in body for field in row}
+    return not _usual(first) and 2 * sum(field in values for field in first if field) > len(first)
 
 
 def names_columns(row: Sequence[str]) -> bool:

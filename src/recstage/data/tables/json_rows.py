@@ -14,6 +14,7 @@ import pandas as pd
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import Places, Rejected
 from recstage.data.tables.encodings import TextBlocks
+from recstage.data.tables.names import is_usual
 from recstage.data.tables.table import Table
 from recstage.errors import DataError
 
@@ -21,6 +22,21 @@ NO_OBJECT = "line that is no JSON object"
 SAMPLE_ROWS = 200
 LISTS = ("interactions", "events", "items", "data", "rows", "records", "results")
 """Where an object that holds a table keeps its rows."""
+
+
+def is_json(head: bytes, *, called_so: bool) -> bool:
+    """Whether a file may be JSON by its first bytes: an object or a list of them. Of one that is called so, the first
+    lines may be broken."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:64]:
+        text = head.replace(b"\0", b"").lstrip(b"\xff\xfe").lstrip()
+    lines = [line.strip() for line in text.split(b"\n")[:20] if line.strip()]
+    if not lines:
+        return False
+    if text[:1] == b"[":
+        return text[1:].lstrip()[:1] in (b"{", b"[", b"]")
+    looked_at = lines if called_so else lines[:1]
+    return any(line[:1] == b"{" and (line[1:].lstrip()[:1] in (b'"', b"}", b"'") or line == b"{") for line in looked_at)
 
 
 class JsonFile:
@@ -67,12 +83,8 @@ class JsonFile:
         if _parsed(first_line) is not None and not first_line.startswith(b"["):
             only = b"\n" not in head.strip()
             value = _parsed(first_line) if only else None
-            rows = (
-                next((value[key] for key in LISTS if isinstance(value.get(key), list)), None)
-                if only and isinstance(value, dict)
-                else None
-            )
-            return rows if rows and all(isinstance(row, dict) for row in rows) else None
+            rows = _rows_of(value) if isinstance(value, dict) else None
+            return rows if rows and rows != [value] and all(isinstance(row, dict) for row in rows) else None
         if not head.startswith((b"[", b"{")):
             return None
         with self._tree.open(self._name) as stream:
@@ -85,9 +97,7 @@ class JsonFile:
             raise DataError(
                 self.where, rule=f"is not JSON, or truncated ({error})", fix="Get the file again"
             ) from error
-        if isinstance(value, dict):
-            value = next((value[key] for key in LISTS if isinstance(value.get(key), list)), [value])
-        return list(value)
+        return _rows_of(value)
 
     def _objects(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Each row with its position; None in place of what is no object. Blank lines are no rows."""
@@ -104,6 +114,24 @@ class JsonFile:
                     if line.strip():
                         value = _parsed(line)
                         yield position, _flat(value) if isinstance(value, dict) else None
+
+
+def _rows_of(value: Any) -> list[Any]:
+    """The rows of one value of JSON: its list, or a table as data frames write it (`DataFrame.to_json`)."""
+    if isinstance(value, list):
+        listed = value and all(isinstance(row, list) for row in value)
+        return [{f"column_{at}": cell for at, cell in enumerate(row, 1)} for row in value] if listed else value
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    inside = next((value[key] for key in LISTS if isinstance(value.get(key), list)), None)
+    if inside is not None:
+        return list(inside)
+    parts = list(value.values())
+    if len(parts) > 1 and all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
+        rows_outside = any(map(is_usual, parts[0])) and not any(map(is_usual, value))
+        return parts if rows_outside else [{name: value[name][row] for name in value} for row in parts[0]]
+    return [value]
 
 
 def _parsed(line: bytes) -> Any:

@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE
+from recstage.data.tables.values.ids import NULLS
 from recstage.errors import DataError, valid_names
 
+HALF = 0.5
 TITLE, TEXT, CATEGORIES, AVAILABLE = "title", "text", "categories", "available"
 BY_NAME = (
     "movie", "film", "book", "song", "track", "artist", "video", "game", "app", "show", "course", "recipe", "anime",
@@ -21,6 +23,7 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "user_id", "user", "userid", "uid", "customer_id", "customer", "customer_no", "visitor_id", "visitor",
         "client_id", "client", "account_id", "account", "member_id", "member", "subscriber_id", "person_id",
         "reader_id", "buyer_id", "buyer", "shopper_id", "profile_id", "reviewer_id", "cust_id", "user_name", "username",
+        "anonymous_id", "distinct_id", "domain_userid", "network_userid", "amplitude_id",
         "user_pseudo_id", "user_key", "user_no", "user_number", "user_email", "email", "email_address", "customer_key",
         "customer_number", "customer_code", "client_no", "learner_id", "student_id", "patient_id", "player_id",
         "household_id", "household_key", "device_id", "cookie_id", "fullvisitorid", "panelist_id", "voter_id",
@@ -105,7 +108,7 @@ def plain(name: object) -> str:
     return re.sub(r"[\W_]+", "", "".join(c for c in text if not unicodedata.combining(c)))
 
 
-def _stem(name: str) -> str:
+def stem_of_id(name: str) -> str:
     """A name without what says that it is an id: "member_uuid" is a member's."""
     return re.sub(r"(?<=...)(uuid|guid|id|nr|key|code|hash)$", "", plain(name))
 
@@ -118,11 +121,26 @@ def is_usual(name: str) -> bool:
     return plain(name) in _USUAL
 
 
+def filled_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The share of a file's first rows in which each column holds anything."""
+    return {
+        name: sum(len(row) > at and row[at].strip() not in NULLS for row in rows) / max(len(rows), 1)
+        for at, name in enumerate(names)
+    }
+
+
 def mapped(
-    names: Sequence[str], given: Mapping[str, str], usual: Mapping[str, Sequence[str]], *, setting: str, where: str
+    names: Sequence[str],
+    given: Mapping[str, str],
+    usual: Mapping[str, Sequence[str]],
+    *,
+    setting: str,
+    where: str,
+    filled: Mapping[str, float] = {},  # noqa: B006
 ) -> dict[str, str]:
     """Our columns to the file's: those that `given` names, and those under a usual name. No column is taken twice; one
-    of ours that is given as nothing ("") has none.
+    of ours that is given as nothing ("") has none. `filled`: of two columns under usual names one that is mostly empty
+    (of values and types: quite empty) is taken only where there is no other; one with a share below 0 never.
 
     Raises `DataError` on a column that is none of ours, or that the file does not have.
     """
@@ -146,14 +164,16 @@ def mapped(
         found[ours] = actual
     by_stem: dict[str, str] = {}
     for name in names:
-        by_stem.setdefault(_stem(name), name)
+        by_stem.setdefault(stem_of_id(name), name)
     for ours, candidates in usual.items():
         if ours in given:
             continue
         free = [by_plain.get(plain(name)) for name in candidates]
         if ours in (USER, ITEM):
-            free += [by_stem.get(_stem(name)) for name in candidates]
-        first = next((name for name in free if name is not None and name not in found.values()), None)
-        if first is not None:
-            found[ours] = first
+            free += [by_stem.get(stem_of_id(name)) for name in candidates]
+        left = [name for name in free if name is not None and name not in found.values() and filled.get(name, 1) >= 0]
+        least = HALF if ours in (USER, ITEM, TIME) else 0.0
+        full = [name for name in left if filled.get(name, 1.0) > least]
+        if left:
+            found[ours] = (full or left)[0]
     return {ours: found[ours] for ours in usual if ours in found}

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from recstage.data.files.file_tree import FileTree, unpacked
 from recstage.data.tables.delimited import DelimitedFile
-from recstage.data.tables.json_rows import JsonFile
+from recstage.data.tables.json_rows import JsonFile, is_json
 from recstage.data.tables.partitions import PartitionedFile, partitions_of
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.typed import ARROW, PARQUET, SHEETS, ArrowFile, SheetFile
@@ -19,6 +19,7 @@ from recstage.errors import DataError
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".log")
 JSON = (".jsonl", ".ndjson", ".json", ".jsonlines")
 FORMATS = (*TEXT, *JSON, *PARQUET, *ARROW, *SHEETS)
+HEAD = 1 << 16
 WILD = re.compile(r"[*?\[]")
 
 
@@ -53,20 +54,22 @@ def tables_in(tree: FileTree) -> list[str]:
 
 
 def opened(tree: FileTree, name: str, how: Format = Format()) -> TableFile:  # noqa: B008 - it is frozen
-    """The reader of a file, by the ending of its name, with the columns of its folders. Raises `DataError` where it
-    cannot be read."""
-    file = _by_ending(tree, name, how)
+    """The reader of a file, by what it is, else by the ending of its name, with the columns of its folders. Raises
+    `DataError` where it cannot be read."""
+    file = _reader_of(tree, name, how)
     columns = partitions_of(name if tree.is_archive or tree.path.is_dir() else tree.path.as_posix())
     return PartitionedFile(file, columns) if columns else file
 
 
-def _by_ending(tree: FileTree, name: str, how: Format) -> TableFile:
+def _reader_of(tree: FileTree, name: str, how: Format) -> TableFile:
     ending = PurePosixPath(unpacked(name)).suffix.lower()
-    if ending in PARQUET + ARROW:
+    with tree.open(name) as stream:
+        head = stream.read(HEAD)
+    if ending in PARQUET + ARROW or head.startswith((b"PAR1", b"ARROW1")):
         return ArrowFile(tree, name)
-    if ending in SHEETS:
+    if ending in SHEETS and (head.startswith((b"PK", b"\xd0\xcf\x11\xe0")) or not head.strip()):
         return SheetFile(tree, name, how.sheet)
-    if ending in JSON:
+    if is_json(head, called_so=ending in JSON):
         return JsonFile(tree, name, how.encoding)
     return DelimitedFile(tree, name, separator=how.separator, encoding=how.encoding, header=how.header)
 

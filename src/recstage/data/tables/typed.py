@@ -34,7 +34,9 @@ class ArrowFile:
     def __init__(self, tree: FileTree, name: str) -> None:
         self.where = tree.label(name)
         self._tree, self._name = tree, name
-        self._parquet = _ending(name) in PARQUET
+        with tree.open(name) as stream:
+            head = stream.read(6)
+        self._parquet = head.startswith(b"PAR1") or (_ending(name) in PARQUET and head != b"ARROW1")
         self._file: Any = None
         with damaged_is_an_error(self._on_disk):
             if self._parquet:

@@ -53,7 +53,7 @@ def refuse_too_little(name: str, profile: Profile) -> None:
             raise TooLittleData(
                 f"{name}: {counted(found, what)}",
                 rule=f"a recommender needs at least {counted(needed, what)}",
-                fix="Give more data",
+                fix="Give more data" + (f" (of this file: {'; '.join(profile.notes)})" if profile.notes else ""),
             )
 
 

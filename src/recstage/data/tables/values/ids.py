@@ -22,8 +22,12 @@ from recstage.errors import DataError
 IdRule = Literal["auto", "text", "number"]
 LONGEST_ID = 256  # as the service's database has it
 NULLS = frozenset(
-    {"", "null", "NULL", "Null", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "None", "<NA>", "NaT", r"\N"}
-)
+    {
+        "", "null", "NULL", "Null", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "None", "none", "<NA>", "NaT",
+        r"\N", "(null)", "(NULL)", "[null]", "[NULL]", "<null>", "<NULL>", "nil", "undefined", "(not set)", "(none)",
+        "-", "--", "#NULL!", "#VALUE!", "#REF!", "#DIV/0!", "#NAME?",
+    }
+)  # fmt: skip
 """What stands for nothing, in any column."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 A_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.000)+")

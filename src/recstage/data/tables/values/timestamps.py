@@ -17,8 +17,9 @@ FINER = 1e11  # in seconds the year 5138: from here on thousandths, and thousand
 EXCEL_FROM, EXCEL_UNTIL = 32_874, 55_153  # 1990 to 2050, as days since the end of 1899
 EXCEL_ZERO = 25_569  # 1970
 A_DAY = 86_400
-TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$"
+TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?$"
 PARTS = r"^\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\b"
+A_YEAR = r"\d{4}|\d[./-](?:\d{1,2}|[A-Za-z]{3,9})[./-]\d{2}"
 COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 COMPACT_NAMES = frozenset(COMPACT.values())
@@ -150,7 +151,10 @@ def _other_dates(text: pd.Series, how: Time = "auto") -> pd.Series:
     day_first = how == "day-first" or (how != "month-first" and order_of(text) == "day")
     cleaned = text.str.replace(r"\bGMT([+-]\d)", r"\1", regex=True).str.replace(r"\s*\([^)]*\)\s*$", "", regex=True)
     cleaned = cleaned.str.replace(r"^(\d{2}/[A-Za-z]{3}/\d{4}):", r"\1 ", regex=True)  # access logs
-    with_year = cleaned.where(cleaned.str.contains(r"\d{4}|\d[./-]\d{1,2}[./-]\d{2}", regex=True))
+    cleaned = cleaned.str.replace(
+        r" (\d{1,2})\.(\d{2})\.(\d{2})(?:\.\d+)?( ?[AaPp][Mm])$", r" \1:\2:\3\4", regex=True
+    )  # Oracle
+    with_year = cleaned.where(cleaned.str.contains(A_YEAR, regex=True))
     return pd.to_datetime(with_year, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
 
 

@@ -10,14 +10,16 @@ import pandas as pd
 
 from recstage.data.event_weights import KNOWN_WEIGHTS
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE
-from recstage.data.tables.names import EVENT_NAMES, mapped, plain
+from recstage.data.sources.events import time_of_day_beside
+from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain, stem_of_id
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.numbers import numbers
-from recstage.steps.onboarding.facts.contents import Contents
+from recstage.steps.onboarding.facts.contents import OF_A_VISIT, Contents
 
 MOST_TYPES = 100
 A_MATRIX = 8  # columns
 SESSION_STEMS = ("session", "visitid", "sitzung")
+SHORT = 3  # letters: shorter stems must be a word of a name
 STEMS: dict[str, tuple[str, ...]] = {
     USER: ("user", "custom", "client", "visitor", "member", "account", "person", "buyer", "shopper", "reviewer", "kund",
            "nutzer", "besucher", "mitglied", "kaufer", "utilisateur", "acheteur", "usuario", "utente", "klant",
@@ -30,7 +32,8 @@ STEMS: dict[str, tuple[str, ...]] = {
     TYPE: ("event", "action", "type", "typ", "ereignis", "aktion", "evento", "accion", "azione", "kind", "art", "was",
            "behav", "status", "verb"),
     VALUE: ("rating", "stars", "score", "wert", "bewert", "stern", "note", "punkt", "puntu", "valor", "voto", "qty",
-            "quant", "menge", "anzahl", "amount", "grade", "value", "duration", "dauer"),
+            "quant", "quantity", "quantite", "quantita", "cantidad", "menge", "anzahl", "amount",
+            "grade", "value", "duration", "dauer"),
 }  # fmt: skip
 """What a name that is in no list may begin or end with, or hold: believed where the values agree."""
 
@@ -52,7 +55,8 @@ class Meanings:
 
     def written(self, file: TableFile) -> dict[str, str]:
         """The columns for the YAML; those that a usual name would make ours, and that are not, as nothing."""
-        by_name = mapped(file.names, self.columns, EVENT_NAMES, setting="columns", where=file.where)
+        filled = filled_of(file.names, file.rows)
+        by_name = mapped(file.names, self.columns, EVENT_NAMES, setting="columns", where=file.where, filled=filled)
         return {**self.columns, **{ours: "" for ours in by_name if ours not in self.columns}}
 
     def told(self, ours: str, theirs: str) -> Meanings:
@@ -73,25 +77,38 @@ class Meanings:
 
 def meanings_of(file: TableFile, contents: Contents, given: Mapping[str, str]) -> Meanings:
     """Our columns among a file's. What is `given` is taken as it is. Raises `DataError` on a name that is none."""
-    by_name = mapped(file.names, given, EVENT_NAMES, setting="columns", where=file.where) if file.has_header else {}
+    filled = filled_of(file.names, file.rows)
     told = mapped(file.names, given, EVENT_NAMES, setting="columns", where=file.where) if given else {}
     found = {ours: theirs for ours, theirs in told.items() if ours in given}
     why = dict.fromkeys(found, "as told")
     notes: list[str] = []
-    for ours, theirs in by_name.items():
-        if ours in given:
-            continue
-        objection = _objection(ours, theirs, contents)
-        if objection:
-            notes.append(f"{theirs} is not taken as {ours}: {objection}")
-        elif theirs not in found.values():
-            found[ours], why[ours] = theirs, "by its name"
+    while file.has_header:  # until nothing speaks against what is called as ours
+        by_name = mapped(file.names, given, EVENT_NAMES, setting="columns", where=file.where, filled=filled)
+        objections = {
+            theirs: (ours, objection)
+            for ours, theirs in by_name.items()
+            if ours not in given and (objection := _objection(ours, theirs, contents))
+        }
+        if not objections:
+            for ours, theirs in by_name.items():
+                if ours not in given and theirs not in found.values():
+                    found[ours], why[ours] = theirs, "by its name"
+            break
+        notes += [f"{theirs} is not taken as {ours}: {why_not}" for theirs, (ours, why_not) in objections.items()]
+        filled |= dict.fromkeys(objections, -1.0)
+    if TIME in found and TIME not in given:
+        columns = {name: contents.given(name).tolist() for name in file.names}
+        found[TIME] = time_of_day_beside(found[TIME], columns, found.values()) or found[TIME]
     if USER in found and plain(found[USER]).startswith(SESSION_STEMS) and USER not in given:
         notes.append(f"{found[USER]}: sessions are taken as users, for want of a column of users")
     left = [name for name in file.names if name not in found.values()]
     for ours, theirs in _by_stems(left, [name for name in EVENT_NAMES if name not in {*found, *given}], contents):
         found[ours], why[ours] = theirs, "by its name and values"
     unsure = _by_content(file, contents, found, why, given)
+    if why.get(USER) == "by its values" and OF_A_VISIT.match(plain(found[USER])):
+        notes.append(
+            f"{found[USER]}: what was ordered or seen together is taken as a user, for want of a column of users"
+        )
     if VALUE not in {*found, *given}:
         scales = [name for name in file.names if name not in found.values() and contents.is_scale(name)]
         notes += [
@@ -117,18 +134,23 @@ def _by_stems(left: Sequence[str], missing: Iterable[str], contents: Contents) -
     taken: set[str] = set()
     for ours in missing:
         for theirs in left:
-            fits = _resembles(theirs, ours)
+            fits = resembles(theirs, ours)
             if theirs not in taken and fits and _agrees(ours, theirs, contents):
                 taken.add(theirs)
                 yield ours, theirs
                 break
 
 
-def _resembles(theirs: str, ours: str) -> bool:
+def resembles(theirs: str, ours: str) -> bool:
     """Whether a name begins or ends as those of ours do, or is one of an inner object ("product.sku")."""
     words, inner = plain(theirs), plain(theirs.rpartition(".")[2])
-    if any(words.startswith(stem) or words.endswith(stem) for stem in STEMS[ours]):
-        return True
+    parts = {plain(part) for part in re.findall(r"[^\W\d_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", theirs))}
+    for stem in STEMS[ours]:
+        if len(stem) <= SHORT and stem in parts:
+            return True
+        of_ids = stem_of_id(theirs) if ours in (USER, ITEM) else words
+        if len(stem) > SHORT and (words.startswith(stem) or words.endswith(stem) or of_ids.endswith(stem)):
+            return True
     return "." in theirs and inner in {plain(name) for name in EVENT_NAMES[ours]}
 
 

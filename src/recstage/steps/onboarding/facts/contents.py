@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,16 @@ from recstage.data.tables.names import plain
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.ids import NULLS
 from recstage.data.tables.values.numbers import flags_of, numbers
-from recstage.data.tables.values.timestamps import PARTS, RANKS, TIME_OF_DAY, unit_of
+from recstage.data.tables.values.timestamps import FINER_UNITS, PARTS, RANKS, TIME_OF_DAY, unit_of
 
 ENOUGH = 50  # rows from which "a different value in every row" says something
 A_SENTENCE = 40  # characters
 LATEST = 2_100_000_000  # seconds: ids are larger than times, or smaller
+MOST_COMPARED = 50  # columns that a column is held against
+IN_BRACKETS = re.compile(r"\[.*\]|\{\s*[\"'].*\}", re.DOTALL)
+OF_A_BROWSER = r"\d{5,}\.\d{5,}"
+"""Ids that Google Analytics gives browsers look like fractions."""
+A_CODE = re.compile(r"[\w-]{0,12}\d[\w-]*")
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 DATE = re.compile(
     r"\s*(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-(?:0[1-9]|1[0-2])$|(?:[a-z]{3,9},? +)?"
@@ -33,6 +39,19 @@ OF_A_VISIT = re.compile(
 FLAGS = {"true", "false", "yes", "no", "ja", "nein", "0", "1", "t", "f", "y", "n"}
 
 
+def _once(question: Callable[..., Any]) -> Callable[..., Any]:
+    """A question about columns that is answered once: with many columns each is asked for each other one."""
+
+    @wraps(question)
+    def answered(self: Contents, *names: str) -> Any:
+        key = (question.__name__, *names)
+        if key not in self.answers:
+            self.answers[key] = question(self, *names)
+        return self.answers[key]
+
+    return answered
+
+
 class Contents:
     """Questions about the columns of a file by its first rows (`TableFile.rows`), or by more of them."""
 
@@ -45,6 +64,7 @@ class Contents:
             frame = pd.DataFrame(whole, columns=list(file.names), dtype=object)
         self._frame = frame.map(lambda v: None if v is None or str(v).strip() in NULLS else str(v).strip())
         self._frame.columns = list(file.names)
+        self.answers: dict[tuple[str, ...], Any] = {}
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +83,7 @@ class Contents:
         some = self.given(name)
         return str(some.iloc[0])[:40] if len(some) else ""
 
+    @_once
     def different(self, name: str) -> int:
         """How many different values it has."""
         return int(self.given(name).nunique())
@@ -75,11 +96,13 @@ class Contents:
         """Characters of its longest value."""
         return max(map(len, self.given(name)), default=0)
 
+    @_once
     def is_number(self, name: str) -> bool:
         """Whether nearly all values are numbers."""
         some = self.given(name)
         return bool(len(some)) and float(numbers(some).notna().mean()) > 0.9
 
+    @_once
     def is_time(self, name: str) -> bool:
         """Whether nearly all values are dates, or numbers as large as times since 1970 are."""
         some = self.given(name)
@@ -93,7 +116,8 @@ class Contents:
 
     def _looks_like_other_numbers(self, values: pd.Series, unit: str) -> bool:
         """Few digits may be days since 1900 or years, and are more often prices, ids or years of something."""
-        return float(values.max()) < 1e7 or (unit == "nanoseconds" and float(values.median()) > 4e18)
+        late = unit in FINER_UNITS and float(values.median()) / FINER_UNITS[unit] > LATEST
+        return float(values.max()) < 1e7 or late
 
     def may_be_time(self, name: str) -> bool:
         """Whether a column that is called like one of times can be one: dates, times of day or any numbers."""
@@ -116,14 +140,52 @@ class Contents:
         """Whether values are a few small numbers, as grades are, and say more than a user or an item alone does."""
         values = numbers(self.given(name))
         few = 3 <= int(values.nunique()) <= 21 and bool((values * 2 % 1 == 0).all())
-        return few and float(values.min()) >= 0 and float(values.max()) <= 10 and not self.is_attribute(name)
+        small = few and float(values.min()) >= 0 and float(values.max()) <= 10
+        return small and not self.is_attribute(name) and not self.is_position(name)
+
+    @_once
+    def list_mark(self, name: str) -> str:
+        """What parts the lists that the values of a column are: a mark, "[" for a list of JSON, or nothing. Lists hold
+        different numbers of parts, which keys of several parts (SKU|red) do not."""
+        some = self.given(name).head(200)
+        if len(some) < 2 or self.is_time(name) or self.is_number(name):
+            return ""
+        if float(some.map(lambda v: IN_BRACKETS.fullmatch(v) is not None).mean()) > 0.8:
+            return "["
+        for mark in "|;, ":
+            parts = some.map(lambda v, mark=mark: [one for one in v.split(mark) if one.strip()])
+            several = parts[parts.map(len) > 1]
+            if len(several) < 0.2 * len(some) or parts.map(len).nunique() < 2:
+                continue
+            known = parts.explode().value_counts()
+            often = several.explode().map(known).gt(1).mean()
+            codes = (
+                mark not in ", "
+                or several.explode().map(lambda v: A_CODE.fullmatch(v.strip()) is not None).mean() > 0.9
+            )
+            if often > 0.5 and codes:
+                return mark
+        return ""
+
+    @_once
+    def is_position(self, name: str) -> bool:
+        """Whether numbers count 0, 1, 2, ... (or 1, 2, ...) and begin again: places in a basket or a session."""
+        values = numbers(self.given(name)).to_numpy(np.float64)
+        if len(values) < ENOUGH or not np.isfinite(values).all() or (values % 1 != 0).any():
+            return False
+        begins = values[1:] == values.min()
+        counts = (np.diff(values) == 1) | begins
+        return bool(values.min() in (0, 1) and values.max() > 1 and begins.any() and counts.mean() > 0.95)
 
     def are_lists(self, name: str, marks: str = ";|,") -> bool:
         """Whether values are lists: several words each, parted alike by one of the marks."""
         some = self.given(name).head(200)
+        if self.list_mark(name):
+            return True
         parted = [some.map(lambda v, mark=mark: v.count(mark) > 0) for mark in marks]
         return len(some) > 1 and any(float(one.mean()) > 0.8 for one in parted) and float(some.str.len().mean()) > 8
 
+    @_once
     def is_year(self, name: str) -> bool:
         """Whether all values are years."""
         values = numbers(self.given(name))
@@ -133,6 +195,7 @@ class Contents:
         """Whether values are few words."""
         return 0 < len(self.words(name)) <= min(most, max(len(self) // 3, 2))
 
+    @_once
     def may_be_id(self, name: str) -> bool:
         """Whether values can name users or items: neither times, nor truth values, nor fractions, nor sentences."""
         some = self.given(name)
@@ -144,16 +207,19 @@ class Contents:
         ):
             return False
         values = numbers(some)
-        fractions = bool((values.dropna() % 1 != 0).any())
+        fractions = bool((values.dropna() % 1 != 0).any()) and not some.str.fullmatch(OF_A_BROWSER).all()
         return not fractions and float(some.str.len().mean()) < A_SENTENCE
 
     def ids(self, names: Sequence[str], known: Sequence[str]) -> list[str]:
         """Columns that may hold ids, the likeliest first: not one value a row, no attribute of another column."""
         possible = [name for name in names if self.may_be_id(name)]
-        possible = [name for name in possible if not OF_A_VISIT.match(plain(name))] or possible
+        possible = self._without_visits(possible, len(known))
         numbered = [name for name in possible if len(self) >= ENOUGH and self.different(name) == len(self.given(name))]
         possible = [name for name in possible if name not in numbered] or possible
         free = [name for name in possible if not any(self.determines(other, name) for other in known)]
+        free = (
+            sorted(free, key=lambda name: -self.different(name))[:MOST_COMPARED] if len(free) > MOST_COMPARED else free
+        )
         chosen = [
             name
             for name in free
@@ -163,6 +229,15 @@ class Contents:
         top = {*ranked[: 2 - min(len(known), 1)]}
         return [name for name in chosen if name in top] + [name for name in chosen if name not in top]
 
+    def _without_visits(self, possible: list[str], known: int) -> list[str]:
+        """Without places in a basket and numbers of orders, as long as that leaves users and items."""
+        usual = [name for name in possible if not OF_A_VISIT.match(plain(name))]
+        for some in (usual, possible):
+            left = [name for name in some if not self.is_position(name)]
+            if len(left) + known > 1:
+                return left
+        return usual or possible
+
     def _before(self, other: str, name: str) -> bool:
         """Whether `other` is the id where each determines the other: the one that is finer, else the one that comes
         first."""
@@ -171,6 +246,7 @@ class Contents:
             self.different(other) == self.different(name) and columns.index(other) < columns.index(name)
         )
 
+    @_once
     def determines(self, one: str, other: str) -> bool:
         """Whether each value of `one` that repeats goes with one value of `other`."""
         codes, others = self._codes[one], self._codes[other]
@@ -181,9 +257,11 @@ class Contents:
         pairs = np.unique(codes.astype(np.int64) * (int(others.max()) + 1) + others)
         return len(pairs) == len(np.unique(codes))
 
+    @_once
     def is_attribute(self, name: str) -> bool:
         """Whether another column with more different values decides this one: a year of a movie, a kind of product."""
         others = [one for one in self._frame if one != name and self.different(str(one)) >= self.different(name)]
+        others = [one for one in others if self.may_be_id(str(one))][:MOST_COMPARED]
         return any(self.may_be_id(str(one)) and self.determines(str(one), name) for one in others)
 
     @cached_property

@@ -15,6 +15,7 @@ from recstage.data.tables.values.numbers import numbers
 ENOUGH = 20  # rows, or items, from which a coincidence is unlikely
 GOES_WITH = 0.95
 FEW = 100
+EMPTY, SHOWN = "is empty", 10
 NOT_ATTRIBUTES = ("title", "text", "categories", "available")
 
 
@@ -30,7 +31,12 @@ def of_events(files: Sequence[TableFile], columns: Mapping[str, str]) -> list[st
     wanted = list(dict.fromkeys([*suspects, *columns.values()]))
     parts = [one.read([name for name in wanted if name in one.names]).frame for one in files]
     whole = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-    return [warning for _, warning in _findings(whole.astype(object), suspects, columns)]
+    found = dict(_findings(whole.astype(object), suspects, columns))
+    empty = [name for name, warning in found.items() if warning.endswith(EMPTY)]
+    rest = [warning for name, warning in found.items() if name not in empty]
+    if len(empty) < 2:
+        return [*(found[name] for name in empty), *rest]
+    return [f"{len(empty)} columns are empty: {', '.join(empty[:SHOWN])}{', ...' * (len(empty) > SHOWN)}", *rest]
 
 
 def _findings(frame: pd.DataFrame, names: Iterable[str], columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -50,7 +56,7 @@ def _findings(frame: pd.DataFrame, names: Iterable[str], columns: Mapping[str, s
 def _warning(name: str, column: pd.Series, ours: Mapping[str, pd.Series], columns: Mapping[str, str]) -> str:
     given = column.dropna()
     if not len(given):
-        return f"column {name} is empty"
+        return f"column {name} {EMPTY}"
     different = given.nunique()
     if different == 1 and len(given) == len(column):
         return f"column {name} is constant ('{str(given.iloc[0])[:30]}'): it says nothing"
