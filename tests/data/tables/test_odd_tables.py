@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recstage.config import EventsSource
+from recstage.data.files.layout_detection import config_of
 from recstage.data.schema import RawData
 from recstage.data.sources import events
 from recstage.errors import DataError
@@ -126,11 +129,51 @@ def test_words_of_programs_for_nothing_are_nobody(write: Writer, nothing: str) -
         ("ts", "05-JAN-23 12.00.00.000000000 PM"),
         ("date", "05-Jan-23 12:00:00 PM"),
         ("when", "Thu Jan 05 12:00:00 +0000 2023"),
+        ("year;month;day;hour", "2023;1;5;12"),
+        ("Jahr;Monat;Tag;Stunde;Minute", "2023;01;05;12;00"),
     ],
 )
 def test_days_and_times_of_day_in_the_writing_of_programs(write: Writer, names: str, cells: str) -> None:
     raw = read(write("e.csv", f"user;item;{names}\nu;a;{cells}\nv;b;{cells}\n"))
     assert raw.events["timestamp"].tolist() == [NOON, NOON]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["4/5", "5/5", "1/5"], [4, 5, 1]),
+        (["4.0 out of 5 stars", "3.5 out of 5 stars", "1 star"], [4, 3.5, 1]),
+        (["★★★★☆", "★★", "★★½"], [4, 2, 2.5]),
+        (["4,5 von 5", "3 von 5", "2 Sterne"], [4.5, 3, 2]),
+    ],
+)
+def test_grades_in_words_and_stars(write: Writer, cells: list[str], values: list[float]) -> None:
+    raw = read(write("e.tsv", "user\titem\trating\n" + "".join(f"u{at}\ti\t{one}\n" for at, one in enumerate(cells))))
+    assert raw.events["value"].tolist() == values
+    assert raw.notes == ("the column of values holds grades in words or stars: their numbers are taken",)
+
+
+def test_columns_that_blanks_fill_to_one_width(write: Writer) -> None:
+    rows = "".join(f"{user:>6} {item:>10}  {ts:>12}\n" for user, item, ts in FRAME.itertuples(index=False))
+    assert pairs(read(write("e.txt", f"  user       item            ts\n{rows}"))) == [
+        ("u1", "a"),
+        ("u2", "b"),
+        ("u1", "c"),
+    ]
+
+
+def test_a_database_may_be_given_as_its_file(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        FRAME.to_sql("orders", database, index=False)
+    found = config_of(str(tmp_path / "shop.db"))
+    assert found["source"]["path"] == f"sqlite:///{tmp_path / 'shop.db'}"
+
+
+def test_an_id_that_is_too_long_is_told_with_the_rule(write: Writer) -> None:
+    raw = read(write("e.csv", f"user,item\nu,{'x' * 300}\nv,b\n"))
+    assert raw.rejected.first["invalid item_id"] == (
+        "line 2: item_id 'xxxxxxxxxxxxxxxxxxxx...' has 300 characters, and an id at most 256",
+    )
 
 
 def test_of_two_columns_of_usual_names_the_filled_one_is_taken_in_all_parts(tmp_path: Path) -> None:

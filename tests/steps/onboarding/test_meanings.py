@@ -98,6 +98,16 @@ def test_places_in_a_basket_are_no_users(tmp_path: Path) -> None:
             {"user_id": "Email", "item_id": "Lineitem sku", "timestamp": "Created at", "value": "Lineitem quantity"},
         ),
         (
+            "CardNo;SKU;Sales Date;Sales Time",
+            "90000{u};{i}5000;202601{day:02d};08{day:02d}{day:02d}",
+            {"user_id": "CardNo", "item_id": "SKU", "timestamp": "Sales Date"},
+        ),
+        (
+            "a;b;c",
+            "{u};2026-01-{day:02d};2145365{i:02d}",
+            {"user_id": "a", "item_id": "c", "timestamp": "b"},
+        ),
+        (
             "user_id;book_id;read_at;date_added",
             "{u};{i};;2026-01-{day:02d}",
             {"user_id": "user_id", "item_id": "book_id", "timestamp": "date_added"},

@@ -39,6 +39,7 @@ def config_of(name_or_path: str) -> dict[str, Any]:
 
     Raises `ConfigError` on a broken YAML, `DataError` where it is none of these, listing the valid names.
     """
+    name_or_path = database.url_of_file(name_or_path) or name_or_path
     if database.is_url(name_or_path):
         url, _, table = name_or_path.partition("#")
         source = {"kind": "events", "path": url, "default_type": "interaction", **({"table": table} if table else {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,20 @@ from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
-from recstage.data.tables.values.numbers import flags_of, numbers
+from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError
 
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
 DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
+PARTS_OF_DATE = {
+    "year": ("year", "jahr", "annee", "ano", "anno", "jaar", "yyyy"),
+    "month": ("month", "monat", "mois", "mes", "mese", "maand", "mm"),
+    "day": ("day", "dayofmonth", "tag", "jour", "dia", "giorno", "dag", "dd"),
+    "hour": ("hour", "stunde", "heure", "hora", "ora", "uur", "hh"),
+    "minute": ("minute", "min"),
+    "second": ("second", "sec"),
+}
 TIME_STEMS = re.compile(r"time|zeit|hora|heure|hour|tijd|tid$|^ora|czas|время|时间|時刻")
 """Names of columns of times of day."""
 SINCE_1990, UNTIL_2050 = 6.3e8, 2.53e9
@@ -189,6 +198,7 @@ class _Columns:
     file: TableFile
     ours: Mapping[str, str]
     date: str | None
+    parts: tuple[str, ...]
     notes: tuple[str, ...]
 
     @classmethod
@@ -207,17 +217,39 @@ class _Columns:
             notes = (f"no header: {taken} (say otherwise in source.columns)",)
         elif TIME in ours and TIME not in config.columns and plain(ours[TIME]) not in USUAL_TIMES:
             notes = (f"{ours[TIME]} is taken as timestamp (say otherwise in source.columns)",)
-        return cls(file, ours, _date_beside(file, ours, config), notes)
+        return cls(file, ours, _date_beside(file, ours, config), _date_in_parts(file, ours), notes)
 
     def read(self) -> Table:
-        wanted = list(dict.fromkeys([*self.ours.values(), *([self.date] if self.date else [])]))
+        wanted = list(dict.fromkeys([*self.ours.values(), *([self.date] if self.date else []), *self.parts]))
         coded = {self.ours[column] for column in (USER, ITEM, TYPE) if column in self.ours}
         table = self.file.read(wanted, coded)
         frame = pd.DataFrame({column: table.frame[theirs] for column, theirs in self.ours.items()})
-        if self.date:
+        if self.parts:
+            frame[TIME] = _assembled(table.frame, self.parts)
+        elif self.date:
             time = table.frame[self.ours[TIME]]
             frame[TIME] = (table.frame[self.date].astype(object) + " " + time.astype(object)).where(time.notna(), None)
         return Table(frame, table.rows_read, table.rejected, table.places, (*table.notes, *self.notes))
+
+
+def _date_in_parts(file: TableFile, ours: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns of year, month and day (and hour, minute, second) where the times are such a day of the month."""
+    if TIME not in ours or plain(ours[TIME]) not in PARTS_OF_DATE["day"]:
+        return ()
+    by_plain = {plain(name): name for name in file.names}
+    found = [next((by_plain[one] for one in called if one in by_plain), None) for called in PARTS_OF_DATE.values()]
+    several = tuple(takewhile(lambda name: name is not None, found))
+    return several if len(several) >= 3 else ()  # type: ignore[return-value]
+
+
+def _assembled(frame: pd.DataFrame, parts: Sequence[str]) -> pd.Series:
+    """Moments of columns of year, month, day and so on, as ISO writes them."""
+    marks = ("", "-", "-", "T", ":", ":")
+    texts = [frame[name].astype(object).map(lambda v: v if v is None or v != v else f"{v}".strip()) for name in parts]
+    whole = texts[0]
+    for mark, text in zip(marks[1:], texts[1:], strict=False):
+        whole = whole + mark + text.map(lambda v: v if v is None or v != v else v.removesuffix(".0").zfill(2))
+    return whole + ":00" if len(parts) == 4 else whole
 
 
 def _date_beside(file: TableFile, ours: Mapping[str, str], config: EventsSource) -> str | None:
@@ -298,6 +330,8 @@ def _values(given: pd.DataFrame, config: EventsSource) -> tuple[pd.Series, list[
     values = numbers(given[VALUE], config.decimal)
     if values.isna().all() and (flags := flags_of(given[VALUE])) is not None:
         return flags, ["the column of values holds yes and no: yes is 1, no is 0"]
+    if values.isna().all() and (grades := grades_of(given[VALUE])) is not None:
+        return grades, ["the column of values holds grades in words or stars: their numbers are taken"]
     filled = int(given[VALUE].notna().sum())
     if VALUE not in config.columns and 2 * int((values.isna() & given[VALUE].notna()).sum()) > filled:
         return nothing, ["the column that is called like one of values holds no numbers and is not read"]

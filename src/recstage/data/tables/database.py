@@ -27,6 +27,7 @@ from recstage.data.schema import ITEM, USER
 from recstage.data.tables.names import EVENT_NAMES, ITEM_NAMES, mapped
 from recstage.errors import DataError, StoreError, valid_names
 
+SQLITE = b"SQLite format 3\0"
 SCHEMES = ("sqlite:", "postgresql:", "postgresql+psycopg:", "postgres:")
 ROWS_AT_ONCE = 100_000
 CONNECT_SECONDS = 10
@@ -36,6 +37,16 @@ Kind = Literal["events", "items"]
 def is_url(path: str) -> bool:
     """Whether a path is a database's."""
     return path.startswith(SCHEMES)
+
+
+def url_of_file(path: str) -> str | None:
+    """The URL of an SQLite database that is given as a file; None where the file is none."""
+    file = Path(path).expanduser()
+    try:
+        with file.open("rb") as stream:
+            return f"sqlite:///{file.absolute()}" if stream.read(len(SQLITE)) == SQLITE else None
+    except (OSError, ValueError):
+        return None
 
 
 def has_password(url: str) -> bool:

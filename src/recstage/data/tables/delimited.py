@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recstage.data.files.file_tree import FileTree
 from recstage.data.schema import Places, Rejected
-from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of, unwrapped
+from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of, evened_out, unwrapped
 from recstage.data.tables.encodings import TextBlocks
 from recstage.data.tables.records import Framer, Records
 from recstage.data.tables.signatures import what_it_is
@@ -132,6 +132,8 @@ class _Reading:
             block = block.replace(self._replaced, self._one.encode())
         if self.file.dialect.single:
             block = block.translate(SWAP_BYTES)
+        if self.file.dialect.aligned:
+            block = evened_out(block.decode()).encode()
         if self.file.dialect.wrapped:
             block = "\n".join(map(unwrapped, block.decode().split("\n"))).encode()
         records = self._framer.feed(block, last=last)

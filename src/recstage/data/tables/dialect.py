@@ -27,7 +27,8 @@ A_VALUE = re.compile(r"\s*([+-]?\d+([.,]\d+)*([eE][+-]?\d+)?|\d{4}[-/]\d\d?[-/]\
 class Dialect:
     """`names` of the columns, one a field of a row; `skip` lines stand before the first row. `rows`: the first ones,
     cut as by this dialect. `notes`: what was found out that a user may want to know. `quoted`: whether one has
-    quotes; `single`: whether those are single ones; `wrapped`: whether each line is, as a whole, one quoted field."""
+    quotes; `single`: whether those are single ones; `wrapped`: whether each line is, as a whole, one quoted field;
+    `aligned`: whether blanks fill the columns to one width."""
 
     separator: str
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class Dialect:
     quoted: bool = False
     single: bool = False
     wrapped: bool = False
+    aligned: bool = False
 
 
 def dialect_of(
@@ -68,12 +70,27 @@ def dialect_of(
             fix="Write the item into each row, in pandas: frame['item'] = frame.user.str.extract(r'(.+):$').ffill(), "
             "and leave these lines out",
         )
+    if separator is None and _aligned(lines):
+        return replace(dialect_of(evened_out(sample), where, separator=" ", header=header, names=names), aligned=True)
     found = separator or _separator_of(lines, where)
     rows = _cut(lines, found)
     quoted = any(re.search(rf'(^|{re.escape(found)}) *"', line) for line in lines[:SAMPLE_ROWS])
     if names:
         return Dialect(found, tuple(names), False, 0, tuple(row for _, row in rows), quoted=quoted)
     return replace(_with_header(rows, found, before, header), quoted=quoted)
+
+
+def evened_out(text: str) -> str:
+    """Lines of aligned columns with one blank between fields, and none before and after them."""
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
+
+
+def _aligned(lines: list[str]) -> bool:
+    """Whether blanks fill columns to one width: each line has as many words, and runs of blanks part them."""
+    lines = [line for line in lines[:SAMPLE_ROWS] if line.strip()]
+    widths = Counter(len(line.split()) for line in lines)
+    several = len(lines) > 1 and len(widths) == 1 and next(iter(widths)) > 1
+    return several and any("  " in line for line in lines) and not any(re.search(r'[,;|\t"]', line) for line in lines)
 
 
 def unwrapped(line: str) -> str:

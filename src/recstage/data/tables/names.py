@@ -26,7 +26,8 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "anonymous_id", "distinct_id", "domain_userid", "network_userid", "amplitude_id",
         "user_pseudo_id", "user_key", "user_no", "user_number", "user_email", "email", "email_address", "customer_key",
         "customer_number", "customer_code", "client_no", "learner_id", "student_id", "patient_id", "player_id",
-        "household_id", "household_key", "device_id", "cookie_id", "fullvisitorid", "panelist_id", "voter_id",
+        "household_id", "household_key", "card_no", "card_number", "card_id",
+        "loyalty_id", "loyalty_card", "device_id", "cookie_id", "fullvisitorid", "panelist_id", "voter_id",
         "kunde", "kunden_id", "kundennummer", "kunden_nr", "kundenr", "kundnr", "nutzer", "nutzer_id", "benutzer",
         "benutzer_id", "besucher", "besucher_id", "mitglied", "mitgliedsnummer", "utilisateur", "id_utilisateur",
         "utilisateur_id", "id_client", "acheteur", "käufer", "kaeufer", "usuario", "id_usuario", "usuario_id",
@@ -62,7 +63,7 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "date_heure", "date_achat", "date_commande", "fecha_hora", "fecha", "fecha_compra", "fecha_pedido",
         "data_ora", "data_acquisto", "data_hora", "data_compra", "data_pedido", "tijdstip", "tijd", "tidspunkt",
         "tidsstampel", "tidpunkt", "czas", "дата", "время", "时间", "时间戳", "日期", "日時", "日付", "購入日",
-        "date", "day", "when", "wann", "at", "position", "rank",
+        "date", "day", "tag", "jour", "dia", "giorno", "when", "wann", "at", "position", "rank",
     ),
     TYPE: (
         "interaction_type", "interaction", "event_type", "event_name", "event", "action", "action_type", "activity",

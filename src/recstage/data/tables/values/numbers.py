@@ -15,6 +15,10 @@ Decimal = Literal["auto", ".", ","]
 WITH_COMMA = r"^[+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*),\d+$"
 THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
 CURRENCY = re.compile(r"^[€$£¥₹]\s*|\s*(?:[€$£¥₹%]|EUR|USD|GBP|CHF|kr|zł)$")
+GRADE = (
+    r"(?i)(\d+(?:[.,]\d+)?)\s*(?:(?:/|out of|of|von|sur|de|su)\s*\d+)?\s*(?:stars?|sternen?|étoiles?|points?|pts?)?"
+    r"|[★⭐]+½?☆*"
+)
 YES, NO = ("true", "yes", "y", "t", "ja", "oui", "si", "sí"), ("false", "no", "n", "f", "nein", "non")
 WITH_POINT = re.compile(r"[+-]?\d*\.\d+")
 
@@ -44,6 +48,17 @@ def flags_of(column: pd.Series) -> pd.Series | None:
     if not len(words) or not set(words.unique()) <= {*YES, *NO}:
         return None
     return words.isin(YES).astype("float64").reindex(column.index)
+
+
+def grades_of(column: pd.Series) -> pd.Series | None:
+    """float64 of a column of grades in words: 4/5, 4.0 out of 5 stars, 4 stars, ★★★★☆; None where it holds anything
+    else, or nothing."""
+    words = column.dropna().map(lambda value: str(value).strip())
+    if not len(words) or not words.str.fullmatch(GRADE).all():
+        return None
+    stars = words.str.count("[★⭐]") + words.str.count("½") / 2
+    plain = pd.to_numeric(words.str.extract(GRADE)[0].str.replace(",", ".", regex=False), errors="coerce")
+    return plain.where(plain.notna(), stars).astype("float64").reindex(column.index)
 
 
 def _as_text(column: pd.Series) -> pa.Array | pa.ChunkedArray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recstage.data.event_weights import KNOWN_WEIGHTS
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE
-from recstage.data.sources.events import time_of_day_beside
+from recstage.data.sources.events import TIME_STEMS, time_of_day_beside
 from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain, stem_of_id
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.numbers import numbers
@@ -123,7 +123,7 @@ def _objection(ours: str, theirs: str, contents: Contents) -> str:
         return f"'{contents.first(theirs)}' is no time"
     if ours == TIME and contents.is_time_of_day(theirs) and not any(map(contents.is_time, contents.names)):
         return f"a time of day ('{contents.first(theirs)}') has no date, and no column of dates is beside it"
-    if ours == VALUE and not contents.is_number(theirs) and not contents.is_flag(theirs):
+    if ours == VALUE and not (contents.is_number(theirs) or contents.is_flag(theirs) or contents.is_grade(theirs)):
         return f"'{contents.first(theirs)}' is no number"
     if ours == TYPE and contents.different(theirs) > MOST_TYPES:
         return f"it has {contents.different(theirs)} different values in the first rows"
@@ -182,7 +182,8 @@ def _by_content(
                 unsure[TIME] = tuple(times[:-1])
     missing = [ours for ours in (USER, ITEM) if ours not in {*found, *given}]
     if missing:
-        candidates = contents.ids(left(), known=[found[one] for one in (USER, ITEM) if one in found])
+        free = [name for name in left() if not TIME_STEMS.search(plain(name))]
+        candidates = contents.ids(free, known=[found[one] for one in (USER, ITEM) if one in found])
         chosen = _in_roles(missing, candidates, contents)
         for ours, theirs in chosen.items():
             found[ours], why[ours] = theirs, "by its values"

@@ -13,12 +13,13 @@ import pandas as pd
 from recstage.data.tables.names import plain
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.ids import NULLS
-from recstage.data.tables.values.numbers import flags_of, numbers
+from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.timestamps import FINER_UNITS, PARTS, RANKS, TIME_OF_DAY, unit_of
 
 ENOUGH = 50  # rows from which "a different value in every row" says something
 A_SENTENCE = 40  # characters
-LATEST = 2_100_000_000  # seconds: ids are larger than times, or smaller
+SINCE_1990, LATEST = 630_000_000, 2_100_000_000  # seconds: ids are larger than times, or smaller
+NEARLY_ALL = 0.95  # of the rows have an id, where any column does
 MOST_COMPARED = 50  # columns that a column is held against
 IN_BRACKETS = re.compile(r"\[.*\]|\{\s*[\"'].*\}", re.DOTALL)
 OF_A_BROWSER = r"\d{5,}\.\d{5,}"
@@ -116,8 +117,8 @@ class Contents:
 
     def _looks_like_other_numbers(self, values: pd.Series, unit: str) -> bool:
         """Few digits may be days since 1900 or years, and are more often prices, ids or years of something."""
-        late = unit in FINER_UNITS and float(values.median()) / FINER_UNITS[unit] > LATEST
-        return float(values.max()) < 1e7 or late
+        seconds = float(values.median()) / FINER_UNITS.get(unit, 1.0)
+        return float(values.max()) < 1e7 or (unit in FINER_UNITS and not SINCE_1990 <= seconds <= LATEST)
 
     def may_be_time(self, name: str) -> bool:
         """Whether a column that is called like one of times can be one: dates, times of day or any numbers."""
@@ -135,6 +136,10 @@ class Contents:
     def is_flag(self, name: str) -> bool:
         """Whether all values are yes or no."""
         return flags_of(self.given(name)) is not None
+
+    def is_grade(self, name: str) -> bool:
+        """Whether all values are grades in words or stars."""
+        return grades_of(self.given(name)) is not None
 
     def is_scale(self, name: str) -> bool:
         """Whether values are a few small numbers, as grades are, and say more than a user or an item alone does."""
@@ -213,7 +218,8 @@ class Contents:
     def ids(self, names: Sequence[str], known: Sequence[str]) -> list[str]:
         """Columns that may hold ids, the likeliest first: not one value a row, no attribute of another column."""
         possible = [name for name in names if self.may_be_id(name)]
-        possible = self._without_visits(possible, len(known))
+        full = [name for name in possible if len(self.given(name)) >= NEARLY_ALL * len(self)]
+        possible = self._without_visits(full if len(full) + len(known) > 1 else possible, len(known))
         numbered = [name for name in possible if len(self) >= ENOUGH and self.different(name) == len(self.given(name))]
         possible = [name for name in possible if name not in numbered] or possible
         free = [name for name in possible if not any(self.determines(other, name) for other in known)]

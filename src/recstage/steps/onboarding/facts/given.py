@@ -37,6 +37,7 @@ class Given:
 def given_of(path: str, how: Format, more: Mapping[str, Any]) -> Given:
     """What `path` is. `more`: further settings of an `events` source (table, query, ...). Raises `DataError` where it
     is no table of events and no known layout."""
+    path = database.url_of_file(path) or path
     if database.is_url(path):
         url, _, table = path.partition("#")
         source = {"kind": "events", "path": _whole_url(url), **({"table": table} if table else {}), **more}

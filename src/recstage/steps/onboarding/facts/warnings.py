@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from recstage.data.schema import USER, RawData
+from recstage.data.schema import TIME, USER, RawData
 from recstage.steps.onboarding.facts.profile import Join, Profile
 from recstage.steps.onboarding.facts.wording import counted, of_all
 
 BOT_TIMES, BOT_ABOVE, BOT_EVENTS, BOT_SHARE = 20, 8, 100, 0.1
 """Of the median, of the 95th percentile; at least so many events, or such a share of all."""
 SHOWN = 3
+SINCE_1990, FEW_EARLY = 630_000_000, 0.2
 MANY_SINGLE = 0.2
 FEW_DESCRIBED = 1.0
 
@@ -26,6 +27,7 @@ def warnings_of(profile: Profile, raw: RawData, tests: bool) -> Iterator[str]:
         yield from _of_join(profile.join, profile.items)
     if not profile.ordered and not tests:
         yield "nothing says what came first (no times, or all the same): the split is drawn at random"
+    yield from _of_times(profile, raw.events[TIME])
     yield from _of_users(profile, raw.events[USER])
     negative = sum(one.negative for one in profile.values.values())
     if negative:
@@ -43,6 +45,13 @@ def _of_join(join: Join, items: int) -> Iterator[str]:
             f"the items file describes {of_all(join.described, items, 'item')} with events; "
             f"not {', '.join(join.unjoined)}{theirs}{hint}"
         )
+
+
+def _of_times(profile: Profile, times: pd.Series) -> Iterator[str]:
+    early = int((times < SINCE_1990).sum()) if profile.is_clock else 0
+    if 0 < early < FEW_EARLY * len(times):
+        at = f"{profile.first:%Y-%m-%d}"
+        yield f"{of_all(early, len(times), 'time')} lie before 1990, the first on {at}: does that stand for no time?"
 
 
 def _of_users(profile: Profile, users: pd.Series) -> Iterator[str]:
