@@ -134,14 +134,16 @@ def _dates(column: pd.Series, where: str, how: Time = "auto", zone: str = "UTC")
     text = pd.Series(different, dtype=object).map(lambda value: str(value).strip())
     if len(text) and text.str.match(TIME_OF_DAY).all():
         raise _no_date(where, text.iloc[0])
-    zoned = text.str.contains(WITH_ZONE, regex=True).astype(bool)
+    given = text
     text = text.str.replace(r"\s*(?:UTC|GMT|Z)$", "+00:00", regex=True)
     moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
     left = moments.isna()
     if left.any():
         moments = moments.where(~left, _other_dates(text[left], how))
     seconds = _since_1970(moments)
-    seconds = seconds.where(zoned, _of_zone(seconds, zone))
+    if zone != "UTC":
+        zoned = given.str.contains(WITH_ZONE, regex=True).astype(bool)
+        seconds = seconds.where(zoned, _of_zone(seconds, zone))
     return pd.Series(np.append(seconds.to_numpy(), np.nan)[codes], column.index)
 
 
