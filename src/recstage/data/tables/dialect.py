@@ -17,6 +17,7 @@ ONE_BYTE = "\x1f"
 """What stands for a separator of two characters while Arrow, which splits at one, reads."""
 SWAP = str.maketrans("'\"", "\"'")
 """Single quotes for double ones and back: a file quoted by single ones is read as if by double ones."""
+WRAPPED = "each line was one quoted field, and is read as a row"
 SAMPLE_ROWS = 300
 PREAMBLE = 20  # lines that may stand before the header
 A_GROUP = re.compile(r"\d+:")
@@ -51,10 +52,8 @@ def dialect_of(
     """
     if _wrapped(sample.split("\n"), separator):
         inside = "\n".join(map(unwrapped, sample.split("\n")))
-        found = dialect_of(inside, where, separator=separator, header=header, names=names)
-        return replace(
-            found, wrapped=True, notes=(*found.notes, "each line was one quoted field, and is read as a row")
-        )
+        inner = dialect_of(inside, where, separator=separator, header=header, names=names)
+        return replace(inner, wrapped=True, notes=(*inner.notes, WRAPPED))
     if _single_quoted(sample.split("\n"), separator):
         swapped = dialect_of(sample.translate(SWAP), where, separator=separator, header=header, names=names)
         shown = tuple(tuple(field.translate(SWAP) for field in row) for row in swapped.rows)
