@@ -17,7 +17,7 @@ import yaml
 
 from recstage.config import root
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 240.0
 _VARIABLE = re.compile(r"\$\{(\w+)(?::\?[^}]*)?\}")
 
 

@@ -40,6 +40,18 @@ export function notice(place, kind, text, action) {
   );
 }
 
+const SLOW = 1500;
+
+/** A promise, with a word in `place` where it takes long. */
+export async function waiting(place, promise) {
+  const timer = setTimeout(() => notice(place, "info", "Still waiting for the service …"), SLOW);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export function clear(place) {
   delete place.dataset.text;
   place.replaceChildren();

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { ask } from "./changes.js";
 import { count, mix, pairs, percent, ranges, sparkline } from "./charts.js";
-import { $, ago, clear, el, icon, notice } from "./dom.js";
+import { $, ago, clear, el, icon, notice, waiting } from "./dom.js";
 import { session, signIn } from "./signin.js";
 
 const PERIOD = 5000;
@@ -29,7 +29,7 @@ async function start() {
 async function refresh() {
   clearTimeout(timer);
   try {
-    show(await call("/api/operations"));
+    show(await waiting($("notices"), call("/api/operations")));
     if (performance.now() > keep) clear($("notices"));
   } catch (problem) {
     if (problem.status === 401) return start();

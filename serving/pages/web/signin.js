@@ -37,16 +37,17 @@ let pending = null;
 /**
  * The session, asking for a key as long as the service wants another one. Throws a `Problem` for anything else.
  * Requests that are refused together share one question, whose reason the later ones must not replace.
+ * `get` may hand over what was requested already.
  */
-export function session() {
-  pending ??= ask().finally(() => { pending = null; });
+export function session(get = call) {
+  pending ??= ask(get).finally(() => { pending = null; });
   return pending;
 }
 
-async function ask() {
+async function ask(get) {
   for (;;) {
     try {
-      const found = await call("/api/session");
+      const found = await get("/api/session");
       show(found);
       return found;
     } catch (problem) {

@@ -3,10 +3,11 @@
 import { Tracker } from "/tracker.js";
 import { call, credentials, path, Problem } from "./api.js";
 import { ACTIONS, card, named } from "./card.js";
-import { $, clear, el, notice } from "./dom.js";
+import { $, clear, el, notice, waiting } from "./dom.js";
+import { answer, chosen, given, listOf } from "./first.js";
 import { session } from "./signin.js";
 
-const LIMIT = 10, SLOW = 1500, RETRY = 3000;
+const RETRY = 3000;
 const ALL_CATEGORIES = ["All categories", () => { $("category").value = ""; load(); }];
 const state = { user: "", list: null, session: null, ready: null, known: null, turn: 0, retry: 0 };
 const tracker = new Tracker({ headers: credentials() });
@@ -16,18 +17,17 @@ start();
 
 /** The list of a user who is given is requested at once, beside the session; the first of a sample needs the session. */
 async function start() {
-  const given = new URLSearchParams(location.search).get("user_id") ?? remembered();
-  state.ready = session();
+  state.ready = session(answer);
   if (given) choose(given);
   try {
-    state.session = await waiting(state.ready);
+    state.session = await waiting($("notices"), state.ready);
   } catch (problem) {
     return failed(problem, () => start());
   }
   tracker.headers = credentials();
-  const { user_id: own, users } = state.session;
+  const own = state.session.user_id;
   fill(state.session);
-  if (!given || (own && own !== given)) return choose(own ?? users[0]?.user_id ?? "guest");
+  if (!given || (own && own !== given)) return choose(chosen(state.session));
   return state.list ? say(state.list) : load();
 }
 
@@ -157,12 +157,9 @@ async function load() {
   clearTimeout(state.retry);
   const began = performance.now();
   if (!state.list) $("items").replaceChildren(...Array.from({ length: 4 }, () => el("li.card.skeleton", { "aria-hidden": "true" })));
-  const query = {
-    user_id: state.user, limit: LIMIT, explain: true, category: $("category").value,
-    exclude_seen: $("unseen").checked, lambda: 1 - Number($("variety").value),
-  };
+  const wanted = { category: $("category").value, unseen: $("unseen").checked, variety: Number($("variety").value) };
   try {
-    const found = await waiting(call("/api/recommendations", { query }));
+    const found = await waiting($("notices"), answer("/api/recommendations", { query: listOf(state.user, wanted) }));
     if (turn !== state.turn) return null;
     const before = state.list;
     state.list = found;
@@ -172,16 +169,6 @@ async function load() {
   } catch (problem) {
     if (turn === state.turn) failed(problem, () => load());
     return null;
-  }
-}
-
-/** A promise, with a word where it takes long. */
-async function waiting(promise) {
-  const timer = setTimeout(() => notice($("notices"), "info", "Still waiting for the service …"), SLOW);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -297,10 +284,6 @@ function happened(what, effect = "") {
   $("feed").prepend(el("li", {}, el("span", {}, what), el("span.muted", {}, effect),
     el("time.muted.small", { datetime: now.toISOString() }, now.toLocaleTimeString())));
   while ($("feed").children.length > 12) $("feed").lastChild.remove();
-}
-
-function remembered() {
-  return sessionStorage.getItem("recstage-user") ?? "";
 }
 
 function remember(user) {

@@ -1,4 +1,4 @@
-"""Services in a thread of the test's process, and pages of a real browser."""
+"""Services in a thread of the test's process, and what their pages ask for."""
 
 from __future__ import annotations
 
@@ -13,17 +13,6 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-)
 PATIENCE_SECONDS = 60.0
 
 

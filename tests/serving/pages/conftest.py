@@ -1,7 +1,8 @@
-"""One service and one browser for all tests of the pages; a test gets a fresh browser context."""
+"""One service for all tests of the pages."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,10 +17,11 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.models.factorization.als import ALS, ALSParams
 from serving.app import create_app
-from serving.models.repository import ProductionVersion
+from serving.models.overview.copy import RegistryCopy, VersionRow, write_copy
+from serving.models.repository import BundleRepository, ProductionVersion
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
-from tests.serving.pages.browsing import CHROMIUM, FLAGS, running
+from tests.serving.pages.browsing import running
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +67,16 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractCon
     return run
 
 
+@pytest.fixture
+def registry_copy(tmp_path: Path) -> Path:
+    """A folder of bundles with what the sync process read of a registry: version 8 in Staging."""
+    repository = BundleRepository(tmp_path / "serving", "recommender")
+    repository.prepare()
+    row = VersionRow("8", "Staging", "knn", 1_700_000_000_000, "r", "d", "s", "f")
+    write_copy(repository, RegistryCopy(time.time(), (row,), ()))
+    return tmp_path / "serving"
+
+
 @pytest.fixture(scope="session")
 def url(serve: Callable[..., AbstractContextManager[str]], version: ProductionVersion) -> Iterator[str]:
     """A service with a version and a database, without keys."""
@@ -76,32 +88,3 @@ def url(serve: Callable[..., AbstractContextManager[str]], version: ProductionVe
 def api(url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, timeout=10) as client:
         yield client
-
-
-@pytest.fixture(scope="package")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no Chromium at {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as found:
-        launched = found.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens an address in a new page of a context of its own: `visit(url, color_scheme="dark")`."""
-    contexts = []
-
-    def go(address: str, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        context.set_default_timeout(60_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(address)
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()

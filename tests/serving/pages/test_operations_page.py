@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
+import jwt
 import pytest
 
 from recstage import registry
 from serving.app import create_app
 from serving.errors import Problem
-from serving.models.overview.copy import RegistryCopy, VersionRow, write_copy
-from serving.models.repository import BundleRepository
 from serving.operations.registry_commands import RegistryCommands
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
@@ -18,12 +18,27 @@ from tests.serving.pages.browsing import Observed, running
 
 pytestmark = pytest.mark.slow
 KEYS = [{"name": f"{role}-key", "role": role, "key": f"a-key-for-the-role-{role}"} for role in ("client", "service")]
+SECRET = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n"
 PATIENCE_MS = 60_000
+NOTHING = {
+    "#state": "Put one into the stage Staging",
+    "#clicks": "there is no database",
+    "#drift": "there is no database",
+    "#methods": "No list was requested yet",
+    "#versions": "follows none",
+    "#history": "None yet",
+}
 
 
 def change(page, button: str, reason: str) -> None:
     page.get_by_role("button", name=button, exact=True).first.click()
     page.locator("#reason").fill(reason)
+    page.locator("#change-go").click()
+
+
+def set_share(page, percent: int) -> None:
+    page.get_by_role("button", name="Set the share").click()
+    page.locator("#share").fill(str(percent))
     page.locator("#change-go").click()
 
 
@@ -57,7 +72,7 @@ def test_an_admin_is_refused_by_the_gate_and_rolls_back(visit, registry_driver, 
     assert registry_driver.staged == [before]
 
 
-def test_an_admin_may_promote_past_the_gate_and_set_the_share(visit, serve, version, monkeypatch, tmp_path):
+def test_an_admin_may_promote_past_the_gate_and_set_the_share(visit, serve, version, registry_copy, monkeypatch):
     given = []
 
     async def run(self, words):
@@ -69,20 +84,14 @@ def test_an_admin_may_promote_past_the_gate_and_set_the_share(visit, serve, vers
         return {"version": 8, "previous": 7, "gate": "forced", "checks": []}
 
     monkeypatch.setattr(RegistryCommands, "run", run)
-    repository = BundleRepository(tmp_path / "serving", "recommender")
-    repository.prepare()
-    row = VersionRow("8", "Staging", "knn", 1_700_000_000_000, "r", "d", "s", "f")
-    write_copy(repository, RegistryCopy(time.time(), (row,), ()))
-    with serve(FakePointer(version), bundle_dir=tmp_path / "serving", follow_registry=True) as url:
+    with serve(FakePointer(version), bundle_dir=registry_copy, follow_registry=True) as url:
         page = visit(f"{url}/ops")
         change(page, "Promote version 8", "it covers more")
         page.wait_for_selector("#change-result li:text('no significant gain')")
         page.locator("#force").check()
         page.locator("#change-go").click()
         page.wait_for_selector("#notices :text('Version 8 is Production now (gate: forced)')")
-        page.get_by_role("button", name="Set the share").click()
-        page.locator("#share").fill("25")
-        page.locator("#change-go").click()
+        set_share(page, 25)
         page.wait_for_selector("#notices :text('Version 8 is shown to 25 % of the users')")
     assert ["--force" in words for words in given] == [False, True, False]
     assert given[-1][:2] == ["experiment", "--share=0.25"]
@@ -114,6 +123,44 @@ def test_a_key_of_too_low_a_role_is_asked_for_another_and_one_without_admin_chan
         page.wait_for_selector("#state .main :text('Version 7')")
         assert page.locator("#account").inner_text() == "service-key (service)"
         assert page.locator("button:text('Promote')").count() == 0
+
+
+def test_without_model_and_database_each_part_says_what_it_lacks(visit, serve):
+    with serve(FakePointer(None), database_url="") as url:
+        page = visit(f"{url}/ops")
+        page.wait_for_selector("#state .main :text('nothing can be served')")
+        for part, text in NOTHING.items():
+            assert text in page.locator(part).inner_text()
+
+
+def test_markup_in_what_the_registry_holds_is_text(visit, serve, version):
+    markup = "<img src=x onerror=alert(1)>"
+    with serve(FakePointer(replace(version, promoted_by=markup, reason=f"{markup} better"))) as url:
+        page = visit("about:blank")
+        seen = Observed.of(page)
+        page.goto(f"{url}/ops")
+        page.wait_for_selector("#state .main dd")
+        assert f"{markup} better" in page.locator("#state .main").inner_text()
+        assert page.locator("main img").count() == 0
+        assert seen.errors == []
+
+
+def test_an_expired_token_is_said_and_a_slow_service_waited_for(visit, serve, version):
+    with serve(FakePointer(version), jwt_secret=SECRET) as url:
+        page = visit(f"{url}/ops")
+        page.locator("#key").fill(jwt.encode({"role": "admin", "exp": time.time() - 60}, SECRET, "HS256"))
+        page.get_by_role("button", name="Continue").click()
+        page.wait_for_selector("#key-error:text('The token has expired.')")
+        page.route("**/api/operations", lambda route: (time.sleep(2), route.continue_()))
+        page.locator("#key").fill(jwt.encode({"role": "admin", "exp": time.time() + 600}, SECRET, "HS256"))
+        page.get_by_role("button", name="Continue").click()
+        page.wait_for_selector("#notices :text('Still waiting for the service')")
+        page.wait_for_selector("#state .main :text('Version 7')")
+
+
+def test_without_javascript_the_page_says_where_to_look(visit, url):
+    page = visit(f"{url}/ops", java_script_enabled=False)
+    assert "JavaScript is off" in page.locator("noscript").inner_text()
 
 
 def test_a_service_that_ends_is_said_and_what_was_known_stays(visit, serve, version):

@@ -51,6 +51,19 @@ def test_a_list_shows_titles_as_text_with_reason_score_and_method(visit, url, us
     assert weight < 60_000
 
 
+@pytest.mark.parametrize("path", ["/", "/?user_id=u58"])
+def test_the_first_list_is_requested_once(visit, url, path):
+    page = visit("about:blank")
+    seen = Observed.of(page)
+    page.goto(url + path)
+    assert len(titles(page)) == 10
+    page.wait_for_selector("#samples .chip")
+    page.wait_for_load_state("networkidle")
+    asked = [one.url.removeprefix(url).split("?")[0] for one in seen.requests if "/api/" in one.url]
+    assert sorted(asked)[:2] == ["/api/recommendations", "/api/session"]
+    assert len(asked) == 3  # and whether the user opted out
+
+
 def test_what_a_user_does_changes_the_list_and_is_stored(visit, url, api, user):
     page = visit(f"{url}/?user_id={user}")
     first, second = titles(page)[:2]
@@ -211,6 +224,18 @@ def test_without_javascript_a_plain_list_is_offered(visit, url, user):
     page.get_by_role("button", name="Show a plain list").click()
     assert page.locator(".card .name").count() == 10
     assert page.locator(".card .name").first.inner_text().startswith("<b onclick=alert(1)>Title</b> of i")
+
+
+def test_the_plain_list_says_on_a_page_what_is_wrong(visit, serve):
+    with serve(FakePointer(None), database_url="") as url:
+        page = visit(f"{url}/plain?user_id=u1", java_script_enabled=False)
+        assert page.locator(".notice.error").inner_text()
+        assert "again in some seconds" in page.locator("main").inner_text()
+        page.locator("#user").fill("u2")
+        page.get_by_role("button", name="Show").click()
+        assert page.locator("h1").inner_text() == "No list"
+        page.goto(f"{url}/plain?user_id=%01")
+        assert "control characters" in page.locator(".notice.error").inner_text()
 
 
 def test_the_theme_is_the_systems_until_it_is_switched(visit, url):
