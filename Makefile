@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo loop test test-fast test-faults check docs release-notes ui serve lab notebooks architecture api-types mlproject constraints clean help
+.PHONY: setup demo loop test test-fast test-faults check docs licences release-notes ui serve lab notebooks architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -46,6 +46,9 @@ check: setup ## static checks: ruff, types, the rules of tests/structure, and th
 
 docs: setup ## the guide as a website in build/guide, the reference from the code; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict --config-file docs/site/mkdocs.yml
+
+licences: setup ## rewrite docs/licences.md after a change of constraints.txt
+	$(BIN)/python -m experiments.guide.licences
 
 release-notes: setup ## what CHANGELOG.md says of VERSION=0.2.0, for its tag
 	@$(BIN)/python -m experiments.guide.release_notes $(VERSION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import typer
@@ -46,17 +46,7 @@ WIDTH = 100
 
 def pages() -> dict[str, str]:
     """Each page by its path in the guide."""
-    return {
-        "reference/settings.md": _settings(),
-        "reference/configuration.md": _configuration(),
-        "reference/steps.md": _steps(),
-        "reference/model-parameters.md": _models(),
-        "reference/entry-points.md": _entry_points(),
-        "reference/commands.md": _commands(),
-        "reference/api.md": _api(openapi()),
-        "reference/metrics.md": _metrics(),
-        "reference/python.md": _python(),
-    }
+    return {name: write() for name, write in PAGES.items()}
 
 
 # -- settings and schemas ----------------------------------------------------------------------------------------------
@@ -204,7 +194,8 @@ def _commands() -> str:
 # -- the API -----------------------------------------------------------------------------------------------------------
 
 
-def _api(document: Mapping[str, Any]) -> str:
+def _api() -> str:
+    document = openapi()
     parts = [
         "# API\n\nEvery route, from the OpenAPI document (`/openapi.json` of a running service; `/docs` to try them). "
         "With examples: [the API](../api.md), [events](../events.md), [rules](../rules.md).\n"
@@ -321,3 +312,17 @@ def _documented(one: Any) -> str:
 
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/settings.md": _settings,
+    "reference/configuration.md": _configuration,
+    "reference/steps.md": _steps,
+    "reference/model-parameters.md": _models,
+    "reference/entry-points.md": _entry_points,
+    "reference/commands.md": _commands,
+    "reference/api.md": _api,
+    "reference/metrics.md": _metrics,
+    "reference/python.md": _python,
+}
+"""What writes each page, by its path in the guide."""
