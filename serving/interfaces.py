@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -105,6 +105,16 @@ class OwnCatalogue:
     revision: int = 0
 
 
+class MomentSource(Protocol):
+    """What each list reads of the database, at once: one query costs half of two."""
+
+    fast: bool
+
+    def moment(self, user_id: str) -> tuple[History, HiddenItems]:
+        """`HistorySource.history` of a user, and `ItemSource.hidden`."""
+        ...
+
+
 class ItemSource(Protocol):
     """The service's own catalogue."""
 
@@ -178,8 +188,7 @@ class TrainingDataSource(Protocol):
     def snapshot(self) -> Snapshot: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Impression:
+class Impression(NamedTuple):
     """One list that was shown, to be stored as impressions: position 1 is `item_ids[0]`."""
 
     request_id: str
@@ -395,4 +404,6 @@ class Dependencies:
     activity: ActivitySource = NULL_STORE
     rules: RuleSource = NULL_STORE
     rewards: RewardSource = NULL_STORE
+    moments: MomentSource | None = None
+    """Where histories and hidden items can be read together."""
     closing: Sequence[Closing] = field(default=())

@@ -332,8 +332,8 @@ def diversity_of(vectors: NDArray[np.float32], items: NDArray[np.int32]) -> floa
     n = len(items)
     if n < 2:
         return None
-    chosen = vectors[items]
-    total = chosen.sum(axis=0)
+    chosen = vectors.take(items, axis=0)
+    total, every = np.add.reduce(chosen, 0), chosen.ravel()
     # |sum of vectors|^2 holds each pair twice and each vector's own square once: O(n d) instead of O(n^2 d)
-    pairs = float(total @ total) - float(np.einsum("ij,ij->", chosen, chosen))
+    pairs = float(total.dot(total)) - float(every.dot(every))
     return min(1.0, max(0.0, 1.0 - pairs / (n * (n - 1))))

@@ -56,6 +56,20 @@ class StateReader:
             self.degraded("history", error)
             return source.last_known(user_id), True
 
+    async def moment(self, user_id: str) -> tuple[History, bool, tuple[HiddenItems, bool]]:
+        """`history` and `hidden`, read together where that is possible."""
+        source = self._dependencies.moments
+        if source is not None:
+            try:
+                found = source.moment(user_id) if source.fast else await self.in_thread(source.moment, user_id)
+            except StoreError:  # one of both may still be read
+                pass
+            else:
+                history, self._hidden = found
+                return history, False, (self._hidden, False)
+        history, unavailable = await self.history(user_id)
+        return history, unavailable, await self.hidden()
+
     async def hidden(self) -> tuple[HiddenItems, bool]:
         """The hidden items, and whether they could not be read; then they are those last read."""
         source = self._dependencies.items
@@ -103,9 +117,9 @@ class StateReader:
         self._metrics.rules_version.set(found.version)
         return self._rules, False
 
-    async def state(self, served: LoadedModel) -> ListState:
-        """What a list is made with now, by a loaded model."""
-        hidden, hidden_unavailable = await self.hidden()
+    async def state(self, served: LoadedModel, just_read: tuple[HiddenItems, bool] | None = None) -> ListState:
+        """What a list is made with now, by a loaded model; `just_read`: what `hidden` gave."""
+        hidden, hidden_unavailable = just_read or await self.hidden()
         rules, rules_unavailable = await self.rules(hidden)
         catalogue, catalogue_unavailable = await self.catalogue(served, hidden)
         degraded = hidden_unavailable or rules_unavailable or catalogue_unavailable

@@ -98,15 +98,15 @@ class RecommendationService(StateReader):
         self, assignment: Assignment, request: RecommendationRequest, request_id: str, started: float
     ) -> tuple[SerializedList, bool]:
         served = assignment.served
-        history, history_unavailable = await self.history(request.user_id)
-        state = await self.state(served)
+        history, history_unavailable, hidden = await self.moment(request.user_id)
+        state = await self.state(served, hidden)
         degraded = history_unavailable or state.degraded
         self.observe_stage("reads", time.perf_counter() - started)
         try:
             if assignment.other is None:
                 found = await self._list(state, request, history, degraded)
             else:
-                other = await self.state(assignment.other)
+                other = await self.state(assignment.other, hidden)
                 first, second = [await self._list(one, request, history, degraded, False) for one in (state, other)]
                 found = first if state.rules.ruleset.arranges else interleaved(first, second, request.limit)
         except ModelTimeout:

@@ -115,8 +115,8 @@ class SerializedList:
         ids, titles = ranked.served.item_ids, ranked.served.titles
         indices, scores = ranked.items.tolist(), ranked.scores.tolist()
         items: list[dict[str, Any]] = [
-            {"item_id": ids[item], "score": score, "title": titles[item] or None}
-            for item, score in zip(indices, scores, strict=True)
+            {"item_id": ids[item], "score": score, "title": titles[item] or None, "rank": rank, "propensity": 1.0}
+            for rank, (item, score) in enumerate(zip(indices, scores, strict=True), 1)
         ]
         if ranked.reasons is not None:
             for one, reason in zip(items, ranked.reasons, strict=True):
@@ -131,8 +131,9 @@ class SerializedList:
         if fields is not None:
             for one, value in zip(items, fields, strict=True):
                 one["fields"] = value
-        for rank, one in enumerate(items, start=1):
-            one["rank"], one["propensity"] = rank, propensities[rank - 1] if propensities else 1.0
+        if ranked.untrained or propensities:
+            for rank, one in enumerate(items, start=1):
+                one["rank"], one["propensity"] = rank, propensities[rank - 1] if propensities else 1.0
         body = {
             "items": items,
             "method_used": ranked.method,

@@ -57,10 +57,10 @@ class Store:
         self.impressions = ImpressionQueue(self.writer.wake, self._count_impressions)
         self.writer.attach(self.impressions)
         self.users = UserReader(self.reader, fast=self.fast)
-        self.histories = UserHistoryReader(
-            self.reader, self.users, weighting, limit=settings.history_limit, fast=self.fast
-        )
         self.hidden_items = HiddenItemsReader(self.reader)
+        self.histories = UserHistoryReader(
+            self.reader, self.users, self.hidden_items, weighting, limit=settings.history_limit, fast=self.fast
+        )
         self.precomputed = PrecomputedLists(self.reader, self.hidden_items, fast=self.fast)
         self.own_catalogue = OwnCatalogueReader(self.reader)
         self.activity = ActivityReader(self.reader, weighting.by_type())
@@ -111,6 +111,7 @@ class Store:
         """The parts of the store that the service uses, by the protocols of `serving.interfaces`."""
         return Dependencies(
             histories=self.histories,
+            moments=self.histories,
             items=_Items(self),
             training_data=self.training_snapshot,
             impressions=self.impressions,

@@ -28,7 +28,7 @@ from serving.models.repository import BundleRepository, ProductionVersion
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -26,6 +26,8 @@ from serving.store.db.errors import StoreUnavailable
 Observe = Callable[[str, float], None]
 """Called with the name and the seconds of every query."""
 _PAUSE_AFTER_FAILURE = 1.0  # seconds
+_FILE_LOOK_SECONDS = 0.01
+"""A file that was replaced is noticed within so long: looking at each query costs a third of the query."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +36,19 @@ class Query:
 
     name: str
     statement: ClauseElement
-    _compiled: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    compiled: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    """By the name of the dialect."""
 
     def sql(self, engine: Engine) -> tuple[str, dict[str, Any]]:
         """The SQL for this engine's driver, with named parameters, and the values of the constant ones."""
-        found = self._compiled.get(engine.dialect.name)
+        found = self.compiled.get(engine.dialect.name)
         if found is None:
             # SQLAlchemy's SQLite dialect uses positional parameters; named ones are the same call as PostgreSQL's
             dialect = sqlite.dialect(paramstyle="named") if is_sqlite(engine.dialect) else engine.dialect
             compiled = self.statement.compile(dialect=dialect)
             if "[POSTCOMPILE_" in str(compiled):
                 raise ValueError(f"query '{self.name}': IN with a list is expanded at each execution; write it out")
-            found = self._compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
+            found = self.compiled[engine.dialect.name] = (str(compiled), dict(compiled.params))
         return found
 
 
@@ -56,7 +59,7 @@ class Reader:
         self.url = url
         self._engine = engine = open_engine(url, pooled=False)
         self._observe = observe
-        self._is_sqlite = is_sqlite(engine.dialect)
+        self._is_sqlite, self._dialect = is_sqlite(engine.dialect), engine.dialect.name
         self._local = threading.local()
         self._connections: WeakSet[_ThreadConnection] = WeakSet()
         self._unavailable_until = 0.0
@@ -64,10 +67,12 @@ class Reader:
     def rows(self, query: Query, parameters: Mapping[str, Any] | None = None) -> list[tuple]:
         """All rows of a query. Raises `StoreError`."""
         began = time.perf_counter()
-        sql, constants = query.sql(self._engine)
-        connection = self._connection()
+        sql, constants = query.compiled.get(self._dialect) or query.sql(self._engine)
+        connection = self._connection(began)
+        if parameters is None or constants:
+            parameters = {**constants, **(parameters or {})}
         try:
-            found: list[tuple] = connection.execute(sql, {**constants, **(parameters or {})}).fetchall()
+            found: list[tuple] = connection.execute(sql, parameters).fetchall()
         except Exception as error:
             self._discard_connection()
             raise to_store_error(error, self._engine.url) from error
@@ -84,11 +89,14 @@ class Reader:
         for held in list(self._connections):
             held.close()
 
-    def _connection(self) -> Any:
+    def _connection(self, now: float) -> Any:
         held: _ThreadConnection | None = getattr(self._local, "held", None)
         if held is not None:
             connection = held.driver
-            if not self._is_sqlite or not connection.moved():
+            if not self._is_sqlite or now < held.sure_until:
+                return connection
+            if not connection.moved():
+                held.sure_until = now + _FILE_LOOK_SECONDS
                 return connection
             self._discard_connection()
         return self._connect()
@@ -124,6 +132,8 @@ class _ThreadConnection:
     def __init__(self, pooled: PoolProxiedConnection) -> None:
         self._pooled = pooled
         self.driver: Any = pooled.driver_connection
+        self.sure_until = 0.0
+        """Until when its file counts as the one that its path names."""
 
     def close(self) -> None:
         with suppress(Exception):

@@ -42,7 +42,10 @@ class HiddenItemsReader:
 
     def hidden(self) -> HiddenItems:
         """The items that are hidden now. Raises `StoreError`."""
-        counter, catalogue = change_counters.read_catalogue(self._reader)
+        return self.at(*change_counters.read_catalogue(self._reader))
+
+    def at(self, counter: int, catalogue: int) -> HiddenItems:
+        """The items that are hidden at these values of the change counters, as just read. Raises `StoreError`."""
         if counter == self._counter and time.time() * 1000 < self._next_expiry:
             if catalogue != self.last.catalogue:
                 self.last = replace(self.last, catalogue=catalogue)

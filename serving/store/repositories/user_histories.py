@@ -9,16 +9,28 @@ from threading import Lock
 from typing import Any, Literal
 
 from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import aliased
 
 from recstage.config import DataConfig, ValueWeight
-from serving.interfaces import NO_HISTORY, History
+from serving.interfaces import NO_HISTORY, HiddenItems, History
+from serving.store.db import change_counters
 from serving.store.db.reader import Query, Reader, from_json
-from serving.store.db.tables import ItemCategory, User, UserInteraction, UserProfile
+from serving.store.db.tables import Counter, ItemCategory, User, UserInteraction, UserProfile
+from serving.store.repositories.hidden_items import HiddenItemsReader
 from serving.store.repositories.users import UserReader, erased_at
 
 _USER = Query(
     "user",
     select(User.history_version, User.opted_out, User.forgotten_at).where(User.user_id == bindparam("user_id")),
+)
+_HIDDEN, _CATALOGUE = aliased(Counter), aliased(Counter)
+_MOMENT = Query(
+    "moment",
+    select(_HIDDEN.value, _CATALOGUE.value, User.history_version, User.opted_out, User.forgotten_at)
+    .select_from(_HIDDEN)
+    .join(_CATALOGUE, _CATALOGUE.name == change_counters.ITEMS)
+    .outerjoin(User, User.user_id == bindparam("user_id"))
+    .where(_HIDDEN.name == change_counters.HIDDEN),
 )
 _EVENTS = Query(
     "history",
@@ -128,6 +140,7 @@ class UserHistoryReader:
         self,
         reader: Reader,
         users: UserReader,
+        hidden_items: HiddenItemsReader,
         weighting: Weighting,
         *,
         limit: int,
@@ -137,6 +150,7 @@ class UserHistoryReader:
         """`limit`: items of a history, the newest; `fast`: as in `HistorySource`; `cache_size`: histories kept."""
         self.fast = fast
         self._reader, self._users, self._weighting, self._limit = reader, users, weighting, limit
+        self._hidden_items = hidden_items
         self._cache_size = cache_size
         self._cache: OrderedDict[str, History] = OrderedDict()
         self._lock = Lock()
@@ -144,9 +158,19 @@ class UserHistoryReader:
     def history(self, user_id: str) -> History:
         """What was collected of this user. Raises `StoreError`."""
         row = self._reader.row(_USER, {"user_id": user_id})
-        if row is None:
-            return self._unknown_user(user_id)
-        version, opted_out, forgotten_at = row
+        return self._unknown_user(user_id) if row is None else self._known_user(user_id, *row)
+
+    def moment(self, user_id: str) -> tuple[History, HiddenItems]:
+        """`MomentSource`: the history, and the items hidden now, by one query. Raises `StoreError`."""
+        row = self._reader.row(_MOMENT, {"user_id": user_id})
+        if row is None:  # the counters are not there
+            return self.history(user_id), self._hidden_items.hidden()
+        hidden = self._hidden_items.at(row[0], row[1])
+        if row[2] is None:
+            return self._unknown_user(user_id), hidden
+        return self._known_user(user_id, *row[2:]), hidden
+
+    def _known_user(self, user_id: str, version: int, opted_out: bool, forgotten_at: int | None) -> History:
         with self._lock:
             cached = self._cache.get(user_id)
             if cached is not None and cached.version == version:

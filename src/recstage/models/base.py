@@ -112,8 +112,10 @@ class Recommender(ExternalIdMethods):
 
         By default: users who liked something, if training saw them or the model folds histories in.
         """
-        liked = users.weights > 0
-        known = np.array([liked.any()]) if len(users) == 1 else np.bincount(users.rows[liked], minlength=len(users)) > 0
+        if len(users) == 1:
+            known = np.array([len(users.weights) > 0 and users.weights.max() > 0])
+        else:
+            known = np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0
         return known if self.folds_in else known & (users.index >= 0)
 
     def item_vectors(self) -> NDArray[np.float32] | None:

@@ -93,13 +93,14 @@ def _place_row(row: NDArray[np.float32], columns: NDArray[np.int32], values: NDA
     depth = m // groups
     best = np.partition(row[: groups * depth].reshape(depth, groups).max(axis=0), groups - k)[groups - k :]
     bound = best[0]
-    if np.isnan(best.sum()) or bound == -np.inf:
+    total = best.sum()
+    if total != total or bound == -np.inf:  # NaN is not itself
         return False
-    found = np.flatnonzero(row >= bound)
+    found = (row >= bound).nonzero()[0]
     if len(found) > 8 * k + 64:
         return False
-    scores = row[found]
-    order = np.argsort(-scores, kind="stable")[:k]
+    scores = row.take(found)
+    order = (-scores).argsort(kind="stable")[:k]
     columns[:], values[:] = found[order], scores[order]
     return True
 

@@ -125,6 +125,8 @@ class ALS(base.Recommender):
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
         """Vectors of users, float32[n, factors]: trained, or solved from the history for unknown users (index -1)."""
         vectors = self.user_factors_[users.index]
+        if len(users) == 1 and users.index[0] >= 0:
+            return vectors
         unknown = np.flatnonzero(users.index < 0)
         if len(unknown):
             vectors[unknown] = self._item_side.solve(

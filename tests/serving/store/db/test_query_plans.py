@@ -39,7 +39,7 @@ from serving.store.training import lineage, snapshot
 
 USER = {"user_id": "ann"}
 PAGE = USER | {"before": 9, "before_id": 9, "limit": 5}
-LIST = USER | {"model_version": "7", "now": 1}
+LIST = USER | {"model_version": "7", "now": 1, "made_after": 0}
 ITEM = {"item_id": "film"}
 EXPERIMENT = {"experiment": "trial"}
 BY_KEY = "pk_"
@@ -48,6 +48,7 @@ BY_KEY = "pk_"
 READ = [
     ("history", user_histories._EVENTS, USER | {"limit": 10}, "ix_user_interactions_user_time"),
     ("user", user_histories._USER, USER, BY_KEY),
+    ("user and counters", user_histories._MOMENT, USER, BY_KEY),
     ("declared", user_histories._DECLARED, USER, BY_KEY),
     (
         "history page",
@@ -75,7 +76,7 @@ READ = [
     (
         "precomputed list",
         precomputed._LIST,
-        USER | {"model_name": "recommender", "model_version": "7", "now": 1},
+        USER | {"model_name": "recommender", "model_version": "7", "now": 1, "made_after": 0},
         "ix_user_recommendations_user_score",
     ),
     ("label queue", tasks._QUEUE, {"most": 5}, "ix_item_classifications_needs_label"),
