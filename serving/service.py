@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from recstage.models.base import POPULARITY
 from serving.audiences.service import AudienceService
@@ -18,7 +19,8 @@ from serving.health.conditions import ActiveCondition, Condition
 from serving.health.model_checks import of_registry, of_serving
 from serving.health.monitor import HealthMonitor
 from serving.interfaces import Dependencies
-from serving.lists.service import ListService
+from serving.lists.candidates import Cause
+from serving.lists.service import ListService, UserListResult
 from serving.models.fallback import FallbackModels
 from serving.models.loaded_model import LoadedModel
 from serving.models.repository import BundleRepository, StagingRepository
@@ -242,6 +244,21 @@ class Service:
         if challenger is not None:
             await self._shadow(challenger, request, found)
         return found, degraded or self.lacks(request.strategy), assignment
+
+    async def rank(
+        self, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
+    ) -> tuple[SerializedList, dict[str, Cause], bool, Assignment]:
+        """Candidates of the caller as a list: see `ListService.rank`; and the list's place in an experiment."""
+        assignment = self.experiments.assign(self.select_model(request.strategy), request)
+        return *(await self.lists.rank(assignment, request, item_ids, request_id)), assignment
+
+    async def batch(
+        self, request: RecommendationRequest, user_ids: Sequence[str], request_id: str, *, shown: bool
+    ) -> list[UserListResult]:
+        """The lists of many users: see `ListService.batch`."""
+        served = self.select_model(request.strategy)
+        assignments = {one: self.experiments.assign(served, replace(request, user_id=one)) for one in user_ids}
+        return await self.lists.batch(assignments, request, request_id, shown=shown)
 
     async def _shadow(self, challenger: LoadedModel, request: RecommendationRequest, shown: SerializedList) -> None:
         """Let the challenger score the same list, unshown; a user who opted out is left out."""

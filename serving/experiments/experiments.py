@@ -80,6 +80,16 @@ class Experiments:
             return Assignment(served)
         return self._assigned(known.experiment, served, known.challenger, request.user_id)
 
+    def version_for(self, served: LoadedModel, strategy: str, user_id: str) -> LoadedModel:
+        """Which version scores for a user where `served` would: the one of their lists in a split. In every other mode
+        Production, because scores that no list shows are no evidence, and two of one user must be comparable."""
+        if served is not self._production.served or strategy != AUTO:
+            return served
+        known = self._current()
+        if known is None or known.experiment is None or known.experiment.mode != "split":
+            return served
+        return known.challenger if known.experiment.share > 0 and in_group(user_id, known.experiment) else served
+
     def shadowed(self, assignment: Assignment, user_id: str) -> LoadedModel | None:
         """The challenger that is to score, unshown, what was just shown to the user; None where none is."""
         known = self._known

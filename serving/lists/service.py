@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,8 +21,8 @@ from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import name_of
 from serving.recommend.recommender import RecommendationService
-from serving.recommend.request import RecommendationRequest
-from serving.recommend.response import SerializedList
+from serving.recommend.request import Assignment, RecommendationRequest
+from serving.recommend.response import SerializedList, interleaved
 from serving.recommend.state import ListState
 
 SESSION = "\x00session"
@@ -37,6 +37,8 @@ class UserListResult:
     found: SerializedList
     request_id: str
     degraded: bool
+    experiment: dict[str, object] | None
+    """The place of the list in an experiment, for the response."""
 
 
 class ListService:
@@ -50,24 +52,33 @@ class ListService:
         self._metrics, self._cache = metrics, cache
 
     async def rank(
-        self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
+        self, assignment: Assignment, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
     ) -> tuple[SerializedList, dict[str, Cause], bool]:
         """The caller's candidates as a list, those that are left out and why, and whether it is degraded."""
         started = time.perf_counter()
-        history, history_unavailable = await self._recommender.history(request.user_id)
-        state = await self._recommender.state(served)
+        history, unavailable, hidden = await self._recommender.moment(request.user_id)
+        state = await self._recommender.state(assignment.served, hidden)
+        found, left_out, degraded = await self._ranked(state, request, item_ids, history)
+        if assignment.other is not None and not state.rules.ruleset.arranges:
+            other = await self._recommender.state(assignment.other, hidden)
+            found = interleaved(found, (await self._ranked(other, request, item_ids, history))[0], request.limit)
+        self._recommender.record(found, request, history, request_id, time.perf_counter() - started, assignment)
+        return found, left_out, degraded or unavailable
+
+    async def _ranked(
+        self, state: ListState, request: RecommendationRequest, item_ids: tuple[str, ...], history: History
+    ) -> tuple[SerializedList, dict[str, Cause], bool]:
+        """The candidates by one version."""
+        served, degraded = state.served, state.degraded
         state.check(request)
         arguments = (served, request, item_ids, history, state.hidden, self._recommender.model_failed, state.rules)
         found: RankedCandidates
-        degraded = history_unavailable or state.degraded
         try:
             found = await self._recommender.limited(served, rank_candidates, *arguments)
         except ModelTimeout:
             self._recommender.timed_out()
             found, degraded = rank_candidates(served, replace(request, strategy=POPULARITY), *arguments[2:]), True
-        serialized = await self._recommender.serialized(found.ranked, request, state)
-        self._recommender.record(serialized, request, history, request_id, time.perf_counter() - started)
-        return serialized, found.left_out, degraded
+        return await self._recommender.serialized(found.ranked, request, state), found.left_out, degraded
 
     async def similar(
         self, served: LoadedModel, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
@@ -143,9 +154,8 @@ class ListService:
 
     async def batch(
         self,
-        served: LoadedModel,
+        assignments: Mapping[str, Assignment],
         request: RecommendationRequest,
-        user_ids: Sequence[str],
         request_id: str,
         *,
         shown: bool,
@@ -153,23 +163,52 @@ class ListService:
         """The lists of many users, ranked by one call of each model.
 
         Args:
-            served: the loaded model that ranks.
+            assignments: for whom, and which version makes their list.
             request: the parameters of all lists; its user is not looked at.
-            user_ids: for whom, each once.
             request_id: of the request; each list has one of its own.
             shown: whether the lists count as shown, and are stored as impressions.
         """
         started = time.perf_counter()
-        self._metrics.batch_users.observe(len(user_ids))
-        state = await self._recommender.state(served)
+        self._metrics.batch_users.observe(len(assignments))
+        histories, unavailable = await self._recommender.in_thread(self._histories, list(assignments))
+        hidden = await self._recommender.hidden()
+        by_version: dict[str, tuple[LoadedModel, list[tuple[str, History]]]] = {}
+        for user_id, history in histories:
+            one = assignments[user_id]
+            for version in (one.served, *(() if one.other is None else (one.other,))):
+                by_version.setdefault(version.key, (version, []))[1].append((user_id, history))
+        made: dict[str, dict[str, SerializedList]] = {}
+        degraded, arranged = unavailable, False
+        for key, (version, users) in by_version.items():
+            state = await self._recommender.state(version, hidden)
+            made[key] = await self._lists(state, request, users, unavailable)
+            degraded, arranged = degraded or state.degraded, arranged or state.rules.ruleset.arranges
+        seconds = (time.perf_counter() - started) / max(1, len(histories))
+        results = []
+        for place, (user_id, history) in enumerate(histories):
+            assignment, own_id = assignments[user_id], f"{request_id[:56]}.{place}"
+            found = made[assignment.served.key][user_id]
+            if assignment.other is not None and not arranged:
+                found = interleaved(found, made[assignment.other.key][user_id], request.limit)
+            to_store = history if shown else replace(history, personal=False)
+            self._recommender.record(found, replace(request, user_id=user_id), to_store, own_id, seconds, assignment)
+            results.append(UserListResult(user_id, found, own_id, degraded, assignment.body))
+        return results
+
+    async def _lists(
+        self,
+        state: ListState,
+        request: RecommendationRequest,
+        users: Sequence[tuple[str, History]],
+        unavailable: bool,
+    ) -> dict[str, SerializedList]:
+        """The list of each user by one version; `unavailable`: not all histories could be read."""
         state.check(request)
         # without rules it is the same list as that of a single request, and comes from the same cache
         request = replace(request, list_kind="batch") if state.rules.ruleset.rules else request
-        histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
-        degraded = state.degraded or unavailable
-        found, missing = await self._cached(state, request, histories)
+        found, missing = await self._cached(state, request, users)
         if missing:
-            arguments = (served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
+            arguments = (state.served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
             ranking_began = time.perf_counter()
             computed = await self._recommender.in_thread(recommend_many, *arguments)
             ranking_seconds = time.perf_counter() - ranking_began
@@ -180,16 +219,9 @@ class ListService:
                 own = replace(request, user_id=user_id)
                 ranked = self._recommender.with_new_items(ranked, state, own, history)
                 found[user_id] = one = await self._recommender.serialized(ranked, request, state)
-                if not degraded:
-                    await self._cache.put(state.cache_key(history, replace(request, user_id=user_id)), one)
-        seconds = (time.perf_counter() - started) / max(1, len(histories))
-        results = []
-        for place, (user_id, history) in enumerate(histories):
-            own_id = f"{request_id[:56]}.{place}"
-            to_store = history if shown else replace(history, personal=False)
-            self._recommender.record(found[user_id], replace(request, user_id=user_id), to_store, own_id, seconds)
-            results.append(UserListResult(user_id, found[user_id], own_id, degraded))
-        return results
+                if not (state.degraded or unavailable):
+                    await self._cache.put(state.cache_key(history, own), one)
+        return found
 
     async def scores(
         self, served: LoadedModel, strategy: str, user_ids: Sequence[str], items: NDArray[np.int32]

@@ -68,6 +68,56 @@ def test_a_share_of_the_users_gets_the_challenger_and_keeps_it(pair):
     assert all(one.chance == 0.5 and one.milliseconds > 0 for one in logged.values())
 
 
+def groups_of(client) -> dict[str, str]:
+    """The version of each user's own lists."""
+    return {user: body["model_version"] for user, body in lists_of(client).items()}
+
+
+def test_lists_of_many_users_are_by_the_version_of_each_users_group(pair):
+    with pair(SPLIT) as (client, _, store):
+        versions = groups_of(client)
+        store.impressions.clear()
+        answered = client.post("/api/recommendations/batch", json={"user_ids": USERS}).json()["lists"]
+    assert [one["user_id"] for one in answered] == USERS
+    assert {one["user_id"]: one["model_version"] for one in answered} == versions
+    assert all(one["experiment"]["name"] == "recommender-2-vs-1" for one in answered)
+    assert {one.user_id: one.model_version for one in store.impressions} == versions
+    assert {one.arm for one in store.impressions} == {"production", "challenger"}
+
+
+def test_lists_of_many_users_are_interleaved(pair):
+    with pair({"experiment.mode": "interleave", "experiment.share": "1"}) as (client, _, store):
+        answered = client.post("/api/recommendations/batch", json={"user_ids": USERS[:5]}).json()["lists"]
+        ranked = client.post("/api/rank", json={"user_id": "u1", "items": [f"i{n}" for n in range(12)]}).json()
+    assert {one["experiment"]["arm"] for one in (*answered, ranked)} == {"interleaved"}
+    assert all(set(one.teams) == {0, 1} for one in store.impressions)
+    assert len({item["item_id"] for item in ranked["items"]}) == len(ranked["items"]) == 12
+
+
+def test_candidates_are_ranked_and_scored_by_the_version_of_the_users_group(pair):
+    with pair(SPLIT) as (client, _, store):
+        versions = groups_of(client)
+        store.impressions.clear()
+        items = ["i1", "i2", "i3"]
+        for user in USERS[:12]:
+            ranked = client.post("/api/rank", json={"user_id": user, "items": items}).json()
+            scored = client.post("/api/predict", json={"user_id": user, "item_ids": items}).json()
+            assert ranked["model_version"] == scored["model_version"] == versions[user]
+            assert ranked["experiment"]["chance"] == 0.5
+        together = client.post("/api/predict/batch", json={"user_ids": USERS, "item_ids": items}).json()
+        named = client.post("/api/rank", json={"user_id": "u1", "items": items, "strategy": "als"}).json()
+    assert {one["user_id"]: one["model_version"] for one in together["users"]} == versions
+    assert [one["user_id"] for one in together["users"]] == USERS
+    assert len({one.model_version for one in store.impressions}) == 2
+    assert (named["model_version"], named["experiment"]) == ("1", None)
+
+
+def test_scores_of_a_user_do_not_change_with_the_dice_of_a_bandit(pair):
+    with pair({"experiment.mode": "bandit", "experiment.share": "1"}) as (client, _, _store):
+        answers = [client.post("/api/predict", json={"user_id": "u1", "item_ids": ["i1"]}).json() for _ in range(12)]
+    assert {one["model_version"] for one in answers} == {"1"}
+
+
 def test_every_list_says_rank_and_propensity_of_its_items(pair):
     with pair(SPLIT) as (client, _, _store):
         items = client.get("/api/recommendations", params={"user_id": "u1", "limit": 3}).json()["items"]

@@ -13,6 +13,7 @@ from serving.api.dependencies import ServiceDep
 from serving.api.fields import Body, LookupId, LookupName, check_limit
 from serving.api.list_body import ListBody
 from serving.errors import Problem, documented
+from serving.models.loaded_model import LoadedModel
 from serving.recommend.recommender import known_items
 from serving.recommend.request import AUTO
 from serving.recommend.response import RecommendationsBody
@@ -35,7 +36,7 @@ class BatchListBody(ListBody):
 
 
 class ListsBody(BaseModel):
-    """A list for each user, in the order of the request, all by one model version."""
+    """A list for each user, in the order of the request; in an experiment by the version of each user's group."""
 
     lists: list[RecommendationsBody]
 
@@ -54,10 +55,11 @@ class UserScores(BaseModel):
     user_id: str = Field(examples=["42"])
     scores: list[float] = Field(examples=[[0.93, 0.41]], description="comparable within one user only")
     method_used: str = Field(examples=["als"], description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(examples=["7"], description="in a split the one of the user's group")
 
 
 class BatchPredictionBody(BaseModel):
-    """Scores for each user, in the order of the request, by exactly one model version."""
+    """Scores for each user, in the order of the request, each user's by exactly one model version."""
 
     item_ids: list[str] = Field(examples=[["2858", "260"]])
     users: list[UserScores]
@@ -70,11 +72,12 @@ async def recommend_to_many(body: BatchListBody, request: Request, service: Serv
     """The lists of many users, ranked together; each equals the list that the user would get alone."""
     check_limit(body.limit, service.settings.max_limit, "items", where="body.limit")
     user_ids = _few_users(body.user_ids, service.settings.max_users)
-    served = service.select_model(body.strategy)
     request_id: str = request.scope["request_id"]
     wanted = body.to_request(service.settings.diversity)
-    found = await service.lists.batch(served, wanted, user_ids, request_id, shown=body.shown)
-    lists = (one.found.with_request(one.user_id, one.request_id, one.degraded, experiment=None) for one in found)
+    found = await service.batch(wanted, user_ids, request_id, shown=body.shown)
+    lists = (
+        one.found.with_request(one.user_id, one.request_id, one.degraded, experiment=one.experiment) for one in found
+    )
     return Response(b'{"lists":[%s]}' % b",".join(lists), media_type="application/json")
 
 
@@ -86,12 +89,23 @@ async def predict_for_many(body: BatchPredictBody, service: ServiceDep) -> Respo
     if len(body.item_ids) > most:
         raise Problem(422, "invalid-request", f"body.item_ids: at most {most} items are scored at once.")
     served = service.select_model(body.strategy)
-    items = known_items(served, body.item_ids)
-    scores, methods, degraded = await service.lists.scores(served, body.strategy, user_ids, items)
-    users = [
-        {"user_id": user_id, "scores": own, "method_used": method}
-        for user_id, own, method in zip(user_ids, scores.tolist(), methods, strict=True)
-    ]
+    known_items(served, body.item_ids)
+    groups: dict[str, tuple[LoadedModel, list[str]]] = {}
+    for user_id in user_ids:
+        version = service.experiments.version_for(served, body.strategy, user_id)
+        if (version.train.items.index_of(body.item_ids) < 0).any():
+            version = served
+        groups.setdefault(version.key, (version, []))[1].append(user_id)
+    of_user: dict[str, dict[str, object]] = {}
+    degraded = False
+    for version, members in groups.values():
+        items = known_items(version, body.item_ids)
+        scores, methods, unavailable = await service.lists.scores(version, body.strategy, members, items)
+        degraded = degraded or unavailable
+        for user_id, own, method in zip(members, scores.tolist(), methods, strict=True):
+            about = {"user_id": user_id, "scores": own, "method_used": method, "model_version": version.version}
+            of_user[user_id] = about
+    users = [of_user[user_id] for user_id in user_ids]
     content = {
         "item_ids": body.item_ids,
         "users": users,

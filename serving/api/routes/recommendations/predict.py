@@ -32,7 +32,7 @@ class ScoredItem(BaseModel):
 
 
 class PredictionBody(BaseModel):
-    """Scores in the order of the request, by exactly one model version."""
+    """Scores in the order of the request, by exactly one model version: in a split that of the user's group."""
 
     user_id: str = Field(examples=["42"])
     items: list[ScoredItem]
@@ -53,9 +53,17 @@ async def predict(
     most = service.settings.max_batch
     if len(body.item_ids) > most:
         raise Problem(422, "invalid-request", f"body.item_ids: at most {most} items are scored at once.")
-    served = service.select_model(body.strategy)
+    production = service.select_model(body.strategy)
+    served = service.experiments.version_for(production, body.strategy, body.user_id)
     history, degraded = await service.recommender.history(body.user_id)
-    scores, method, late = await service.recommender.scores(served, body.user_id, body.item_ids, history, body.strategy)
+    arguments = (body.user_id, body.item_ids, history, body.strategy)
+    try:
+        scores, method, late = await service.recommender.scores(served, *arguments)
+    except Problem:
+        if served is production:
+            raise
+        served = production  # the challenger does not know all of the items
+        scores, method, late = await service.recommender.scores(served, *arguments)
     items = [ScoredItem(item_id=item, score=score) for item, score in zip(body.item_ids, scores, strict=True)]
     return PredictionBody(
         user_id=body.user_id,

@@ -14,7 +14,7 @@ from serving.api.fields import LookupId
 from serving.api.list_body import ListBody
 from serving.errors import Problem, documented
 from serving.lists.candidates import Cause
-from serving.recommend.response import RecommendedItem
+from serving.recommend.response import ExperimentBody, RecommendedItem
 from serving.security.authentication import Principal, requires
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
@@ -59,6 +59,7 @@ class RankedBody(BaseModel):
         examples=[["no-horror"]], description="business rules that had a part in this list, by name"
     )
     degraded: bool = Field(examples=[False], description="made without the live history: the database was unavailable")
+    experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
 
 
@@ -75,8 +76,7 @@ async def rank(
     limit = min(body.limit or most, len(candidates))
     wanted = replace(body.to_request(1.0, body.user_id, limit), list_kind="rank")
     request_id: str = request.scope["request_id"]
-    served = service.select_model(body.strategy)
-    found, left_out, degraded = await service.lists.rank(served, wanted, candidates, request_id)
+    found, left_out, degraded, assignment = await service.rank(wanted, candidates, request_id)
     causes = [{"item_id": item_id, "cause": cause} for item_id, cause in left_out.items()]
-    content = found.with_request(body.user_id, request_id, degraded, left_out=causes)
+    content = found.with_request(body.user_id, request_id, degraded, left_out=causes, experiment=assignment.body)
     return Response(content, media_type="application/json")
