@@ -28,6 +28,7 @@ from serving.operations.quality import QualityMonitor
 from serving.pages.problem_page import ProblemPages
 from serving.pages.routes import PAGE_HEADERS
 from serving.pages.routes import router as pages
+from serving.redis_connection import RedisConnection
 from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
 from serving.service import Service
@@ -65,7 +66,7 @@ def create_app(
         app.state.store = store
         found = dependencies or (Dependencies() if store is None else store.dependencies())
         pointers = (pointer, reverse_pointer, staging_pointer, classifier_pointer)
-        service = Service(settings, found, app.state.metrics, *pointers)
+        service = Service(settings, found, app.state.metrics, *pointers, redis=redis)
         app.state.service = service
         await service.start()
         erasing = None if store is None else asyncio.create_task(store.erasure_tasks.run())
@@ -94,6 +95,7 @@ def create_app(
         telemetry=_telemetry(),
     )
     app.state.metrics = Metrics()
+    redis = None if settings.redis_url is None else RedisConnection(settings.redis_url.get_secret_value())
     app.state.operations = Operations(app.state.metrics)
     errors.install(app)
     for router in (*ROUTERS, pages):
@@ -111,6 +113,7 @@ def create_app(
         metrics=app.state.metrics,
         direct_routes=DIRECT_ROUTES,
         tolerate_queue=swapping,
+        redis=redis,
     )
     stack = ProblemPages(stack, PAGE_HEADERS)
     if settings.cors_origins:

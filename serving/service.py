@@ -33,6 +33,7 @@ from serving.recommend.request import AUTO, Assignment, RecommendationRequest
 from serving.recommend.response import SerializedList
 from serving.recommend.strategies import select_model, strategies
 from serving.recommend.warm_up import warm_up
+from serving.redis_connection import RedisConnection
 from serving.rules.engine import RuleEngine
 from serving.settings import ServingSettings, load_evaluation
 from serving.streams.updates import Streams
@@ -56,6 +57,7 @@ class Service:
         reverse_pointer: ProductionPointer | None = None,
         staging_pointer: ProductionPointer | None = None,
         classifier_pointer: ProductionPointer | None = None,
+        redis: RedisConnection | None = None,
     ) -> None:
         """Build the parts; nothing is started.
 
@@ -67,12 +69,13 @@ class Service:
             reverse_pointer: the same for the reverse model.
             staging_pointer: what is Staging, likewise.
             classifier_pointer: what is Production of the item classifier, likewise.
+            redis: shared by all workers; closed with the service.
         """
         self.settings, self.dependencies, self.metrics = settings, dependencies, metrics
         self.evaluation = load_evaluation()
         self.sync = SyncSupervisor(settings) if settings.follow_registry and pointer is None else None
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="recommend")
-        self.cache = _cache(settings)
+        self._redis, self.cache = redis, _cache(settings, redis)
         self.rule_engine = RuleEngine(self.evaluation, metrics.rules_misfit.set)
         self.recommender = RecommendationService(
             settings, dependencies, metrics, self.cache, self.threads, self.rule_engine
@@ -102,6 +105,7 @@ class Service:
                 lambda: of_serving(self.versions, self.fallback),
                 self._of_experiment,
                 self._of_database,
+                self._of_redis,
             ),
         )
 
@@ -125,6 +129,10 @@ class Service:
         waiting = check.open_tasks()
         if waiting is not None:
             yield ActiveCondition(Condition.ERASURES_OPEN, detail=waiting)
+
+    def _of_redis(self) -> Iterator[ActiveCondition]:
+        if self._redis is not None and self._redis.trouble is not None:
+            yield ActiveCondition(Condition.REDIS_UNAVAILABLE, detail=self._redis.trouble)
 
     async def conditions(self) -> list[ActiveCondition]:
         """What is wrong now; empty when everything works."""
@@ -278,7 +286,7 @@ class Service:
         return self.versions.swapping or self.reverse_versions.swapping or staging
 
 
-def _cache(settings: ServingSettings) -> Cache:
-    if settings.redis_url is not None:
-        return RedisCache(settings.redis_url.get_secret_value(), settings.cache_seconds)
+def _cache(settings: ServingSettings, redis: RedisConnection | None) -> Cache:
+    if redis is not None:
+        return RedisCache(redis, settings.cache_seconds)
     return LocalCache(settings.cache_size, settings.cache_seconds) if settings.cache_size else NoCache()

@@ -132,7 +132,7 @@ class ServingSettings(config.Settings):
     # -- cache
     cache_size: int = Field(10_000, ge=0, description="lists kept in each process; 0: no cache")
     cache_seconds: float = Field(60.0, gt=0, description="longest age of a cached list")
-    redis_url: SecretStr | None = Field(None, description="shared cache, redis://...; none: in process")
+    redis_url: SecretStr | None = Field(None, description="shared cache and rate limits, redis://...; none: in process")
 
     # -- users for an item
     audience_cache_size: int = Field(1000, ge=0, description="lists of users for an item kept in each process; 0: none")
@@ -153,7 +153,9 @@ class ServingSettings(config.Settings):
     jwt_public_key: Path | None = Field(None, description="PEM file with the RS256 public key for bearer tokens")
     jwt_audience: str | None = Field(None, description="the aud a token must carry; none: not checked")
     jwt_issuer: str | None = Field(None, description="the iss a token must carry; none: not checked")
-    rate_limit: float = Field(0.0, ge=0, description="requests a second for each key and worker; 0: no limit")
+    rate_limit: float = Field(
+        0.0, ge=0, description="requests a second for each key (and worker, without Redis); 0: no limit"
+    )
     rate_burst: int = Field(200, ge=1, description="requests that may come at once before rate_limit applies")
     auth_failures_per_minute: float = Field(
         60.0, ge=0, description="wrong keys, tokens and signatures taken from one address in a minute; 0: no limit"

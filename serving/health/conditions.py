@@ -21,6 +21,11 @@ class Condition(Enum):
         "the last write to the database failed; events get 503 and impressions wait",
         "Free disk space, or end what locks the database; callers send refused events again",
     )
+    REDIS_UNAVAILABLE = (
+        "redis-unavailable",
+        "Redis does not answer; lists are not cached, and each worker limits its callers by itself",
+        "Start Redis, or correct redis_url; it is tried again every five seconds",
+    )
     ERASURES_OPEN = (
         "erasures-open",
         "erased users are not searched for in all registered versions yet, or are still in the log of the database",

@@ -18,6 +18,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
 from serving.recommend.explanations import reasons_for
 from serving.recommend.ranking import (
+    Failures,
     OnFailure,
     best,
     diversity_of,
@@ -73,7 +74,8 @@ def recommend_many(
         masks.append(as_row(mask))
     excluded = sparse.vstack(masks, format="csr")
     k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
-    found = _ranked(served, request.strategy, contexts, k, excluded, on_failure)
+    failures = Failures(on_failure)
+    found = _ranked(served, request.strategy, contexts, k, excluded, failures)
     if request.diversify < 1:
         found = _diversified(served, found, request.limit, request.diversify)
     vectors = served.item_similarity.vectors
@@ -86,6 +88,7 @@ def recommend_many(
             diversity_of(vectors, items),
             reasons_for(served, method, user, items.tolist()) if request.explain else None,
             () if plan is None else tuple(rule.name for rule in plan.excluding),
+            degraded=failures.any,
         )
         for user, plan, (items, scores, method) in zip(contexts, plans, found, strict=True)
     ]

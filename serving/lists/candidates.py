@@ -10,7 +10,7 @@ import numpy as np
 from serving.interfaces import HiddenItems, History
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.explanations import reasons_for
-from serving.recommend.ranking import OnFailure, diversify, diversity_of, excluded_items, ignore, scores_of
+from serving.recommend.ranking import Failures, OnFailure, diversify, diversity_of, excluded_items, ignore, scores_of
 from serving.recommend.request import RankedItems, RecommendationRequest
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 
@@ -45,6 +45,7 @@ def rank_candidates(
         on_failure: called with the name of each model that raised.
         rules: the business rules that hold now; of them, those that exclude and include items hold for candidates.
     """
+    failures = Failures(on_failure)
     user = served.user_context(request.user_id, history)
     index = served.train.items.index_of(list(item_ids))
     excluded = excluded_items(served, user, request, hidden)
@@ -57,7 +58,7 @@ def rank_candidates(
         if mask is not None:
             listed[known] &= ~mask[index[known]]
     items = index[listed]
-    scores, method = scores_of(served, request.strategy, user, items, on_failure)
+    scores, method = scores_of(served, request.strategy, user, items, failures)
     order = np.argsort(-scores, kind="stable")
     items, scores = items[order], scores[order]
     if request.diversify < 1 and len(items) > 1:
@@ -71,7 +72,8 @@ def rank_candidates(
         item = int(index[place])
         cause: Cause = "rule" if ruled_out is not None and item >= 0 and ruled_out[item] else "filtered"
         causes[item_ids[place]] = _cause(served, request, item_ids[place], item, hidden, user.users.items) or cause
-    return RankedCandidates(RankedItems(served, items, scores, method, diversity, reasons, names), causes)
+    ranked = RankedItems(served, items, scores, method, diversity, reasons, names, degraded=failures.any)
+    return RankedCandidates(ranked, causes)
 
 
 def _cause(

@@ -20,6 +20,7 @@ from serving.models.time_limit import ModelTimeout
 from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import name_of
+from serving.recommend.ranking import Failures
 from serving.recommend.recommender import RecommendationService
 from serving.recommend.request import Assignment, RecommendationRequest
 from serving.recommend.response import SerializedList, interleaved
@@ -97,7 +98,7 @@ class ListService:
             arguments = (served, request, item_ids, state.hidden, state.rules)
             ranked = await self._recommender.in_thread(similar_items, *arguments)
             found = await self._recommender.serialized(ranked, request, state)
-            if not state.degraded:
+            if not state.degraded and not found.degraded:
                 await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
@@ -143,7 +144,7 @@ class ListService:
                     replace(state, degraded=True),
                 )
             found = await self._recommender.serialized(ranked, wanted, state)
-            if not state.degraded:
+            if not state.degraded and not found.degraded:
                 await self._cache.put(key, found)
         else:
             self._metrics.cache_hits.inc()
@@ -219,7 +220,7 @@ class ListService:
                 own = replace(request, user_id=user_id)
                 ranked = self._recommender.with_new_items(ranked, state, own, history)
                 found[user_id] = one = await self._recommender.serialized(ranked, request, state)
-                if not (state.degraded or unavailable):
+                if not (state.degraded or unavailable or one.degraded):
                     await self._cache.put(state.cache_key(history, own), one)
         return found
 
@@ -228,9 +229,9 @@ class ListService:
     ) -> tuple[NDArray[np.float32], list[str], bool]:
         """Scores of the same items for many users, float32[n_users, n_items]; the model of each; whether degraded."""
         histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
-        arguments = (served, strategy, histories, items, self._recommender.model_failed)
-        scores, methods = await self._recommender.in_thread(score_many, *arguments)
-        return scores, methods, unavailable
+        failures = Failures(self._recommender.model_failed)
+        scores, methods = await self._recommender.in_thread(score_many, served, strategy, histories, items, failures)
+        return scores, methods, unavailable or failures.any
 
     async def _cached(
         self, state: ListState, request: RecommendationRequest, histories: Sequence[tuple[str, History]]

@@ -7,17 +7,13 @@ the model version and all request parameters. So nothing is ever invalidated: ou
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Protocol
 
 from cachetools import TTLCache
 
 from serving.recommend.response import SerializedList
-
-log = logging.getLogger("serving.recommend.cache")
-REDIS_TIMEOUT_SECONDS = 0.05
-REDIS_PAUSE_SECONDS = 5.0
+from serving.redis_connection import RedisAway, RedisConnection
 
 
 class Cache(Protocol):
@@ -65,42 +61,25 @@ class LocalCache:
 class RedisCache:
     """Shared by all workers and machines; keys are digests, so Redis stores no ids.
 
-    While Redis is unavailable every list is computed, and Redis is tried again after a pause.
+    While Redis is away every list is computed.
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
-        from redis.asyncio import Redis
-
-        self._redis: Any = Redis.from_url(
-            url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
-        )
-        self._milliseconds = int(seconds * 1000)
-        self._retry_at = 0.0
+    def __init__(self, redis: RedisConnection, seconds: float) -> None:
+        self._redis, self._milliseconds = redis, int(seconds * 1000)
 
     async def get(self, key: tuple) -> SerializedList | None:
-        if time.monotonic() < self._retry_at:
-            return None
         try:
-            found = await self._redis.get(_digest(key))
-            return None if found is None else SerializedList.unpack(found)
-        except Exception as error:  # whatever fails in Redis, the list can be computed here
-            self._unavailable(error)
+            found = await self._redis.run(lambda client: client.get(_digest(key)))
+        except RedisAway:
             return None
+        return None if found is None else SerializedList.unpack(found)
 
     async def put(self, key: tuple, value: SerializedList) -> None:
-        if time.monotonic() < self._retry_at:
-            return
-        try:
-            await self._redis.set(_digest(key), value.pack(), px=self._milliseconds)
-        except Exception as error:  # as above
-            self._unavailable(error)
+        with suppress(RedisAway):
+            await self._redis.run(lambda client: client.set(_digest(key), value.pack(), px=self._milliseconds))
 
     async def close(self) -> None:
-        await self._redis.aclose()
-
-    def _unavailable(self, error: Exception) -> None:
-        self._retry_at = time.monotonic() + REDIS_PAUSE_SECONDS
-        log.warning("Redis does not answer", extra={"event": "redis-away", "error": type(error).__name__})
+        await self._redis.close()
 
 
 def _digest(key: tuple) -> str:

@@ -39,6 +39,19 @@ def ignore(model: str) -> None:
     """An `OnFailure` that does nothing."""
 
 
+class Failures:
+    """An `OnFailure` that remembers whether a model raised: what is made then is degraded."""
+
+    __slots__ = ("_count", "any")
+
+    def __init__(self, count: OnFailure) -> None:
+        self._count, self.any = count, False
+
+    def __call__(self, model: str) -> None:
+        self.any = True
+        self._count(model)
+
+
 def recommend(
     served: LoadedModel,
     request: RecommendationRequest,
@@ -60,6 +73,7 @@ def recommend(
     Raises:
         InvalidFilter: a filter of the request does not fit the attributes of these items.
     """
+    failures = Failures(on_failure)
     user = served.user_context(request.user_id, history)
     mask = excluded_items(served, user, request, hidden)
     filtered = rules.excluded(served, request.all_filters)
@@ -69,16 +83,16 @@ def recommend(
     if plan is not None and plan.excluded is not None:
         mask |= plan.excluded
     if plan is not None and plan.arranges:
-        return _by_rules(served, request, user, mask, on_failure, plan)
+        return _by_rules(served, request, user, mask, failures, plan)
     excluded = as_row(mask)
     k = request.limit if request.diversify >= 1 else max(POOL * request.limit, SMALLEST_POOL)
-    items, scores, method = best(served, request.strategy, user, k, excluded, on_failure)
+    items, scores, method = best(served, request.strategy, user, k, excluded, failures)
     if request.diversify < 1 and len(items) > 1:
         items, scores = diversify(served, items, scores, request.limit, request.diversify)
     reasons = reasons_for(served, method, user, items.tolist()) if request.explain else None
     diversity = diversity_of(served.item_similarity.vectors, items)
     names = () if plan is None else tuple(rule.name for rule in plan.excluding)
-    return RankedItems(served, items, scores, method, diversity, reasons, names)
+    return RankedItems(served, items, scores, method, diversity, reasons, names, degraded=failures.any)
 
 
 def _by_rules(
@@ -86,11 +100,11 @@ def _by_rules(
     request: RecommendationRequest,
     user: UserContext,
     mask: NDArray[np.bool_],
-    on_failure: OnFailure,
+    failures: Failures,
     plan: ListPlan,
 ) -> RankedItems:
     """The list that business rules make of the model's candidates."""
-    scores = _UserScores(served, request.strategy, user, mask, on_failure)
+    scores = _UserScores(served, request.strategy, user, mask, failures)
 
     def varied(
         items: NDArray[np.int32], values: NDArray[np.float32], k: int
@@ -102,7 +116,9 @@ def _by_rules(
     reasons = _reasons_with_pins(served, scores.method, user, found) if request.explain else None
     diversity = diversity_of(served.item_similarity.vectors, found.items)
     names = tuple(rule.name for rule in found.applied)
-    return RankedItems(served, found.items, found.scores, scores.method, diversity, reasons, names)
+    return RankedItems(
+        served, found.items, found.scores, scores.method, diversity, reasons, names, degraded=failures.any
+    )
 
 
 def _reasons_with_pins(served: LoadedModel, method: str, user: UserContext, found: Arranged) -> list[str]:
@@ -142,10 +158,8 @@ def explored(
         user = served.user_context(request.user_id, history)
         reasons = reasons_for(served, ranked.method, user, items.tolist())
     diversity = diversity_of(served.item_similarity.vectors, items)
-    names = ranked.rules_applied
-    return RankedItems(served, items, ranked.scores[chosen], ranked.method, diversity, reasons, names), tuple(
-        chances.tolist()
-    )
+    kept = replace(ranked, items=items, scores=ranked.scores[chosen], diversity=diversity, reasons=reasons)
+    return kept, tuple(chances.tolist())
 
 
 class _UserScores:

@@ -27,7 +27,7 @@ from serving.monitoring.metrics import Metrics
 from serving.recommend.cache import Cache
 from serving.recommend.explanations import PREFERENCES, name_of
 from serving.recommend.new_items import placed_scores, with_new_items
-from serving.recommend.ranking import diversity_of, explored, recommend
+from serving.recommend.ranking import Failures, diversity_of, explored, recommend
 from serving.recommend.reads import StateReader
 from serving.recommend.request import AUTO, Assignment, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList, interleaved
@@ -118,7 +118,7 @@ class RecommendationService(StateReader):
     async def scores(
         self, served: LoadedModel, user_id: str, item_ids: Sequence[str], history: History, strategy: str
     ) -> tuple[list[float], str, bool]:
-        """Scores of the given items for one user, the model used, and whether that is popularity for want of time.
+        """Scores of the given items for one user, the model used, and whether a model was too slow or raised.
 
         Args:
             served: the loaded model that scores.
@@ -133,7 +133,8 @@ class RecommendationService(StateReader):
         index = served.train.items.index_of(list(item_ids))
         new = await self._new_among(served, [item_ids[place] for place in np.flatnonzero(index < 0).tolist()])
         user = served.user_context(user_id, history)
-        arguments = (served, strategy, user, list(new.values()), index[index >= 0], self.model_failed)
+        failures = Failures(self.model_failed)
+        arguments = (served, strategy, user, list(new.values()), index[index >= 0], failures)
         work = placed_scores
         late = False
         try:
@@ -144,7 +145,7 @@ class RecommendationService(StateReader):
         by_id = dict(zip(new, own.tolist(), strict=True))
         rest = iter(trained.tolist())
         scores = [next(rest) if at >= 0 else by_id[one] for one, at in zip(item_ids, index.tolist(), strict=True)]
-        return scores, method, late
+        return scores, method, late or failures.any
 
     async def _new_among(self, served: LoadedModel, item_ids: Sequence[str]) -> dict[str, PlacedItem]:
         """Places of items that the version was not trained with. Raises a 404 problem where one has none."""
@@ -198,7 +199,7 @@ class RecommendationService(StateReader):
         found = await self._compute(state, request, history)
         if self._caching:
             self._metrics.cache_misses.inc()
-            if not degraded:
+            if not degraded and not found.degraded:
                 await self._cache.put(key, found)
         return found
 

@@ -72,6 +72,8 @@ class RankedItems:
     """Business rules that had a part in the list, by name."""
     untrained: tuple[UntrainedItem, ...] = ()
     """Items among them that the model was not trained with, in the order of their places."""
+    degraded: bool = False
+    """Whether a model that should have ranked raised."""
 
     @property
     def item_ids(self) -> list[str]:

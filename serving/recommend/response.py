@@ -95,6 +95,8 @@ class SerializedList:
     """Of each item at its rank; empty: 1."""
     teams: tuple[int, ...] | None = None
     """Of an interleaved list: which ranking contributed each item."""
+    degraded: bool = False
+    """Whether a model that should have ranked it raised; such a list is not cached."""
 
     @classmethod
     def of(
@@ -143,13 +145,14 @@ class SerializedList:
         }
         item_ids = tuple([one["item_id"] for one in items])
         version, rules = ranked.served.version, ranked.rules_applied
-        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), ranked.method, version, rules, propensities)
+        about = (ranked.method, version, rules, propensities, None, ranked.degraded)
+        return cls(orjson.dumps(body)[:-1], item_ids, tuple(scores), *about)
 
     def with_request(self, user_id: str | None, request_id: str, degraded: bool, **more: object) -> bytes:
         """The response body for one request. `request_id` needs no escaping: letters, digits, dots, `_` and `-`."""
         return b'%s,"degraded":%s,"user_id":%s,"request_id":"%s"%s}' % (
             self.body,
-            b"true" if degraded else b"false",
+            b"true" if degraded or self.degraded else b"false",
             orjson.dumps(user_id),
             request_id.encode(),
             b"," + orjson.dumps(more)[1:-1] if more else b"",
@@ -189,6 +192,6 @@ def interleaved(
     ]
     body = {**bodies[0], "items": items, "diversity_score": None}
     scores = tuple(float(item["score"]) for item in items)
-    return SerializedList(
-        orjson.dumps(body)[:-1], tuple(item_ids), scores, production.method, production.version, teams=tuple(teams)
-    )
+    degraded = production.degraded or challenger.degraded
+    about = (production.method, production.version, (), (), tuple(teams), degraded)
+    return SerializedList(orjson.dumps(body)[:-1], tuple(item_ids), scores, *about)

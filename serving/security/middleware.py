@@ -20,11 +20,12 @@ from serving.errors import Problem
 from serving.interfaces import nothing_is_shown
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
+from serving.redis_connection import RedisConnection
 from serving.security import authentication
 from serving.security.authentication import Authenticator, Principal
 from serving.security.cross_origin import check_origin
 from serving.security.load_shedding import Condition, LoadShedder, never
-from serving.security.rate_limit import FailedAttempts, RateLimiter
+from serving.security.rate_limit import FailedAttempts, RateLimiter, SharedRateLimiter
 from serving.security.request_body import deeper_than, drain_body, read_body, replay_body, too_large, too_slow
 from serving.security.request_format import check_encoding, check_media_type
 from serving.settings import ServingSettings
@@ -57,6 +58,7 @@ class GuardMiddleware:
         metrics: Metrics,
         direct_routes: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]],
         tolerate_queue: Condition = never,
+        redis: RedisConnection | None = None,
     ) -> None:
         """Wrap `app`.
 
@@ -66,11 +68,15 @@ class GuardMiddleware:
             metrics: counts requests and refusals.
             direct_routes: `DIRECT_ROUTES` of the routes, called without the framework's routing.
             tolerate_queue: whether waiting requests are no overload now.
+            redis: shares the rate limits with the other workers; None: each has its own.
         """
         self._app, self._settings, self._metrics = app, settings, metrics
         self._direct_routes = direct_routes
         self._authenticate = Authenticator(settings)
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._shared_limiter = (
+            None if redis is None else SharedRateLimiter(settings.rate_limit, settings.rate_burst, redis)
+        )
         self._failures = FailedAttempts(settings.auth_failures_per_minute)
         self._load_shedder = LoadShedder(
             settings.max_concurrency, settings.max_lag_ms, settings.queue_lag_ms, tolerate_queue
@@ -156,7 +162,10 @@ class GuardMiddleware:
                 self._failures.check(_address(scope), now)
             else:
                 principal = self._identify(scope, headers, now)
-                self._limiter.take(principal.bucket, now)
+                if self._shared_limiter is None:
+                    self._limiter.take(principal.bucket, now)
+                else:
+                    await self._shared_limiter.take(principal.bucket, now)
             scope["principal"] = principal
             direct = self._direct_routes.get((scope["method"], scope["path"]))
             if direct is not None:

@@ -1,12 +1,15 @@
-"""Rate limits, by token buckets (in each worker): requests of each caller, and wrong keys from each address."""
+"""Rate limits, by token buckets: requests of each caller (shared by all workers where Redis is set), and wrong keys
+from each address (in each worker)."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 from cachetools import LRUCache
 
 from serving.errors import Problem
+from serving.redis_connection import RedisAway, RedisConnection
 
 MAX_CALLERS = 10_000
 """Buckets that are kept. The one used least recently is dropped first; its caller then starts with a full one."""
@@ -28,13 +31,57 @@ class RateLimiter:
         allowed = tokens >= 1
         self._buckets[caller] = (tokens - 1 if allowed else tokens, now)
         if not allowed:
-            wait = math.ceil((1 - tokens) / self._rate)
-            raise Problem(
-                429,
-                "too-many-requests",
-                f"This key may ask {self._rate:g} times a second; wait {wait} s.",
-                headers={"retry-after": str(wait)},
-            )
+            raise too_many(self._rate, (1 - tokens) / self._rate)
+
+
+class SharedRateLimiter:
+    """The same bucket for all workers and machines, in Redis; while Redis is away, a bucket in each worker.
+
+    The bucket is kept as the time at which it will be full again: the generic cell rate algorithm, which needs one
+    number a caller. Keys are digests, so Redis learns no names.
+    """
+
+    def __init__(self, rate: float, burst: int, redis: RedisConnection) -> None:
+        self._rate, self._burst, self._redis = rate, burst, redis
+        self._local = RateLimiter(rate, burst)
+
+    async def take(self, caller: str, now: float) -> None:
+        """Count one request. Raises a 429 problem with the seconds to wait where the caller's bucket is empty."""
+        if self._rate <= 0:
+            return
+        key = "recstage:rate:" + hashlib.sha256(caller.encode()).hexdigest()
+        try:
+            wait = float(await self._redis.run(lambda client: client.eval(TAKE, 1, key, 1 / self._rate, self._burst)))
+        except RedisAway:
+            self._local.take(caller, now)
+            return
+        if wait > 0:
+            raise too_many(self._rate, wait)
+
+
+TAKE = """
+local time = redis.call('TIME')
+local now, interval, burst = time[1] + time[2] / 1000000, tonumber(ARGV[1]), tonumber(ARGV[2])
+local full = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + interval
+local wait = full - now - burst * interval
+if wait > 0.000001 then
+    return tostring(wait)
+end
+redis.call('SET', KEYS[1], string.format('%.6f', full), 'PX', math.ceil((full - now) * 1000) + 1)
+return '0'
+"""
+"""Takes a token of the bucket of a key, and returns the seconds to wait where it is empty, else 0."""
+
+
+def too_many(rate: float, wait: float) -> Problem:
+    """The problem of a caller whose bucket is empty for so many seconds."""
+    seconds = math.ceil(wait)
+    return Problem(
+        429,
+        "too-many-requests",
+        f"This key may ask {rate:g} times a second; wait {seconds} s.",
+        headers={"retry-after": str(seconds)},
+    )
 
 
 class FailedAttempts:

@@ -13,6 +13,7 @@ import pytest
 from serving.recommend.cache import LocalCache, RedisCache
 from serving.recommend.request import RecommendationRequest
 from serving.recommend.response import SerializedList
+from serving.redis_connection import RedisConnection
 from tests.serving.doubles import FakePointer, MemoryStore
 
 ONE = SerializedList(b'{"items":[]', ("i1", "i2"), (2.0, 1.0), "als", "7")
@@ -35,6 +36,7 @@ class RedisCommands(socketserver.StreamRequestHandler):
 
     def _answer(self, words: list[bytes]) -> bytes:
         kept: dict[bytes, tuple[bytes, float]] = self.server.kept  # type: ignore[attr-defined]
+        self.server.asked += 1  # type: ignore[attr-defined]
         match words[0].upper():
             case b"SET":
                 kept[words[1]] = (words[2], time.monotonic() + int(words[4]) / 1000)
@@ -55,6 +57,7 @@ class FakeRedis(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), RedisCommands)
         self.kept: dict[bytes, tuple[bytes, float]] = {}
+        self.asked = 0
 
     @property
     def url(self) -> str:
@@ -62,7 +65,8 @@ class FakeRedis(socketserver.ThreadingTCPServer):
 
 
 @pytest.fixture
-def redis():
+def redis(monkeypatch):
+    monkeypatch.setattr("serving.redis_connection.TIMEOUT_SECONDS", 5.0)  # this one answers, however busy the machine
     server = FakeRedis()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -87,7 +91,7 @@ def test_the_local_cache_forgets_what_was_asked_longest_ago_and_what_is_old():
 
 def test_redis_gives_back_what_was_put_until_it_is_too_old_and_learns_no_ids(redis):
     async def main() -> None:
-        cache = RedisCache(redis.url, seconds=0.2)
+        cache = RedisCache(RedisConnection(redis.url), seconds=0.2)
         assert await cache.get(key()) is None
         await cache.put(key(), ONE)
         assert await cache.get(key()) == ONE
@@ -106,7 +110,7 @@ def test_a_real_redis_keeps_a_list_no_longer_than_its_time():
         pytest.skip("RECSTAGE_TEST_REDIS_URL is not set: there is no Redis to try this on")
 
     async def main() -> None:
-        cache = RedisCache(url, seconds=0.2)
+        cache = RedisCache(RedisConnection(url), seconds=0.2)
         await cache.put(key(), ONE)
         assert await cache.get(key()) == ONE
         assert await cache.get(key(limit=3)) is None
@@ -119,15 +123,19 @@ def test_a_real_redis_keeps_a_list_no_longer_than_its_time():
 
 def test_while_redis_is_unavailable_no_request_waits_for_it_and_it_is_tried_again_later(redis, monkeypatch):
     async def main() -> None:
-        cache = RedisCache(redis.url, seconds=10)
+        connection = RedisConnection(redis.url)
+        cache = RedisCache(connection, seconds=10)
         await cache.put(key(), ONE)
+        assert connection.trouble is None
+        asked = redis.asked
         redis.shutdown()
         redis.server_close()
         await cache.close()
         for _ in range(50):
             assert await cache.get(key()) is None
             await cache.put(key(), ONE)
-        assert cache._retry_at > time.monotonic()
+        assert redis.asked == asked
+        assert connection.trouble
 
     asyncio.run(main())
 

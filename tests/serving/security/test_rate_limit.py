@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import subprocess
+import time
+
 import pytest
 
 from serving.errors import Problem
+from serving.redis_connection import RedisConnection
 from serving.security import rate_limit
-from serving.security.rate_limit import RateLimiter
+from serving.security.rate_limit import RateLimiter, SharedRateLimiter
 from tests.serving.security.credentials import ADMIN, CLIENT, KEYS, LIST, SECRET, token
 
 
@@ -27,6 +33,67 @@ def test_tokens_without_a_subject_have_their_own_rates(pointer, serve):
         named = [token(sub="shop", jti=name) for name in "ab"]
         statuses = [client.get(LIST, headers=one).status_code for one in (anonymous, anonymous, another, *named)]
     assert statuses == [200, 429, 200, 200, 429]
+
+
+@pytest.fixture
+def redis_url(tmp_path, monkeypatch):
+    """A Redis of this test alone, on a socket in its folder."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("there is no redis-server")
+    monkeypatch.setattr("serving.redis_connection.TIMEOUT_SECONDS", 5.0)
+    socket = tmp_path / "redis.sock"
+    command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not socket.exists():
+        assert time.monotonic() < until, "Redis did not start"
+        time.sleep(0.01)
+    yield f"unix://{socket}"
+    process.terminate()
+    process.wait(timeout=60)
+
+
+def test_workers_share_one_bucket_where_redis_is_set(redis_url):
+    async def main() -> None:
+        connections = [RedisConnection(redis_url) for _ in range(2)]
+        workers = [SharedRateLimiter(rate=0.001, burst=3, redis=one) for one in connections]
+        for worker in (workers[0], workers[1], workers[0]):
+            await worker.take("key shop", 0.0)
+        for worker in workers:
+            with pytest.raises(Problem) as refused:
+                await worker.take("key shop", 0.0)
+            assert 900 < int(refused.value.headers["retry-after"]) <= 1000
+        await workers[1].take("key another", 0.0)
+        (name, _) = sorted(await connections[0].run(lambda client: client.keys("*")))
+        assert b"shop" not in name
+        for one in connections:
+            await one.close()
+
+    asyncio.run(main())
+
+
+def test_a_shared_bucket_refills_at_its_rate(redis_url):
+    async def main() -> None:
+        connection = RedisConnection(redis_url)
+        limiter = SharedRateLimiter(rate=2, burst=1, redis=connection)
+        await limiter.take("a", 0.0)
+        with pytest.raises(Problem):
+            await limiter.take("a", 0.0)
+        await asyncio.sleep(0.55)
+        await limiter.take("a", 0.0)
+        await connection.close()
+
+    asyncio.run(main())
+
+
+def test_while_redis_is_away_each_worker_limits_by_itself_and_says_so(pointer, serve, tmp_path):
+    away = f"unix://{tmp_path}/no.sock"
+    with serve(pointer, api_keys=KEYS, rate_limit=0.001, rate_burst=3, redis_url=away) as client:
+        statuses = [client.get(LIST, headers=CLIENT).status_code for _ in range(4)]
+        degraded = client.get("/health/ready").json()["degraded"]
+    assert statuses == [200, 200, 200, 429]
+    assert any("Redis does not answer" in line for line in degraded)
 
 
 def test_a_bucket_refills_at_its_rate():

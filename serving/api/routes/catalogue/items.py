@@ -134,7 +134,7 @@ class StatisticsBody(BaseModel):
     item_id: str = Field(examples=["2858"])
     total: int = Field(examples=[15], description="events")
     counts: dict[str, int] = Field(description="events by type", examples=[{"view": 12, "click": 3}])
-    people: int = Field(description="distinct users with an event", examples=[9])
+    users: int = Field(description="distinct users with an event", examples=[9])
     shown: int = Field(description="times it was in a list", examples=[40])
     clicked: int = Field(description="lists that led to a click on it", examples=[3])
     click_through_rate: float | None = Field(description="clicked / shown; null before it was shown", examples=[0.075])
@@ -195,7 +195,7 @@ async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
         item_id=item_id,
         total=found.total,
         counts=found.counts,
-        people=found.users,
+        users=found.users,
         shown=found.shown,
         clicked=found.clicked,
         click_through_rate=found.click_through_rate,
