@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from recstage.config import EvaluationConfig
 from recstage.evaluation.protocol import evaluate
-from recstage.evaluation.trade_off import trade_off
+from recstage.evaluation.trade_off import best_lambda, trade_off
 
 CONFIG = EvaluationConfig(cutoffs=(5,), latency_requests=0, bootstrap=200)
 
@@ -37,3 +38,19 @@ def test_variety_grows_as_lambda_falls_and_accuracy_pays(case):
     assert curve["diversity_at_5"].iloc[0] == pytest.approx(1)  # five of eight kinds, no two alike
     assert curve["ndcg_at_5"].iloc[0] < curve["ndcg_at_5"].iloc[2]
     assert (curve["diversity_low"] <= curve["diversity_at_5"]).all()
+
+
+def curve_of(*rows: tuple[float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["lambda", "ndcg_at_10", "diversity_at_10"])
+
+
+def test_the_best_lambda_is_the_most_varied_that_is_affordable():
+    curve = curve_of((0.3, 0.30, 0.9), (0.5, 0.392, 0.8), (0.7, 0.41, 0.6), (1.0, 0.40, 0.5))
+    assert best_lambda(curve, 0.02) == 0.5  # it costs exactly 2 %
+    assert best_lambda(curve, 0.01) == 0.7
+    assert best_lambda(curve, 0.25) == 0.3
+
+
+def test_where_variety_gains_nothing_the_models_own_lists_stay():
+    assert best_lambda(curve_of((0.5, 0.4, 0.5), (1.0, 0.4, 0.5)), 0.02) == 1.0
+    assert best_lambda(curve_of((0.5, 0.1, 0.9), (1.0, 0.4, 0.5)), 0.0) == 1.0

@@ -36,7 +36,12 @@ class EvaluateSettings(Settings):
     data: str = Field(SAME, description="a name of conf/data, or a path; same: what the version was tested on")
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(42, ge=0)
-    trade_off: bool = Field(False, description="log what diversity costs: lists re-ranked by MMR for several lambdas")
+    trade_off: bool = Field(
+        False, description="log what diversity costs, and find the best lambda of MMR on validation rows"
+    )
+    max_loss: float = Field(
+        0.02, ge=0, le=1, description="with trade_off: the largest share of NDCG that diversity may cost"
+    )
 
 
 class PipelineSettings(Settings):

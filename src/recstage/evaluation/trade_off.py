@@ -17,6 +17,7 @@ from recstage.evaluation.significance import bootstrap_interval
 from recstage.models.base import Recommender
 from recstage.rerank import mmr_grid, vectors_of
 
+MAX_LOSS = 0.02
 LAMBDAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -58,3 +59,15 @@ def trade_off(
         row[f"coverage_at_{k}"] = metrics.coverage(metrics.exposure(lists, model.n_items)[model.catalogue_.available])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def best_lambda(curve: pd.DataFrame, max_loss: float = MAX_LOSS, k: int = 10) -> float:
+    """The lambda whose lists are the most varied, of those whose NDCG is at most a share `max_loss` below that of the
+    model's own lists (lambda 1). `curve` as `trade_off` makes it, of validation rows; it must hold lambda 1.
+
+    Of equally varied lists the more accurate, then those nearest to the model's own.
+    """
+    own = float(curve.loc[curve["lambda"] == 1.0, f"ndcg_at_{k}"].iloc[0])
+    affordable = curve[curve[f"ndcg_at_{k}"] >= (1 - max_loss) * own]
+    order = affordable.sort_values([f"diversity_at_{k}", f"ndcg_at_{k}", "lambda"], ascending=False)
+    return float(order["lambda"].iloc[0])

@@ -12,7 +12,7 @@ from recstage.data import dataset
 from recstage.data.dataset import Dataset
 from recstage.errors import ConfigError
 from recstage.evaluation.protocol import Evaluation, evaluate
-from recstage.evaluation.trade_off import trade_off
+from recstage.evaluation.trade_off import best_lambda, trade_off
 from recstage.models.base import Recommender
 from recstage.promotion import evidence
 from recstage.registry import Version
@@ -28,6 +28,8 @@ class EvaluateResult:
     data: str
     fingerprint: str
     metrics: dict[str, float]
+    diversity: float | None = None
+    """With `trade_off`: the lambda found on validation rows, for the setting `diversity` of the service."""
 
 
 def settings_from(arguments: Sequence[str] = ()) -> EvaluateSettings:
@@ -48,24 +50,48 @@ def run(settings: EvaluateSettings) -> EvaluateResult:
         model = bundle.load(registry.fetch(version)).model
         result = measure(model, data, settings.evaluation, settings.seed)
         tracking.log_evaluation(active.info.run_id, result)
-        if settings.trade_off:
-            _log_trade_off(active.info.run_id, model, data, settings)
+        chosen = _log_trade_off(active.info.run_id, model, data, settings) if settings.trade_off else None
     return EvaluateResult(
-        active.info.run_id, settings.name, int(version.number), data.name, data.fingerprint, result.metrics
+        active.info.run_id, settings.name, int(version.number), data.name, data.fingerprint, result.metrics, chosen
     )
 
 
-def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: EvaluateSettings) -> None:
-    """`trade_off.csv` and its plot. Raises `ConfigError` for a model of users for an item: its lists show no items."""
+def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: EvaluateSettings) -> float:
+    """The lambda found on validation rows, and what it costs on test rows: `trade_off_validation.csv`, `trade_off.csv`
+    and its plot. Raises `ConfigError` for a model of users for an item: its lists show no items.
+
+    The version has learned the validation rows too, so its like is fitted to the training rows alone.
+    """
     from recstage.plots import figures  # loads matplotlib
 
     if model.reverse:
         raise ConfigError(
             "trade_off = true", rule=f"{model.name} ranks users, not items", fix="Choose a model that ranks items"
         )
-    curve = trade_off(model, data.split.test, config=settings.evaluation, catalogue=data.catalogue, seed=settings.seed)
+    split = data.split
+    if not len(split.validation):
+        raise ConfigError(
+            "trade_off = true", rule="the lambda is found on validation rows, and the split has none", fix="Set one"
+        )
+    like = type(model)(model.params).fit(
+        split.train,
+        seed=settings.seed,
+        validation=split.validation if model.early_stopping else None,
+        catalogue=data.catalogue,
+    )
+    found, curve = (
+        trade_off(fitted, rows, config=settings.evaluation, catalogue=data.catalogue, seed=settings.seed)
+        for fitted, rows in ((like, split.validation), (model, split.test))
+    )
+    chosen = best_lambda(found, settings.max_loss)
+    tracking.log_table(run_id, "trade_off_validation", found)
     tracking.log_table(run_id, "trade_off", curve)
     tracking.log_figures(run_id, {"mmr_trade_off": figures.mmr_trade_off(curve)})
+    rows = curve.set_index("lambda")
+    costs = {"ndcg_at_10": "trade_off_ndcg_at_10", "diversity_at_10": "trade_off_diversity_at_10"}
+    tested = {name: float(rows.loc[chosen, column]) for column, name in costs.items()}
+    tracking.log_metrics(run_id, {"trade_off_lambda": chosen, **tested})
+    return chosen
 
 
 def _data_of(version: Version, settings: EvaluateSettings) -> Dataset:
