@@ -47,7 +47,7 @@ export interface BatchPredictBody {
   strategy?: string;
 }
 
-/** Scores for each user, in the order of the request, by exactly one model version. */
+/** Scores for each user, in the order of the request, each user's by exactly one model version. */
 export interface BatchPredictionBody {
   item_ids: string[];
   users: UserScores[];
@@ -409,7 +409,7 @@ export interface LeftOut {
   cause: "unknown" | "hidden" | "seen" | "excluded" | "filtered" | "rule";
 }
 
-/** A list for each user, in the order of the request, all by one model version. */
+/** A list for each user, in the order of the request; in an experiment by the version of each user's group. */
 export interface ListsBody {
   lists: RecommendationsBody[];
 }
@@ -571,7 +571,7 @@ export interface PredictBody {
   strategy?: string;
 }
 
-/** Scores in the order of the request, by exactly one model version. */
+/** Scores in the order of the request, by exactly one model version: in a split that of the user's group. */
 export interface PredictionBody {
   user_id: string;
   items: ScoredItem[];
@@ -665,6 +665,8 @@ export interface RankedBody {
   rules_applied: string[];
   /** made without the live history: the database was unavailable */
   degraded: boolean;
+  /** null: outside any experiment */
+  experiment: ExperimentBody | null;
   /** to be sent with feedback on this list */
   request_id: string;
 }
@@ -1033,7 +1035,7 @@ export interface StatisticsBody {
   /** events by type */
   counts: Record<string, number>;
   /** distinct users with an event */
-  people: number;
+  users: number;
   /** times it was in a list */
   shown: number;
   /** lists that led to a click on it */
@@ -1109,6 +1111,8 @@ export interface UserScores {
   scores: number[];
   /** a model, `popularity`, or `preferences` (declared ones) */
   method_used: string;
+  /** in a split the one of the user's group */
+  model_version: string | null;
 }
 
 /** Counts and rates of a user's events. */

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recstage.errors import ConfigError, RecstageError
+from serving.monitoring import logging as logs
 from serving.settings import OLD_VARIABLES, PREFIX, ServingSettings, load, load_evaluation
 
 log = logging.getLogger("serving")
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load(arguments)
         settings.check_binding()
+        logs.configure(settings.log_level)
         _serve(settings)
     except RecstageError as error:
         print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
@@ -73,10 +75,8 @@ def _run(settings: ServingSettings) -> None:
     import uvicorn
 
     from serving import workers
-    from serving.monitoring import logging as logs
     from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 
-    logs.configure(settings.log_level)
     several = settings.workers > 1
     if several:
         app: object = "serving.workers:application"

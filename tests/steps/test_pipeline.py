@@ -116,9 +116,7 @@ def test_a_version_is_measured_again_with_what_diversity_costs(tiny, client):
     assert curve["ndcg_at_10"].iloc[-1] == pytest.approx(again.metrics["ndcg_at_10"])
     found = pd.read_csv(io.StringIO(mlflow.artifacts.load_text(f"runs:/{again.run_id}/trade_off_validation.csv")))
     assert again.diversity == best_lambda(found) == client.get_run(again.run_id).data.metrics["trade_off_lambda"]
-    assert (
-        found["ndcg_at_10"].tolist() != curve["ndcg_at_10"].tolist()
-    )
+    assert found["ndcg_at_10"].tolist() != curve["ndcg_at_10"].tolist()
     assert "plots/mmr_trade_off.png" in {file.path for file in client.list_artifacts(again.run_id, "plots")}
 
 

@@ -7,10 +7,19 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from serving.api.dependencies import CurrentPrincipal, StoreDep, not_found, require_self_or_service, run_read
+from serving.api.dependencies import (
+    CurrentPrincipal,
+    ServiceDep,
+    StoreDep,
+    not_found,
+    require_self_or_service,
+    run_read,
+)
 from serving.api.fields import PathId, moment_of
 from serving.errors import documented
+from serving.service import Service
 from serving.store.repositories.user_histories import is_known
+from serving.store.store import Store
 
 router = APIRouter(prefix="/api/users", tags=["users"])
 
@@ -29,10 +38,12 @@ class UserStatisticsBody(BaseModel):
 
 
 @router.get("/{user_id:id}/stats", responses=documented(401, 403, 404, 422, 429, 503))
-async def user_statistics(user_id: PathId, store: StoreDep, caller: CurrentPrincipal) -> UserStatisticsBody:
+async def user_statistics(
+    user_id: PathId, store: StoreDep, service: ServiceDep, caller: CurrentPrincipal
+) -> UserStatisticsBody:
     """Counts by type, distinct items, implementation rate and mean engagement of a user."""
     require_self_or_service(caller, user_id)
-    if not await run_read(is_known, store.reader, user_id):
+    if not await run_read(is_known, store.reader, user_id) and not await run_read(_is_served, store, service, user_id):
         raise not_found("user", user_id)
     found = await run_read(store.user_statistics.of, user_id)
     return UserStatisticsBody(
@@ -45,3 +56,10 @@ async def user_statistics(user_id: PathId, store: StoreDep, caller: CurrentPrinc
         first_at=None if found.first_at is None else moment_of(found.first_at),
         last_at=None if found.last_at is None else moment_of(found.last_at),
     )
+
+
+def _is_served(store: Store, service: Service, user_id: str) -> bool:
+    """Whether the served version was trained on the user, who was not erased since."""
+    served = service.versions.served
+    trained = served is not None and served.train.users.find(user_id) >= 0
+    return trained and not store.histories.history(user_id).forgotten

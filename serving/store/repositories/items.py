@@ -18,7 +18,7 @@ from serving.store.db.bulk import BulkInsert, Lookup, among
 from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import Item, ItemCategory, UserRecommendation
 from serving.store.db.writer import Task
-from serving.store.repositories.events import now_ms
+from serving.store.repositories.events import add_items, now_ms
 
 _ITEM = Query(
     "item",
@@ -145,15 +145,20 @@ class IngestItems(Task[tuple[int, int]]):
 
 
 class ChangeItem(Task[bool]):
-    """Change some of an item's columns, or its `categories`. Returns whether the item exists."""
+    """Change some of an item's columns, or its `categories`. Returns whether the item exists.
+
+    `known`: the served version knows the item, so that it is added where the database does not have it yet.
+    """
 
     name = "change_item"
 
-    def __init__(self, item_id: str, changes: dict[str, Any]) -> None:
-        self.item_id, self.changes = item_id, changes
+    def __init__(self, item_id: str, changes: dict[str, Any], *, known: bool = False) -> None:
+        self.item_id, self.changes, self.known = item_id, changes, known
 
     def run(self, connection: Connection) -> bool:
         now = now_ms()
+        if self.known:
+            add_items(connection, [self.item_id], now)
         before = _visibility(connection, [self.item_id])
         if not before or before[self.item_id][2] is not None:
             return False
@@ -172,16 +177,18 @@ class ChangeItem(Task[bool]):
 class DeleteItem(Task[bool]):
     """Delete an item: it is not served any more, and its texts and categories are removed.
 
-    Its events stay, because they belong to users. Returns whether the item existed.
+    Its events stay, because they belong to users. Returns whether the item existed; `known` as for `ChangeItem`.
     """
 
     name = "delete_item"
 
-    def __init__(self, item_id: str) -> None:
-        self.item_id = item_id
+    def __init__(self, item_id: str, *, known: bool = False) -> None:
+        self.item_id, self.known = item_id, known
 
     def run(self, connection: Connection) -> bool:
         now = now_ms()
+        if self.known:
+            add_items(connection, [self.item_id], now)
         before = _visibility(connection, [self.item_id])
         if not before or before[self.item_id][2] is not None:
             return False

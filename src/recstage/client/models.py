@@ -65,7 +65,7 @@ class BatchPredictBody(Model):
 
 
 class BatchPredictionBody(Model):
-    """Scores for each user, in the order of the request, by exactly one model version."""
+    """Scores for each user, in the order of the request, each user's by exactly one model version."""
 
     item_ids: list[str]
     users: list[UserScores]
@@ -422,7 +422,7 @@ class LeftOut(Model):
 
 
 class ListsBody(Model):
-    """A list for each user, in the order of the request, all by one model version."""
+    """A list for each user, in the order of the request; in an experiment by the version of each user's group."""
 
     lists: list[RecommendationsBody]
 
@@ -554,7 +554,7 @@ class PredictBody(Model):
 
 
 class PredictionBody(Model):
-    """Scores in the order of the request, by exactly one model version."""
+    """Scores in the order of the request, by exactly one model version: in a split that of the user's group."""
 
     user_id: str
     items: list[ScoredItem]
@@ -640,6 +640,7 @@ class RankedBody(Model):
     )
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="made without the live history: the database was unavailable")
+    experiment: ExperimentBody | None = Field(None, description="null: outside any experiment")
     request_id: str = Field(description="to be sent with feedback on this list")
 
 
@@ -961,7 +962,7 @@ class StatisticsBody(Model):
     item_id: str
     total: int = Field(description="events")
     counts: dict[str, int] = Field(description="events by type")
-    people: int = Field(description="distinct users with an event")
+    users: int = Field(description="distinct users with an event")
     shown: int = Field(description="times it was in a list")
     clicked: int = Field(description="lists that led to a click on it")
     click_through_rate: float | None = Field(None, description="clicked / shown; null before it was shown")
@@ -1029,6 +1030,7 @@ class UserScores(Model):
     user_id: str
     scores: list[float] = Field(description="comparable within one user only")
     method_used: str = Field(description="a model, `popularity`, or `preferences` (declared ones)")
+    model_version: str | None = Field(None, description="in a split the one of the user's group")
 
 
 class UserStatisticsBody(Model):

@@ -68,6 +68,6 @@ def best_lambda(curve: pd.DataFrame, max_loss: float = MAX_LOSS, k: int = 10) ->
     Of equally varied lists the more accurate, then those nearest to the model's own.
     """
     own = float(curve.loc[curve["lambda"] == 1.0, f"ndcg_at_{k}"].iloc[0])
-    affordable = curve[curve[f"ndcg_at_{k}"] >= (1 - max_loss) * own]
+    affordable = curve[curve[f"ndcg_at_{k}"] >= (1 - max_loss) * own - 1e-9]
     order = affordable.sort_values([f"diversity_at_{k}", f"ndcg_at_{k}", "lambda"], ascending=False)
     return float(order["lambda"].iloc[0])

@@ -48,6 +48,24 @@ def test_what_is_posted_counts_field_by_field_in_lists_and_by_item(client):
     assert changed["title"] == listed(client)[0]["title"] == "A third"
 
 
+def test_an_item_that_only_the_version_knows_has_statistics_and_can_be_hidden_and_deleted(client):
+    counted = client.get("/api/items/i5/stats")
+    assert (counted.status_code, counted.json()["total"], counted.json()["users"]) == (200, 0, 0)
+    assert client.patch("/api/items/i5", json={"hidden": True}).json()["hidden"]
+    assert client.delete("/api/items/i6").status_code == 204
+    listed = client.get("/api/recommendations", params={"user_id": "u1", "limit": 100, "exclude_seen": False}).json()
+    assert not {"i5", "i6"} & {item["item_id"] for item in listed["items"]}
+    assert client.patch("/api/items/i6", json={"hidden": True}).status_code == 404  # it is deleted
+    assert client.get("/api/items/nobody-knows-it/stats").status_code == 404
+
+
+def test_a_user_whom_only_the_version_knows_has_statistics_until_they_are_erased(client):
+    assert client.get("/api/users/u1/stats").json()["total"] == 0
+    assert client.get("/api/users/nobody/stats").status_code == 404
+    assert client.delete("/api/users/u1").status_code == 200
+    assert client.get("/api/users/u1/stats").status_code == 404
+
+
 def test_an_unknown_and_a_deleted_item_are_not_found(client):
     assert client.get("/api/items/strange").status_code == 404
     client.post("/api/items", json={"item_id": "i4", "title": "Another"})

@@ -186,9 +186,9 @@ async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> I
 
 
 @router.get("/{item_id:id}/stats", dependencies=READ, responses=documented(401, 403, 404, 422, 429, 503))
-async def item_statistics(item_id: PathId, store: StoreDep) -> StatisticsBody:
+async def item_statistics(item_id: PathId, store: StoreDep, service: ServiceDep) -> StatisticsBody:
     """Counts by type, click-through rate, implementation rate, mean label."""
-    if await run_read(item_state, store.reader, item_id) is None:
+    if not _is_served(service, item_id) and await run_read(item_state, store.reader, item_id) is None:
         raise not_found("item", item_id)
     found = await run_read(store.item_statistics.of, item_id)
     return StatisticsBody(
@@ -222,7 +222,7 @@ async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, servic
         await run_read(check_attributes, [(item_id, body.attributes)], service, store)
     if changes.get("expires_at") is not None:
         changes["expires_at"] = milliseconds(changes["expires_at"])
-    if not await run_write(store, ChangeItem(item_id, changes)):
+    if not await run_write(store, ChangeItem(item_id, changes, known=_is_served(service, item_id))):
         raise not_found("item", item_id)
     return await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
 
@@ -234,11 +234,17 @@ async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, servic
     dependencies=CATALOGUE,
     responses=documented(401, 403, 404, 422, 429, 503),
 )
-async def delete_item(item_id: PathId, store: StoreDep) -> Response:
+async def delete_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> Response:
     """Delete an item: it is never served again and its data are removed; its events stay."""
-    if not await run_write(store, DeleteItem(item_id)):
+    if not await run_write(store, DeleteItem(item_id, known=_is_served(service, item_id))):
         raise not_found("item", item_id)
     return Response(status_code=204)
+
+
+def _is_served(service: Service, item_id: str) -> bool:
+    """Whether what serves now knows the item, posted or not."""
+    served = service.model_or_none()
+    return served is not None and served.train.items.find(item_id) >= 0
 
 
 def _new(body: ItemBody, predictions: Mapping[str, Prediction]) -> NewItem:
