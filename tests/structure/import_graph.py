@@ -45,7 +45,7 @@ LAYERS = {
         ["monitoring"],
         ["interfaces", "settings"],
         ["rules"],
-        ["errors", "secret_strength"],
+        ["errors", "redis_connection", "secret_strength"],
     ],
 }
 """Top layer first: a module imports from its own part of the package and from layers below."""
