@@ -10,6 +10,7 @@ import pytest
 
 from recstage.config import DataConfig, check
 from recstage.data.dataset import fingerprint_of
+from recstage.data.tables.values import timestamps
 from recstage.data.tables.values.time_form import time_form_of
 from recstage.data.tables.values.timestamps import seconds_of
 from recstage.errors import ConfigError
@@ -65,6 +66,25 @@ def test_the_zone_is_told(value: str, zone: str) -> None:
     assert form is not None
     assert form.zone == zone
     assert form.lacks_a_zone == zone.startswith("none")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2026-01-15", " 2026-01-15 12:00", "2026-07-15T12:00:00.123456", "2026-07-15T12:00:00Z"],
+        ["2026-01-15 12:00", "2026-01-15 12:00:00+02", "15.01.2026", "no time", None, "2026-01-15T12:00:00.123456789Z"],
+        ["2026-01-15 12:00", "2026-13-15 12:00", "2026-02-30"],
+        ["1900-01-01 00:00", "2200-01-01 00:00:00.5"],
+    ],
+)
+def test_what_arrow_reads_at_once_is_what_is_read_one_by_one(
+    values: list[str | None], zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column = pd.Series([*values, *["2026-03-01 08:00"] * 7], dtype="str")
+    at_once = seconds_of(column, "auto", zone=zone)[0].tolist()
+    monkeypatch.setattr(timestamps, "_iso", lambda *_: None)
+    assert at_once == pytest.approx(seconds_of(column, "auto", zone=zone)[0].tolist(), nan_ok=True, abs=1e-6)
 
 
 def test_a_zone_that_is_none_is_refused_and_the_usual_one_leaves_the_fingerprint(tmp_path: Path) -> None:

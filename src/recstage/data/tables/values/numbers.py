@@ -31,9 +31,13 @@ def numbers(column: pd.Series, decimal: Decimal = "auto") -> pd.Series:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _finite(column.to_numpy("float64", na_value=np.nan), column.index)
     try:
-        array = pc.utf8_trim_whitespace(_as_text(column))
+        array = pc.utf8_trim_whitespace(as_text(column))
         return _finite(array.cast(pa.float64()).to_numpy(zero_copy_only=False), column.index)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # some are no numbers as they stand
+        codes, different = pd.factorize(column) if isinstance(column.dtype, pd.StringDtype) else (None, ())
+        if codes is not None and 2 * len(different) < len(column):  # each different one once
+            found = numbers(pd.Series(list(different), dtype=object), decimal).to_numpy()
+            return pd.Series(np.append(found, np.nan)[codes], column.index)
         words = _words(column)
     values = pd.to_numeric(words, errors="coerce")
     left = words.notna() & values.isna()
@@ -61,7 +65,8 @@ def grades_of(column: pd.Series) -> pd.Series | None:
     return plain.where(plain.notna(), stars).astype("float64").reindex(column.index)
 
 
-def _as_text(column: pd.Series) -> pa.Array | pa.ChunkedArray:
+def as_text(column: pd.Series) -> pa.Array | pa.ChunkedArray:
+    """A column of text for Arrow, null where it is null. Raises `pa.ArrowTypeError` on what is no text."""
     if isinstance(column.dtype, pd.StringDtype):
         return pa.array(column.array, from_pandas=True)
     return pa.array(column.astype(object).where(column.notna(), None), pa.string(), from_pandas=True)

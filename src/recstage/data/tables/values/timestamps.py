@@ -7,8 +7,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.numbers import as_text, numbers
 from recstage.errors import DataError
 
 Time = Literal["auto", "seconds", "milliseconds", "iso", "day-first", "month-first", "rank"]
@@ -17,6 +19,8 @@ FINER = 1e11  # in seconds the year 5138: from here on thousandths, and thousand
 EXCEL_FROM, EXCEL_UNTIL = 32_874, 55_153  # 1990 to 2050, as days since the end of 1899
 EXCEL_ZERO = 25_569  # 1970
 A_DAY = 86_400
+ISO = r"^\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?$"
+ISO_UTC = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?Z$"
 TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?$"
 PARTS = r"^\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\b"
 A_YEAR = r"\d{4}|\d[./-](?:\d{1,2}|[A-Za-z]{3,9})[./-]\d{2}"
@@ -44,6 +48,8 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp", zone: str
         column = column.map(lambda value: str(value) if isinstance(value, bool | list | dict | np.ndarray) else value)
     if column.dtype == object and (typed := _typed(column, where, zone)) is not None:
         return typed, True
+    if how in ("auto", "iso") and (written := _iso(column, where, how, zone)) is not None:
+        return written, True
     if how in ("iso", "day-first", "month-first"):
         return _dates(column, where, how, zone), True
     values = numbers(column)
@@ -116,6 +122,37 @@ def _typed(column: pd.Series, where: str, zone: str) -> pd.Series | None:
     seconds = _since_1970(pd.to_datetime(column, errors="coerce", utc=True, format="mixed"))
     zoned = column.map(lambda value: getattr(value, "tzinfo", None) is not None).astype(bool)
     return seconds.where(zoned, _of_zone(seconds, zone))
+
+
+def _iso(column: pd.Series, where: str, how: Time, zone: str) -> pd.Series | None:
+    """Seconds of a column of text that mostly is ISO 8601, which Arrow reads some twenty times as fast as all the
+    writings are tried: the others are read one by one. None where it is mostly something else."""
+    if not _begins_as_iso(column):
+        return None
+    seconds = np.full(len(column), np.nan)
+    try:
+        texts = pc.utf8_trim_whitespace(as_text(column))
+        plain, zoned = (pc.fill_null(pc.match_substring_regex(texts, form), False) for form in (ISO, ISO_UTC))
+        if pc.sum(pc.or_(plain, zoned)).as_py() * 2 < len(texts):
+            return None
+        for rows, zone_of_them in ((plain, zone), (zoned, "UTC")):
+            some = pc.replace_substring_regex(texts.filter(rows), "Z$", "")
+            micros = some.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False)
+            at = rows.to_numpy(zero_copy_only=False)
+            seconds[at] = _of_zone(pd.Series(micros / 1e6), zone_of_them).to_numpy()
+    except pa.ArrowException:  # the thirteenth month of some year, or no text
+        return None
+    left = column.notna().to_numpy() & np.isnan(seconds)
+    if left.any():
+        seconds[left] = _dates(column[left], where, how, zone).to_numpy()
+    return pd.Series(seconds, column.index)
+
+
+def _begins_as_iso(column: pd.Series) -> bool:
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    some = column.dropna().head(20)
+    return bool(len(some)) and all(isinstance(one, str) for one in some) and bool(some.str.match(r"\s*\d{4}-").all())
 
 
 def _of_zone(seconds: pd.Series, zone: str) -> pd.Series:
