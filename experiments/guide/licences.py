@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from email.message import Message
 from importlib.metadata import Distribution, distributions
+from typing import cast
 
 from recstage.config import root
 from recstage.markdown import table
@@ -36,7 +38,7 @@ def normal(name: str) -> str:
 
 def licence(distribution: Distribution) -> str:
     """What the metadata say: the expression, the classifiers, or the first line of the text."""
-    about = distribution.metadata
+    about = cast(Message, distribution.metadata)  # the protocol lacks `get`
     named = about.get("License-Expression")
     if named:
         return named
