@@ -444,42 +444,46 @@ export interface LiveBody {
   points: PointBody[];
 }
 
-/** The model that serves; without a version it is made from the service's own data. */
+/** The model that serves; without a version it is made from the service's own data. What is marked (details) is there with `details=true` only. */
 export interface ModelBody {
   name: string;
   /** null: models made from the service's own data */
   version: string | null;
   algorithm: string;
-  /** strategies that this version has models for */
-  methods: string[];
   /** when this process swapped it in */
   served_since: string;
   /** null: fallback models serve */
   promotion: Promotion | null;
   /** Production in the registry at the last poll; null: none */
   staged_version: string | null;
-  /** when the registry was last polled */
-  registry_looked_at: string | null;
-  /** time of the newest interaction it was trained on */
-  trained_until: number | null;
   /** when it was trained */
   created_at: string | null;
-  /** the training, as recorded in the bundle: data, split, metrics, run */
-  data: Record<string, unknown>;
+  /** what it was trained on */
+  data_set: string | null;
+  /** a few of its figures on test rows that it never saw */
+  metrics: Record<string, number>;
   /** users it was trained on */
   n_users: number;
   /** items it can list */
   n_items: number;
   /** a staged version that cannot be served, and why */
   failing: Failing | null;
-  /** the model that ranks users for an item */
-  reverse: ReverseModelBody;
   /** null: no version in Staging, or it is in none */
   experiment: ExperimentStateBody | null;
   /** what is wrong, one sentence each */
   degraded: string[];
   /** the same, with names and remedies */
   conditions: ConditionBody[];
+  /** (details) strategies that this version has models for */
+  methods?: string[] | null;
+  /** (details) when the registry was last polled */
+  registry_looked_at?: string | null;
+  /** (details) time of the newest interaction it was trained on */
+  trained_until?: number | null;
+  /** (details) the training, as recorded in the bundle: data, split, all metrics, run */
+  data?: Record<string, unknown> | null;
+  /** (details) the model that ranks users for an item */
+  reverse?: ReverseModelBody | null;
 }
 
 /** The categories that a person gives an item; they replace the predicted ones for good. */
@@ -1336,12 +1340,12 @@ export interface Operations {
     body: never;
     answer: Live;
   };
-  /** The model that serves now. */
+  /** The model that serves now: what it is, since when and why, what it reached, and what is wrong. */
   model: {
     method: "GET";
     path: "/api/model";
     pathParameters: {};
-    queryParameters: {};
+    queryParameters: { details?: boolean };
     body: never;
     answer: ModelBody;
   };

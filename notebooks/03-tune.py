@@ -39,7 +39,7 @@ print(f"{len(before)} trials at first, {len(trials)} after going on; the first o
 trials.sort_values("value", ascending=False).head()
 
 # %%
-figures.optuna_history(list(zip(trials["trial"], trials["value"], strict=True)), metric="validation ndcg_at_10")
+figures.optuna_history(list(zip(trials["trial"], trials["value"], strict=True)), metric="validation_ndcg_at_10")
 
 # %% [markdown]
 # ## What leads where
@@ -77,4 +77,4 @@ low, high = (difference.mean() + side * 1.96 * difference.std() / len(difference
 print(f"tuned less shipped, NDCG@10: {difference.mean():+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
 
 # %% [markdown]
-# **What was found** stands in the last line: where the interval of the paired difference on test rows holds zero, the search has found nothing that lasts, however much the validation score rose. Parameters of little importance can stay as they are. `-P trials=50` on the command line goes on with the same study.
+# **What was found** (ALS on ML-100K, temporal split): ten trials raised NDCG@10 on validation from .279 to .287, and nothing of it lasts: on the 301 test users the tuned model has .337 where the shipped values have .344, a paired difference of -.007 with an interval from -.021 to +.008. What the search did change is the catalogue: the longer one ended on lists that show 6 % of the items, the shipped values 20 %. So look at the interval on test rows and at coverage before a tuned model is promoted, and give a search hundreds of validation users or a leave-one-out split. `-P trials=50` goes on with the same study.

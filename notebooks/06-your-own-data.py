@@ -117,4 +117,4 @@ fitted["als"].recommend(k=5)
 (root() / found.yaml).unlink()  # this notebook's data set; keep the YAML of yours
 
 # %% [markdown]
-# **What was found**: German column names, a semicolon, day-first dates and a missing customer need no word; the three rows without one are counted, not lost; titles come with the items file. What `init` guesses stands in a YAML with a comment each, so it is read once and put right where it is wrong. ALS against popularity on the rows held out says whether the data has any personal taste in it.
+# **What was found** (on ML-100K, written as a German shop's export): German column names, a semicolon, day-first dates and a missing customer need no word; the three rows without one are counted, not lost; titles come with the items file. The guess of `init` stands in a YAML with a comment each. ALS has an NDCG@10 of .341 and popularity .342 on the rows held out, so accuracy is no reason to prefer either here; ALS reaches 17 % of the catalogue, popularity 4 %.

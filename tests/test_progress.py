@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from recstage import progress as module
 from recstage.progress import progress
 
 
@@ -63,3 +64,26 @@ def test_a_resumed_thing_says_where_it_goes_on(on_a_terminal):
     with progress("fit m", 5, "epoch", at_once=True) as shown:
         shown.resume(2)
     assert "fit m: resuming at epoch 3" in terminal.getvalue()
+
+
+def test_a_notebook_gets_a_line_of_what_takes_long_which_goes_where_it_was_a_part(monkeypatch):
+    shown: list[str] = []
+
+    class Line:
+        def update(self, data, raw):
+            shown.append(data["text/plain"])
+
+    def display(data, **how):
+        shown.append(data["text/plain"])
+        return Line()
+
+    monkeypatch.setattr(module, "in_a_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", display)
+    with progress("quick", 1, "epoch") as quick:
+        quick.advance({})
+    assert shown == []
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0)
+    with progress("m trial 1", 2, "epoch", within=True) as part:
+        part.advance({}, 1)
+        part.advance({}, 2)
+    assert shown == ["m trial 1: epoch 1 of 2", "m trial 1: epoch 2 of 2", ""]

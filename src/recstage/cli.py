@@ -12,6 +12,7 @@ import dataclasses
 import gc
 import json
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -34,9 +35,10 @@ def main(
     arguments: Sequence[str] | None = None,
     *,
     show: Callable[[Any], str] | None = None,
+    errors_as_json: bool = False,
 ) -> int:
     """Run `step(arguments)`: progress to stderr, the result to stdout, as its last line in JSON or as `show` writes it.
-    Returns the exit status."""
+    With `errors_as_json` a mistake is told there, too. Returns the exit status."""
     _collect_less_garbage()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib", "httpx"):
@@ -49,12 +51,30 @@ def main(
     except RecstageError as error:
         sys.stdout.flush()
         print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+        if errors_as_json:
+            print(json.dumps(error_body(error)), flush=True)  # noqa: T201
+        _describe_run(str(error), error)
         return error.exit_code
     except KeyboardInterrupt as stopped:  # its notes say what was kept
         print("; ".join(["recstage: interrupted", *getattr(stopped, "__notes__", [])]), file=sys.stderr)  # noqa: T201
         return INTERRUPTED
+    _describe_run(json.dumps(plain(result), indent=1))
     print(json.dumps(plain(result)) if show is None else show(result), flush=True)  # noqa: T201
     return 0
+
+
+def _describe_run(outcome: str, error: RecstageError | None = None) -> None:
+    """Under `mlflow run`: what its run came to, where no step has taken it over."""
+    if "MLFLOW_RUN_ID" in os.environ:
+        from recstage import tracking
+
+        tracking.describe_untaken(" ".join(outcome.split()) if error else outcome, error)
+
+
+def error_body(error: RecstageError) -> dict[str, Any]:
+    """A mistake for a program: what was given, the rule, the fix, the sentence of the three, and the exit status."""
+    told = {"given": error.given, "rule": error.rule, "fix": error.fix, "message": str(error)}
+    return {"error": told, "exit": error.exit_code}
 
 
 def step_of(module: str) -> Callable[[Sequence[str]], Any]:

@@ -66,6 +66,35 @@ STEPS: dict[str, dict[str, Any]] = {
     "classify": {"name": {"type": "string", "default": "item-classifier"}},
     "precompute": {"name": {"type": "string", "default": "recommender"}},
 }
+MODULES = {
+    "main": "pipeline",
+    "prepare": "prepare",
+    "evaluate": "evaluate",
+    "compare": "registry.compare",
+    "promote": "registry.promote",
+    "rollback": "registry.rollback",
+    "history": "registry.promotion_history",
+    "register": "registry.register",
+    "prune": "registry.prune",
+    "benchmark": "benchmarks.benchmark",
+    "ablate": "benchmarks.ablate",
+    "production-at": "record.production_at",
+    "lineage": "record.lineage",
+    "trained-on": "record.trained_on",
+    "diff": "record.diff",
+    "export": "record.export_version",
+    "import": "record.import_version",
+    "doctor": "doctor",
+    "retrain": "retraining.retrain",
+    "schedule": "retraining.schedule",
+    "experiment": "experiments.experiment",
+    "ab-report": "experiments.ab_report",
+    "drift": "experiments.drift",
+    "off-policy": "experiments.off_policy",
+    "watch": "experiments.watch",
+    "classifier": "classification.train",
+}
+"""The module of `recstage.steps` behind an entry point, whose `settings_from` reads its parameters."""
 
 
 def render() -> str:

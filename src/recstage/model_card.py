@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from recstage import markdown
 from recstage.data.dataset import Dataset
 from recstage.data.segments import SEGMENTS
+from recstage.evaluation.metrics import TARGETS, target_met
 from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
 
@@ -20,8 +21,6 @@ BEYOND = (
     *("coverage_at_10", "gini_at_10", "novelty_at_10", "novelty_share_at_10", "diversity_at_10"),
     *("latency_p50_ms", "latency_p95_ms"),
 )
-TARGETS = {"gini_at_10": ("below", 0.3), "novelty_share_at_10": ("above", 0.2)}
-"""What catalogues that are shown evenly come to: reported beside the figure, asked by no gate."""
 BRIEF = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "sampled_ndcg_at_10", "coverage_at_10", "latency_p95_ms")
 
 
@@ -166,9 +165,7 @@ def _target(name: str, result: Evaluation) -> str:
     if name not in TARGETS:
         return ""
     side, bound = TARGETS[name]
-    value = result.metrics[name]
-    met = value < bound if side == "below" else value > bound
-    return f"{side} {bound:g}: {'met' if met else 'not met'}"
+    return f"{side} {bound:g}: {'met' if target_met(name, result.metrics[name]) else 'not met'}"
 
 
 def _hyperparameters(model: Recommender) -> list[tuple[str, str, str]]:

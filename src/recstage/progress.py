@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -29,7 +30,7 @@ class Progress:
         if _on_a_terminal():
             delay = 0 if at_once else QUIET_SECONDS
             self._bar = tqdm(total=total, desc=title, unit=unit, delay=delay, disable=None, leave=not within)
-        self._shown = _notebook_line() if _in_a_notebook() else None
+        self._shown = _NotebookLine(within) if in_a_notebook() else None
 
     def resume(self, done: int, *, last: bool = False) -> None:
         """Say that the first `done` steps were made by an earlier run; `last`: there are no more."""
@@ -58,9 +59,11 @@ class Progress:
             log.info("%s", self._line(figures))
 
     def close(self) -> None:
-        """The bar stays as it is."""
+        """The bar stays as it is; a line of a notebook, too, unless it is of a part of another thing."""
         if self._bar is not None:
             self._bar.close()
+        if self._shown is not None:
+            self._shown.close()
 
     def _line(self, figures: str) -> str:
         of = "" if self.total is None else f" of {self.total}"
@@ -103,28 +106,29 @@ def _on_a_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _in_a_notebook() -> bool:
-    """Whether this is a kernel: a program, such as a test, may have imported `ipykernel` without being one."""
+def in_a_notebook() -> bool:
+    """Whether this is a kernel. A program, such as a test, may have imported `ipykernel` without being one."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _NotebookLine:
-    """A line of a cell's output that the next one takes the place of."""
+    """A line of a cell's output that the next one takes the place of; there is none of what is quickly done."""
 
-    def __init__(self) -> None:
-        from IPython.display import display
-
-        self._started = time.monotonic()
-        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+    def __init__(self, within: bool) -> None:
+        self._started, self._within = time.monotonic(), within
+        self._handle: Any = None
 
     def update(self, text: str) -> None:
-        if self._handle is not None and time.monotonic() - self._started >= QUIET_SECONDS:
+        if time.monotonic() - self._started < QUIET_SECONDS:
+            return
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
             self._handle.update({"text/plain": text}, raw=True)
 
-
-def _notebook_line() -> _NotebookLine | None:
-    try:
-        return _NotebookLine()
-    except ImportError:
-        return None
+    def close(self) -> None:
+        if self._handle is not None and self._within:
+            self._handle.update({"text/plain": ""}, raw=True)

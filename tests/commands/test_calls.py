@@ -1,5 +1,6 @@
 """The command `recstage`: what it passes on, what it refuses, and the line of MLflow that it prints."""
 
+import json
 import shlex
 
 import pytest
@@ -41,7 +42,7 @@ STEPS = {
 def stopped(monkeypatch):
     """The steps do not run: (module, words) of what would have."""
     seen = []
-    monkeypatch.setattr(calls.cli, "main", lambda step, words, show=None: seen.append(words) or 0)
+    monkeypatch.setattr(calls.cli, "main", lambda step, words, **how: seen.append(words) or 0)
     return seen
 
 
@@ -120,7 +121,7 @@ def test_the_help_of_train_lists_the_settings_of_the_model_that_is_named(capsys)
 
 def test_json_may_stand_anywhere(monkeypatch):
     seen = []
-    monkeypatch.setattr(calls.cli, "main", lambda step, words, show=None: seen.append(show) or 0)
+    monkeypatch.setattr(calls.cli, "main", lambda step, words, show=None, **how: seen.append(show) or 0)
     app.main(["compare", "--json"])
     app.main(["--json", "compare"])
     app.main(["compare"])
@@ -150,3 +151,45 @@ def test_a_flag_may_be_written_as_the_steps_write_it(given, taken):
     assert calls.plain_flags(given, {"--force", "--new-data"}) == taken
     command = app.typer.main.get_command(app.app)
     assert {"--force", "--new-data"} <= app._flags(command, given)
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (["train", "alss", "--json"], "model 'alss'"),
+        (["--json", "trian"], "recstage trian"),
+        (["promote", "--json", "--forse"], "--forse"),
+        (["status", "--runs", "x", "--json"], "runs = 'x'"),
+    ],
+)
+def test_a_mistake_is_told_as_json_too(words, given, workspace, capsys):
+    assert app.main(words) == 2
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert answer["exit"] == 2
+    assert answer["error"]["given"] == given
+    assert said.err.splitlines()[-1] == f"recstage: {answer['error']['message']}"
+
+
+@pytest.mark.parametrize(
+    ("words", "path"), [(["serve", "--port", "9123"], ":9123"), (["lab"], "/lab"), (["ui"], ":5000")]
+)
+def test_a_program_says_where_it_will_be_as_json(words, path, workspace, monkeypatch, capsys):
+    monkeypatch.setattr(programs, "_become", lambda command: None)
+    monkeypatch.setattr(programs, "_program", lambda name: name)
+    assert app.main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["url"].endswith(path)
+    assert ("models" in answer) == (words == ["ui"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "als", "--help"], ["status"], ["trian"], ["promote", "--forse"]]
+)
+def test_nothing_is_coloured_where_there_is_no_terminal(words, workspace, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "")
+    monkeypatch.delenv("FORCE_COLOR")
+    app.main(words)
+    said = capsys.readouterr()
+    assert said.out + said.err
+    assert "\x1b" not in said.out + said.err

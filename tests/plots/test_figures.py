@@ -27,6 +27,7 @@ CURVES = {
     "validation_loss": [(1, 1.0), (2, 0.6), (3, 0.7)],
     "ndcg_at_10": [(1, 0.1), (2, 0.3), (3, 0.2)],
 }
+BOOSTING = {"train_ndcg_at_10": [(5, 0.5), (10, 0.7)], "validation_ndcg_at_10": [(5, 0.3), (10, 0.25)]}
 TRIALS = [(0, 0.2), (1, None), (2, 0.1), (3, float("nan")), (4, 0.4), (5, 0.3)]
 TRADE_OFF = pd.DataFrame(
     {
@@ -58,6 +59,9 @@ def figures(evaluation):
     counts, shown = RANDOM.integers(0, 50, 200), RANDOM.integers(0, 9, 200)
     return {
         "learning curves": plots.learning_curves(CURVES),
+        "boosting": plots.learning_curves(
+            BOOSTING, step="boosting round", note="training: " + "rows that are seen " * 9
+        ),
         "a single epoch": plots.learning_curves({"ndcg_at_10": [(1, 0.3)]}),
         "history": plots.optuna_history(TRIALS, metric="ndcg_at_10"),
         "a single trial": plots.optuna_history([(0, 0.4)]),
@@ -114,11 +118,17 @@ def test_plotting_touches_no_pyplot():
 
 
 def test_stages_of_a_metric_share_a_panel_and_the_best_is_least_for_a_loss(figures):
-    loss = panel(figures["learning curves"], "Loss")
+    loss = panel(figures["learning curves"], "Loss\ntraining 0.5, validation 0.6: 0.1 apart")
     rings = [line.get_xydata()[0].tolist() for line in loss.lines if line.get_marker() == "o"]
     assert rings == [[3, 0.4], [2, 0.6]]
     ring = [line for line in panel(figures["learning curves"], "NDCG@10").lines if line.get_marker() == "o"]
     assert ring[0].get_xydata().tolist() == [[2, 0.3]]
+
+
+def test_the_gap_between_training_and_validation_is_told_at_the_best_step(figures):
+    axis = panel(figures["boosting"], "NDCG@10\ntraining 0.5, validation 0.3: 0.2 apart")
+    assert axis.get_xlabel() == "boosting round"
+    assert [line.get_label() for line in axis.lines if line.get_marker() != "o"] == ["training", "validation"]
 
 
 def test_the_history_shows_the_best_so_far_and_marks_what_did_not_finish(figures):

@@ -10,7 +10,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from recstage import registry
+from recstage import registry, tracking
 from recstage.cli import plain
 from recstage.config import PromotionConfig
 from recstage.errors import RegistryError
@@ -18,6 +18,7 @@ from recstage.promotion import comparison, comparison_report
 from recstage.steps.registry import compare
 
 CONFIG = PromotionConfig(bootstrap=300)
+UI = "http://mlflow"
 
 
 @pytest.fixture
@@ -126,10 +127,10 @@ class Reader(HTMLParser):
 
 
 def test_the_page_needs_no_other_file_and_escapes_what_it_shows(four):
-    text = comparison_report.page(comparison.compare("recommender", CONFIG))
+    text = comparison_report.page(comparison.compare("recommender", CONFIG), UI)
     reader = Reader()
     reader.feed(text)
-    assert reader.addresses == []
+    assert sorted(reader.addresses) == sorted(f"{UI}/#/runs/{run_id}" for run_id in four.runs)
     assert "url(" not in text
     assert "<toy>" not in text
     assert "<toy>, split temporal" in reader.words
@@ -140,9 +141,57 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(four):
 
 
 def test_significant_differences_are_marked(four):
-    text = comparison_report.page(comparison.compare("recommender", CONFIG))
-    assert text.count('class="bad"') == 4
-    assert 'class="good"' not in text
+    text = comparison_report.page(comparison.compare("recommender", CONFIG), UI)
+    assert text.count('<td class="bad"') == 2
+    assert '<td class="good"' not in text
+
+
+def test_the_winner_is_named_and_marked_in_page_text_and_note(four):
+    found = comparison.compare("recommender", CONFIG)
+    assert found.groups[1].verdict == "Best by ndcg_at_10: version 2 (als), which is Production."
+    registry.set_production("recommender", 1, how="promote", by="ada")
+    group = comparison.compare("recommender", CONFIG).groups[1]
+    assert group.verdict.startswith("Best by ndcg_at_10: version 2 (als), better than Production by +0.")
+    note = comparison_report.note(found)
+    assert found.groups[1].verdict in comparison.as_text(found)
+    assert found.groups[1].verdict in note
+    assert "[version 2](#/models/recommender/versions/2)" in note
+    assert f"(#/runs/{four.runs[0]})" in note
+    assert comparison_report.page(found, UI).count('<span class="badge good">best</span>') == 2
+
+
+def test_a_difference_that_may_be_chance_is_called_so(registry_driver):
+    registry_driver.register("als", mean=0.4, seed=1)
+    registry_driver.register("knn", mean=0.4005, seed=2)
+    numbers = [row.version for row in comparison.compare("recommender", CONFIG).groups[0].rows]
+    registry.set_production("recommender", numbers[1], how="promote", by="ada")
+    verdict = comparison.compare("recommender", CONFIG).groups[0].verdict
+    assert f"version {numbers[0]} " in verdict
+    assert "It is not shown to be better than Production: the difference is " in verdict
+
+
+def test_targets_of_the_catalogue_are_shown_with_the_figures(registry_driver):
+    registry_driver.register("als", metrics={"gini_at_10": 0.25, "novelty_share_at_10": 0.1})
+    text = comparison_report.page(comparison.compare("recommender", CONFIG), UI)
+    assert "gini at 10, below 0.3" in text
+    assert "novelty share at 10, above 0.2" in text
+    assert '<small class="good">met</small>' in text
+    assert '<small class="faint">not met</small>' in text
+
+
+def test_features_of_two_models_stand_side_by_side(registry_driver):
+    for algorithm, shares in (("lambdarank", {"als_score": 0.6, "age": 0.4}), ("lambdarank-all", {"als_score": 1.0})):
+        registry_driver.register(algorithm, seed=len(algorithm))
+        rows = pd.DataFrame({"feature": list(shares), "gain": list(shares.values())})
+        tracking.log_table(registry_driver.runs[-1], tracking.FEATURES, rows)
+    registry_driver.register("als", seed=3)
+    text = comparison_report.page(comparison.compare("recommender", CONFIG), UI)
+    reader = Reader()
+    reader.feed(text[text.index("What the features weigh") :])
+    words = [word.strip() for word in reader.words if word.strip()]
+    assert words[words.index("age") :][:2] == ["age", "40.0 %"]
+    assert words[words.index("als_score") + 1] in ("60.0 %", "100.0 %")
+    assert sum(tag == "th" for tag, _ in reader.tags) == 3
 
 
 def test_the_step_logs_page_and_csv_and_returns_the_table(four):

@@ -124,6 +124,9 @@ def test_the_logged_pyfunc_answers_as_the_bundle_does(tiny):
     expected = loaded.model.recommend_batch(["u1", "unknown"], 3)
     assert answer["item_ids"].tolist() == [one.item_ids for one in expected]
     assert answer["method"].tolist() == [one.method for one in expected]
+    numbers = pyfunc.predict(pd.DataFrame({"user_id": [1, 2]}), params={"k": 3})
+    assert numbers["user_id"].tolist() == ["1", "2"]
+    assert pyfunc.predict({"user_id": [1.0, "u1"]})["user_id"].tolist() == ["1", "u1"]
     assert loaded.manifest.metadata["run_id"] == result.run_id
     assert mlflow.models.get_model_info(result.model_uri).metadata["bundle_sha256"] == bundle.digest_of(folder)
 
@@ -240,7 +243,10 @@ def test_a_run_logs_system_metrics_signature_example_and_plots(tiny, client, mon
     assert about.saved_input_example_info is not None
     assert {file.path for file in client.list_artifacts(result.run_id, "plots")} == {
         f"plots/{name}.png"
-        for name in ("learning_curve", "long_tail", "metric_by_segment", "optuna_history", "optuna_importances")
+        for name in (
+            *("coverage", "learning_curve", "long_tail", "metric_by_segment", "scores"),
+            *("optuna_history", "optuna_importances", "optuna_parallel_coordinates", "optuna_slices"),
+        )
     }
     card = mlflow.artifacts.load_text(f"runs:/{result.run_id}/model_card.md")
     for heading in ("# als", "## Data", "## Hyperparameters", "## Quality on the test rows", "## Limits"):

@@ -12,12 +12,12 @@ from recstage.config import root
 LAYERS = {
     "recstage": [
         ["__main__"],
-        ["commands", "interactive"],
+        ["commands", "interactive", "mlflow_plugin"],
         ["steps"],
-        ["promotion", "mlflow_plugin"],
-        ["registry"],
+        ["promotion"],
+        ["registry", "cli"],
         ["tracking"],
-        ["pyfunc", "model_card", "cli"],
+        ["pyfunc", "model_card"],
         ["bundle", "plots", "mlproject"],
         ["tuning", "evaluation", "experiments"],
         ["rerank"],

@@ -304,9 +304,9 @@ class AsyncOperations(AsyncSender):
         call = Call("GET", "/health/live")
         return await self.send(call, Live)
 
-    async def model(self) -> ModelBody:
-        """The model that serves now."""
-        call = Call("GET", "/api/model")
+    async def model(self, *, details: bool | None = None) -> ModelBody:
+        """The model that serves now: what it is, since when and why, what it reached, and what is wrong."""
+        call = Call("GET", "/api/model", query={"details": details})
         return await self.send(call, ModelBody)
 
     async def operations(self) -> OperationsBody:

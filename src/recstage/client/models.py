@@ -452,26 +452,32 @@ class LiveBody(Model):
 
 
 class ModelBody(Model):
-    """The model that serves; without a version it is made from the service's own data."""
+    """The model that serves; without a version it is made from the service's own data. What is marked
+    (details) is there with `details=true` only.
+    """
 
     name: str
     version: str | None = Field(None, description="null: models made from the service's own data")
     algorithm: str
-    methods: list[str] = Field(description="strategies that this version has models for")
     served_since: datetime = Field(description="when this process swapped it in")
     promotion: Promotion | None = Field(None, description="null: fallback models serve")
     staged_version: str | None = Field(None, description="Production in the registry at the last poll; null: none")
-    registry_looked_at: datetime | None = Field(None, description="when the registry was last polled")
-    trained_until: int | None = Field(None, description="time of the newest interaction it was trained on")
     created_at: datetime | None = Field(None, description="when it was trained")
-    data: dict[str, Any] = Field(description="the training, as recorded in the bundle: data, split, metrics, run")
+    data_set: str | None = Field(None, description="what it was trained on")
+    metrics: dict[str, float] = Field(description="a few of its figures on test rows that it never saw")
     n_users: int = Field(description="users it was trained on")
     n_items: int = Field(description="items it can list")
     failing: Failing | None = Field(None, description="a staged version that cannot be served, and why")
-    reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     experiment: ExperimentStateBody | None = Field(None, description="null: no version in Staging, or it is in none")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
+    methods: list[str] | None = Field(None, description="(details) strategies that this version has models for")
+    registry_looked_at: datetime | None = Field(None, description="(details) when the registry was last polled")
+    trained_until: int | None = Field(None, description="(details) time of the newest interaction it was trained on")
+    data: dict[str, Any] | None = Field(
+        None, description="(details) the training, as recorded in the bundle: data, split, all metrics, run"
+    )
+    reverse: ReverseModelBody | None = Field(None, description="(details) the model that ranks users for an item")
 
 
 class NewLabelsBody(Model):

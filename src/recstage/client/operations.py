@@ -304,9 +304,9 @@ class Operations(Sender):
         call = Call("GET", "/health/live")
         return self.send(call, Live)
 
-    def model(self) -> ModelBody:
-        """The model that serves now."""
-        call = Call("GET", "/api/model")
+    def model(self, *, details: bool | None = None) -> ModelBody:
+        """The model that serves now: what it is, since when and why, what it reached, and what is wrong."""
+        call = Call("GET", "/api/model", query={"details": details})
         return self.send(call, ModelBody)
 
     def operations(self) -> OperationsBody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -62,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context.words[:] = plain_flags(context.words, _flags(command, context.words))
         status = command.main(context.words, prog_name="recstage", standalone_mode=False, obj=context)
     except UsageError as error:
-        return _say(_explained(error))
+        return _say(_explained(error), context.as_json)
     except (typer.Abort, KeyboardInterrupt):
         return cli.INTERRUPTED
     except RecstageError as error:
-        return _say(error)
+        return _say(error, context.as_json)
     return status if isinstance(status, int) else 0
 
 
@@ -87,6 +88,8 @@ def _explained(error: Any) -> RecstageError:
     return ConfigError(called, rule=error.format_message().rstrip("."), fix=f"See {called} --help")
 
 
-def _say(error: RecstageError) -> int:
+def _say(error: RecstageError, as_json: bool) -> int:
     print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
+    if as_json:
+        print(json.dumps(cli.error_body(error)), flush=True)  # noqa: T201
     return error.exit_code

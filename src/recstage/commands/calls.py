@@ -81,7 +81,7 @@ def run_step(
         found = import_module(f"recstage.steps.{module}")
         return found.run(found.settings_from(arguments) if settings is None else settings(found, arguments))
 
-    return cli.main(step, words, show=shown(context))
+    return cli.main(step, words, show=shown(context), errors_as_json=context.as_json)
 
 
 def shown(context: Context) -> Any:

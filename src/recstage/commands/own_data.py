@@ -35,7 +35,7 @@ def init(
 
     words = [*options(path=file, items=items, name=name, yes=yes), *rest]
     show = None if ctx.obj.as_json else _shown
-    return cli.main(step, words, show=show)
+    return cli.main(step, words, show=show, errors_as_json=ctx.obj.as_json)
 
 
 def _shown(result: Any) -> str:

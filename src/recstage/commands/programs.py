@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -15,6 +16,8 @@ from recstage.commands.calls import PASS_ON, mlflow_line, options, say
 from recstage.config import root
 from recstage.config.naming import model_name
 from recstage.errors import ConfigError
+
+SERVICE_PORT = "8000"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,6 +37,7 @@ def serve(
     """
     _check_name(name)
     named = [] if name is None else ["--model_name", name, "--reverse_model_name", f"{name}-reverse"]
+    _answer(ctx, f"http://127.0.0.1:{port or SERVICE_PORT}")
     _become([sys.executable, "-m", "serving", *options(port=port), *named, *ctx.args])
 
 
@@ -61,13 +65,16 @@ def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on"
     """The MLflow UI on this repository's runs and versions: http://127.0.0.1:5000."""
     from recstage.tracking import experiment, experiment_page, store_uri
 
-    address = experiment_page.view_address(f"http://127.0.0.1:{port}", experiment().experiment_id)
+    base = f"http://127.0.0.1:{port}"
+    address = experiment_page.view_address(base, experiment().experiment_id)
     say(f"models, best first: {address}")
+    _answer(ctx, base, models=address)
     _become([_program("mlflow"), "ui", "--backend-store-uri", store_uri(), "--port", port, *ctx.args])
 
 
 def lab(ctx: typer.Context) -> None:
     """JupyterLab on the notebooks."""
+    _answer(ctx, "http://127.0.0.1:8888/lab")
     _become([_program("jupyter"), "lab", "--notebook-dir", "notebooks", *ctx.args])
 
 
@@ -85,6 +92,12 @@ def _program(name: str) -> str:
     if not path.is_file():
         raise ConfigError(f"recstage needs {name}", rule="it is not installed here", fix="Install it: make setup")
     return str(path)
+
+
+def _answer(ctx: typer.Context, url: str, **more: str) -> None:
+    """With `--json`: where the program will be, as one line, before it starts."""
+    if ctx.obj.as_json:
+        print(json.dumps({"url": url, **more}), flush=True)  # noqa: T201
 
 
 def _become(command: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def status(ctx: typer.Context, runs: Annotated[str, typer.Option(help="how many of the last runs")] = "5") -> int:
     """Registered models and their Production, the last runs, prepared data sets."""
-    return cli.main(_step("status"), ["--runs", runs], show=shown(ctx.obj))
+    return cli.main(_step("status"), ["--runs", runs], show=shown(ctx.obj), errors_as_json=ctx.obj.as_json)
 
 
 def doctor(
@@ -35,7 +35,7 @@ def doctor(
         return found[0]
 
     show = None if ctx.obj.as_json else lambda result: "\n".join(_told(result))
-    status = cli.main(step, ["--fix", str(fix).lower()], show=show)
+    status = cli.main(step, ["--fix", str(fix).lower()], show=show, errors_as_json=ctx.obj.as_json)
     return status or (0 if found[0].healthy else 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from pydantic_settings.exceptions import SettingsError
 
 from recstage.errors import ConfigError, valid_names
 
+FEW = 20
+"""Settings that an error lists where one was misspelt."""
 UNION_MEMBERS = {"float", "ValueWeight"}
 """Of a weight: pydantic names which one did not fit, a user knows neither."""
 
@@ -71,9 +74,18 @@ def resolve(
         if wrong is None:
             raise ConfigError(str(error), rule="settings must parse", fix="See --help") from error
         name = wrong[1].split()[0].removeprefix("--").split("=")[0]
-        raise ConfigError(f"--{name}", rule="no such setting", fix=valid_names(name, option_names(schema))) from error
+        raise ConfigError(f"--{name}", rule="no such setting", fix=_nearest(name, schema)) from error
     except ValidationError as error:
         raise explain(error, schema) from error
+
+
+def _nearest(name: str, schema: type[BaseModel]) -> str:
+    """The setting that may have been meant; all of them where there are few, or none is near."""
+    names = list(option_names(schema))
+    near = difflib.get_close_matches(name, names, n=1)
+    if not near or len(names) <= FEW:
+        return valid_names(name, names)
+    return f"Did you mean '{near[0]}'? --help lists all {len(names)}"
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:

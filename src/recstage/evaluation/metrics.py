@@ -179,6 +179,18 @@ def novelty_share(lists: NDArray[np.int32], in_tail: NDArray[np.bool_]) -> NDArr
     return _ratio((shown & in_tail[np.maximum(lists, 0)]).sum(axis=1), shown.sum(axis=1), empty=np.nan)
 
 
+# -- targets -----------------------------------------------------------------------------------------------------------
+
+TARGETS = {"gini_at_10": ("below", 0.3), "novelty_share_at_10": ("above", 0.2)}
+"""What catalogues that are shown evenly come to: reported beside the figure, asked by no gate."""
+
+
+def target_met(name: str, value: float) -> bool:
+    """Whether the value of a metric in `TARGETS` is on the right side."""
+    side, bound = TARGETS[name]
+    return value < bound if side == "below" else value > bound
+
+
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 

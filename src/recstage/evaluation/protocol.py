@@ -37,14 +37,15 @@ class Evaluation:
     `metrics` are means over users (and, over all lists, coverage and Gini) under their logged names, those of a
     segment with its name in front. `per_user` has a row for each test user: user_id, segment, n_train and every
     metric that one user can have. `intervals` holds the bootstrap interval of each mean. `lists` int32[n, K] are the
-    ranked items (indices of the model, -1: no more) in the order of `per_user`. `diversity_by` says which vectors
-    made diversity.
+    ranked items (indices of the model, -1: no more) in the order of `per_user`, `scores` float32[n, K] their scores
+    (-inf: no more). `diversity_by` says which vectors made diversity.
     """
 
     metrics: dict[str, float]
     per_user: pd.DataFrame
     intervals: dict[str, tuple[float, float]]
     lists: NDArray[np.int32]
+    scores: NDArray[np.float32]
     diversity_by: str
 
 
@@ -92,7 +93,8 @@ def evaluate(
     """
     cutoffs = _checked(config)
     cases = cases_of(model, test, negatives)
-    lists = lists_of(model, cases.users, max(cutoffs), progress).items
+    ranking = lists_of(model, cases.users, max(cutoffs), progress)
+    lists = ranking.items
     columns = _accuracy(lists, cases, cutoffs, model.n_items)
     information = metrics.self_information(model.train_.item_counts, int(np.count_nonzero(model.train_.lengths)))
     in_tail = metrics.tail(model.train_.item_counts)
@@ -109,7 +111,7 @@ def evaluate(
     found, intervals = _means(columns, segment, config, seed)
     found |= _shares(lists, segment, cutoffs, available) | _latency(model, cases.user_ids, config, seed, progress)
     per_user = pd.DataFrame({"user_id": cases.user_ids, "segment": segment, "n_train": n_train, **columns})
-    return Evaluation(found, per_user, intervals, lists, diversity_by)
+    return Evaluation(found, per_user, intervals, lists, ranking.scores, diversity_by)
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------------

@@ -196,6 +196,11 @@ class Recommender(ExternalIdMethods):
         """What a step of the fit is called."""
         return "iteration" if hasattr(self.params, "iterations") else "epoch"
 
+    @property
+    def curve_note(self) -> str:
+        """What a reader of the learning curve has to know of it: one sentence, or nothing."""
+        return ""
+
     def feature_importance(self) -> dict[str, float]:
         """Gain of each feature, for models that have features."""
         return {}

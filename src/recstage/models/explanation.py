@@ -65,8 +65,8 @@ def by_history(
     if not positive:
         return by_popularity(train, item)
     total = sum(one.value for one in positive)
-    names = [f"{_title(catalogue, one.name)} ({one.value / total:.0%})" for one in positive[:NAMED]]
-    return Explanation(method, sum(one.value for one in contributions), f"You chose {_and(names)}.", contributions)
+    names = [f"{title_of(catalogue, one.name)} ({one.value / total:.0%})" for one in positive[:NAMED]]
+    return Explanation(method, sum(one.value for one in contributions), f"You chose {listed(names)}.", contributions)
 
 
 def by_nearest(
@@ -84,8 +84,8 @@ def by_nearest(
     positive = [one for one in similar if one.value > 0]
     if not positive:
         return by_popularity(train, item)
-    names = [f"{_title(catalogue, one.name)} ({one.value:.2f})" for one in positive[:NAMED]]
-    return Explanation(method, score, f"Of what you chose, most similar: {_and(names)}.", similar)
+    names = [f"{title_of(catalogue, one.name)} ({one.value:.2f})" for one in positive[:NAMED]]
+    return Explanation(method, score, f"Of what you chose, most similar: {listed(names)}.", similar)
 
 
 def largest(kind: Kind, names: Sequence[str], values: ArrayLike) -> tuple[Contribution, ...]:
@@ -94,10 +94,14 @@ def largest(kind: Kind, names: Sequence[str], values: ArrayLike) -> tuple[Contri
     return tuple(Contribution(kind, name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1])))
 
 
-def _title(catalogue: Catalogue, item_id: str) -> str:
+def title_of(catalogue: Catalogue, item_id: str) -> str:
+    """An item as a sentence names it: its title in quotation marks, else its id."""
     title = catalogue.titles[catalogue.items.index_of([item_id])[0]]
     return f"'{title}'" if title else f"item {item_id}"
 
 
-def _and(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names as a sentence lists them: A, B and C; nothing where there are none."""
+    if not names:
+        return ""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -27,6 +27,7 @@ from recstage.plots.style import (
     bar_label,
     bars,
     bars_height,
+    explain,
     heading,
     horizontal_bars,
     label,
@@ -40,7 +41,8 @@ from recstage.plots.style import (
 if TYPE_CHECKING:
     from recstage.evaluation.protocol import Evaluation
 
-STAGES = ("train_", "validation_", "tune_", "fit_")
+STAGES = {"train_": "training", "validation_": "validation", "refit_": "refit", "": "training"}
+GAP = ("training", "validation")
 LESS_IS_BETTER = ("gini", "latency")
 SEGMENT_ORDER = ("cold", "warm", "hot", "all")
 TENTHS = 10
@@ -50,20 +52,25 @@ S = TypeVar("S", bound=Sized)
 # -- training and tuning -----------------------------------------------------------------------------------------------
 
 
-def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], *, step: str = "epoch") -> Figure:
+def learning_curves(
+    curves: Mapping[str, Sequence[tuple[int, float]]], *, step: str = "epoch", note: str = ""
+) -> Figure:
     """Metrics over the steps of a fit: `curves` maps a metric's name to its (step, value) pairs. Metrics that differ
-    only by their stage (train_, validation_, tune_) share a panel; the best step of each line is marked."""
+    only by their stage (train_, validation_, refit_) share a panel; the best step of each line is marked, and where
+    training and validation share one, the heading says how far apart they are there. `note` explains more."""
     shared: dict[str, list[str]] = {}
     for name, points in _some(curves, "curves").items():
         shared.setdefault(_without_stage(name), []).append(name)
         _some(points, f"points of {name}")
     figure, axes = panels("Learning curves", f"by {step}; the ring marks the best of a line", len(shared))
+    if note:
+        explain(axes, note)
     for axis, (metric, names) in zip(axes, shared.items(), strict=True):
         for i, name in enumerate(names):
             _curve(
-                axis, np.array(sorted(curves[name]), float), COLOURS[i % len(COLOURS)], label(name), "loss" in metric
+                axis, np.array(sorted(curves[name]), float), COLOURS[i % len(COLOURS)], _stage(name), "loss" in metric
             )
-        heading(axis, label(metric))
+        heading(axis, label(metric) + _gap({_stage(name): dict(curves[name]) for name in names}, "loss" in metric))
         axis.set_xlabel(step)
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axis.margins(y=0.12)
@@ -285,8 +292,22 @@ def _cutoff(evaluation: Evaluation) -> int:
 
 
 def _without_stage(name: str) -> str:
-    stage = next((stage for stage in STAGES if name.startswith(stage)), "")
+    stage = next(stage for stage in STAGES if name.startswith(stage))
     return name.removeprefix(stage)
+
+
+def _stage(name: str) -> str:
+    return next(said for stage, said in STAGES.items() if name.startswith(stage))
+
+
+def _gap(lines: Mapping[str, Mapping[int, float]], less_is_better: bool) -> str:
+    """Training and validation at the best step of the validation, as a second line of a heading."""
+    training, validation = (lines.get(name, {}) for name in GAP)
+    best = (min if less_is_better else max)(validation, key=validation.__getitem__, default=None)
+    if best is None or best not in training:
+        return ""
+    apart = abs(training[best] - validation[best])
+    return f"\ntraining {training[best]:.3g}, validation {validation[best]:.3g}: {apart:.2g} apart"
 
 
 def _some(values: S, what: str) -> S:

@@ -4,6 +4,7 @@ frame, colours that the colour-blind can distinguish. All by objects: nothing gl
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,7 @@ COLOURS = (BLUE, ORANGE, GREEN, ROSE, VIOLET, QUIET)
 DPI = 144
 HEADER = 0.68  # inches of title and explanation
 LONGEST_NAME = 40
+LETTERS_PER_INCH = 15
 FEWEST_BARS = 3  # the least that a panel is drawn for
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 3.0
 SINGLE_WIDTH, SINGLE_HEIGHT = 7.2, 4.2
@@ -78,6 +80,14 @@ def panels(
 def heading(axis: Axes, text: str) -> None:
     """The title of one panel."""
     axis.set_title(text, loc="left", fontsize=10.5, color=INK, pad=8)
+
+
+def explain(axes: list[Axes], text: str) -> None:
+    """A few pale lines below the panels."""
+    body = axes[0].figure
+    width = int(LETTERS_PER_INCH * body.get_figure(root=True).get_figwidth())
+    lines = textwrap.fill(text, width)
+    body.supxlabel(lines, x=0.02, ha="left", fontsize=8.5, color=QUIET)
 
 
 def legend(axis: Axes) -> None:

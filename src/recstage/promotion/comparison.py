@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pandas as pd
 from mlflow.entities import Run
 from tqdm import tqdm
 
+from recstage import tracking
 from recstage.config import PromotionConfig
 from recstage.errors import ConfigError, RegistryError
 from recstage.evaluation.significance import Paired
@@ -19,7 +20,10 @@ from recstage.registry import mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, RegisteredModelState, Version
 from recstage.registry.production import resolve
 
-SHOWN = ("hit_rate_at_10", "recall_at_20", "mrr_at_10", "coverage_at_10", "gini_at_10", "novelty_at_10")
+SHOWN = (
+    *("hit_rate_at_10", "recall_at_20", "mrr_at_10", "coverage_at_10", "gini_at_10", "novelty_at_10"),
+    "novelty_share_at_10",
+)
 SAMPLED = ("sampled_ndcg_at_10", "sampled_hit_rate_at_10")
 SECONDS, BYTES, LATENCY = "fit_seconds", "bundle_bytes", "latency_p95_ms"
 
@@ -27,7 +31,8 @@ SECONDS, BYTES, LATENCY = "fit_seconds", "bundle_bytes", "latency_p95_ms"
 @dataclass(frozen=True)
 class Row:
     """A version, or a training run that is none (`version` None). `interval` is of the primary metric, `difference` its
-    paired difference to Production; None where that was not measured on the same rows."""
+    paired difference to Production; None where that was not measured on the same rows. `features`: each one's share of
+    the gain, of models that have features."""
 
     version: int | None
     stage: str
@@ -38,6 +43,7 @@ class Row:
     interval: tuple[float, float] | None
     difference: Paired | None
     gate: str
+    features: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_production(self) -> bool:
@@ -58,6 +64,27 @@ class Group:
     metric: str
     rows: tuple[Row, ...]
     production: str
+
+    @property
+    def winner(self) -> Row | None:
+        """The row that is best by the primary metric."""
+        return next((row for row in self.rows if self.metric in row.metrics), None)
+
+    @property
+    def verdict(self) -> str:
+        """Which model is best, and whether it is shown to be better than Production."""
+        best = self.winner
+        if best is None:
+            return "None of them has figures."
+        named = f"Best by {self.metric}: {best.label} ({best.algorithm})"
+        if best.is_production:
+            return f"{named}, which is Production."
+        if best.difference is None:
+            return f"{named}."
+        found = f"{best.difference.difference:+.4f} [{best.difference.low:+.4f}, {best.difference.high:+.4f}]"
+        if best.difference.low > 0:
+            return f"{named}, better than Production by {found}."
+        return f"{named}. It is not shown to be better than Production: the difference is {found}."
 
 
 @dataclass(frozen=True)
@@ -148,6 +175,7 @@ def _lines(group: Group) -> Iterable[str]:
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         yield "  " + "  ".join(padded).rstrip()
+    yield f"  {group.verdict}"
     yield ""
 
 
@@ -220,7 +248,16 @@ def _row(member: Version | Run, champion: Evidence | None, production: Version |
         made_at, verdict = member.info.start_time, ""
     interval = None if low is None or high is None else (low, high)
     when = datetime.fromtimestamp(made_at / 1000, UTC)
-    return Row(*about, when, metrics, interval, difference, verdict)
+    return Row(*about, when, metrics, interval, difference, verdict, {} if own is None else _features(about[3]))
+
+
+def _features(run_id: str) -> dict[str, float]:
+    """Shares of the gain, from the table that the run of a model with features has."""
+    try:
+        rows = tracking.table_of(run_id, tracking.FEATURES)
+    except ConfigError:
+        return {}
+    return dict(zip(rows["feature"].astype(str), rows["gain"].astype(float), strict=True))
 
 
 def _of(member: Version | Run) -> Evidence | None:

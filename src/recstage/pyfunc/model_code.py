@@ -8,6 +8,11 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
+def as_id(value: Any) -> str:
+    """An id as text. A column of whole numbers that a missing one has turned into floats still means 42 by 42.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 class BundledRecommender(PythonModel):
     """user_id -> item_ids, scores, method."""
 
@@ -21,7 +26,7 @@ class BundledRecommender(PythonModel):
     ) -> pd.DataFrame:
         options = params or {}
         lists = self.model.recommend_batch(
-            model_input["user_id"].astype(str).tolist(),
+            [as_id(value) for value in model_input["user_id"]],
             int(options.get("k", 10)),
             exclude_seen=bool(options.get("exclude_seen", True)),
         )

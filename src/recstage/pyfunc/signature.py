@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow.models.signature import ModelSignature
-from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType, Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from recstage.models.base import Recommender
 
@@ -15,9 +15,9 @@ FILE = Path(__file__).with_name("model_code.py")
 
 
 def signature() -> ModelSignature:
-    """Input: a column user_id. Output: item_ids, scores, method. Parameters: k, exclude_seen."""
+    """Input: a column user_id, text or numbers. Output: item_ids, scores, method. Parameters: k, exclude_seen."""
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "user_id")]),
+        inputs=Schema([ColSpec(AnyType(), "user_id")]),
         outputs=Schema(
             [
                 ColSpec(DataType.string, "user_id"),

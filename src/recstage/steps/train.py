@@ -205,10 +205,13 @@ class Training:
             bar.update()
             from recstage.plots import run_figures  # loads matplotlib; meanwhile `prepare_to_log` has
 
-            figures = run_figures.figures_of(model, result, self.curves, self.found, step=model.step_name)
+            trials = None if self.found is None else training_report.trials_table(self.found)
+            features = training_report.features_table(model)
+            figures = run_figures.figures_of(model, result, self.curves, self.found, trials, features)
             tracking.log_figures(self.run_id, figures)
-            if self.found is not None:
-                trials = training_report.trials_table(self.found)
+            if len(features):
+                tracking.log_table(self.run_id, tracking.FEATURES, features)
+            if self.found is not None and trials is not None:
                 tracking.log_table(self.run_id, "trials", trials)
                 if self.found.importances:
                     tracking.log_table(self.run_id, "importances", training_report.importances_table(self.found))

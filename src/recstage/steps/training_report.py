@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from recstage import registry, tracking
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from recstage.tuning import Search
 
 PRIMARY = "ndcg_at_10"
+EXPLAINED_USERS = 100
 
 
 def name_of(model: str, data: str, value: float | None = None) -> str:
@@ -51,6 +53,18 @@ def importances_table(found: Search) -> pd.DataFrame:
     """How much each parameter decided, the most first: parameter, importance (shares that sum to one)."""
     ranked = sorted(found.importances.items(), key=lambda pair: -pair[1])
     return pd.DataFrame(ranked, columns=["parameter", "importance"])
+
+
+def features_table(model: Recommender) -> pd.DataFrame:
+    """What each feature weighs, the most first: feature, gain (share of the total of the splits), shap (mean absolute
+    contribution to the scores of some users' candidates). Empty for models without features."""
+    gain = model.feature_importance()
+    if not gain:
+        return pd.DataFrame(columns=["feature", "gain", "shap"])
+    some = model.train_.of(np.linspace(0, model.train_.n_users - 1, EXPLAINED_USERS).astype(int))
+    shap, total = model.mean_contributions(some), sum(gain.values()) or 1
+    rows = [(name, value / total, shap.get(name, 0.0)) for name, value in gain.items()]
+    return pd.DataFrame(rows, columns=["feature", "gain", "shap"])
 
 
 def provenance(

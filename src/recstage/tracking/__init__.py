@@ -5,6 +5,7 @@ run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write 
 """
 
 from recstage.tracking.environment import configure
+from recstage.tracking.experiment_page import ui_address
 from recstage.tracking.lineage import (
     SNAPSHOT_TAG,
     UNTIL_TAG,
@@ -19,6 +20,7 @@ from recstage.tracking.lineage import (
     runs_with_snapshot,
 )
 from recstage.tracking.logging import (
+    FEATURES,
     MODEL_ARTIFACT,
     NOTE,
     PER_USER,
@@ -44,7 +46,7 @@ from recstage.tracking.logging import (
 )
 from recstage.tracking.metric_names import in_training, plain
 from recstage.tracking.moved import Misplaced, mend, misplaced
-from recstage.tracking.runs import Run, run
+from recstage.tracking.runs import Run, describe_untaken, run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
@@ -60,6 +62,7 @@ from recstage.tracking.store import (
 
 __all__ = [
     "EXPERIMENT",
+    "FEATURES",
     "MODEL_ARTIFACT",
     "NOTE",
     "PER_USER",
@@ -73,6 +76,7 @@ __all__ = [
     "database_file",
     "database_identity",
     "dataset_tags",
+    "describe_untaken",
     "digests_of",
     "download",
     "experiment",
@@ -110,4 +114,5 @@ __all__ = [
     "store_uri",
     "table_of",
     "translate_store_errors",
+    "ui_address",
 ]

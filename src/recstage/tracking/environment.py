@@ -12,6 +12,8 @@ import os
 import sys
 from importlib import import_module
 
+from recstage.progress import in_a_notebook
+
 TELEMETRY_SWITCH = "MLFLOW_DISABLE_TELEMETRY"
 
 
@@ -32,7 +34,7 @@ def configure() -> None:
     stderr is no terminal. What the user has set stays."""
     os.environ.setdefault(TELEMETRY_SWITCH, "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    if "ipykernel" in sys.modules:  # what MLflow and its migrations say would head the cells in red
+    if in_a_notebook():  # what MLflow and its migrations say would head the cells in red
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
     if not sys.stderr.isatty():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -18,6 +19,7 @@ KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 MODELS_VIEW = "recstage-models"
+LOCAL_UI = "http://127.0.0.1:5000"
 MODELS_AND_TRIALS = "tags.`stage-of-work` LIKE 'tr%'"
 """Runs whose work is `train`, and the `trial`s that stand below them; MLflow's filters know no OR."""
 COLUMNS = (
@@ -107,6 +109,12 @@ def prepare(client: MlflowClient, experiment: Experiment) -> None:
             client.set_experiment_tag(experiment.experiment_id, key, value)
         except MlflowException:
             return
+
+
+def ui_address() -> str:
+    """Where the UI of the store is: the server, or what `make ui` starts."""
+    uri = mlflow.get_tracking_uri()
+    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL_UI
 
 
 def view_address(base: str, experiment_id: str) -> str:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 MODEL_ARTIFACT = "model"
 PER_USER = "evaluation/per_user.parquet"
 METRICS_TABLE = "evaluation/metrics.csv"
+FEATURES = "features"
+"""The table of a model's features: feature, gain (share of the total), shap."""
 NOTE = "mlflow.note.content"
 LONGEST_PARAM, LONGEST_PARAM_NAME = 6000, 250
 LONGEST_NOTE = 5000

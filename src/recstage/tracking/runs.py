@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +18,8 @@ from mlflow.exceptions import MlflowException
 
 from recstage.config import root
 from recstage.errors import ConfigError
-from recstage.tracking.logging import LONGEST_PARAM, log_metrics
+from recstage.progress import in_a_notebook
+from recstage.tracking.logging import LONGEST_PARAM, NOTE, log_metrics
 from recstage.tracking.moved import refuse_old_place
 from recstage.tracking.store import (
     EXPERIMENT,
@@ -31,6 +31,8 @@ from recstage.tracking.store import (
 )
 
 SYSTEM_METRICS_SECONDS = 1.0
+LONGEST_NAME, LONGEST_OUTCOME = 80, 4500
+COMMIT, ENTRY_POINT = "git-commit", "mlflow.project.entryPoint"
 
 
 @contextmanager
@@ -84,6 +86,29 @@ def run(
         raise
 
 
+def describe_untaken(outcome: str, error: Exception | None = None) -> None:
+    """Name and describe the run that `mlflow run` opened, where the entry point ended without `run` taking it over:
+    MLflow gives it a random name. `outcome` is the result as JSON, or the message of `error`. What goes wrong here
+    matters less than either."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    with suppress(Exception):
+        connect()
+        client = MlflowClient()
+        tags = client.get_run(run_id).data.tags
+        if COMMIT in tags:  # `run` had it
+            return
+        entry = tags.get(ENTRY_POINT, "entry point")
+        told = {"mlflow.runName": entry, "stage-of-work": entry, NOTE: f"```json\n{outcome[:LONGEST_OUTCOME]}\n```"}
+        if error is not None:
+            told["mlflow.runName"] = f"{entry} · not done · {outcome}"[:LONGEST_NAME]
+            told["failure"] = f"{type(error).__name__}: {outcome}"[:LONGEST_PARAM]
+            told[NOTE] = f"**Not done.** {outcome}"
+        for key, value in told.items():
+            client.set_tag(run_id, key, value)
+
+
 def _experiment_id() -> str:
     named = os.environ.get("MLFLOW_EXPERIMENT_ID")
     found = experiment_by_id(named) if named else experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
@@ -122,7 +147,7 @@ def _end(run_id: str, status: str) -> None:
 
 
 def _ignore(sign: int) -> None:
-    if "ipykernel" in sys.modules:  # a notebook lives on, and its next cell must be interruptible
+    if in_a_notebook():  # a notebook lives on, and its next cell must be interruptible
         return
     with suppress(ValueError):  # not the main thread: signals do not arrive here
         signal.signal(sign, signal.SIG_IGN)
@@ -137,8 +162,8 @@ def _log_resources(run_id: str, seconds: float) -> None:
 def _provenance() -> dict[str, str]:
     commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     if commit is None:
-        return {"git-commit": "unknown", "git-dirty": "unknown"}
-    return {"git-commit": commit, "git-dirty": str(bool(status)).lower()}
+        return {COMMIT: "unknown", "git-dirty": "unknown"}
+    return {COMMIT: commit, "git-dirty": str(bool(status)).lower()}
 
 
 def _git(*arguments: str) -> str | None:

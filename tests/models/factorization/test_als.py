@@ -122,6 +122,17 @@ def test_every_iteration_is_reported() -> None:
     assert steps == [1, 2, 3]
 
 
+@pytest.mark.parametrize("scaling", [0.0, 1.0])
+def test_the_reported_loss_is_the_weighted_squared_error_of_all_pairs_and_falls(scaling: float) -> None:
+    losses: list[float] = []
+    params = ALSParams(**{**SMALL, "iterations": 5, "frequency_scaling": scaling})
+    model = ALS(params).fit(blocks(), report=lambda _, metrics: losses.append(metrics["loss"]))
+    extra = model._extra(model.train_.all_users).toarray()
+    error = (extra > 0) - model.user_factors_ @ model.item_factors_.T
+    assert losses[-1] == pytest.approx(((1 + extra) * error**2).mean(), rel=1e-3)
+    assert losses == sorted(losses, reverse=True)
+
+
 def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     one = fitted()

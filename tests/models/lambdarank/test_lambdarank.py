@@ -269,6 +269,13 @@ def test_ndcg_of_both_sides_is_reported_as_rounds_pass(ring):
     assert model.fitted_params_["num_boost_round"] <= 12
 
 
+def test_a_step_is_a_boosting_round_and_the_gap_of_its_curve_is_explained():
+    model = LambdaRank(params(num_boost_round=12, negatives=7))
+    assert (model.step_name, model.steps_planned) == ("boosting round", 12)
+    assert "among 7 drawn candidates; validation: other users, among all candidates" in model.curve_note
+    assert "drawn" not in LambdaRank(params(negatives=None)).curve_note
+
+
 def test_boosting_ends_when_validation_gains_nothing(ring):
     reported: list[int] = []
     model = LambdaRank(params(num_boost_round=400, patience=10)).fit(
@@ -426,6 +433,8 @@ def test_contributions_add_up_to_the_score(ring, fitted):
         assert sum(part.value for part in why.contributions) == pytest.approx(score, abs=1e-4)
         assert why.score == pytest.approx(score, abs=1e-4)
         assert why.text.startswith("Reasons for it: ")
+        first = next(iter(fitted.retrievers_.values()))
+        assert why.text.endswith(first.why(user, item).text)
 
 
 def test_the_order_of_choices_is_the_first_reason_on_the_ring(ring):

@@ -208,6 +208,26 @@ def test_early_stopping_keeps_the_best_epoch_and_its_weights() -> None:
     assert ndcg == pytest.approx(max(seen), abs=1e-6)
 
 
+def test_every_epoch_reports_loss_and_hit_rate_on_validation() -> None:
+    train, held = checkerboard()
+    seen: list[Mapping[str, float]] = []
+    model = fitted(
+        {"epochs": 6, "patience": 6, "learning_rate": 0.05}, validation=held, report=lambda _, m: seen.append(m)
+    )
+    best = seen[model.fitted_params_["epochs"] - 1]
+    users = train.of(held.user_index)
+    hits = (model.rank(users, 10).items == held.item_index[:, None]).any(axis=1)
+    assert best["validation_hit_rate_at_10"] == pytest.approx(hits.mean())
+    chance = model.scores_of(users, np.arange(train.n_items, dtype=np.int32)).astype(np.float64)
+    others = ~users.seen.toarray()
+    rows = np.arange(len(held))
+    own = -np.log(chance[rows, held.item_index])
+    others[rows, held.item_index] = False
+    rest = (-np.log1p(-chance) * others).sum(axis=1) / others.sum(axis=1)
+    n = model.params.n_negatives
+    assert best["validation_loss"] == pytest.approx(((own + n * rest) / (1 + n)).mean(), rel=1e-3)
+
+
 def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
     one, same, other = (fitted({"epochs": 2}, seed=seed).state() for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name]) for name in one)

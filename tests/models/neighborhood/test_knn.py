@@ -161,10 +161,17 @@ def test_the_contributions_of_neighbours_add_up_to_the_score(by: str) -> None:
 
 
 def test_neighbours_are_not_named_to_the_user() -> None:
-    reason = Knn(KnnParams(by="user", neighbors=14)).fit(blocks()).why("user-33", "thing-2-4")
-    assert (
-        reason.text == f"{len(reason.contributions)} of the 14 users whose choices are most similar to yours chose it."
+    model = Knn(KnnParams(by="user", neighbors=14)).fit(blocks())
+    reason = model.why("user-33", "thing-2-4")
+    n, share = len(reason.contributions), model.train_.item_counts[model.items.find("thing-2-4")]
+    assert reason.text.startswith(
+        f"Of the 14 users most similar to you {n} ({n / 14:.0%}) chose it, of all "
+        f"{share / model.train_.n_users:.0%}. What they and you chose: item thing-"
     )
+    assert "user-" not in reason.text
+    own = model.known(["user-33"]).items
+    named = reason.text.partition("chose: ")[2].rstrip(".").replace(" and ", ", ").split(", ")
+    assert {name.removeprefix("item ") for name in named} <= set(model.items.id_of(own))
 
 
 def test_the_name_of_version_0_1_for_the_decay_in_similarities_still_works() -> None:

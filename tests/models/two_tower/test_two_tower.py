@@ -16,7 +16,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.errors import DataError, TooLittleData
 from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
-from recstage.models.neural.training import seeded
+from recstage.models.neural.training import seeded, validated
 from recstage.models.two_tower.encoding import encode
 from recstage.models.two_tower.model import TwoTower
 from recstage.models.two_tower.params import TwoTowerParams
@@ -230,16 +230,27 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     train = walks()
     last = np.zeros(len(train), bool)
     last[train.indptr[1:] - 1] = True
-    seen: list[float] = []
+    reported: list[Mapping[str, float]] = []
     model = fitted(
         {"patience": 2, "epochs": 30},
         train.select(~last),
         validation=train.select(last),
-        report=lambda _, m: seen.append(m["validation_ndcg_at_10"]),
+        report=lambda _, m: reported.append(m),
     )
+    seen = [metrics["validation_ndcg_at_10"] for metrics in reported]
     assert model.fitted_params_ == {"epochs": int(np.argmax(seen)) + 1}
     assert len(seen) == min(30, model.fitted_params_["epochs"] + 2)
     assert max(seen) > 0.9
+    best = reported[int(np.argmax(seen))]
+    assert best["validation_hit_rate_at_10"] >= best["validation_ndcg_at_10"]
+    assert best["validation_loss"] < reported[0]["validation_loss"]
+
+
+def test_what_is_reported_of_a_validation_is_right_by_hand() -> None:
+    found = validated(torch.tensor([0, 2, 10, 99]), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert found["validation_ndcg_at_10"] == pytest.approx((1 + 0.5) / 4)
+    assert found["validation_hit_rate_at_10"] == 0.5
+    assert found["validation_loss"] == 2.5
 
 
 def test_histories_of_one_item_each_are_refused_by_name() -> None:

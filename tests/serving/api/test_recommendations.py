@@ -52,6 +52,15 @@ def test_the_model_endpoint_reports_the_version_its_start_and_its_promotion(clie
     }
 
 
+def test_the_model_endpoint_is_short_and_has_the_rest_behind_a_parameter(client):
+    short, long = (client.get("/api/model", params=params).json() for params in ({}, {"details": True}))
+    more = {"methods", "registry_looked_at", "trained_until", "data", "reverse"}
+    assert set(long) - set(short) == more
+    assert set(short) < set(long)
+    assert "als" in long["methods"]
+    assert client.get("/api/model", params={"details": "perhaps"}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("params", "where"),
     [

@@ -71,5 +71,5 @@ def test_the_log_of_a_request_names_the_key_the_source_and_the_stages_and_never_
 
 
 def test_the_state_of_the_reverse_model_is_told(client):
-    reverse = client.get("/api/model").json()["reverse"]
+    reverse = client.get("/api/model", params={"details": True}).json()["reverse"]
     assert (reverse["name"], reverse["version"], reverse["failing"]) == ("recommender-reverse", None, None)

@@ -50,7 +50,7 @@ def test_each_part_can_be_asked_by_its_name(client, hybrid, strategy):
     wanted = hybrid.parts_[strategy].recommend("u5", 5)
     assert (body["method_used"], body["model_version"]) == (strategy, "3")
     assert ids(body) == wanted.item_ids
-    assert strategy in client.get("/api/model").json()["methods"]
+    assert strategy in client.get("/api/model?details=true").json()["methods"]
 
 
 def test_reasons_come_from_the_part_used(client):

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from recstage.experiments.assignment import Experiment
@@ -25,6 +25,10 @@ from serving.service import Service
 router = APIRouter(prefix="/api/model", tags=["model"])
 MAX_WEBHOOK_AGE_SECONDS = 300
 _SECONDS = re.compile("[0-9]{1,15}")
+HEADLINES = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10", "novelty_at_10", "latency_p95_ms")
+Details = Annotated[
+    bool, Query(description="also strategies, the whole training as recorded, and the model that ranks users")
+]
 CLIENT, ADMIN = Depends(requires("client")), Depends(requires("admin"))
 
 
@@ -74,26 +78,35 @@ class ExperimentStateBody(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """The model that serves; without a version it is made from the service's own data."""
+    """The model that serves; without a version it is made from the service's own data. What is marked (details) is
+    there with `details=true` only."""
 
     name: str = Field(examples=["recommender"])
     version: str | None = Field(examples=["7"], description="null: models made from the service's own data")
     algorithm: str = Field(examples=["als"])
-    methods: list[str] = Field(description="strategies that this version has models for", examples=[["als"]])
     served_since: datetime = Field(description="when this process swapped it in")
     promotion: Promotion | None = Field(description="null: fallback models serve")
     staged_version: str | None = Field(description="Production in the registry at the last poll; null: none")
-    registry_looked_at: datetime | None = Field(description="when the registry was last polled")
-    trained_until: int | None = Field(description="time of the newest interaction it was trained on")
     created_at: datetime | None = Field(examples=["2026-11-20T18:15:00Z"], description="when it was trained")
-    data: dict[str, Any] = Field(description="the training, as recorded in the bundle: data, split, metrics, run")
+    data_set: str | None = Field(examples=["ml-1m"], description="what it was trained on")
+    metrics: dict[str, float] = Field(
+        examples=[{"ndcg_at_10": 0.164}], description="a few of its figures on test rows that it never saw"
+    )
     n_users: int = Field(examples=[6040], description="users it was trained on")
     n_items: int = Field(examples=[3706], description="items it can list")
     failing: Failing | None = Field(description="a staged version that cannot be served, and why")
-    reverse: ReverseModelBody = Field(description="the model that ranks users for an item")
     experiment: ExperimentStateBody | None = Field(description="null: no version in Staging, or it is in none")
     degraded: list[str] = Field(description="what is wrong, one sentence each")
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
+    methods: list[str] | None = Field(
+        None, description="(details) strategies that this version has models for", examples=[["als"]]
+    )
+    registry_looked_at: datetime | None = Field(None, description="(details) when the registry was last polled")
+    trained_until: int | None = Field(None, description="(details) time of the newest interaction it was trained on")
+    data: dict[str, Any] | None = Field(
+        None, description="(details) the training, as recorded in the bundle: data, split, all metrics, run"
+    )
+    reverse: ReverseModelBody | None = Field(None, description="(details) the model that ranks users for an item")
 
 
 class Reloading(BaseModel):
@@ -103,31 +116,39 @@ class Reloading(BaseModel):
     version: str | None = Field(examples=["7"], description="the version that serves now")
 
 
-@router.get("", responses=documented(401, 403, 429, 503), dependencies=[CLIENT])
-async def model(service: ServiceDep) -> ModelBody:
-    """The model that serves now."""
+@router.get("", responses=documented(401, 403, 422, 429, 503), dependencies=[CLIENT], response_model_exclude_unset=True)
+async def model(service: ServiceDep, details: Details = False) -> ModelBody:
+    """The model that serves now: what it is, since when and why, what it reached, and what is wrong."""
     served, versions = service.select_model(), service.versions
     found = await service.conditions()
     poll, manifest = versions.last_poll(), None if served.source is None else served.source.manifest
+    recorded = {} if manifest is None else manifest.metadata
+    more: dict[str, Any] = {}
+    if details:
+        more = {
+            "methods": sorted({*served.methods, "popularity"}),
+            "registry_looked_at": None if poll is None else datetime.fromtimestamp(poll.at, UTC),
+            "trained_until": None if manifest is None else manifest.trained_until,
+            "data": recorded,
+            "reverse": _reverse(service.reverse_versions),
+        }
     return ModelBody(
         name=versions.name,
         version=served.version,
         algorithm=served.algorithm,
-        methods=sorted({*served.methods, "popularity"}),
         served_since=served.swapped_at,
         promotion=promotion_of(served),
         staged_version=None if poll is None else poll.version,
-        registry_looked_at=None if poll is None else datetime.fromtimestamp(poll.at, UTC),
-        trained_until=None if manifest is None else manifest.trained_until,
         created_at=None if manifest is None else manifest.created_at,
-        data={} if manifest is None else manifest.metadata,
+        data_set=recorded.get("data"),
+        metrics=_headlines(recorded),
         n_users=served.train.n_users,
         n_items=served.train.n_items,
         failing=_failing(versions),
-        reverse=_reverse(service.reverse_versions),
         experiment=_experiment(service.experiments.running),
         degraded=[one.sentence for one in found],
         conditions=condition_bodies(found),
+        **more,
     )
 
 
@@ -141,6 +162,12 @@ def _experiment(running: Experiment | None) -> ExperimentStateBody | None:
         production=running.production,
         challenger=running.challenger,
     )
+
+
+def _headlines(recorded: dict[str, Any]) -> dict[str, float]:
+    """The few figures that a person asks for, of those that the training recorded in the bundle."""
+    measured = recorded.get("metrics")
+    return {key: measured[key] for key in HEADLINES if key in measured} if isinstance(measured, dict) else {}
 
 
 def _reverse(versions: VersionManager) -> ReverseModelBody:

@@ -25,6 +25,8 @@ from recstage.models.explanation import by_history
 from recstage.models.recent_items import recent
 
 SPREAD = 1.5
+LOSS_PAIRS = 20_000
+"""Interactions that the reported loss is measured on, evenly chosen."""
 """Rows whose total confidences differ by at most this factor share one regularisation.
 
 The compiled solver takes a single regularisation: it is then called once for each group of rows.
@@ -84,6 +86,7 @@ class ALS(base.Recommender):
             old = fitting.start
             _copy_known(users, _ordered(train.users, by_user.order), old.user_factors_, old.train_.users)
             _copy_known(items, _ordered(train.items, by_item.order), old.item_factors_, old.train_.items)
+        error = _SquaredError.of(extra, by_user.order, by_item.order)
         threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
         with threadpool_limits(1, "blas"):  # the solver has its own threads
             solve = implicit.cpu.als.AlternatingLeastSquares(params.factors, num_threads=threads).solver
@@ -93,7 +96,8 @@ class ALS(base.Recommender):
                     solve(confidence, users[rows], items, regularization, num_threads=threads)
                 for rows, regularization, confidence in items_of:
                     solve(confidence, items[rows], users, regularization, num_threads=threads)
-                fitting.report(iteration, {"seconds": perf_counter() - began})
+                seconds = perf_counter() - began
+                fitting.report(iteration, {"loss": error(users, items), "seconds": seconds})
         self._set(by_user.restore(users), by_item.restore(items), float(extra.sum(dtype=np.float64)))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -249,6 +253,38 @@ class _Groups:
         out = np.empty_like(factors)
         out[self.order] = factors
         return out
+
+
+@dataclass(frozen=True)
+class _SquaredError:
+    """The mean over all pairs of confidence times squared error, what the iterations make smaller (with the penalty).
+
+    All pairs count as if they were not chosen, by the factors' Gram matrices; the chosen ones are then corrected by at
+    most `LOSS_PAIRS` of them (`row`, `column`, `extra` confidence), each of which stands for `share` interactions.
+    """
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    extra: NDArray[np.float32]
+    share: float
+
+    @classmethod
+    def of(
+        cls, extra: sparse.csr_matrix, rows: NDArray[np.int64] | None, columns: NDArray[np.int64] | None
+    ) -> _SquaredError:
+        """`rows` and `columns`: the orders of the factors."""
+        entries = np.unique(np.linspace(0, max(0, extra.nnz - 1), min(extra.nnz, LOSS_PAIRS)).astype(np.int64))
+        row = np.searchsorted(extra.indptr, entries, side="right") - 1
+        column = extra.indices[entries].astype(np.int64)
+        row = row if rows is None else np.argsort(rows)[row]
+        column = column if columns is None else np.argsort(columns)[column]
+        return cls(row, column, extra.data[entries], extra.nnz / max(1, len(entries)))
+
+    def __call__(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
+        score = np.einsum("ij,ij->i", users[self.row], items[self.column], dtype=np.float64)
+        everything = float(((users.T @ users).astype(np.float64) * (items.T @ items)).sum())
+        chosen = float(((1 + self.extra) * (1 - score) ** 2 - score**2).sum())
+        return (everything + self.share * chosen) / (len(users) * len(items))
 
 
 def _confidence(extra: sparse.csr_matrix) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import lightgbm
@@ -64,6 +65,24 @@ class LambdaRank(base.Recommender):
     def watches_validation(self) -> bool:
         """Whether a fit chooses by validation rows what ranks each segment."""
         return bool(self.params.select)
+
+    @property
+    def steps_planned(self) -> int:
+        return self.params.num_boost_round
+
+    @property
+    def step_name(self) -> str:
+        return "boosting round"
+
+    @property
+    def curve_note(self) -> str:
+        drawn = self.params.negatives
+        if drawn is None:
+            return "the trees have learned from the training rows"
+        return (
+            f"training: rows that the trees learned from, among {drawn} drawn candidates; validation: other users, "
+            "among all candidates"
+        )
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         held = self.held_out(train, fitting.seed)
@@ -264,16 +283,20 @@ class LambdaRank(base.Recommender):
     # -- explaining -------------------------------------------------------------------------------------
 
     def explain(self, users: Users, item: int) -> base.Explanation:
-        """What each feature adds to the score of the trees; items that are no candidates are explained by the first
-        retriever, and those of users whom a retriever alone ranks by that one."""
+        """What each feature adds to the score of the trees, and in words what the first retriever says, which names
+        items; those that are no candidates are explained by it alone, and those of users whom a retriever alone ranks
+        by that one."""
         name = self._ways(users)[0][0]
         if name in self.retrievers_:
             return self.retrievers_[name].explain(users, item)
+        first = next(iter(self.retrievers_.values()))
         for _, candidates, values in self._candidate_features(users):
             place = np.flatnonzero(candidates.item == item)
             if len(place):
-                return explanation_of(self.table_, self.contributions(values[place])[0], self.name)
-        return next(iter(self.retrievers_.values())).explain(users, item)
+                found = explanation_of(self.table_, self.contributions(values[place])[0], self.name)
+                more = first.explain(users, item).text if first.can_score(users)[0] else ""
+                return replace(found, text=f"{found.text} {more}".strip())
+        return first.explain(users, item)
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """What each feature adds to the score, and last what all items get: float64[p, n_features + 1].

@@ -21,15 +21,14 @@ from recstage.models import base
 from recstage.models.ncf.gradient import pair_gradient
 from recstage.models.ncf.network import Network
 from recstage.models.neural.training import (
-    METRIC,
     CheckpointFile,
     device_of_choice,
-    gain_at_10,
     in_one_piece,
     matrix_type,
     seeded,
     set_learning_rate,
     train,
+    validated,
     validation_rows,
 )
 
@@ -283,12 +282,14 @@ class Trainer:
         return float(total) / count
 
     def validate(self) -> Mapping[str, float]:
-        """NDCG@10 of each held-out item among all items that its user has not seen."""
+        """NDCG@10 and HR@10 of each held-out item among all items that its user has not seen, and the mean loss of a
+        pair as in training, over all of those items instead of a few drawn ones."""
         assert self.validation is not None
         rows, users, held = self.validation
+        n = self.params.n_negatives
         self.network.eval()
         everything = torch.arange(rows.n_items, device=self.device)[None]
-        gains = []
+        ranks, losses = [], []
         step = max(1, VALIDATION_PAIRS_AT_ONCE // rows.n_items)
         with torch.inference_mode():
             for start in range(0, len(users), step):
@@ -298,8 +299,12 @@ class Trainer:
                 target = scores.gather(1, own)
                 seen = rows.of(some)
                 scores[seen.rows, seen.items] = -torch.inf
-                gains.append(gain_at_10((scores > target).sum(dim=1)))
-        return {METRIC: float(torch.cat(gains).mean())}
+                ranks.append((scores > target).sum(dim=1))
+                scores.scatter_(1, own, -torch.inf)
+                unseen = torch.isfinite(scores).sum(dim=1).clamp(min=1)
+                others = nnf.softplus(scores).sum(dim=1) / unseen
+                losses.append((nnf.softplus(-target[:, 0]) + n * others) / (1 + n))
+        return validated(torch.cat(ranks), torch.cat(losses))
 
 
 def fit_network(

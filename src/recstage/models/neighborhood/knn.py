@@ -17,7 +17,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
-from recstage.models.explanation import by_popularity, largest
+from recstage.models.explanation import NAMED, by_popularity, largest, listed, title_of
 from recstage.models.neighborhood.neighbors import ItemNeighbors, Rows, popularity_discount, table, weighted_sum
 from recstage.models.neighborhood.weighting import Kind, Weighting, unit
 from recstage.models.recent_items import recent
@@ -66,8 +66,21 @@ class Knn(ItemNeighbors):
         contributions = largest("user", self.train_.users.id_of(similar.indices).tolist(), added)
         if not contributions:
             return by_popularity(self.train_, item)
-        text = f"{len(contributions)} of the {similar.nnz} users whose choices are most similar to yours chose it."
+        near, chose = similar.nnz, len(contributions)
+        share = self.train_.item_counts[item] / max(1, self.train_.n_users)
+        text = f"Of the {near} users most similar to you {chose} ({chose / near:.0%}) chose it, of all {share:.0%}."
+        shared = self._shared(users, similar.indices[added > 0])
+        if shared:
+            text += f" What they and you chose: {shared}."
         return base.Explanation(self.name, float(added.sum()), text, contributions)
+
+    def _shared(self, users: Users, others: NDArray[np.int32]) -> str:
+        """The items of the one user's history that most of the `others` chose, in words."""
+        own = users.items[users.weights > 0]
+        theirs = self.train_.of(others)
+        counts = np.bincount(theirs.items[theirs.weights > 0], minlength=self.n_items)[own]
+        most = own[np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)][:NAMED]]
+        return listed([title_of(self.catalogue_, item_id) for item_id in self.items.id_of(most).tolist()])
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         if self.params.by == "user":

@@ -117,9 +117,15 @@ def validation_rows(eligible: NDArray[np.bool_], seed: int, stream: int) -> NDAr
     return np.sort(np.random.default_rng((seed, stream)).choice(rows, VALIDATION_ROWS, replace=False))
 
 
-def gain_at_10(rank: Tensor) -> Tensor:
-    """NDCG@10 of one relevant item at each rank (from 0)."""
-    return torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0)
+def validated(rank: Tensor, loss: Tensor) -> dict[str, float]:
+    """What an epoch reports of its validation: NDCG@10 and HR@10 of one held-out item a row at `rank` (from 0), and the
+    mean of `loss`, the training's loss of each row."""
+    gains = torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0)
+    return {
+        METRIC: float(gains.mean()),
+        "validation_hit_rate_at_10": float((rank < 10).float().mean()),
+        "validation_loss": float(loss.mean()),
+    }
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

@@ -18,16 +18,15 @@ from recstage.data.tables.values.timestamps import A_CLOCK
 from recstage.models import base
 from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
 from recstage.models.neural.training import (
-    METRIC,
     CheckpointFile,
     device_of_choice,
     dropout,
-    gain_at_10,
     generator_of,
     matrix_type,
     seeded,
     set_learning_rate,
     train,
+    validated,
     validation_rows,
 )
 from recstage.models.two_tower.blocks import ages_of, block_of
@@ -234,11 +233,11 @@ class Trainer:
         return loss.detach()
 
     def validate(self) -> Mapping[str, float]:
-        """NDCG@10 of each held-out item among all items that its user has not seen."""
+        """NDCG@10, HR@10 and cross-entropy of each held-out item among all items that its user has not seen."""
         assert self.validation is not None
         liked, users, held = self.validation
         self.network.eval()
-        gains = []
+        ranks, losses = [], []
         lengths = np.minimum(liked.lengths[users], self.params.window)
         with torch.inference_mode():
             vectors = self.network.item_tower()
@@ -252,11 +251,14 @@ class Trainer:
                 outputs = self.network.user_tower(histories, vectors, times)
                 outputs = outputs[torch.arange(len(some), device=self.device), last]
                 scores = outputs @ self.network.targets(vectors).T
-                target = scores.gather(1, torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None])
+                own = torch.from_numpy(held[some].astype(np.int64)).to(self.device)[:, None]
+                target = scores.gather(1, own)
                 seen = liked.of(users[some])
                 scores[seen.rows, seen.items] = -torch.inf
-                gains.append(gain_at_10((scores > target).sum(dim=1)))
-        return {METRIC: float(torch.cat(gains).mean())}
+                ranks.append((scores > target).sum(dim=1))
+                scores.scatter_(1, own, target)
+                losses.append(torch.logsumexp(scores.float(), dim=1) - target[:, 0].float())
+        return validated(torch.cat(ranks), torch.cat(losses))
 
 
 def reads_clock(params: TwoTowerParams, liked: Interactions) -> bool:

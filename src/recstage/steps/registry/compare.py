@@ -44,7 +44,8 @@ def run(settings: CompareSettings, *, nested: bool = False) -> CompareResult:
         found = comparison.compare(settings.name, settings.promotion, unregistered=settings.unregistered)
         table, text = comparison.table(found), comparison.as_text(found)
         tracking.log_table(active.info.run_id, ARTIFACT, table)
-        tracking.log_text(active.info.run_id, comparison_report.page(found), f"{ARTIFACT}.html")
+        tracking.log_text(active.info.run_id, comparison_report.page(found, tracking.ui_address()), f"{ARTIFACT}.html")
+        tracking.log_note(active.info.run_id, comparison_report.note(found))
         tracking.log_text(active.info.run_id, text, f"{ARTIFACT}.txt")
     for line in text.splitlines():
         log.info("%s", line)
