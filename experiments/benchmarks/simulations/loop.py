@@ -26,7 +26,7 @@ LISTS_A_LOOK, MOST_LOOKS = 2000, 40
 PER_MINUTE, SECONDS_A_LOOK = 3000, 5
 LIFT = 0.2
 HELD_OUT = 20_000
-"""Rollbacks are judged on seeds from here on: the guard limits were chosen on much lower ones."""
+"""Rollbacks are judged on seeds from here on: the guard limits were chosen on low ones."""
 QUALITY = 0.3
 """Share of a list's slots that Production fills with items of the user's taste."""
 
