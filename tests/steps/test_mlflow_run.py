@@ -46,26 +46,31 @@ def test_an_entry_point_trains_with_an_override_and_ends_with_one_json_line(tiny
 
 
 @pytest.mark.parametrize(
-    ("entry", "options", "words"),
+    ("entry", "options", "status", "words", "left"),
     [
         (
             "als",
             ["-P", "model.params.factrs=6"],
+            2,
             "--model.params.factrs: no such setting. Did you mean 'model.params.factors'",
+            [],
         ),
-        ("rollback", ["-P", "to=99"], "recommender"),
+        ("rollback", ["-P", "to=99"], 1, "recommender", ["rollback · not done · "]),
     ],
 )
-def test_wrong_input_is_one_line_without_a_traceback_and_a_failed_run(workspace, tiny, entry, options, words):
+def test_wrong_input_is_one_line_without_a_traceback_and_leaves_no_run_without_a_name(
+    workspace, tiny, entry, options, status, words, left
+):
     done = mlflow_run(workspace, entry, *options, *(["-P", f"data={tiny}"] if entry == "als" else []))
-    assert done.returncode == 1
+    assert done.returncode == status
     lines = [line for line in done.stderr.splitlines() if line.startswith("recstage: ")]
     assert len(lines) == 1
     assert words in lines[0]
     assert "Traceback" not in done.stderr
     client = tracking.connect()
-    ids = [experiment.experiment_id for experiment in client.search_experiments()]
-    assert {run.info.status for run in client.search_runs(ids)} == {"FAILED"}
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert [run.info.status for run in runs] == ["FAILED"] * len(left)
+    assert all(run.info.run_name.startswith(name) for run, name in zip(runs, left, strict=True))
 
 
 @pytest.mark.parametrize(
