@@ -87,9 +87,9 @@ def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: Eva
     tracking.log_table(run_id, "trade_off_validation", found)
     tracking.log_table(run_id, "trade_off", curve)
     tracking.log_figures(run_id, {"mmr_trade_off": figures.mmr_trade_off(curve)})
-    row = curve.set_index("lambda").loc[chosen]
+    row = curve[curve["lambda"] == chosen]
     costs = {"ndcg_at_10": "trade_off_ndcg_at_10", "diversity_at_10": "trade_off_diversity_at_10"}
-    tested = {name: float(row[column]) for column, name in costs.items()}
+    tested = {name: float(row[column].item()) for column, name in costs.items()}
     tracking.log_metrics(run_id, {"trade_off_lambda": chosen, **tested})
     return chosen
 
