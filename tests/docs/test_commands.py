@@ -176,7 +176,7 @@ def check_python(words: Sequence[str]) -> None:
         assert (root() / words[0]).is_file(), f"{words[0]} does not exist"
         return
     module, arguments = words[1], list(words[2:])
-    if module in ("pytest", "venv", "pip", "mkdocs"):
+    if module in ("pytest", "venv", "pip", "mkdocs", "http.server"):
         return
     if "..." in arguments:
         arguments.remove("...")
