@@ -164,8 +164,10 @@ def test_a_field_of_a_map_without_a_value_is_refused():
 
 
 def test_valid_names_are_listed_once_each():
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"Did you mean 'data.source.items_path'\? --help lists all [0-9]+\."):
         prepare.settings_from(["--data.source.item_path=x"])
+    with pytest.raises(ConfigError) as caught:
+        prepare.settings_from(["--qqqq=x"])
     names = str(caught.value).partition("Valid names: ")[2].rstrip(".").split(", ")
     assert len(names) == len(set(names))
     assert "data.source.items_path" in names
