@@ -76,7 +76,7 @@ def _log_trade_off(run_id: str, model: Recommender, data: Dataset, settings: Eva
     like = type(model)(model.params).fit(
         split.train,
         seed=settings.seed,
-        validation=split.validation if model.early_stopping else None,
+        validation=split.validation if model.watches_validation else None,
         catalogue=data.catalogue,
     )
     found, curve = (

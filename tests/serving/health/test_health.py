@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -43,7 +44,11 @@ def gauge(client) -> set[tuple[str, str]]:
 
 def told(client) -> tuple[dict | None, list[str]]:
     """`failing` and the names of the conditions, which all places agree on."""
-    model, ready = client.get("/api/model").json(), client.get("/health/ready").json()
+    # between the two a second may pass, which some conditions tell
+    model, ready = (
+        json.loads(re.sub(r"\d+ seconds", "some seconds", client.get(path).text))
+        for path in ("/api/model", "/health/ready")
+    )
     assert (ready["degraded"], ready["conditions"]) == (model["degraded"], model["conditions"])
     assert [one["text"] for one in model["conditions"]] == model["degraded"]
     assert gauge(client) == {(one["name"], one["model"] or "") for one in model["conditions"]}
@@ -102,7 +107,7 @@ def test_a_first_poll_that_hangs_is_told_while_no_version_serves(serve):
         answer = client.get("/health/ready")
         assert ("registry-stale", "recommender") in gauge(client)
     assert answer.status_code == 503
-    assert "the registry was not polled in the 60 seconds since the service started" in answer.json()["detail"]
+    assert re.search(r"the registry was not polled in the 6\d seconds since the service", answer.json()["detail"])
 
 
 def test_a_hanging_poll_of_the_reverse_model_is_told(client, pointer):
