@@ -6,6 +6,7 @@ Needs the extra `text` (transformers). Nothing of an encoder is ever unpickled: 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,10 +56,11 @@ def pretrained(name: str) -> Pretrained:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # else two dozen lines of retries before ours
     source = _source(name)
     try:
         module = AutoModel.from_pretrained(source, use_safetensors=True, trust_remote_code=False)
