@@ -3,7 +3,7 @@
 FROM python:3.11-slim-bookworm
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 MLFLOW_DISABLE_TELEMETRY=true
 COPY constraints.txt /tmp/constraints.txt
-RUN pip install --constraint /tmp/constraints.txt "mlflow[auth]" "psycopg[binary]" boto3 \
+RUN pip install --constraint /tmp/constraints.txt "mlflow[auth]" psycopg2-binary boto3 \
  && useradd --uid 10001 --create-home mlflow
 USER 10001
 WORKDIR /home/mlflow

@@ -191,3 +191,5 @@ def test_the_proxies_listen_on_and_close_before_the_same_service():
     assert max(int(of_nginx), int(of_haproxy)) < keep
     assert f"req.body_size gt {ServingSettings.model_fields['max_body_bytes'].default} " in haproxy
     assert all("/metrics" in text and "/api/operations/" in text for text in (nginx, haproxy))
+    (stream,) = re.findall(r"location = /api/recommendations/stream \{(.*?)\}", nginx, re.DOTALL)
+    assert "proxy_buffering off;" in stream

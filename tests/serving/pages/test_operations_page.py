@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import httpx
 import jwt
 import pytest
 
@@ -14,12 +15,12 @@ from serving.errors import Problem
 from serving.operations.registry_commands import RegistryCommands
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
-from tests.serving.pages.browsing import Observed, running
+from tests.serving.pages.browsing import Observed, running, until
 
 pytestmark = pytest.mark.slow
 KEYS = [{"name": f"{role}-key", "role": role, "key": f"a-key-for-the-role-{role}"} for role in ("client", "service")]
 SECRET = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n"
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 NOTHING = {
     "#state": "Put one into the stage Staging",
     "#clicks": "there is no database",
@@ -42,7 +43,14 @@ def set_share(page, percent: int) -> None:
     page.locator("#change-go").click()
 
 
-def test_an_admin_is_refused_by_the_gate_and_rolls_back(visit, registry_driver, tmp_path):
+def listed(url: str) -> str | None:
+    """The version that made a list just now."""
+    return httpx.get(f"{url}/api/recommendations?user_id=u0", timeout=10).json().get("model_version")
+
+
+def test_an_admin_is_refused_by_the_gate_shows_the_challenger_to_a_share_and_rolls_back(
+    visit, registry_driver, tmp_path
+):
     first = registry_driver.register("popularity", mean=0.3)
     second = registry_driver.register("als", mean=0.2)
     before = registry_driver.register("popularity", mean=0.2)
@@ -63,6 +71,17 @@ def test_an_admin_is_refused_by_the_gate_and_rolls_back(visit, registry_driver, 
         assert "ndcg_at_10" in page.locator("#change-result li").first.inner_text()
         page.locator("#change-cancel").click()
         page.wait_for_selector("#versions .badge.refused")
+
+        registry_driver.stage(second, "Staging")
+        set_share(page, 100)
+        page.wait_for_selector(f"#notices :text('Version {second} is shown to 100 % of the users')")
+        assert registry_driver.tags(second)["experiment.share"] == "1"
+        until(lambda: listed(url) == str(second), "the version in Staging is shown")
+
+        registry_driver.stage(second, "Archived")  # elsewhere, while the page still shows it
+        set_share(page, 50)
+        page.wait_for_selector("#change-result .error:has-text('no version is staged Staging')")
+        page.locator("#change-cancel").click()
 
         change(page, "Roll back", "it was worse")
         page.wait_for_selector(f"#state .main .big:has-text('Version {before}')")
