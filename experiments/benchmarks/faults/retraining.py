@@ -15,7 +15,6 @@ from contextlib import closing
 from pathlib import Path
 
 from experiments.benchmarks.faults.fault import Outcome, Trials
-from recstage.config import root
 
 CHALLENGERS = ("knn", "als")
 ENTRY = "retrain.entry."
@@ -23,6 +22,8 @@ STEPS = ("fingerprint", "trained.knn", "trained.als", "version", "verdict.knn", 
 """What is in the store when the process is killed: entries of its journal, a registered version, Staging."""
 SMALL = ("--retraining.data", "synthetic", "--retraining.least_test_users", "5")
 PATIENCE_SECONDS = 180.0
+REPOSITORY = Path(__file__).resolve().parents[3]
+"""Not `root()`, which is the folder that a test retrains in."""
 
 
 def killed(trials: Trials) -> Outcome:
@@ -56,9 +57,9 @@ def _killed_at(home: Path, step: str) -> list[str]:
 def kill_once(home: Path, step: str, options: Sequence[str]) -> bool:
     """Start a retraining and kill it as soon as the store shows this step; whether it was still running."""
     marked = _marks(home, step)
-    command = [sys.executable, str(root() / "experiments" / "retrain.py"), *options]
+    command = [sys.executable, str(REPOSITORY / "experiments" / "retrain.py"), *options]
     with (home / "retrain.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=root(), env=_environment(home), stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=_environment(home), stdout=log, stderr=log)
     deadline = time.monotonic() + PATIENCE_SECONDS
     try:
         while process.poll() is None and _marks(home, step) <= marked:
@@ -98,21 +99,21 @@ def _wrong_production(home: Path) -> list[str]:
 
 def _home(home: Path) -> Path:
     home.mkdir()
-    shutil.copytree(root() / "conf", home / "conf")
-    shutil.copy(root() / "MLproject", home)
+    shutil.copytree(REPOSITORY / "conf", home / "conf")
+    shutil.copy(REPOSITORY / "MLproject", home)
     return home
 
 
 def _environment(home: Path) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    path = os.pathsep.join(filter(None, (str(root()), str(root() / "src"), kept.get("PYTHONPATH", ""))))
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), str(REPOSITORY / "src"), kept.get("PYTHONPATH", ""))))
     return {**kept, "RECSTAGE_HOME": str(home), "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def _run(home: Path, program: str, *options: str) -> dict:
     """The result of an entry point that is not killed. Raises `RuntimeError` where it fails."""
-    command = [sys.executable, str(root() / "experiments" / program), *options]
-    done = subprocess.run(command, cwd=root(), env=_environment(home), capture_output=True, text=True, check=False)
+    command = [sys.executable, str(REPOSITORY / "experiments" / program), *options]
+    done = subprocess.run(command, cwd=REPOSITORY, env=_environment(home), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{program} ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
     found: dict = json.loads(done.stdout.strip().splitlines()[-1])
