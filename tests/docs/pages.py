@@ -129,5 +129,5 @@ def simple_commands(text: str) -> Iterator[list[str]]:
             redirected = True
         elif redirected:
             redirected = False
-        elif words or not re.fullmatch(r"[A-Z][A-Z0-9_]*=.*", word, re.DOTALL):
+        elif words or not re.fullmatch(r"[A-Za-z]\w*=.*", word, re.DOTALL):
             words.append(word)

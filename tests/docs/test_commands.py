@@ -51,8 +51,9 @@ EXAMPLES = {
 """What stands in a command for the reader's own."""
 DATABASE = frozenset({"createdb", "initdb", "pg_ctl"})
 OPERATION = frozenset({"docker", "install", "journalctl", "kubectl", "nginx", "promtool", "systemctl"})
-SHELL = frozenset({"cd", "cp", "export", "git", "pip", "pip-audit", "pre-commit", "printf", "sha256sum", "source"})
-FOREIGN = DATABASE | OPERATION | SHELL
+SHELL = frozenset({".", "cd", "cp", "envsubst", "export", "printf", "set", "sha256sum", "source"})
+TOOLS = frozenset({"cut", "git", "grep", "head", "pip", "pip-audit", "pre-commit"})
+FOREIGN = DATABASE | OPERATION | SHELL | TOOLS
 """Programs of others that a page may name."""
 OURS = re.compile(r"(?:conf|docs|experiments|notebooks|serving|src|tests)/[\w./-]+|constraints\.txt")
 """Files of the repository in the words of a command."""
@@ -89,7 +90,7 @@ def parse_only(monkeypatch):
     for module in (calls, own_data, state):
         monkeypatch.setattr(module, "import_module", imported)
     monkeypatch.setattr(typer.main, "get_command", lambda app: GROUP)  # which takes half of the time of all of this
-    monkeypatch.setattr(cli, "main", lambda step, words=None, show=None: step(words) and 0)
+    monkeypatch.setattr(cli, "main", lambda step, words=None, **how: step(words) and 0)
     monkeypatch.setattr(programs, "_become", lambda command: check_words(list(command)[1:]))
     monkeypatch.delenv("RECSTAGE_SERVING_DATABASE_URL", raising=False)
 
@@ -98,6 +99,7 @@ def check(command: Command) -> None:
     """Raises `AssertionError` where a part of the command is not known."""
     text = re.sub(r"\[([A-Z0-9]+)\]", r"\1", command.text)
     text = re.sub(r"(\w)\|\w+", r"\1", text)  # either of two words
+    text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.DOTALL)  # what a variable is set to
     for words in simple_commands(text):
         check_words([EXAMPLES.get(word, word) for word in words])
 
