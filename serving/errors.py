@@ -180,8 +180,9 @@ def of_http(error: HTTPException, request: Request) -> Problem:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         detail = f"{request.method} is not allowed here" + (f"; use {allowed}." if allowed else ".")
-    if error.status_code == 400 and detail == "There was an error parsing the body":  # FastAPI's, of other bytes
-        return Problem(400, "invalid-request", "The body must be JSON in UTF-8; this one holds other bytes.")
+    if error.status_code == 400 and detail == "There was an error parsing the body":  # the framework's, of any cause
+        detail += ": it must be JSON in UTF-8, and a number has at most 4,300 digits."
+        return Problem(400, "invalid-request", detail)
     kind = _KINDS.get(error.status_code, "http-error")
     return Problem(error.status_code, kind, detail, headers=error.headers)
 
