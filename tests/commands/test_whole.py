@@ -7,11 +7,12 @@ import mlflow
 import pytest
 import yaml
 
+import recstage
 from recstage import registry, tracking
 from recstage.commands import app
 from recstage.config import DataConfig, check
 from recstage.data import dataset
-from recstage.errors import DataError
+from recstage.errors import DataError, RegistryError
 from recstage.steps import doctor, evaluate
 
 
@@ -112,6 +113,8 @@ def test_a_moved_checkout_is_found_refused_and_mended(workspace, tiny, trained, 
     assert app.main(["train", "popularity", "--data", tiny]) == 2
     assert "where this checkout was before it was moved or copied" in capsys.readouterr().err
     assert not workspace.exists()
+    with pytest.raises(RegistryError, match="recstage doctor --fix"):
+        recstage.load("models:/recommender/1")
     assert [one.old for one in tracking.misplaced()] == [workspace]
     assert not doctor.run(doctor.settings_from()).healthy
     app.main(["doctor", "--fix"])

@@ -19,7 +19,7 @@ from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
 from recstage.registry.staging import staging
-from recstage.tracking import MODEL_ARTIFACT, NOTE, plain
+from recstage.tracking import MODEL_ARTIFACT, NOTE, misplaced, plain
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
@@ -106,8 +106,9 @@ def fetch(version: Version, folder: Path | None = None) -> Path:
         with mlflow_client.translate_errors(version.name):
             return _downloaded(version, folder)
     except (OSError, RegistryError) as error:
+        fix = "Correct the places of artifacts: recstage doctor --fix" if misplaced() else "Promote another version"
         raise RegistryError(
-            str(version), rule="its bundle cannot be fetched from the artifact store", fix="Promote another version"
+            str(version), rule="its bundle cannot be fetched from the artifact store", fix=fix
         ) from error
 
 
