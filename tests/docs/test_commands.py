@@ -318,7 +318,9 @@ def test_the_commands_are_read():
 
 
 def test_make_help_lists_every_target():
-    told = subprocess.run(["make", "help"], cwd=root(), capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=root(), capture_output=True, text=True, check=True
+    ).stdout
     targets = re.findall(r"^([a-z-]+):", (root() / "Makefile").read_text(), re.MULTILINE)
     assert {line.split()[0] for line in told.splitlines()} == set(targets)
 

@@ -88,7 +88,11 @@ def test_the_best_preset_by_validation_is_trained(tiny, client, caplog):
     tried = mlflow.search_runs(
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'", output_format="list"
     )
-    assert sorted(one.info.run_name.split(" · ")[0] for one in tried) == ["preset default", "preset poor"]
+    assert sorted(one.info.run_name.split(" · ")[0] for one in tried) == [
+        "preset default",
+        "preset poor",
+        "preset tastes",
+    ]
     assert "als: preset default, by NDCG@10 on validation: default ." in caplog.text
 
 

@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 
 from recstage import tracking
 from recstage.tracking import experiment_page
-from tests.serving.pages.browsing import CHROMIUM, FLAGS
+from tests.browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.slow
 

@@ -46,6 +46,7 @@ def do(store, task):
 
 
 def rename_database(url) -> None:
+    time.sleep(0.02)  # a reader looks at the file at most every ten milliseconds
     path = sqlite_path(url)
     for file in path.parent.glob("service.db*"):
         file.rename(file.with_name("renamed-" + file.name))

@@ -230,7 +230,7 @@ def test_the_closed_loop_is_measured_by_itself_and_trains_no_model(client, works
     assert row == "| better promoted, share | 1 | >= 0.95 | yes | 100 runs |"
     assert missed == "| memory | nan MB | <= 2048 | no | no server |"
     metrics = client.get_run(result.run_id).data.metrics
-    assert metrics == {"loop_better_promoted_share": 1.0}
+    assert {name: metrics[name] for name in metrics if name.startswith("loop_")} == {"loop_better_promoted_share": 1.0}
 
 
 def test_a_benchmark_of_the_loop_that_fails_is_one_line(client, program):

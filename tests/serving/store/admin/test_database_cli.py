@@ -138,8 +138,7 @@ def test_an_unknown_command_is_one_line(capsys):
     assert database.main(["upgarde"]) == 2
     complaint = capsys.readouterr().err
     assert (
-        "choose from 'upgrade', 'downgrade', 'backup', 'verify', 'restore', 'prune', 'lineage', 'precompute'"
-        in complaint
+        "choose from 'upgrade', 'downgrade', 'backup', 'verify', 'restore', 'prune', 'generate', 'lineage'" in complaint
     )
     assert complaint.count("\n") == 1
 

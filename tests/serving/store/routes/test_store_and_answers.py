@@ -178,6 +178,7 @@ def test_while_the_database_is_unavailable_lists_come_degraded_and_afterwards_as
     without = items(answering, "new")
     path = sqlite_path(sqlite_url)
     moved = [(file, file.with_name("renamed-" + file.name)) for file in path.parent.glob("service.db*")]
+    time.sleep(0.02)  # a reader looks at the file at most every ten milliseconds
     for file, renamed in moved:
         file.rename(renamed)
     for user_id in ("ann", "new", "unknown"):
