@@ -157,7 +157,7 @@ def test_a_registry_database_that_is_replaced_or_taken_away_is_noticed(registere
         shutil.copy(folder / "mlflow.db", path)
     with contextlib.closing(sqlite3.connect(again)) as connection, connection:  # trained anew: version 1 is another one
         connection.execute(
-            "UPDATE model_versions SET creation_time = creation_time + 5000, source = ? WHERE version = 1",
+            "UPDATE model_versions SET creation_time = creation_time + 5000, storage_location = ? WHERE version = 1",
             (str(folder / "artifacts" / "2"),),
         )
     service = Running(tmp_path, f"sqlite:///{here}", "--poll_seconds", "0.1")
