@@ -153,6 +153,14 @@ class BenchmarkEnvironment:
         with self.asking(running, **plan) as finish:
             return finish()
 
+    def rate_and_cost(self, running: Running, seconds: float) -> tuple[float, float]:
+        """Requests a second under load, and microseconds of processor time a request. Raises where one failed."""
+        before = running.cpu_seconds()
+        found = self.ask(running, seconds=seconds)
+        if found.failed:
+            raise RuntimeError(f"{found.failed} requests failed: {found.statuses}")
+        return found.a_second, (running.cpu_seconds() - before) / max(1, found.asked) * 1e6
+
     @contextlib.contextmanager
     def asking(self, running: Running, **plan: object) -> Iterator[Callable[[], Report]]:
         """Send the load of a plan while the body runs; the yielded function waits for the report."""

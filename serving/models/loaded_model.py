@@ -21,7 +21,7 @@ from recstage.models.content.model import Content
 from serving.interfaces import HiddenItems, History
 from serving.models import item_digests
 from serving.models.exclusion import excluded_mask
-from serving.models.memory import check_fits, give_back_unused
+from serving.models.memory import check_fits
 from serving.models.repository import ProductionVersion
 from serving.models.user import UserContext
 
@@ -70,7 +70,6 @@ class LoadedModel:
         check_fits(staged.folder)
         loaded = bundle.load(staged.folder)
         bundle.verify_answers(loaded)
-        give_back_unused()
         model = loaded.model
         return cls(
             key=staged.key,

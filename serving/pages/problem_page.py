@@ -39,7 +39,7 @@ class ProblemPages:
         headers = {
             name.decode(): value.decode() for name, value in start["headers"] if not name.startswith(b"content-")
         }
-        content = page_of("problem.html", problem=orjson.loads(body)) if body else ""  # HEAD has none
+        content = page_of("problem.html", problem=orjson.loads(body), user_id=None) if body else ""  # HEAD has none
         page = HTMLResponse(content, start["status"], {**headers, **self._headers, "cache-control": "no-store"})
         await page(scope, receive, send)
 

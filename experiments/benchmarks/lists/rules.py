@@ -43,7 +43,7 @@ def rules(environment: BenchmarkEnvironment, version: int, seconds: float) -> It
         for _ in range(ROUNDS):
             for state, chosen in (("without", {}), ("with", actions)):
                 _set(service, chosen)
-                rate, cost = _asked(environment, service, seconds / ROUNDS)
+                rate, cost = environment.rate_and_cost(service, seconds / ROUNDS)
                 rates[state].append(rate)
                 costs[state].append(cost)
         yield Measurement("without rules, requests/s", max(rates["without"]))
@@ -56,17 +56,8 @@ def rules(environment: BenchmarkEnvironment, version: int, seconds: float) -> It
         yield Measurement("  processor time a request, with", min(costs["with"]), unit="us")
         for name, action in actions.items():
             _set(service, {name: action})
-            cost = min(_asked(environment, service, seconds / ROUNDS)[1] for _ in range(2))
+            cost = min(environment.rate_and_cost(service, seconds / ROUNDS)[1] for _ in range(2))
             yield Measurement(f"  with {name} alone", cost, unit="us")
-
-
-def _asked(environment: BenchmarkEnvironment, service: Running, seconds: float) -> tuple[float, float]:
-    """Requests a second, and microseconds of processor time a request."""
-    before = service.cpu_seconds()
-    found = environment.ask(service, seconds=seconds)
-    if found.failed:
-        raise RuntimeError(f"{found.failed} requests failed: {found.statuses}")
-    return found.a_second, (service.cpu_seconds() - before) / max(1, found.asked) * 1e6
 
 
 def _set(service: Running, actions: Mapping[str, Mapping[str, object]]) -> None:

@@ -35,7 +35,7 @@ def two_versions(environment: BenchmarkEnvironment, versions: tuple[int, int], s
             environment.ask(service, seconds=1.0)
         for _ in range(ROUNDS):
             for state, service in (("one", one), ("two", two)):
-                rate, cost = _asked(environment, service, seconds / ROUNDS)
+                rate, cost = environment.rate_and_cost(service, seconds / ROUNDS)
                 rates[state].append(rate)
                 costs[state].append(cost)
         for state, words in (("one", "one version"), ("two", "two versions")):
@@ -47,15 +47,6 @@ def two_versions(environment: BenchmarkEnvironment, versions: tuple[int, int], s
         yield Measurement("two versions, share of the throughput of one", share, at_least(0.9), note=note)
         yield Measurement("  memory of one version", one.resident_mb(), unit="MB")
         yield Measurement("  memory of two versions", two.resident_mb(), unit="MB")
-
-
-def _asked(environment: BenchmarkEnvironment, service: Running, seconds: float) -> tuple[float, float]:
-    """Requests a second, and microseconds of processor time a request."""
-    before = service.cpu_seconds()
-    found = environment.ask(service, seconds=seconds)
-    if found.failed:
-        raise RuntimeError(f"{found.failed} requests failed: {found.statuses}")
-    return found.a_second, (service.cpu_seconds() - before) / max(1, found.asked) * 1e6
 
 
 def _arms(service: Running) -> set[str]:

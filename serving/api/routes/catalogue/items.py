@@ -244,7 +244,7 @@ async def delete_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> 
 def _is_served(service: Service, item_id: str) -> bool:
     """Whether what serves now knows the item, posted or not."""
     served = service.model_or_none()
-    return served is not None and served.train.items.find(item_id) >= 0
+    return served is not None and item_id in served.train.items
 
 
 def _new(body: ItemBody, predictions: Mapping[str, Prediction]) -> NewItem:
