@@ -58,6 +58,25 @@ def test_lines_that_are_one_quoted_field_each(write: Writer) -> None:
     assert raw.notes == ("each line was one quoted field, and is read as a row",)
 
 
+def test_a_title_padded_with_separators_is_no_header(write: Writer) -> None:
+    rows = "".join(f"u{at};i{at};0{at + 1}.02.2023;1\n" for at in range(4))
+    raw = read(write("e.csv", f"Bericht Umsatz;;;\nStand 2023;;;\n\nKundennr;Artikelnr;Datum;Menge\n{rows}"))
+    assert pairs(raw) == [(f"u{at}", f"i{at}") for at in range(4)]
+    assert (raw.rows_read, raw.notes) == (4, ("2 lines before the header are no rows",))
+
+
+@pytest.mark.parametrize("header", ["user;item;ts;", "user;item;;ts"])
+def test_a_header_with_an_empty_field_is_one(write: Writer, header: str) -> None:
+    rows = "".join(f"u{at};i{at};{NOON};x\n" if header.endswith(";") else f"u{at};i{at};x;{NOON}\n" for at in range(4))
+    assert pairs(read(write("e.csv", f"{header}\n{rows}"))) == [(f"u{at}", f"i{at}") for at in range(4)]
+
+
+def test_a_session_is_a_user_only_where_no_column_is(write: Writer) -> None:
+    text = f"Session ID,Member No,Track,ts\ns1,m1,t1,{NOON}\ns2,m1,t2,{NOON + 1}\n"
+    assert pairs(read(write("e.csv", text))) == [("m1", "t1"), ("m1", "t2")]
+    assert pairs(read(write("f.csv", text.replace("Member No", "Shop")))) == [("s1", "t1"), ("s2", "t2")]
+
+
 def test_a_first_line_of_words_that_come_again_is_no_header(write: Writer) -> None:
     raw = read(write("e.csv", "milk,bread\nbeer,milk\nbread,beer\nmilk,beer\n"))
     assert raw.rows_read == 4

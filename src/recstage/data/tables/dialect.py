@@ -231,13 +231,21 @@ def _with_header(rows: list[tuple[int, tuple[str, ...]]], separator: str, before
 
 def _header_at(rows: list[tuple[str, ...]], width: int) -> int:
     """The row that names the columns: the first, unless it is narrower than the table and a row of its width follows
-    that names any."""
-    if len(rows[0]) >= width or _usual(rows[0]):
+    that names any. A first row may be padded with empty fields, as spreadsheets write a title: then a usual name must
+    follow."""
+    padded = len(rows[0]) >= width
+    table = Counter(map(_filled, rows[1:])).most_common(1)[0][0] if len(rows) > 1 else 0
+    if _usual(rows[0]) or (padded and _filled(rows[0]) >= table):
         return 0
     for at, row in enumerate(rows[:PREAMBLE]):
-        if len(row) == width and names_columns(row):
+        if len(row) == width and (_usual(row) if padded else names_columns(row)):
             return at
     return 0
+
+
+def _filled(row: Sequence[str]) -> int:
+    """The number of fields up to the last that is not empty."""
+    return max((at for at, field in enumerate(row, 1) if field), default=0)
 
 
 def _usual(row: Sequence[str]) -> bool:

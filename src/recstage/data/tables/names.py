@@ -18,6 +18,9 @@ BY_NAME = (
     "product_name", "item_name", "movie_title",
 )  # fmt: skip
 """Columns that are ids where no better one is: in a file of items they are rather titles."""
+SESSIONS = ("session_id", "session", "visit_id", "sitzung")
+FOR_WANT_OF_BETTER = frozenset((*BY_NAME, *SESSIONS))
+"""Taken as ids where no other column is called like one, in any spelling."""
 EVENT_NAMES: dict[str, tuple[str, ...]] = {
     USER: (
         "user_id", "user", "userid", "uid", "customer_id", "customer", "customer_no", "visitor_id", "visitor",
@@ -34,7 +37,7 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "cliente", "id_cliente", "cliente_id", "utente", "id_utente", "klant", "klant_id", "klantnummer", "gebruiker",
         "gebruiker_id", "klient", "id_klienta", "uzytkownik", "bruker", "bruger", "anvandare", "kund", "kund_id",
         "пользователь", "клиент", "用户", "用户id", "顧客", "顧客id", "ユーザー", "ユーザーid", "会員", "会員id",
-        "session_id", "session", "visit_id", "sitzung",
+        *SESSIONS,
     ),
     ITEM: (
         "item_id", "item", "itemid", "iid", "movie_id", "product_id", "product", "product_code", "sku", "asin",
@@ -111,7 +114,7 @@ def plain(name: object) -> str:
 
 def stem_of_id(name: str) -> str:
     """A name without what says that it is an id: "member_uuid" is a member's."""
-    return re.sub(r"(?<=...)(uuid|guid|id|nr|key|code|hash)$", "", plain(name))
+    return re.sub(r"(?<=...)(uuid|guid|id|nr|no|num|number|nummer|key|code|hash)$", "", plain(name))
 
 
 _USUAL = {plain(name) for names in (*EVENT_NAMES.values(), *ITEM_NAMES.values()) for name in names}
@@ -169,9 +172,12 @@ def mapped(
     for ours, candidates in usual.items():
         if ours in given:
             continue
-        free = [by_plain.get(plain(name)) for name in candidates]
-        if ours in (USER, ITEM):
-            free += [by_stem.get(stem_of_id(name)) for name in candidates]
+        free = []
+        for better in (True, False):
+            some = [name for name in candidates if (name not in FOR_WANT_OF_BETTER) == better]
+            free += [by_plain.get(plain(name)) for name in some]
+            if ours in (USER, ITEM):
+                free += [by_stem.get(stem_of_id(name)) for name in some]
         left = [name for name in free if name is not None and name not in found.values() and filled.get(name, 1) >= 0]
         least = HALF if ours in (USER, ITEM, TIME) else 0.0
         full = [name for name in left if filled.get(name, 1.0) > least]
