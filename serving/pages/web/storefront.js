@@ -18,7 +18,7 @@ start();
 /** The list of a user who is given is requested at once, beside the session; the first of a sample needs the session. */
 async function start() {
   state.ready = session(answer);
-  if (given) choose(given);
+  const first = given && choose(given);
   try {
     state.session = await waiting($("notices"), state.ready);
   } catch (problem) {
@@ -28,7 +28,9 @@ async function start() {
   const own = state.session.user_id;
   fill(state.session);
   if (!given || (own && own !== given)) return choose(chosen(state.session));
-  return state.list ? say(state.list) : load();
+  await first; // what is on its way is not asked for again
+  if (state.list) say(state.list);
+  else if (state.user === given) await load();
 }
 
 /** What the served version has to choose from: users and categories. */
