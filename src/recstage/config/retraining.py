@@ -54,8 +54,23 @@ class Triggers(Schema):
     drift: DriftTrigger | None = DriftTrigger()
 
 
+class ReverseTriggers(Schema):
+    """As `Triggers`, without the click-through of lists, which says nothing of a model from items to users."""
+
+    schedule: ScheduleTrigger | None = ScheduleTrigger()
+    interactions: InteractionsTrigger | None = InteractionsTrigger()
+    drift: DriftTrigger | None = None
+
+
+class ReverseConfig(Schema):
+    """What differs where the model from items to users is retrained (`direction` reverse)."""
+
+    challengers: tuple[str, ...] = Field(("reverse-als",), min_length=1, description="names of conf/model")
+    triggers: ReverseTriggers = ReverseTriggers()
+
+
 class NotifyConfig(Schema):
-    """Who is told when a retraining fails."""
+    """Who is told when a retraining or the main job fails."""
 
     webhook: str = Field("", pattern=r"^(https?://.*)?$", description="URL that gets a POST with JSON")
     command: str = Field("", description="program with arguments; it reads the same JSON from standard input")
@@ -74,6 +89,10 @@ class RetrainingConfig(Schema):
     stage: bool = Field(True, description="stage the winner as Staging")
     least_test_users: int = Field(30, ge=1, description="fewer in the fresh test window: nothing is compared")
     keep_snapshots: int = Field(3, ge=1)
+    prune: bool = Field(
+        True, description="afterwards, delete all but the last `keep` (conf/promotion.yaml) versions of each algorithm"
+    )
     triggers: Triggers = Triggers()
+    reverse: ReverseConfig | None = Field(None, description="the other direction; none: it is not retrained")
     notify: NotifyConfig = NotifyConfig()
     check_minutes: float = Field(60.0, gt=0)

@@ -12,7 +12,7 @@ from pydantic import Field
 from recstage.config.duration import Duration
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
-from recstage.config.retraining import RetrainingConfig
+from recstage.config.retraining import NotifyConfig, RetrainingConfig
 from recstage.config.schemas import DataConfig, EvaluationConfig, ModelConfig, PromotionConfig
 
 DEFAULT_NAME = "recommender"
@@ -109,10 +109,14 @@ class PromoteSettings(Settings):
     promotion: PromotionConfig = PromotionConfig()
 
 
+Direction = Literal["forward", "reverse"]
+
+
 class RetrainSettings(Settings):
     """What is retrained, and whether at once."""
 
     name: ModelName = Field(DEFAULT_NAME, description="the registered model, and its reverse")
+    direction: Direction = Field("forward", description="reverse: the model from items to users, by `reverse`")
     now: bool = Field(False, description="whatever the triggers say: asked for")
     dry_run: bool = Field(False, description="only say what would be done, and why")
     reason: str = Field("", description="why, for the history")
@@ -120,6 +124,11 @@ class RetrainSettings(Settings):
     seed: int = Field(42, ge=0)
     retraining: RetrainingConfig = RetrainingConfig()
     promotion: PromotionConfig = PromotionConfig()
+
+    @property
+    def registered(self) -> str:
+        """The registered model whose triggers and journal these are."""
+        return self.name if self.direction == "forward" else f"{self.name}-reverse"
 
 
 class AbReportSettings(Settings):
@@ -174,6 +183,10 @@ class ScheduleSettings(Settings):
     """How often it is looked whether a retraining is due."""
 
     name: ModelName = Field(DEFAULT_NAME, description="the registered model, and its reverse")
+    directions: tuple[Direction, ...] = Field(
+        ("forward",), min_length=1, description="looked at in turn; with `reverse` in conf/retraining.yaml both"
+    )
+    notify: NotifyConfig = NotifyConfig()
     check_minutes: float = Field(60.0, gt=0, description="between two looks; conf/retraining.yaml")
     looks: int = Field(0, ge=0, description="end after so many looks; 0: never")
 

@@ -8,11 +8,16 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from recstage.config import check, read_yaml, root
+from recstage.config.retraining import NotifyConfig
+from recstage.errors import GateRefused, RecstageError
 
 SECONDS = 10.0
 
@@ -41,6 +46,26 @@ def notify(webhook: str, command: str, message: Mapping[str, Any]) -> list[str]:
     for one in failed:
         log.warning("%s could not be told: %s", message.get("event", "an event"), one)
     return failed
+
+
+def configured() -> NotifyConfig:
+    """The section `notify` of conf/retraining.yaml; empty where there is none. Raises `ConfigError` on a wrong one."""
+    path = root() / "conf" / "retraining.yaml"
+    values = read_yaml(path).get("notify") if path.is_file() else None
+    return check(NotifyConfig, values or {}, str(path))  # type: ignore[no-any-return]
+
+
+@contextmanager
+def told_on_failure(config: NotifyConfig, event: str, name: str) -> Iterator[None]:
+    """Tell of what ends the body with an error, which passes on; a refusal of the gate is an answer, no failure."""
+    try:
+        yield
+    except GateRefused:
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, RecstageError) else f"{type(error).__name__}: {error}"
+        notify(config.webhook, config.command, {"event": event, "name": name, "error": " ".join(message.split())})
+        raise
 
 
 def write_metrics_file(path: str, text: str) -> None:

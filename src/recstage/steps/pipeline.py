@@ -11,7 +11,7 @@ from recstage.config import model_config_of, resolve
 from recstage.config.steps import DEFAULT_NAME, MODELS, UNORDERED_MODELS, PipelineSettings, TrainSettings
 from recstage.data import dataset
 from recstage.errors import GateRefused, TooLittleData
-from recstage.steps import prepare, train, train_settings
+from recstage.steps import notification, prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
 
@@ -37,7 +37,13 @@ def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
 
 
 def run(settings: PipelineSettings) -> PipelineResult:
-    """The whole path. A model that the data is too small for is left out; any other fault ends the job."""
+    """The whole path. A model that the data is too small for is left out; any other fault ends the job, and is told as
+    `notify` of conf/retraining.yaml says."""
+    with notification.told_on_failure(notification.configured(), "main job failed", settings.name or DEFAULT_NAME):
+        return _run(settings)
+
+
+def _run(settings: PipelineSettings) -> PipelineResult:
     plans = _plans(settings, settings.models or MODELS)
     with tracking.run(f"main · {plans[0].data.name}", tags={"stage-of-work": "pipeline"}) as active:
         data = dataset.located(plans[0].data)  # once: all models learn from the same

@@ -15,7 +15,7 @@ from recstage.data import dataset
 from recstage.steps.retraining import challengers, retrain
 from tests.registry_driver import RegistryDriver
 
-SMALL = {"challengers": ["knn", "popularity"], "least_test_users": 5}
+SMALL = {"challengers": ["knn", "popularity"], "least_test_users": 5, "prune": False}
 MEANS = {"knn": 0.5, "popularity": 0.2, "als": 0.4, "reverse-als": 0.3}
 
 

@@ -144,3 +144,32 @@ def test_a_production_that_was_trained_on_the_test_window_is_not_compared(untrai
 def test_an_unknown_challenger_is_refused_with_the_names_there_are(settings_of):
     with pytest.raises(ConfigError, match=r"model 'alz': conf/model has no such file\. Did you mean 'als'"):
         retrain.run(settings_of("--retraining.challengers", '["alz"]'))
+
+
+def test_the_other_direction_has_triggers_challengers_and_a_journal_of_its_own(untrained, settings_of, workspace):
+    metrics = workspace / "recstage.prom"
+    words = ["--retraining.notify.metrics_file", str(metrics)]
+    forward = retrain.run(settings_of(*words))
+    reverse = retrain.run(settings_of("--direction", "reverse", *words))
+    assert (reverse.name, set(reverse.versions)) == ("recommender-reverse", {"reverse-als"})
+    assert set(reverse.staging) == {"recommender-reverse"}
+    assert set(forward.staging) == {"recommender"}
+    for direction in ("forward", "reverse"):
+        assert not retrain.run(settings_of("--direction", direction, "--dry_run", "true")).due
+    text = metrics.read_text()
+    for name in ("recommender", "recommender-reverse"):
+        assert f'recstage_pipeline_success_rate{{name="{name}"}} 1.0' in text
+
+
+def test_the_other_direction_is_refused_where_it_is_not_configured(settings_of):
+    with pytest.raises(ConfigError, match="no section `reverse`"):
+        settings_of("--direction", "reverse", "--retraining.reverse", "null")
+
+
+def test_after_a_retraining_the_last_few_of_each_algorithm_are_left(untrained, settings_of):
+    for _ in range(3):
+        untrained.register("popularity", mean=0.1, data="tiny")
+    registry.set_production("recommender", 1, how="promote", by="ada")
+    words = ["--now", "true", "--promotion.keep", "1", "--retraining.challengers", '["popularity"]']
+    assert retrain.run(settings_of(*words, "--retraining.prune", "true")).versions == {"popularity": 4}
+    assert {one.number for one in registry.versions("recommender")} == {1, 4}

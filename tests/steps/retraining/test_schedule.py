@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -64,3 +65,21 @@ def test_a_retraining_that_runs_is_ended_with_the_scheduler(program):
 def test_the_interval_is_that_of_the_configuration(workspace):
     assert schedule.settings_from([]).check_minutes == 60
     assert schedule.settings_from(["--check_minutes", "5"]).check_minutes == 5
+
+
+@pytest.mark.slow
+def test_both_directions_are_looked_at_and_a_killed_one_is_told(program, workspace, monkeypatch):
+    (workspace / "recstage").mkdir(exist_ok=True)
+    (workspace / "recstage" / "__main__.py").write_text(
+        "import json, os, sys\n"
+        "if 'reverse' in sys.argv:\n    os.kill(os.getpid(), 9)\n"
+        "print(json.dumps({'due': True, 'outcome': 'done'}))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(workspace))
+    told = workspace / "told.json"
+    words = ["--looks", "1", "--notify.command", f"tee {told}"]
+    settings = schedule.settings_from(words)
+    assert settings.directions == ("forward", "reverse")
+    found = schedule.run(settings)
+    assert (found.looks, found.retrained, found.failed) == (1, 1, 1)
+    assert "the reverse retraining was killed by signal 9" in json.loads(told.read_text())["error"]

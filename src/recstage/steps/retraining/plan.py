@@ -67,8 +67,8 @@ def plan(settings: RetrainSettings) -> Plan:
     for challenger in settings.retraining.challengers:
         families.setdefault(registered_name(model_config_of(challenger), settings.name), []).append(challenger)
     production = {name: production_of(name) for name in families}
-    past = journal.past(settings.name)
-    facts = _facts(settings, past, production.get(settings.name))
+    past = journal.past(settings.registered)
+    facts = _facts(settings, past, production.get(settings.registered))
     triggers = judge(facts, settings.retraining.triggers, asked=settings.now)
     identity = identity_of(settings)
     newest = past[0] if past else None
@@ -92,7 +92,7 @@ def production_of(name: str) -> Version | None:
 def identity_of(settings: RetrainSettings) -> str:
     """Changes with what a retraining does: an interrupted one is gone on with only where it is the same."""
     chosen = settings.retraining.model_dump(include={"data", "challengers", "trials", "warm_start"})
-    text = json.dumps([settings.name, settings.seed, chosen], sort_keys=True)
+    text = json.dumps([settings.registered, settings.seed, chosen], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -120,9 +120,9 @@ def _last_training(settings: RetrainSettings, past: list[Past]) -> tuple[int | N
     for one in past:
         if one.state == DONE and one.entries.get("data") == data:
             return int(one.entries.get("trained_at", one.at)), one.entries.get("until")
-    if not registry.exists(settings.name):
+    if not registry.exists(settings.registered):
         return None, None
-    of_data = [one for one in registry.versions(settings.name) if one.tags.get("data") == data]
+    of_data = [one for one in registry.versions(settings.registered) if one.tags.get("data") == data]
     if not of_data:
         return None, None
     until = of_data[0].tags.get(tracking.UNTIL_TAG, "")

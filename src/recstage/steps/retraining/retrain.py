@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from recstage import registry, tracking
 from recstage.config import read_yaml, resolve, root
-from recstage.config.steps import RetrainSettings
+from recstage.config.retraining import ReverseTriggers, Triggers
+from recstage.config.steps import Direction, RetrainSettings
 from recstage.data.dataset import Dataset
-from recstage.errors import RecstageError, RegistryError
+from recstage.errors import ConfigError, RecstageError, RegistryError
 from recstage.models.base import POPULARITY
 from recstage.registry import Version, mlflow_client
 from recstage.steps import notification, train
@@ -28,6 +29,7 @@ from recstage.tracking import journal
 from recstage.tracking.journal import DONE, FAILED, Journal
 
 RATE_OF = 20
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 LONGEST_MESSAGE = 500
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,22 @@ class RetrainResult:
 def settings_from(arguments: Sequence[str] = ()) -> RetrainSettings:
     """Settings from conf/retraining.yaml, conf/promotion.yaml and the command line."""
     defaults = {name: read_yaml(root() / "conf" / f"{name}.yaml") for name in ("retraining", "promotion")}
-    return resolve(RetrainSettings, defaults, arguments, program="retrain")
+    found: RetrainSettings = resolve(RetrainSettings, defaults, arguments, program="retrain")
+    return _reversed(found) if found.direction == "reverse" else found
+
+
+def _reversed(settings: RetrainSettings) -> RetrainSettings:
+    """The settings of the other direction, whose challengers and triggers are those of the section `reverse`."""
+    config, other = settings.retraining, settings.retraining.reverse
+    if other is None:
+        raise ConfigError(
+            "direction = reverse",
+            rule="conf/retraining.yaml has no section `reverse`",
+            fix="Write one: reverse: {challengers: [reverse-als]}",
+        )
+    triggers = Triggers(quality=None, **{name: getattr(other.triggers, name) for name in ReverseTriggers.model_fields})
+    changed = {"challengers": other.challengers, "triggers": triggers}
+    return settings.model_copy(update={"retraining": config.model_copy(update=changed)})
 
 
 def run(settings: RetrainSettings) -> RetrainResult:
@@ -66,15 +83,10 @@ def run(settings: RetrainSettings) -> RetrainResult:
     tracking.connect()
     if settings.dry_run:
         return _looked(settings, plan(settings))
-    with mlflow_client.work_lock(settings.name, "retraining"):
-        try:
-            found = plan(settings)
-            return _retrained(settings, found) if found.due else _looked(settings, found)
-        except Exception as error:
-            message = str(error) if isinstance(error, RecstageError) else f"{type(error).__name__}: {error}"
-            told = {"event": "retraining failed", "name": settings.name, "error": " ".join(message.split())}
-            notification.notify(settings.retraining.notify.webhook, settings.retraining.notify.command, told)
-            raise
+    telling = notification.told_on_failure(settings.retraining.notify, "retraining failed", settings.registered)
+    with mlflow_client.work_lock(settings.registered, "retraining"), telling:
+        found = plan(settings)
+        return _retrained(settings, found) if found.due else _looked(settings, found)
 
 
 def _looked(settings: RetrainSettings, found: Plan) -> RetrainResult:
@@ -83,15 +95,15 @@ def _looked(settings: RetrainSettings, found: Plan) -> RetrainResult:
     outcome = f"would retrain ({found.why})" if found.due else "nothing to do: no trigger fired"
     for step in found.steps:
         log.info("would %s", step)
-    return RetrainResult(settings.name, found.due, settings.dry_run, outcome, found.triggers, found.steps)
+    return RetrainResult(settings.registered, found.due, settings.dry_run, outcome, found.triggers, found.steps)
 
 
 def _retrained(settings: RetrainSettings, found: Plan) -> RetrainResult:
     log.info("retraining: %s", found.why)
-    tags = {"stage-of-work": journal.WORK, "name": settings.name}
+    tags = {"stage-of-work": journal.WORK, "name": settings.registered}
     try:
-        with tracking.run(f"retrain {settings.name}", tags=tags, system_metrics=False) as active:
-            written = Journal.begin(active.info.run_id, settings.name, found.identity, found.interrupted)
+        with tracking.run(f"retrain {settings.registered}", tags=tags, system_metrics=False) as active:
+            written = Journal.begin(active.info.run_id, settings.registered, found.identity, found.interrupted)
             tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
             job = _Job(settings, found, written)
             try:
@@ -117,15 +129,17 @@ def _may_pass(error: RecstageError) -> bool:
 
 
 def success_rate(settings: RetrainSettings) -> float:
-    """The share of the last retrainings that ended well, written for Prometheus as well; 1 where none has ended."""
+    """The share of the last retrainings that ended well, written for Prometheus as well (of both directions: it is one
+    file); 1 where none has ended."""
     try:
-        over = [one for one in journal.past(settings.name) if one.state in (DONE, FAILED)][:RATE_OF]
+        names = [settings.model_copy(update={"direction": one}).registered for one in DIRECTIONS]
+        ended = {name: [one for one in journal.past(name) if one.state in (DONE, FAILED)] for name in names}
     except Exception:  # the store is away: that is being told already
         return 0.0
-    good = [one for one in over if one.state == DONE]
-    rate = len(good) / len(over) if over else 1.0
-    pipeline_metrics.write_metrics(settings.retraining.notify, settings.name, rate, good[0].at if good else 0)
-    return rate
+    rates = {name: pipeline_metrics.Rate.of(over[:RATE_OF]) for name, over in ended.items()}
+    shown = {name: rate for name, rate in rates.items() if ended[name] or name == settings.registered}
+    pipeline_metrics.write_metrics(settings.retraining.notify, shown)
+    return rates[settings.registered].share
 
 
 class _Job:
@@ -143,12 +157,14 @@ class _Job:
         versions = self.register(trained)
         verdicts = self.judge(versions, data, seen)
         staging = self.stage(versions, verdicts)
+        if self.settings.retraining.prune:
+            self.prune()
         best = [f"version {number} of {name} is Staging" for name, number in staging.items() if number is not None]
         outcome = "; ".join(best) or "no challenger passed the gate: nothing was staged"
         if not self.settings.retraining.stage:
             outcome = f"{len(versions)} challengers are registered; staging is off"
         return RetrainResult(
-            self.settings.name,
+            self.settings.registered,
             True,
             False,
             outcome,
@@ -270,6 +286,13 @@ class _Job:
                 found = registry.reconcile_staging(family).version
                 staging[family] = None if found is None else found.number
         return staging
+
+    def prune(self) -> None:
+        """Delete versions beyond the last few of each algorithm; what anything needs stays, and so do all runs."""
+        for family in self.plan.families:
+            if registry.exists(family):
+                for version in registry.prune(family, keep=self.settings.promotion.keep).deleted:
+                    log.info("deleted %s: a newer one of each kind is kept", version)
 
     def _best(self, family: str, numbers: dict[str, int]) -> int | None:
         metric = self.settings.promotion.metric

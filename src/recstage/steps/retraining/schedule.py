@@ -14,12 +14,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from recstage import tracking
 from recstage.config import read_yaml, resolve, root
 from recstage.config.steps import ScheduleSettings
+from recstage.steps import notification
 
 END_SECONDS = 30.0
 
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ScheduleResult:
-    """Looks made; how many of them retrained, and how many failed; the outcome of the last."""
+    """Looks made, each of every direction; how many retrainings came of them, and how many failed; the outcome of the
+    last."""
 
     looks: int = 0
     retrained: int = 0
@@ -39,7 +42,8 @@ class ScheduleResult:
 def settings_from(arguments: Sequence[str] = ()) -> ScheduleSettings:
     """Settings from conf/retraining.yaml and the command line."""
     values = read_yaml(root() / "conf" / "retraining.yaml")
-    defaults = {"check_minutes": values["check_minutes"]} if "check_minutes" in values else {}
+    defaults: dict[str, Any] = {name: values[name] for name in ("check_minutes", "notify") if name in values}
+    defaults["directions"] = ["forward", *(["reverse"] if values.get("reverse") else [])]
     return resolve(ScheduleSettings, defaults, arguments, program="schedule")
 
 
@@ -76,7 +80,17 @@ class _Looking:
 
     def look(self) -> None:
         """One look; what goes wrong in it is counted and logged, and the next look comes all the same."""
-        command = [sys.executable, "-m", "recstage", "retrain", "--name", self.settings.name, "--json"]
+        if self.done.is_set():
+            return
+        self.result.looks += 1
+        for direction in self.settings.directions:
+            self._retrain(direction)
+        if self.settings.looks and self.result.looks >= self.settings.looks:
+            self.done.set()
+
+    def _retrain(self, direction: str) -> None:
+        words = ["--name", self.settings.name, "--direction", direction, "--json"]
+        command = [sys.executable, "-m", "recstage", "retrain", *words]
         with self._lock:
             if self.done.is_set():
                 return
@@ -89,12 +103,9 @@ class _Looking:
                 env=tracking.outside_environment(),
             )
         out, err = self._child.communicate()
-        self._count(self._child.returncode, out, err)
-        if self.settings.looks and self.result.looks >= self.settings.looks:
-            self.done.set()
+        self._count(direction, self._child.returncode, out, err)
 
-    def _count(self, status: int, out: str, err: str) -> None:
-        self.result.looks += 1
+    def _count(self, direction: str, status: int, out: str, err: str) -> None:
         if status == 0:
             found = json.loads(out.strip().splitlines()[-1])
             self.result.retrained += bool(found["due"])
@@ -102,7 +113,11 @@ class _Looking:
         else:
             self.result.failed += 1
             self.result.last = (err.strip().splitlines() or [f"exit {status}"])[-1]
-        log.info("%s: %s", self.settings.name, self.result.last)
+            if status < 0 and not self.done.is_set():  # it could not tell it itself
+                error = f"the {direction} retraining was killed by signal {-status}: {self.result.last}"
+                told = {"event": "retraining failed", "name": self.settings.name, "error": error}
+                notification.notify(self.settings.notify.webhook, self.settings.notify.command, told)
+        log.info("%s (%s): %s", self.settings.name, direction, self.result.last)
 
     def end(self) -> None:
         """No further look; the one that runs is asked to end, and ended where it does not."""
