@@ -265,8 +265,9 @@ class Service:
     ) -> list[UserListResult]:
         """The lists of many users: see `ListService.batch`."""
         served = self.select_model(request.strategy)
-        assignments = {one: self.experiments.assign(served, replace(request, user_id=one)) for one in user_ids}
-        return await self.lists.batch(assignments, request, request_id, shown=shown)
+        requests = {one: replace(request, user_id=one) for one in user_ids}
+        assignments = {one: self.experiments.assign(served, requests[one]) for one in user_ids}
+        return await self.lists.batch(assignments, requests, request_id, shown=shown)
 
     async def _shadow(self, challenger: LoadedModel, request: RecommendationRequest, shown: SerializedList) -> None:
         """Let the challenger score the same list, unshown; a user who opted out is left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +15,20 @@ from recstage.models.base import POPULARITY
 from serving.interfaces import NO_HISTORY, Dependencies, History
 from serving.lists.batch import recommend_many, score_many
 from serving.lists.candidates import Cause, RankedCandidates, rank_candidates
-from serving.lists.similar_items import similar_items
+from serving.lists.similar_items import is_quick, similar_items
 from serving.models.loaded_model import LoadedModel
 from serving.models.time_limit import ModelTimeout
 from serving.monitoring.metrics import Metrics
-from serving.recommend.cache import Cache
+from serving.recommend.cache import Cache, NoCache
 from serving.recommend.explanations import name_of
 from serving.recommend.ranking import Failures
 from serving.recommend.recommender import RecommendationService
-from serving.recommend.request import Assignment, RecommendationRequest
+from serving.recommend.request import Assignment, RankedItems, RecommendationRequest
 from serving.recommend.response import SerializedList, interleaved
 from serving.recommend.state import ListState
 
+TOGETHER = 16
+"""So many users of a batch are ranked on the event loop by one call of each model before other requests go on."""
 SESSION = "\x00session"
 """The user of a session: an id that no data set holds."""
 
@@ -50,7 +53,7 @@ class ListService:
     ) -> None:
         """Keep the collaborators: `recommender` reads histories and hidden items, and records what was shown."""
         self._recommender, self._dependencies = recommender, dependencies
-        self._metrics, self._cache = metrics, cache
+        self._metrics, self._cache, self._caching = metrics, cache, not isinstance(cache, NoCache)
 
     async def rank(
         self, assignment: Assignment, request: RecommendationRequest, item_ids: tuple[str, ...], request_id: str
@@ -96,7 +99,10 @@ class ListService:
             self._metrics.cache_misses.inc()
             state.check(request)
             arguments = (served, request, item_ids, state.hidden, state.rules)
-            ranked = await self._recommender.in_thread(similar_items, *arguments)
+            if is_quick(served):
+                ranked = similar_items(*arguments)
+            else:
+                ranked = await self._recommender.in_thread(similar_items, *arguments)
             found = await self._recommender.serialized(ranked, request, state)
             if not state.degraded and not found.degraded:
                 await self._cache.put(key, found)
@@ -156,7 +162,7 @@ class ListService:
     async def batch(
         self,
         assignments: Mapping[str, Assignment],
-        request: RecommendationRequest,
+        requests: Mapping[str, RecommendationRequest],
         request_id: str,
         *,
         shown: bool,
@@ -165,13 +171,13 @@ class ListService:
 
         Args:
             assignments: for whom, and which version makes their list.
-            request: the parameters of all lists; its user is not looked at.
+            requests: of each user; they differ in the user alone.
             request_id: of the request; each list has one of its own.
             shown: whether the lists count as shown, and are stored as impressions.
         """
         started = time.perf_counter()
         self._metrics.batch_users.observe(len(assignments))
-        histories, unavailable = await self._recommender.in_thread(self._histories, list(assignments))
+        histories, unavailable = await self._many_histories(list(assignments))
         hidden = await self._recommender.hidden()
         by_version: dict[str, tuple[LoadedModel, list[tuple[str, History]]]] = {}
         for user_id, history in histories:
@@ -182,7 +188,7 @@ class ListService:
         degraded, arranged = unavailable, False
         for key, (version, users) in by_version.items():
             state = await self._recommender.state(version, hidden)
-            made[key] = await self._lists(state, request, users, unavailable)
+            made[key] = await self._lists(state, requests, users, unavailable)
             degraded, arranged = degraded or state.degraded, arranged or state.rules.ruleset.arranges
         seconds = (time.perf_counter() - started) / max(1, len(histories))
         results = []
@@ -190,57 +196,72 @@ class ListService:
             assignment, own_id = assignments[user_id], f"{request_id[:56]}.{place}"
             found = made[assignment.served.key][user_id]
             if assignment.other is not None and not arranged:
-                found = interleaved(found, made[assignment.other.key][user_id], request.limit)
+                found = interleaved(found, made[assignment.other.key][user_id], requests[user_id].limit)
             to_store = history if shown else replace(history, personal=False)
-            self._recommender.record(found, replace(request, user_id=user_id), to_store, own_id, seconds, assignment)
+            self._recommender.record(found, requests[user_id], to_store, own_id, seconds, assignment)
             results.append(UserListResult(user_id, found, own_id, degraded, assignment.body))
         return results
 
     async def _lists(
         self,
         state: ListState,
-        request: RecommendationRequest,
+        requests: Mapping[str, RecommendationRequest],
         users: Sequence[tuple[str, History]],
         unavailable: bool,
     ) -> dict[str, SerializedList]:
         """The list of each user by one version; `unavailable`: not all histories could be read."""
-        state.check(request)
-        # without rules it is the same list as that of a single request, and comes from the same cache
-        request = replace(request, list_kind="batch") if state.rules.ruleset.rules else request
-        found, missing = await self._cached(state, request, users)
-        if missing:
-            arguments = (state.served, request, missing, state.hidden, self._recommender.model_failed, state.rules)
-            ranking_began = time.perf_counter()
-            computed = await self._recommender.in_thread(recommend_many, *arguments)
-            ranking_seconds = time.perf_counter() - ranking_began
-            self._recommender.observe_stage("rank", ranking_seconds)
-            for model in {name_of(one.method) for one in computed}:
-                self._metrics.observe_scoring(model, ranking_seconds)
-            for (user_id, history), ranked in zip(missing, computed, strict=True):
-                own = replace(request, user_id=user_id)
+        state.check(next(iter(requests.values())))
+        if state.rules.ruleset.rules:  # without rules they are the lists of single requests, from the same cache
+            requests = {user_id: replace(one, list_kind="batch") for user_id, one in requests.items()}
+        found, missing = await self._cached(state, requests, users)
+        step = max(1, len(missing)) if state.served.slow else TOGETHER
+        for first in range(0, len(missing), step):
+            some = missing[first : first + step]
+            computed = await self._ranked_together(state, requests[some[0][0]], some)
+            for (user_id, history), ranked in zip(some, computed, strict=True):
+                own = requests[user_id]
                 ranked = self._recommender.with_new_items(ranked, state, own, history)
-                found[user_id] = one = await self._recommender.serialized(ranked, request, state)
-                if not (state.degraded or unavailable or one.degraded):
+                found[user_id] = one = await self._recommender.serialized(ranked, own, state)
+                if self._caching and not (state.degraded or unavailable or one.degraded):
                     await self._cache.put(state.cache_key(history, own), one)
+            await asyncio.sleep(0)
         return found
+
+    async def _ranked_together(
+        self, state: ListState, request: RecommendationRequest, users: Sequence[tuple[str, History]]
+    ) -> list[RankedItems]:
+        """The rankings of some users by one call of each model: on the event loop where the version is fast."""
+        arguments = (state.served, request, users, state.hidden, self._recommender.model_failed, state.rules)
+        began = time.perf_counter()
+        if state.served.slow:
+            computed = await self._recommender.in_thread(recommend_many, *arguments)
+        else:
+            computed = recommend_many(*arguments)
+        seconds = time.perf_counter() - began
+        self._recommender.observe_stage("rank", seconds)
+        for model in {name_of(one.method) for one in computed}:
+            self._metrics.observe_scoring(model, seconds)
+        return computed
 
     async def scores(
         self, served: LoadedModel, strategy: str, user_ids: Sequence[str], items: NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], list[str], bool]:
         """Scores of the same items for many users, float32[n_users, n_items]; the model of each; whether degraded."""
-        histories, unavailable = await self._recommender.in_thread(self._histories, user_ids)
+        histories, unavailable = await self._many_histories(user_ids)
         failures = Failures(self._recommender.model_failed)
         scores, methods = await self._recommender.in_thread(score_many, served, strategy, histories, items, failures)
         return scores, methods, unavailable or failures.any
 
     async def _cached(
-        self, state: ListState, request: RecommendationRequest, histories: Sequence[tuple[str, History]]
+        self, state: ListState, requests: Mapping[str, RecommendationRequest], histories: Sequence[tuple[str, History]]
     ) -> tuple[dict[str, SerializedList], list[tuple[str, History]]]:
         """The lists that are in the cache, under the keys of single requests, and the users who have none."""
+        if not self._caching:
+            return {}, list(histories)
         found: dict[str, SerializedList] = {}
         missing = []
         for user_id, history in histories:
-            kept = await self._cache.get(state.cache_key(history, replace(request, user_id=user_id)))
+            kept = await self._cache.get(state.cache_key(history, requests[user_id]))
             if kept is None:
                 missing.append((user_id, history))
             else:
@@ -248,6 +269,12 @@ class ListService:
         self._metrics.cache_hits.inc(len(found))
         self._metrics.cache_misses.inc(len(missing))
         return found, missing
+
+    async def _many_histories(self, user_ids: Sequence[str]) -> tuple[list[tuple[str, History]], bool]:
+        """`_histories`: on the event loop where the database answers fast and the users are few."""
+        if self._dependencies.histories.fast and len(user_ids) <= TOGETHER:
+            return self._histories(user_ids)
+        return await self._recommender.in_thread(self._histories, user_ids)
 
     def _histories(self, user_ids: Sequence[str]) -> tuple[list[tuple[str, History]], bool]:
         """Each user's current history, and whether one could not be read."""

@@ -19,6 +19,14 @@ from serving.rules.arrange import POOL, SMALLEST_POOL, arrange_scores
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.plan import ListPlan
 
+INLINE_FLOATS = 1 << 22
+"""Vectors of so many numbers are gone through within a millisecond or two: sooner than a thread would take over."""
+
+
+def is_quick(served: LoadedModel) -> bool:
+    """Whether similar items are found so fast that it may be done on the event loop."""
+    return served.similar_item_vectors.vectors.size <= INLINE_FLOATS
+
 
 def unknown_items(served: LoadedModel, item_ids: Sequence[str]) -> list[str]:
     """The items that the version was not trained on."""

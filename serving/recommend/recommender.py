@@ -24,7 +24,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.time_limit import ModelCalls, ModelTimeout
 from serving.monitoring import logging as logs
 from serving.monitoring.metrics import Metrics
-from serving.recommend.cache import Cache
+from serving.recommend.cache import Cache, NoCache
 from serving.recommend.explanations import PREFERENCES, name_of
 from serving.recommend.new_items import placed_scores, with_new_items
 from serving.recommend.ranking import Failures, diversity_of, explored, recommend
@@ -73,7 +73,7 @@ class RecommendationService(StateReader):
         super().__init__(settings, dependencies, metrics, threads, rule_engine)
         self._cache = cache
         self._observed: Counter[str] = Counter()
-        self._caching = settings.cache_size > 0 or settings.redis_url is not None
+        self._caching = not isinstance(cache, NoCache)
         self._precomputed = settings.precomputed
         self._random = np.random.default_rng()
         self.calls = ModelCalls(settings.threads, settings.model_timeout_seconds)

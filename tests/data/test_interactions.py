@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recstage.data.interactions import IdMap, Interactions, Users
+from recstage.data.interactions import FEW_IDS, IdMap, Interactions, Users
 from recstage.errors import DataError
 
 ids = st.lists(st.text(min_size=1, max_size=4), unique=True, max_size=12)
@@ -120,3 +120,12 @@ def test_a_stranger_has_what_he_brings() -> None:
     assert empty.seen.toarray().tolist() == [[False, False, False]]
     assert some.seen.toarray().tolist() == [[True, False, True]]
     assert some.weights.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("number", [0, 1, FEW_IDS, FEW_IDS + 1])
+def test_few_ids_and_many_are_found_alike(number):
+    id_map = IdMap([f"i{place}" for place in range(100)])
+    wanted = [f"i{place}" if place % 3 else "strange" for place in range(number)]
+    found = id_map.index_of(wanted)
+    assert found.dtype == np.int32
+    assert found.tolist() == [place if place % 3 else -1 for place in range(number)]

@@ -164,3 +164,14 @@ def test_business_rules_and_filters_hold_for_every_list(als, stage, settings_in,
         assert session["items"][1]["item_id"] == "i5"
         alone = client.get("/api/recommendations", params={"user_id": "u5", "exclude_seen": False}).json()
         assert alone["rules_applied"] == ["without-i0"]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_more_users_than_are_ranked_together_each_get_their_own_list(als, stage, serve, store, monkeypatch, slow):
+    monkeypatch.setattr("serving.lists.service.TOGETHER", 2)
+    users = ["u5", "u6", "new", "unknown", "u7", "u8", "u9"]
+    settings = {"cache_size": 0, "slow_model_ms": 1e-6} if slow else {"cache_size": 0}
+    with serve(FakePointer(stage(als, "7")), dependencies=store.dependencies(), **settings) as client:
+        alone = [client.get("/api/recommendations", params={"user_id": one}).json() for one in users]
+        for together, own in zip(batch(client, users), alone, strict=True):
+            assert [item["item_id"] for item in together["items"]] == [item["item_id"] for item in own["items"]]

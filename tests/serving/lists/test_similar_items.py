@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from serving.lists.similar_items import similar_items
 from tests.serving.doubles import FakePointer, MemoryStore
 
 
@@ -101,3 +104,16 @@ def test_a_list_is_computed_once_and_stored_where_it_is_shown_to_a_user(client, 
     assert (first["user_id"], again["user_id"]) == (None, "ann")
     (shown,) = store.impressions
     assert (shown.request_id, shown.user_id, list(shown.item_ids)) == (again["request_id"], "ann", ids(again))
+
+
+def test_a_large_catalogue_is_searched_in_a_thread_with_the_same_result(client, monkeypatch):
+    found = similar(client, "i4", limit=6)["items"]
+    monkeypatch.setattr("serving.lists.similar_items.INLINE_FLOATS", 1)
+    threads = []
+    monkeypatch.setattr(
+        "serving.lists.service.similar_items",
+        lambda *arguments: threads.append(threading.current_thread().name) or similar_items(*arguments),
+    )
+    assert similar(client, "i4", limit=5)["items"] == found[:5]
+    assert threads
+    assert "MainThread" not in threads
