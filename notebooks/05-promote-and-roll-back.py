@@ -27,6 +27,7 @@ from serving.settings import ServingSettings
 
 DATA = "synthetic"  # a name of conf/data, or a path to data of your own
 NAME = "notebook-05"
+WAIT_SECONDS = 180  # a busy machine starts a service slowly; on a free one it follows within seconds
 
 # %%
 overrides = {"register": True, "name": NAME}
@@ -36,7 +37,7 @@ versions
 # %% [markdown]
 # ## The gate
 #
-# The first promotion is compared with popularity, a later one with Production, user by user. A refusal is a result, not an error.
+# The first promotion is compared with popularity where a run of it was logged on the same data, a later one with Production, user by user. A refusal is a result, not an error.
 
 # %%
 said = []
@@ -51,7 +52,7 @@ pd.DataFrame(said, columns=["model", "verdict", "why"]).style.hide(axis="index")
 # %% [markdown]
 # ## Past the gate
 #
-# `force` promotes what the gate refused. It needs a reason, and both are recorded.
+# `force` promotes the other version, whatever the gate says of it. It needs a reason, and both are recorded.
 
 # %%
 production = registry.production(NAME)
@@ -80,17 +81,17 @@ pd.DataFrame([(one.user_id, one.overlap) for one in found.lists], columns=["user
 
 # %%
 settings = ServingSettings(
-    model_name=NAME, database_url="", poll_seconds=0.2, log_level="warning", bundle_dir=Path(tempfile.mkdtemp())
+    model_name=NAME, database_url="", poll_seconds=0.2, log_level="error", bundle_dir=Path(tempfile.mkdtemp())
 )
 served = []
 with TestClient(create_app(settings)) as service:
     for step in ("forced", "rolled back"):
         if step == "rolled back":
             rollback.run(rollback.settings_from(["--name", NAME, "--reason", "the lists looked wrong"]))
-        wanted, until = str(registry.production(NAME).number), time.monotonic() + 30
+        wanted, until = str(registry.production(NAME).number), time.monotonic() + WAIT_SECONDS
         while (answer := service.get("/api/model").json()).get("version") != wanted and time.monotonic() < until:
             time.sleep(0.1)
-        served.append((step, wanted, answer.get("version")))
+        served.append((step, wanted, answer.get("version") or "none yet"))
 followed = pd.DataFrame(served, columns=["after", "Production", "served"])
 print("the service followed" if (followed["Production"] == followed["served"]).all() else "the service did not follow")
 followed
@@ -100,7 +101,7 @@ followed
 
 # %%
 changes = promotion_history.run(promotion_history.settings_from(["--name", NAME])).changes
-history = pd.DataFrame([vars(change) for change in changes])
+history = pd.DataFrame([vars(change) for change in changes]).astype({"version": int, "previous": "Int64"})
 history.assign(at=history["at"].dt.strftime("%Y-%m-%d %H:%M:%S"))
 
 # %% [markdown]
@@ -112,4 +113,4 @@ stretches = [(row.version, moments[i], moments[i + 1]) for i, row in enumerate(h
 live_figures.production_over_time(stretches)
 
 # %% [markdown]
-# **What was found** (on ML-100K, temporal split): ALS became the first Production, as nothing was there to compare it with. KNN was refused, because its NDCG@10 is not shown to be higher: -.006 with an interval from -.020 to +.006 on 301 test users, though its hit rate and its novelty are. Forced past the gate it served until the rollback: its lists shared 20 to 100 % of their items with those of ALS. The version carries the reasons, the history each change with its author and its reason, the rollback too. `recstage history --name notebook-05` prints the same; `recstage prune` clears up.
+# **What was found** (on ML-100K, temporal split): ALS became the first Production: there was nothing to compare it with, but limits and promises were tried. KNN went through the gate: its NDCG@10 is higher by .013 with an interval from .002 to .025 on 301 test users (p = .02), which comes from the 104 hot ones (+.035); its coverage of 13 % of the catalogue, half of that of ALS, is just enough. Back to ALS went only by force, and the rollback undid it: lists of the two share 10 to 100 % of their items. The version carries the gate's reasons, the history each change with its author and its reason, the rollback too. `recstage history --name notebook-05` prints the same; `recstage prune` clears up.

@@ -43,8 +43,8 @@ def _of_poll(name: str, poll: PollResult, *, known: bool) -> Iterator[ActiveCond
 
 
 def of_serving(versions: VersionManager, fallback: FallbackModels) -> Iterator[ActiveCondition]:
-    """Why no version of a model serves, and what does."""
-    if versions.served is not None:
+    """Why no version of a model serves, and what does; nothing is said of a registry that was not read yet."""
+    if versions.served is not None or versions.awaits_first_poll:
         return
     poll = versions.last_poll()
     staged = None if poll is None else poll.version

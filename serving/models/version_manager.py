@@ -152,6 +152,12 @@ class VersionManager(Generic[Loaded]):
         """What the last poll of the registry found; None before the first."""
         return self._pointer.last_poll()
 
+    @property
+    def awaits_first_poll(self) -> bool:
+        """Whether the registry is followed, and was not read since the service started."""
+        poll = self.last_poll()
+        return self._overdue_seconds is not None and (poll is None or poll.at < self._started_at)
+
     def poll_overdue(self) -> str | None:
         """Since when the registry was not polled, where that is too long; None where polls go on."""
         poll, now = self.last_poll(), time.time()
@@ -159,7 +165,7 @@ class VersionManager(Generic[Loaded]):
         age = now - max(self._started_at, 0.0 if poll is None else poll.at)
         if self._overdue_seconds is None or age <= self._overdue_seconds:
             return None
-        if poll is None or poll.at < self._started_at:
+        if self.awaits_first_poll:
             return f"the registry was not polled in the {age:.0f} seconds since the service started"
         return f"the registry was last polled {age:.0f} seconds ago"
 

@@ -165,6 +165,16 @@ def test_while_fallback_models_serve_the_staged_version_is_named(serve, als, sta
         assert told(client) == (None, [name])
 
 
+def test_nothing_is_called_unstaged_before_the_registry_was_read(serve, als, stage):
+    pointer = FakePointer(stage(als, "7"))
+    with serve(pointer, follow_registry=True) as client:
+        pointer.staged, pointer.last_good = None, None
+        client.app.state.service.versions.step()
+        for unread in (None, PollResult(time.time() - 3600, None)):
+            pointer.poll_result = unread
+            assert told(client) == (None, [])
+
+
 # -- the one list -----------------------------------------------------------------------------------------------------
 
 
