@@ -38,6 +38,7 @@ class BenchmarkSettings(Settings):
         f" or `{loop_figures.NAME}`, by itself: the figures of the closed loop",
     )
     quick: bool = Field(False, description="a tenth of the closed loop's figures, to see whether they run")
+    events: int = Field(1_000_000, ge=1000, description="of the closed loop's snapshot of PostgreSQL")
     write: bool = Field(False, description="write the tables between their marks in README.md and docs/benchmarks.md")
 
 
@@ -112,7 +113,7 @@ def _of_the_loop(settings: BenchmarkSettings) -> BenchmarkResult:
         docs_tables.check(loop_figures.NAME)
     with tracking.run("benchmark · loop", tags={"stage-of-work": "benchmark"}, system_metrics=False) as active:
         run_id = active.info.run_id
-        found = loop_figures.measured(settings.data, quick=settings.quick)
+        found = loop_figures.measured(settings.data, settings.events, quick=settings.quick)
         text = loop_figures.in_markdown(found)
         tracking.log_table(run_id, "loop", pd.DataFrame([plain(one) for one in found]))
         tracking.log_text(run_id, text, "loop.md")

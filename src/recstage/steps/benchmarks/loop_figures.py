@@ -32,10 +32,10 @@ class LoopFigure:
     note: str
 
 
-def measured(data: str, *, quick: bool) -> list[LoopFigure]:
-    """All figures, their progress on stderr. `data`: what the served models are fitted to; `quick`: a tenth of
-    everything. Raises `ExternalToolError` where the program fails."""
-    command = [sys.executable, "-m", "experiments.benchmarks", *BENCHMARKS, "--data", data]
+def measured(data: str, events: int, *, quick: bool) -> list[LoopFigure]:
+    """All figures, their progress on stderr. `data`: what the served models are fitted to; `events`: of the
+    snapshot; `quick`: a tenth of everything. Raises `ExternalToolError` where the program fails."""
+    command = [sys.executable, "-m", "experiments.benchmarks", *BENCHMARKS, "--data", data, "--events", str(events)]
     done = subprocess.run(
         [*command, *(["--quick"] if quick else [])], cwd=root(), stdout=subprocess.PIPE, text=True, check=False
     )
