@@ -261,7 +261,7 @@ export interface ExperimentBody {
 /** The experiment that this process follows: Production against the version in Staging. */
 export interface ExperimentStateBody {
   name: string;
-  /** `split`, `shadow`, `bandit` or `interleave` */
+  /** `split`, `shadow`, `bandit`, `contextual` or `interleave` */
   mode: string;
   /** of the users, 0 to 1 */
   share: number;
@@ -995,7 +995,7 @@ export interface ShareBody {
   /** of the users; 0 ends the experiment */
   share: number;
   /** how the two are compared */
-  mode?: "split" | "shadow" | "bandit" | "interleave";
+  mode?: "split" | "shadow" | "bandit" | "contextual" | "interleave";
 }
 
 /** The experiment as the service follows it, within two seconds. */

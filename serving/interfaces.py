@@ -210,6 +210,8 @@ class Impression(NamedTuple):
     """Of an interleaved list: which ranking contributed each item, 0 Production, 1 challenger."""
     milliseconds: float | None = None
     """Time to make the list."""
+    segment: str | None = None
+    """`cold`, `warm` or `hot`, where the experiment drew the arm by it (contextual)."""
 
 
 nothing_is_shown: ContextVar[bool] = ContextVar("nothing_is_shown", default=False)
@@ -237,8 +239,8 @@ class Precomputed:
 class RewardSource(Protocol):
     """What came of the lists of an experiment; called from a background thread only."""
 
-    def rewards(self, experiment: str) -> Mapping[str, tuple[int, int]]:
-        """By version: lists shown, and those of them that led to a reward."""
+    def rewards(self, experiment: str) -> Mapping[tuple[str, str | None], tuple[int, int]]:
+        """By version and segment (None: drawn by none): lists shown, and those of them that led to a reward."""
         ...
 
 
@@ -337,7 +339,7 @@ class NullStore:
     def record(self, impression: Impression) -> None:
         pass
 
-    def rewards(self, experiment: str) -> Mapping[str, tuple[int, int]]:
+    def rewards(self, experiment: str) -> Mapping[tuple[str, str | None], tuple[int, int]]:
         return {}
 
     def precomputed(self, user_id: str, model_name: str, model_version: str, made_after: int = 0) -> Precomputed | None:

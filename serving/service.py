@@ -90,7 +90,7 @@ class Service:
         self.classifier = ClassifierService(self._classifier_versions(classifier_pointer), settings.label_below)
         self.bandit = Bandit(dependencies.rewards, settings.bandit_seconds)
         shadow = Shadow(metrics, settings.shadow_queue)
-        self.experiments = Experiments(self.versions, self.staging, self.bandit, shadow, metrics)
+        self.experiments = Experiments(self.versions, self.staging, self.bandit, shadow, metrics, self.evaluation)
         self.fallback = FallbackModels(
             dependencies.training_data, settings.fallback_refresh_seconds, lambda: self.versions.served is None
         )

@@ -10,8 +10,10 @@ import logging
 import random
 from dataclasses import dataclass
 
+from recstage.config import EvaluationConfig
+from recstage.data.segments import segment_of
 from recstage.errors import ConfigError
-from recstage.experiments.assignment import Experiment, experiment_of, in_group
+from recstage.experiments.assignment import ADAPTIVE, Experiment, experiment_of, in_group
 from serving.experiments.bandit import Bandit
 from serving.experiments.shadow import Shadow
 from serving.models.loaded_model import LoadedModel
@@ -42,8 +44,10 @@ class Experiments:
         bandit: Bandit,
         shadow: Shadow,
         metrics: Metrics,
+        thresholds: EvaluationConfig,
     ) -> None:
-        """Keep the collaborators; `staging` None: no experiments."""
+        """Keep the collaborators; `staging` None: no experiments. `thresholds`: of the segments of users."""
+        self._thresholds = thresholds
         self._production, self._staging, self._metrics = production, staging, metrics
         self._bandit, self.shadow = bandit, shadow
         self._known: _Known | None = None
@@ -107,12 +111,13 @@ class Experiments:
         name, share = experiment.name, experiment.share
         if share <= 0 or experiment.mode == "shadow":
             return Assignment(production)
-        if experiment.mode == "bandit":
+        if experiment.mode in ADAPTIVE:
+            segment = self._segment(production, user_id) if experiment.mode == "contextual" else None
             # the share bounds what the challenger may get, so that a bad one cannot cost more than was allowed
-            chance = min(share, self._bandit.chance(experiment))
+            chance = min(share, self._bandit.chance(experiment, segment))
             if random.random() < chance:  # noqa: S311 - not a secret
-                return self._counted(Assignment(challenger, name, "challenger", chance))
-            return self._counted(Assignment(production, name, "production", 1 - chance))
+                return self._counted(Assignment(challenger, name, "challenger", chance, segment=segment))
+            return self._counted(Assignment(production, name, "production", 1 - chance, segment=segment))
         if experiment.mode == "interleave":
             if not in_group(user_id, experiment):
                 return Assignment(production)
@@ -120,6 +125,11 @@ class Experiments:
         if in_group(user_id, experiment):
             return self._counted(Assignment(challenger, name, "challenger", share))
         return self._counted(Assignment(production, name, "production", 1 - share))
+
+    def _segment(self, production: LoadedModel, user_id: str) -> str:
+        """The segment of a user by the interactions that Production was trained with."""
+        known = len(production.trained_user(user_id).items)
+        return segment_of(known, self._thresholds.cold_below, self._thresholds.hot_from)
 
     def _counted(self, assignment: Assignment) -> Assignment:
         self._metrics.count_experiment(str(assignment.experiment), str(assignment.arm))

@@ -374,6 +374,7 @@ class RecommendationService(StateReader):
                     chance=1.0 if assignment is None else assignment.chance,
                     teams=found.teams,
                     milliseconds=round(seconds * 1000, 3),
+                    segment=None if assignment is None else assignment.segment,
                 )
             )
 
@@ -397,6 +398,7 @@ class RecommendationService(StateReader):
                     arm=assignment.arm,
                     chance=assignment.chance,
                     milliseconds=round((time.perf_counter() - started) * 1000, 3),
+                    segment=assignment.segment,
                 )
             )
         except StoreError:  # what failed first is what is told

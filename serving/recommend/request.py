@@ -88,7 +88,7 @@ class RankedItems:
 class Assignment:
     """`served` makes the list, in `arm` of `experiment` (None: outside any). `chance`: the probability of that arm.
 
-    `other`: the second version, whose ranking is interleaved with the first.
+    `other`: the second version, whose ranking is interleaved with the first. `segment`: of the user, where it decided.
     """
 
     served: LoadedModel
@@ -96,6 +96,7 @@ class Assignment:
     arm: Arm | None = None
     chance: float = 1.0
     other: LoadedModel | None = None
+    segment: str | None = None
 
     @property
     def body(self) -> dict[str, object] | None:

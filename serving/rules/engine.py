@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recstage.config import EvaluationConfig
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
+from recstage.data.segments import segment_of
 from serving.rules.attributes import CatalogueColumns, ItemAttributes
 from serving.rules.plan import ListPlan, compile_plan
 from serving.rules.query import Filter
@@ -127,9 +128,7 @@ class RuleEngine:
     def _segment(self, interactions: int | None) -> str | None:
         if interactions is None:
             return None
-        if interactions < self._thresholds.cold_below:
-            return "cold"
-        return "hot" if interactions >= self._thresholds.hot_from else "warm"
+        return segment_of(interactions, self._thresholds.cold_below, self._thresholds.hot_from)
 
     def _of(self, served: CataloguedModel, ruleset: RuleSet) -> _Compiled:
         found: _Compiled | None = served.compiled_rules.get(COMPILED)

@@ -147,7 +147,7 @@ class MemoryStore:
         self._check()
         return self.stored.get((user_id, model_version))
 
-    def rewards(self, experiment: str) -> dict[str, tuple[int, int]]:
+    def rewards(self, experiment: str) -> dict[tuple[str, str | None], tuple[int, int]]:
         return {}
 
     def with_role(self, role: str) -> frozenset[str]:

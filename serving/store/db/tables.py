@@ -226,6 +226,8 @@ class RecommendationImpression(Table):
     """Of an interleaved list: 0 or 1 for each item, the ranking that contributed it."""
     milliseconds: Mapped[float | None] = mapped_column(Double)
     """Time to make the list."""
+    segment: Mapped[str | None] = mapped_column(String(8))
+    """Of the user, where the experiment drew the arm by it."""
 
     __table_args__ = (
         Index("ix_recommendation_impressions_user_time", "user_id", "shown_at"),

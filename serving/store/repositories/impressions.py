@@ -149,6 +149,7 @@ def _row(impression: Impression) -> tuple:
         impression.chance,
         None if impression.teams is None else orjson.dumps(impression.teams).decode(),
         impression.milliseconds,
+        impression.segment,
     )
 
 
@@ -163,7 +164,7 @@ _INSERT = BulkInsert(
     RecommendationImpression,
     (
         *("request_id", "user_id", "items", "method", "model_version", "shown_at"),
-        *("experiment", "arm", "chance", "teams", "milliseconds"),
+        *("experiment", "arm", "chance", "teams", "milliseconds", "segment"),
     ),
 )
 _ADD_EXPOSURES = BulkInsert(ItemExposure, ("item_id", "shown"), _add_to_count)

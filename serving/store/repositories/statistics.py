@@ -171,15 +171,14 @@ NO_REWARD = ("view", "dismiss")
 
 _OF_EXPERIMENT = RecommendationImpression.experiment == bindparam("experiment")
 _REQUEST = RecommendationImpression.request_id
+_BY = (RecommendationImpression.model_version, RecommendationImpression.segment)
 _LISTS = Query(
     "experiment_lists",
-    select(RecommendationImpression.model_version, func.count())
-    .where(_OF_EXPERIMENT)
-    .group_by(RecommendationImpression.model_version),
+    select(*_BY, func.count()).where(_OF_EXPERIMENT).group_by(*_BY),
 )
 _REWARDED = Query(
     "experiment_rewards",
-    select(RecommendationImpression.model_version, func.count())
+    select(*_BY, func.count())
     .where(
         _OF_EXPERIMENT,
         or_(
@@ -189,7 +188,7 @@ _REWARDED = Query(
             ),
         ),
     )
-    .group_by(RecommendationImpression.model_version),
+    .group_by(*_BY),
 )
 
 
@@ -199,11 +198,11 @@ class Rewards:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def rewards(self, experiment: str) -> dict[str, tuple[int, int]]:
-        """By version: lists shown, and those that led to a reward. Raises `StoreError`."""
+    def rewards(self, experiment: str) -> dict[tuple[str, str | None], tuple[int, int]]:
+        """By version and segment: lists shown, and those that led to a reward. Raises `StoreError`."""
         parameters = {"experiment": experiment}
-        rewarded = dict(self._reader.rows(_REWARDED, parameters))
+        rewarded = {(version, segment): number for version, segment, number in self._reader.rows(_REWARDED, parameters)}
         return {
-            str(version): (int(number), int(rewarded.get(version, 0)))
-            for version, number in self._reader.rows(_LISTS, parameters)
+            (str(version), segment): (int(number), int(rewarded.get((version, segment), 0)))
+            for version, segment, number in self._reader.rows(_LISTS, parameters)
         }

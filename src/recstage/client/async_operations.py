@@ -183,7 +183,7 @@ class AsyncOperations(AsyncSender):
         return await self.send(call, ErasureBody)
 
     async def experiment(
-        self, *, share: float, mode: Literal["split", "shadow", "bandit", "interleave"] | None = None
+        self, *, share: float, mode: Literal["split", "shadow", "bandit", "contextual", "interleave"] | None = None
     ) -> ShareSetBody:
         """Show the version in Staging to a share of the users, or end that with a share of 0."""
         call = Call("POST", "/api/operations/experiment", body=given({"share": share, "mode": mode}))

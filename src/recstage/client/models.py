@@ -272,7 +272,7 @@ class ExperimentStateBody(Model):
     """The experiment that this process follows: Production against the version in Staging."""
 
     name: str
-    mode: str = Field(description="`split`, `shadow`, `bandit` or `interleave`")
+    mode: str = Field(description="`split`, `shadow`, `bandit`, `contextual` or `interleave`")
     share: float = Field(description="of the users, 0 to 1")
     production: str
     challenger: str
@@ -932,7 +932,9 @@ class ShareBody(Model):
     """Which users the version in Staging is shown to."""
 
     share: float = Field(description="of the users; 0 ends the experiment")
-    mode: Literal["split", "shadow", "bandit", "interleave"] = Field("split", description="how the two are compared")
+    mode: Literal["split", "shadow", "bandit", "contextual", "interleave"] = Field(
+        "split", description="how the two are compared"
+    )
 
 
 class ShareSetBody(Model):

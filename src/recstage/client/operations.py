@@ -183,7 +183,7 @@ class Operations(Sender):
         return self.send(call, ErasureBody)
 
     def experiment(
-        self, *, share: float, mode: Literal["split", "shadow", "bandit", "interleave"] | None = None
+        self, *, share: float, mode: Literal["split", "shadow", "bandit", "contextual", "interleave"] | None = None
     ) -> ShareSetBody:
         """Show the version in Staging to a share of the users, or end that with a share of 0."""
         call = Call("POST", "/api/operations/experiment", body=given({"share": share, "mode": mode}))

@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 def experiment(
     ctx: typer.Context,
     share: Annotated[str | None, typer.Option(help="of the users, 0 to 1; 0 ends it  [0.5]")] = None,
-    mode: Annotated[str | None, typer.Option(help="split, shadow, bandit or interleave  [split]")] = None,
+    mode: Annotated[str | None, typer.Option(help="split, shadow, bandit, contextual or interleave  [split]")] = None,
     name: Name = None,
 ) -> int:
     """Show the version in Staging to a share of the users. A running service follows within seconds."""

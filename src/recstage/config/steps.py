@@ -154,7 +154,7 @@ class ExperimentSettings(Settings):
     """The experiment that the version in Staging is put into."""
 
     share: float = Field(0.5, ge=0, le=1, description="of the users; 0 ends it")
-    mode: Literal["split", "shadow", "bandit", "interleave"] = "split"
+    mode: Literal["split", "shadow", "bandit", "contextual", "interleave"] = "split"
     label: str = Field("", description="name of the experiment; empty: MODEL-CHALLENGER-vs-PRODUCTION")
     name: ModelName = Field(DEFAULT_NAME, description="the registered model")
 

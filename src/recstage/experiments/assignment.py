@@ -17,9 +17,11 @@ import numpy as np
 
 from recstage.errors import ConfigError, valid_names
 
-Mode = Literal["split", "shadow", "bandit", "interleave"]
+Mode = Literal["split", "shadow", "bandit", "contextual", "interleave"]
 Arm = Literal["production", "challenger", "interleaved"]
 MODES: tuple[str, ...] = get_args(Mode)
+ADAPTIVE = ("bandit", "contextual")
+"""Modes that draw the arm of each list by Thompson sampling: for all users together, or for each segment."""
 SHARE, MODE, NAME = "experiment.share", "experiment.mode", "experiment.name"
 TAGS = (SHARE, MODE, NAME)
 LEAST_CHANCE = 0.05

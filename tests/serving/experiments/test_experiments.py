@@ -228,13 +228,13 @@ def test_the_bandit_learns_which_version_is_rewarded_and_logs_its_chance(pair):
     class Rewarded(MemoryStore):
         def rewards(self, experiment):
             assert experiment == "recommender-2-vs-1"
-            return {"1": (500, 20), "2": (500, 80)}
+            return {("1", None): (500, 20), ("2", None): (500, 80)}
 
     tags = {"experiment.share": "1", "experiment.mode": "bandit"}
     with pair(tags, store=Rewarded(), bandit_seconds=0.05) as (client, _, store):
         client.get("/api/recommendations", params={"user_id": "u1"})
         bandit = client.app.state.service.bandit
-        until(lambda: bandit._chance > 0.9)
+        until(lambda: bandit._chances.get(None, 0) > 0.9)
         store.impressions.clear()
         lists_of(client)
     assert Counter(one.model_version for one in store.impressions)["2"] > 50
@@ -242,6 +242,29 @@ def test_the_bandit_learns_which_version_is_rewarded_and_logs_its_chance(pair):
         ("challenger", 0.95),
         ("production", 0.05),
     }
+
+
+def test_the_contextual_bandit_learns_for_each_segment_by_itself(pair):
+    class Rewarded(MemoryStore):
+        def rewards(self, experiment):
+            won = {("1", "cold"): 20, ("2", "cold"): 80, ("1", "warm"): 80, ("2", "warm"): 20}
+            return {who: (500, number) for who, number in won.items()}
+
+    tags = {"experiment.share": "1", "experiment.mode": "contextual"}
+    with pair(tags, store=Rewarded(), bandit_seconds=0.05) as (client, _, store):
+        lists_of(client, ["u1", "never seen"])
+        bandit = client.app.state.service.bandit
+        until(lambda: bandit._chances.get("cold", 0) > 0.9 and bandit._chances["warm"] < 0.1)
+        known = {user: len(client.app.state.service.select_model().trained_user(user).items) for user in USERS}
+        store.impressions.clear()
+        lists_of(client, [*USERS, *(f"never seen {n}" for n in range(20))])
+    expected = {"cold": 0.95, "warm": 0.05, "hot": 0.5}
+    assert len({one.segment for one in store.impressions}) > 1
+    for one in store.impressions:
+        count = known.get(one.user_id, 0)
+        assert one.segment == ("cold" if count < 5 else "warm" if count < 20 else "hot")
+        chance = one.chance if one.arm == "challenger" else 1 - one.chance
+        assert chance == pytest.approx(expected[one.segment], abs=0.03)
 
 
 def test_exploration_logs_the_chance_of_each_item_at_its_rank(pair):

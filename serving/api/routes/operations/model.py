@@ -71,7 +71,7 @@ class ExperimentStateBody(BaseModel):
     """The experiment that this process follows: Production against the version in Staging."""
 
     name: str = Field(examples=["recommender-8-vs-7"])
-    mode: str = Field(examples=["split"], description="`split`, `shadow`, `bandit` or `interleave`")
+    mode: str = Field(examples=["split"], description="`split`, `shadow`, `bandit`, `contextual` or `interleave`")
     share: float = Field(examples=[0.5], description="of the users, 0 to 1")
     production: str = Field(examples=["7"])
     challenger: str = Field(examples=["8"])

@@ -42,7 +42,9 @@ class ShareBody(Body):
     """Which users the version in Staging is shown to."""
 
     share: float = Field(ge=0, le=1, strict=True, examples=[0.1], description="of the users; 0 ends the experiment")
-    mode: Literal["split", "shadow", "bandit", "interleave"] = Field("split", description="how the two are compared")
+    mode: Literal["split", "shadow", "bandit", "contextual", "interleave"] = Field(
+        "split", description="how the two are compared"
+    )
 
 
 class ShareSetBody(BaseModel):

@@ -19,7 +19,7 @@ from recstage.data.snapshots import experiments
 from recstage.data.snapshots.connection import connected
 from recstage.errors import DataError, RecstageError, valid_names
 from recstage.experiments import outcomes, reading
-from recstage.experiments.assignment import MODE, experiment_of
+from recstage.experiments.assignment import ADAPTIVE, MODE, experiment_of
 from recstage.experiments.outcomes import ARMS, INTERLEAVED
 from recstage.experiments.preference import preference
 from recstage.experiments.reading import Measured, Reading
@@ -130,7 +130,7 @@ def logged(settings: AbReportSettings) -> _Logged:
         before = _before(connection, settings, lists)
     versions = _versions(lists, production, challenger)
     staged = challenger is not None and str(challenger.number) == versions[1]
-    adaptive = challenger is not None and staged and challenger.tags.get(MODE) == "bandit"
+    adaptive = challenger is not None and staged and challenger.tags.get(MODE) in ADAPTIVE
     return _Logged(name, versions, adaptive or _changes_within_users(lists), lists, came_of_them, before)
 
 
