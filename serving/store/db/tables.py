@@ -184,6 +184,12 @@ class UserInteraction(Table):
             **_only("idempotency_key IS NOT NULL"),
         ),
         Index("ix_user_interactions_request", "request_id", "item_id", **_only("request_id IS NOT NULL")),
+        Index(
+            "ix_user_interactions_clicks",
+            "item_id",
+            "request_id",
+            **_only("interaction_type = 'click' AND request_id IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -202,6 +208,31 @@ class ItemActivity(Table):
     interaction_type: Mapped[str] = mapped_column(String(16), primary_key=True)
     events: Mapped[int] = mapped_column(BigInteger)
     users: Mapped[int] = mapped_column(BigInteger)
+
+
+class ItemCount(Table):
+    """Events and distinct users of an item by type, and of all types under the empty one: kept, because statistics
+    would have to go through all events of the item."""
+
+    __tablename__ = "item_counts"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    interaction_type: Mapped[str] = mapped_column(String(16), primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)
+    users: Mapped[int] = mapped_column(BigInteger)
+
+
+class ItemValueCount(Table):
+    """Events of an item by the whole part of their value, at most `activity.HIGHEST`, and the sum of these values: a
+    mean weight is made of them, whatever the weights are."""
+
+    __tablename__ = "item_value_counts"
+
+    item_id: Mapped[str] = mapped_column(Id, ForeignKey("items.item_id"), primary_key=True)
+    interaction_type: Mapped[str] = mapped_column(String(16), primary_key=True)
+    whole: Mapped[int] = mapped_column(Integer, primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[float] = mapped_column(Double)
 
 
 class RecommendationImpression(Table):

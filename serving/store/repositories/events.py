@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar
 import orjson
 from sqlalchemy import Connection, case, literal_column, or_, select
 
-from serving.store.db.bulk import BulkInsert, Lookup, RowLookup
+from serving.store.db.bulk import BulkInsert, Lookup
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, Item, User, UserInteraction
 from serving.store.db.writer import Outcome, Task
-from serving.store.repositories.activity import add_activity
+from serving.store.repositories.activity import KNOWN_TRIPLES, add_events, new_users
 
 EventStatus = Literal["stored", "duplicate", "ignored"]
 T = TypeVar("T")
@@ -123,12 +123,14 @@ def _insert(connection: Connection, events: Sequence[Event], refused: RefusedUse
     touch_users(connection, {event.user_id for event in events}, now, refused.erased)
     add_items(connection, {event.item_id for event in events}, now)
     first = _first_of_their_type(connection, events)
-    add_activity(
+    triples = [(event.user_id, event.item_id, event.interaction_type) for event in events]
+    add_events(
         connection,
         [
-            (event.occurred_at, event.item_id, event.interaction_type, is_first)
+            (event.occurred_at, event.item_id, event.interaction_type, event.value, is_first)
             for event, is_first in zip(events, first, strict=True)
         ],
+        new_users(connection, [one for one, is_first in zip(triples, first, strict=True) if is_first]),
     )
     _INSERT_EVENTS(
         connection,
@@ -153,7 +155,7 @@ def _insert(connection: Connection, events: Sequence[Event], refused: RefusedUse
 def _first_of_their_type(connection: Connection, events: Sequence[Event]) -> list[bool]:
     """Whether each event is its user's first of its type with its item. The users must be locked: `touch_users`."""
     pairs = [(event.user_id, event.item_id, event.interaction_type) for event in events]
-    known = {tuple(row) for row in _KNOWN_TRIPLES(connection, sorted(set(pairs)))}
+    known = {tuple(row) for row in KNOWN_TRIPLES(connection, sorted(set(pairs)))}
     first = []
     for pair in pairs:
         first.append(pair not in known)
@@ -261,22 +263,6 @@ _INSERT_EVENTS = BulkInsert(
         "is_first",
         "occurred_at",
         "received_at",
-    ),
-)
-_KNOWN_TRIPLES = RowLookup(
-    ("user_id", "item_id", "interaction_type"),
-    lambda given, columns: (
-        select(*columns)
-        .select_from(given)
-        .where(
-            select(UserInteraction.id)
-            .where(
-                UserInteraction.user_id == columns[0],
-                UserInteraction.item_id == columns[1],
-                UserInteraction.interaction_type == columns[2],
-            )
-            .exists()
-        )
     ),
 )
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, distinct, exists, func, literal, or_, select, union
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    distinct,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union,
+)
 
 from recstage.config import ValueWeight
 from serving.store.db.reader import Query, Reader
 from serving.store.db.tables import (
     SHOWN_ITEMS,
+    ItemCount,
     ItemExposure,
+    ItemValueCount,
     RecommendationFeedback,
     RecommendationImpression,
     UserInteraction,
 )
+from serving.store.repositories.activity import ANY, HIGHEST
 from serving.store.repositories.user_histories import Weighting
 
 Interaction, Feedback, Exposure = UserInteraction, RecommendationFeedback, ItemExposure
@@ -96,46 +112,77 @@ class UserStatisticsReader:
         )
 
 
+_COUNTS = Query(
+    "item_counts",
+    select(ItemCount.interaction_type, ItemCount.events, ItemCount.users).where(
+        ItemCount.item_id == bindparam("item_id")
+    ),
+)
+_VALUES = Query(
+    "item_values",
+    select(ItemValueCount.interaction_type, ItemValueCount.whole, ItemValueCount.events, ItemValueCount.total).where(
+        ItemValueCount.item_id == bindparam("item_id")
+    ),
+)
+
+
 class ItemStatisticsReader:
-    """Computes item statistics, with the event weights of the data set."""
+    """Reads item statistics from what is counted, with the event weights of the data set."""
 
     def __init__(self, reader: Reader, weighting: Weighting) -> None:
-        self._reader = reader
+        self._reader, self._weights = reader, weighting.weights
         item: Any = bindparam("item_id")
-        label = func.sum(_label(weighting))
-        self._by_type = Query(
-            "item_counts",
-            select(Interaction.interaction_type, func.count(), func.count(distinct(Interaction.user_id)), label)
-            .where(Interaction.item_id == item)
-            .group_by(Interaction.interaction_type),
-        )
-        self._users = Query(
-            "item_users", select(func.count(distinct(Interaction.user_id))).where(Interaction.item_id == item)
-        )
         self._shown = Query(
             "item_shown", select(func.coalesce(func.sum(Exposure.shown), 0)).where(Exposure.item_id == item)
         )
         self._clicked = Query("item_clicked", _clicked(item))
+        self._weight_of_type = Query(
+            "item_type_weight",
+            select(func.coalesce(func.sum(_label(weighting)), 0.0)).where(
+                Interaction.item_id == item, Interaction.interaction_type == bindparam("type")
+            ),
+        )
 
     def of(self, item_id: str) -> ItemStatistics:
         """Statistics of one item. Raises `StoreError`."""
         parameters = {"item_id": item_id}
-        rows = self._reader.rows(self._by_type, parameters)
-        users, shown, clicked = (
-            int(self._reader.rows(query, parameters)[0][0]) for query in (self._users, self._shown, self._clicked)
-        )
-        events = sum(count for _, count, _, _ in rows)
-        implementers = next((n_users for name, _, n_users, _ in rows if name == "implement"), 0)
+        found = {name: (events, users) for name, events, users in self._reader.rows(_COUNTS, parameters)}
+        events, users = found.pop(ANY, (0, 0))
+        shown, clicked = (int(self._reader.rows(query, parameters)[0][0]) for query in (self._shown, self._clicked))
+        counts = {name: number for name, (number, _) in sorted(found.items())}
+        implementers = found.get("implement", (0, 0))[1]
         return ItemStatistics(
             total=events,
-            counts={name: count for name, count, _, _ in sorted(rows)},
+            counts=counts,
             users=users,
             shown=shown,
             clicked=clicked,
             click_through_rate=clicked / shown if shown else None,
             implementation_rate=implementers / users if users else None,
-            mean_label=float(sum(total for _, _, _, total in rows)) / events if events else None,
+            mean_label=self._total_weight(item_id, counts) / events if events else None,
         )
+
+    def _total_weight(self, item_id: str, counts: Mapping[str, int]) -> float:
+        """The sum of the weights of an item's events."""
+        valued = [name for name in counts if isinstance(self._weights.get(name), ValueWeight)]
+        values = self._reader.rows(_VALUES, {"item_id": item_id}) if valued else []
+        total = 0.0
+        for name, number in counts.items():
+            rule = self._weights.get(name, 0.0)
+            if not isinstance(rule, ValueWeight):
+                total += rule * number
+            elif _is_counted(rule):
+                own = [row[1:] for row in values if row[0] == name]
+                shares = sum(events if whole >= rule.full else of_them / rule.full for whole, events, of_them in own)
+                total += rule.low * number + (rule.high - rule.low) * shares
+            else:
+                total += float(self._reader.rows(self._weight_of_type, {"item_id": item_id, "type": name})[0][0])
+        return total
+
+
+def _is_counted(rule: ValueWeight) -> bool:
+    """Whether the values below and above that of the whole weight are counted apart from each other."""
+    return rule.full <= HIGHEST and rule.full == int(rule.full)
 
 
 def _label(weighting: Weighting) -> ColumnElement:
@@ -157,8 +204,10 @@ def _clicked(item: Any) -> Any:
 
     Starts from the clicks, which are few, and looks up the impression of each."""
     fed_back = select(Feedback.request_id).where(Feedback.item_id == item, Feedback.outcome == "click")
+    # SQLite uses the index of clicks only where the type stands in the query itself
+    is_click = Interaction.interaction_type == literal_column("'click'")
     events = select(Interaction.request_id).where(
-        Interaction.item_id == item, Interaction.interaction_type == "click", Interaction.request_id.is_not(None)
+        Interaction.item_id == item, is_click, Interaction.request_id.is_not(None)
     )
     clicks = union(fed_back, events).subquery()
     held = SHOWN_ITEMS.c

@@ -64,6 +64,8 @@ READ = [
     ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
     ("hidden items", hidden_items._HIDDEN_ITEMS, {}, "ix_items_withheld"),
     ("item", items._ITEM, ITEM, BY_KEY),
+    ("counts of an item", statistics._COUNTS, ITEM, BY_KEY),
+    ("values of an item", statistics._VALUES, ITEM, BY_KEY),
     ("lists of an experiment", statistics._LISTS, EXPERIMENT, "ix_recommendation_impressions_experiment"),
     ("rewards of an experiment", statistics._REWARDED, EXPERIMENT, "ix_recommendation_impressions_experiment"),
     ("changed items", own_catalogue._CHANGED_ITEMS, {"since": 5}, "ix_items_updated_at"),
@@ -98,10 +100,10 @@ READ = [
     ("lineage", lineage._DIGESTS, {"name": "recommender", "version": "7"}, BY_KEY),
 ]
 COUNTED = [
-    ("_by_type", "ix_user_interactions_item_user"),
-    ("_users", "ix_user_interactions_item_user"),
+    ("_weight_of_type", "ix_user_interactions_item_user"),
     ("_shown", BY_KEY),
     ("_clicked", "ix_recommendation_feedback_item"),
+    ("_clicked", "ix_user_interactions_clicks"),
 ]
 Event, Impression, Feedback, Lists = (
     UserInteraction,
@@ -162,7 +164,7 @@ def test_reads_are_searches(url, query, parameters, index):
 def test_statistics_of_an_item_are_searches(url, data, attribute, index):
     reader = Reader(url)
     query = getattr(ItemStatisticsReader(reader, Weighting.of(data)), attribute)
-    assert_uses(plan(url, query, ITEM), index)
+    assert_uses(plan(url, query, ITEM | {"type": "view"}), index)
     reader.close()
 
 
