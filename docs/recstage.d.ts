@@ -496,7 +496,7 @@ export interface NewLabelsBody {
 
 /** A new rule; its name stays for good, and lists tell it in `rules_applied`. */
 export interface NewRuleBody {
-  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor;
+  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective;
   /** the lists it holds for; all by default */
   target?: Target;
   /** from when on; null: at once */
@@ -507,6 +507,15 @@ export interface NewRuleBody {
   /** for other editors */
   note?: string;
   name: string;
+}
+
+/** A further aim beside relevance: items move by their place among all items in one number of theirs. */
+export interface Objective {
+  type: "objective";
+  /** a number or a boolean of the catalogue, or age_days */
+  attribute: string;
+  /** above 0: more is better, below: less; 1 weighs as much as the range of the candidates' scores */
+  weight: number;
 }
 
 /** The state of the service in one response. What cannot be read now is null, and `conditions` says why. */
@@ -812,7 +821,7 @@ export interface RollbackBody {
 /** A rule as it is. */
 export interface RuleBody {
   name: string;
-  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor;
+  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective;
   target: Target;
   /** null: at once */
   starts_at: string | null;
@@ -831,7 +840,7 @@ export interface RuleBody {
 
 /** A rule without its name. */
 export interface RuleContentBodyInput {
-  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor;
+  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective;
   /** the lists it holds for; all by default */
   target?: Target;
   /** from when on; null: at once */
@@ -845,7 +854,7 @@ export interface RuleContentBodyInput {
 
 /** A rule without its name. */
 export interface RuleContentBodyOutput {
-  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor;
+  action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective;
   /** the lists it holds for; all by default */
   target?: Target;
   /** from when on; null: at once */

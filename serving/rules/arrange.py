@@ -279,7 +279,7 @@ def _applied(
     """Every rule that had a part in the list, by name."""
     found = [*plan.excluding, *raised, *counts.applied()]
     found += [pin.rule for pin in pins]
-    found += [shift.rule for shift in plan.shifts if shift.mask[pool.items].any()]
+    found += [shift.rule for shift in plan.shifts if shift.by[pool.items].any()]
     return tuple(sorted(found, key=lambda rule: rule.name))
 
 

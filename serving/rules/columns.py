@@ -52,6 +52,11 @@ class Column(Protocol):
         """The values of each item, for a cap: of a list all of its parts, () where it is unknown."""
         ...
 
+    def numbers(self) -> NDArray[np.float64]:
+        """The values as numbers, for an objective: float64[n], NaN where unknown. Raises `InvalidFilter` on a kind that
+        has none."""
+        ...
+
 
 class Numbers:
     """float64[n], NaN where unknown."""
@@ -71,6 +76,9 @@ class Numbers:
     def groups(self) -> list[tuple[Any, ...]]:
         return [() if value != value else (value,) for value in self._values.tolist()]  # NaN is not itself
 
+    def numbers(self) -> NDArray[np.float64]:
+        return self._values
+
 
 class Flags:
     """int8[n]: 1 true, 0 false, -1 unknown."""
@@ -89,6 +97,9 @@ class Flags:
 
     def groups(self) -> list[tuple[Any, ...]]:
         return [() if value < 0 else (value,) for value in self._values.tolist()]
+
+    def numbers(self) -> NDArray[np.float64]:
+        return np.where(self._values < 0, np.nan, self._values)
 
 
 class Texts:
@@ -120,6 +131,9 @@ class Texts:
         words = list(self._code)
         return [() if code < 0 else (words[code],) for code in self._codes.tolist()]
 
+    def numbers(self) -> NDArray[np.float64]:
+        raise _no_numbers(self.kind)
+
 
 class Lists:
     """Rows of each part, and the parts of each row."""
@@ -146,6 +160,9 @@ class Lists:
     def groups(self) -> list[tuple[Any, ...]]:
         return list(self._values)
 
+    def numbers(self) -> NDArray[np.float64]:
+        raise _no_numbers(self.kind)
+
 
 class Patched:
     """A column of the model's catalogue, with some rows as they were posted since."""
@@ -165,6 +182,23 @@ class Patched:
             found[row] = posted
         return found
 
+    def numbers(self) -> NDArray[np.float64]:
+        found = self._base.numbers().copy()
+        found[self._rows] = self._posted.numbers()
+        return found
+
+
+def places(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The place of each value among the known ones, from -.5 (the least) to .5 (the greatest), equal values at one
+    place; unknown values stand in the middle, 0: float32[n]. Places know neither units nor outliers."""
+    known = np.isfinite(values)
+    found = np.zeros(len(values), np.float32)
+    if known.any():
+        _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+        before = np.cumsum(counts) - counts
+        found[known] = ((before + (counts - 1) / 2)[place] / max(1, known.sum() - 1)) - 0.5
+    return found
+
 
 def column_of(kind: Kind, values: Sequence[Any]) -> Column:
     """A column of a kind from one value an item; None, and values of another kind, are unknown."""
@@ -174,6 +208,10 @@ def column_of(kind: Kind, values: Sequence[Any]) -> Column:
     if kind == "boolean":
         return Flags(np.array([-1 if value is None else value for value in fitting], np.int8))
     return Texts(fitting) if kind == "text" else Lists(fitting)
+
+
+def _no_numbers(kind: Kind) -> InvalidFilter:
+    return InvalidFilter(f"an objective by a {kind}", rule="it weighs a number or a boolean", fix="Name one, or boost")
 
 
 def _number(condition: Condition, value: str) -> float:

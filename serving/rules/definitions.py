@@ -4,6 +4,7 @@
     cap       at most `most` items with the same value     pin       an item at a rank, 1 being the first
     boost     items that the filter matches move up        bury      ... move down
     floor     a share of the list of new items (or of items that a filter of its own matches)
+    objective items move by a number of theirs (cost, quality, risk), weighted against relevance
 
 A rule holds for all lists, or for those its target names; from `starts_at` until `ends_at`; while it is enabled.
 """
@@ -114,8 +115,23 @@ class Floor(_Strict):
     share: float = Field(gt=0, le=1, allow_inf_nan=False, description="of the list, rounded up", examples=[0.2])
 
 
-Action = Annotated[Exclude | Include | Cap | Pin | Boost | Bury | Floor, Field(discriminator="type")]
-KINDS = ("exclude", "include", "cap", "pin", "boost", "bury", "floor")
+class Objective(_Strict):
+    """A further aim beside relevance: items move by their place among all items in one number of theirs."""
+
+    type: Literal["objective"] = Field(examples=["objective"])
+    attribute: _Name = Field(description="a number or a boolean of the catalogue, or age_days", examples=["margin"])
+    weight: float = Field(
+        ge=-MAX_WEIGHT,
+        le=MAX_WEIGHT,
+        allow_inf_nan=False,
+        description="above 0: more is better, below: less; 1 weighs as much as the range of the candidates' scores",
+        examples=[0.3],
+    )
+
+
+AnyAction = Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective
+Action = Annotated[AnyAction, Field(discriminator="type")]
+KINDS = ("exclude", "include", "cap", "pin", "boost", "bury", "floor", "objective")
 _ACTION: TypeAdapter[Any] = TypeAdapter(Action)
 
 
@@ -153,7 +169,7 @@ class Rule:
     """A rule by its name. Times in milliseconds since 1970; None: always, or for ever."""
 
     name: str
-    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    action: AnyAction
     target: Target = ALL_LISTS
     starts_at: int | None = None
     ends_at: int | None = None

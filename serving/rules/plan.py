@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from recstage.data.interactions import IdMap
 from serving.rules.attributes import ItemAttributes
-from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Pin, Rule
+from serving.rules.columns import places
+from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Objective, Pin, Rule
 from serving.rules.query import InvalidFilter
 
 
@@ -55,11 +56,11 @@ class CompiledCaps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledShift:
-    """A boost (above 0) or a burial (below) of the items of a mask: bool[n_items]."""
+    """How far a boost (up), a burial (down) or an objective moves each item, in ranges of the candidates' scores:
+    float32[n_items]."""
 
     rule: Rule
-    mask: NDArray[np.bool_]
-    weight: float
+    by: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,13 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
                     excluding.append(rule)
             case Boost() | Bury() if matched.any():
                 weight = action.weight if isinstance(action, Boost) else -action.weight
-                shifts.append(CompiledShift(rule, matched, weight))
+                shifts.append(CompiledShift(rule, matched * np.float32(weight)))
+            case Objective():
+                try:
+                    values = attributes.column(action.attribute, int(now // 3600)).numbers()
+                    shifts.append(CompiledShift(rule, places(values) * np.float32(action.weight)))
+                except InvalidFilter:
+                    misfits.append(rule.name)
             case Floor() if matched.any():
                 floors.append(CompiledFloor(rule, matched, action.share))
             case Cap():
@@ -138,7 +145,7 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
         tuple(pins[rank] for rank in sorted(pins)),
         CompiledCaps.of(caps) if caps else None,
         tuple(shifts),
-        np.sum([one.mask * np.float32(one.weight) for one in shifts], axis=0, dtype=np.float32) if shifts else None,
+        np.sum([one.by for one in shifts], axis=0, dtype=np.float32) if shifts else None,
         tuple(floors),
         tuple(misfits),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serving.rules.attributes import NOTHING_POSTED, PostedItems, uses_age
+from serving.rules.attributes import AGE, NOTHING_POSTED, PostedItems, uses_age
 from serving.rules.definitions import Exclude, Include, Rule
 
 HOUR_MS = 3_600_000
@@ -43,11 +43,16 @@ class RuleSet:
         """The set that holds at `now` (milliseconds since 1970), of all rules that are stored."""
         holding = tuple(sorted((rule for rule in rules if rule.active(now)), key=lambda rule: rule.name))
         moments = [at for rule in rules if rule.enabled for at in (rule.starts_at, rule.ends_at) if at is not None]
-        if any(rule.filter is not None and uses_age(rule.filter) for rule in holding):
+        if any(_changes_with_time(rule) for rule in holding):
             moments += [now // HOUR_MS * HOUR_MS, (now // HOUR_MS + 1) * HOUR_MS]
         until = min((at for at in moments if at > now), default=None)
         since = max((at for at in moments if at <= now), default=0)
         return cls(holding, posted, version, state, until, since)
+
+
+def _changes_with_time(rule: Rule) -> bool:
+    by_filter = rule.filter is not None and uses_age(rule.filter)
+    return by_filter or getattr(rule.action, "attribute", None) == AGE
 
 
 NO_RULES = RuleSet()

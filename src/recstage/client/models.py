@@ -491,13 +491,23 @@ class NewLabelsBody(Model):
 class NewRuleBody(Model):
     """A new rule; its name stays for good, and lists tell it in `rules_applied`."""
 
-    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective
     target: Target | None = Field(None, description="the lists it holds for; all by default")
     starts_at: datetime | None = Field(None, description="from when on; null: at once")
     ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")
     enabled: bool = True
     note: str = Field("", description="for other editors")
     name: str
+
+
+class Objective(Model):
+    """A further aim beside relevance: items move by their place among all items in one number of theirs."""
+
+    type: Literal["objective"]
+    attribute: str = Field(description="a number or a boolean of the catalogue, or age_days")
+    weight: float = Field(
+        description="above 0: more is better, below: less; 1 weighs as much as the range of the candidates' scores"
+    )
 
 
 class OperationsBody(Model):
@@ -767,7 +777,7 @@ class RuleBody(Model):
     """A rule as it is."""
 
     name: str
-    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective
     target: Target
     starts_at: datetime | None = Field(None, description="null: at once")
     ends_at: datetime | None = Field(None, description="null: until it is deleted")
@@ -782,7 +792,7 @@ class RuleBody(Model):
 class RuleContentBodyInput(Model):
     """A rule without its name."""
 
-    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective
     target: Target | None = Field(None, description="the lists it holds for; all by default")
     starts_at: datetime | None = Field(None, description="from when on; null: at once")
     ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")
@@ -793,7 +803,7 @@ class RuleContentBodyInput(Model):
 class RuleContentBodyOutput(Model):
     """A rule without its name."""
 
-    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor
+    action: Exclude | Include | Cap | Pin | Boost | Bury | Floor | Objective
     target: Target | None = Field(None, description="the lists it holds for; all by default")
     starts_at: datetime | None = Field(None, description="from when on; null: at once")
     ends_at: datetime | None = Field(None, description="until when; null: until it is deleted")

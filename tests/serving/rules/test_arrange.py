@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from recstage.models.ranking import top_k
 from serving.rules.arrange import Arranged, arrange_scores, arrange_stored
 from serving.rules.attributes import CatalogueColumns, ItemAttributes
-from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Pin, Rule
+from serving.rules.columns import places
+from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Objective, Pin, Rule
 from serving.rules.plan import ListPlan, compile_plan
 from tests.serving.rules.catalogues import N_ITEMS, NOW, catalogue, interactions
 
@@ -37,6 +38,11 @@ _ACTION = some.one_of(
     ),
     some.builds(lambda text, weight: Boost(type="boost", filter=text, weight=weight), _FILTER, _WEIGHT),
     some.builds(lambda text, weight: Bury(type="bury", filter=text, weight=weight), _FILTER, _WEIGHT),
+    some.builds(
+        lambda name, weight: Objective(type="objective", attribute=name, weight=weight),
+        some.sampled_from(["price", "new", "age_days"]),
+        some.floats(-3, 3),
+    ),
     some.builds(lambda text, share: Floor(type="floor", filter=text, share=share), _FILTER, some.floats(0.1, 0.9)),
 )
 RULES = some.lists(_ACTION, max_size=7).map(
@@ -166,6 +172,28 @@ def test_a_cap_looks_further_down_the_catalogue_than_the_first_candidates():
 def test_a_boost_of_the_whole_range_lifts_the_last_above_the_first_and_a_burial_lowers():
     assert listed_with(Boost(type="boost", filter="item_id=i11", weight=1.5))[0] == "i11"
     assert "i0" not in listed_with(Bury(type="bury", filter="item_id=i0", weight=1.5))
+
+
+def objective(attribute: str, weight: float) -> Objective:
+    return Objective(type="objective", attribute=attribute, weight=weight)
+
+
+def test_objectives_are_weighed_against_relevance_and_each_other():
+    # the price rises, and the model's scores fall, from i0 to i11; i5 has no price
+    assert listed_with(objective("price", 0.5)) == ["i0", "i1", "i2", "i3", "i4"]
+    assert listed_with(objective("price", 3)) == ["i11", "i10", "i9", "i8", "i7"]
+    assert listed_with(objective("price", 3), objective("age_days", -3)) == ["i0", "i1", "i2", "i3", "i4"]
+
+
+def test_places_know_neither_units_nor_outliers_and_the_unknown_stands_in_the_middle():
+    found = places(np.array([10.0, np.nan, 1e9, 20.0, 20.0]))
+    assert found.tolist() == [-0.5, 0.0, 0.5, 0.0, 0.0]
+    assert places(np.full(2, np.nan)).tolist() == [0.0, 0.0]
+
+
+def test_an_objective_by_a_text_moves_no_item():
+    plan = plan_of(Rule("r", objective("author", 1)), Rule("s", objective("colour", 1)))
+    assert (plan.shift, plan.misfits) == (None, ("r", "s"))
 
 
 def test_a_floor_replaces_the_last_items():

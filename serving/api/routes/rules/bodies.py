@@ -16,6 +16,7 @@ from serving.rules.definitions import (
     Action,
     Cap,
     InvalidRule,
+    Objective,
     Pin,
     Rule,
     Target,
@@ -190,3 +191,5 @@ def check_rule(rule: Rule, service: Service, store: Store) -> None:
         attributes.mask(rule.filter)
     if isinstance(rule.action, Cap):
         attributes.column(rule.action.attribute)
+    if isinstance(rule.action, Objective):
+        attributes.column(rule.action.attribute).numbers()

@@ -123,6 +123,8 @@ def test_what_is_posted_of_an_item_counts_from_the_next_list_on(open_worker):
             {"action": {"type": "boost", "filter": "price<3", "weight": 11}},
             "weight: Input should be less than or equal",
         ),
+        ({"action": {"type": "objective", "attribute": "author", "weight": 1}}, "it weighs a number or a boolean"),
+        ({"action": {"type": "objective", "attribute": "cost", "weight": 1}}, "attribute 'cost': no item has it"),
         ({"action": {"type": "floor", "share": 1.5}}, "share: Input should be less than or equal to 1"),
         ({"action": {"type": "hide"}}, "does not match any of the expected tags: 'exclude', 'include', 'cap'"),
         ({"action": EXCLUDE, "name": "With Spaces"}, "name: String should match pattern"),
