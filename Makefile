@@ -8,7 +8,7 @@ PORT ?= 8000
 UI_PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo loop test test-fast test-faults check docs licences release-notes ui serve lab notebooks architecture api-types mlproject constraints clean help
+.PHONY: setup demo loop test test-integration test-fast test-faults check docs licences release-notes ui serve lab notebooks architecture api-types mlproject constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,14 +28,17 @@ demo: setup ## prepare, train, compare, promote, serve, promote another, roll ba
 loop: setup ## the circle of feedback on simulated users: snapshot, retrain, experiment, promotion on live evidence
 	$(BIN)/python -m experiments.loop
 
-test: setup ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not faults'
+test: setup ## the tests, in some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not integration and not faults'
+
+test-integration: setup ## whole programs, services, notebooks and deployments from start to end, in some ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m integration
 
 test-faults: setup ## the table of docs/faults.md in its short form, in some five minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/experiments/test_faults.py
 
 test-fast: setup ## the fast tests, without programs, servers and trainings
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not faults'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not integration and not faults'
 
 check: setup ## static checks: ruff, types, the rules of tests/structure, and the guide
 	$(BIN)/ruff check .

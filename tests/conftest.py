@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,23 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, no_waiting_for_the_
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def blank_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots of runs are made and logged, but not drawn: that takes longer than a small model's training. tests/plots
+    draws each of them."""
+    from matplotlib.figure import Figure
+
+    draw = Figure.savefig
+
+    def save(_figure: Figure, *arguments: Any, **options: Any) -> None:
+        draw(Figure((0.1, 0.1)), *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, empty_database: Path, blank_plots: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A folder that `root()` takes for the repository, with the real conf and its own data, runs and registry; nothing
     is exported, as in a fresh shell."""
     import mlflow

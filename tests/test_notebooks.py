@@ -59,6 +59,7 @@ def test_a_notebook_defines_nothing_that_others_would_import(path):
             assert not any(line.startswith(("def ", "class ")) for line in cell.source.splitlines())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path, workspace, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(workspace / "ipython"))

@@ -22,7 +22,7 @@ from experiments import demo
 from recstage import config, registry
 from tests.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 HERE = config.root()
 FIRST_SCREEN = (HERE / "README.md").read_text().split("\n## ")[0]
 COMMANDS = re.findall(r"^make ([a-z]+) +# .+$", FIRST_SCREEN, re.MULTILINE)

@@ -33,7 +33,7 @@ from tests.deploy.deployment import (
 )
 from tests.registry_driver import RegistryDriver
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 POSTGRES_VARIABLE = "RECSTAGE_TEST_POSTGRES_URL"
 USERS = {"prometheus": "service", "ops": "admin"}
 DATABASES = ("recstage", "mlflow")

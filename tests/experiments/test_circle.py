@@ -20,7 +20,7 @@ from recstage.steps.simulation.visitors import Visitors
 SOURCE = SyntheticSource(users=60, items=60, interactions=600, seed=4)
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_the_circle_ends_with_a_promotion_on_live_evidence(tmp_path):
     home = tmp_path / "loop"
     named = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "RECSTAGE_"))}

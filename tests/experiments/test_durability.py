@@ -15,7 +15,7 @@ from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.writer import Writer
 from serving.store.repositories.events import Event, RecordEvents, now_ms
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from experiments.benchmarks import ingest
 from serving.store.admin import backup
 from serving.store.db.connection import parse_url
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 
 def test_every_counted_event_is_in_the_database(tmp_path, monkeypatch):

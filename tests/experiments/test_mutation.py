@@ -9,7 +9,7 @@ import pytest
 
 from experiments.benchmarks import mutants, mutation
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 MODULE = '''"""Two functions, of which one is tested."""
 

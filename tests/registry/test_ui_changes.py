@@ -97,6 +97,7 @@ PROMOTER = """
 """
 
 
+@pytest.mark.integration
 def test_two_processes_promoting_at_once_leave_one_production(registry_driver):
     for _ in range(3):
         registry_driver.add()

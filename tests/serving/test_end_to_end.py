@@ -26,7 +26,7 @@ from recstage.models.baselines.popularity import Popularity
 from recstage.models.factorization.als import ALS
 from serving.models.repository import BundleRepository, ProductionVersion
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 PATIENCE_SECONDS = 180.0
 

@@ -12,7 +12,7 @@ import pytest
 from recstage import tracking
 from recstage.config import root
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).resolve().parents[2]
 

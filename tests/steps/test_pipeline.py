@@ -26,6 +26,7 @@ def telling(workspace):
     return str(workspace / "telling.yaml")
 
 
+@pytest.mark.integration
 def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client):
     result = ran(telling)
     assert result.kept_because is None

@@ -33,6 +33,7 @@ def python(home, code, **options):
     )
 
 
+@pytest.mark.integration
 def test_two_programs_that_meet_at_a_fresh_store_both_find_it_ready(workspace):
     (workspace / "mlflow.db").unlink()
     with ThreadPoolExecutor(2) as pool:

@@ -20,7 +20,7 @@ from recstage import bundle, config, models, renamed, tracking
 from recstage.data import dataset
 from recstage.steps.train_settings import settings_from
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 TOLERANCE = 1e-3
 READY_SECONDS = 60

@@ -149,10 +149,16 @@ def dataset_tags(dataset: Dataset) -> dict[str, str]:
     }
 
 
+@cache
+def _libraries() -> str:
+    """`NAME==VERSION` of every installed library, a line each."""
+    lines = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
+    return "\n".join(lines) + "\n"
+
+
 def log_libraries(run_id: str) -> None:
     """Versions of all installed libraries as `libraries.txt`."""
-    lines = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
-    MlflowClient().log_text(run_id, "\n".join(lines) + "\n", "libraries.txt")
+    MlflowClient().log_text(run_id, _libraries(), "libraries.txt")
 
 
 def log_evaluation(

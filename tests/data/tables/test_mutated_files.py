@@ -26,7 +26,9 @@ def config_for(path: Path) -> DataConfig:
     return config
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize(
+    "block", [0, *(pytest.param(block, marks=pytest.mark.integration) for block in range(1, BLOCKS))]
+)
 def test_rows_of_a_thousand_mutated_files_are_kept_or_counted(block: int, tmp_path: Path) -> None:
     seeds = range(block, FILES, BLOCKS)
     refusals: list[str] = []
@@ -62,6 +64,7 @@ def test_mutated_files_are_prepared_to_the_end(tmp_path: Path) -> None:
     assert prepared > 8
 
 
+@pytest.mark.integration
 def test_mutated_files_are_survived_as_items_files_too(tmp_path: Path) -> None:
     described = 0
     for seed in range(FILES, FILES + 200):

@@ -18,7 +18,7 @@ from serving.models.repository import ProductionVersion
 from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 SEED = "20261120"
 EXAMPLES = os.environ.get("RECSTAGE_FUZZ_EXAMPLES", "3")

@@ -23,7 +23,7 @@ from serving.store.admin.retention import prune
 from serving.store.db.connection import parse_url
 from tests.registry_driver import RegistryDriver
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 USERS = [f"u{number}" for number in range(60)]
 EXPLORATION, BANDIT_SECONDS = 0.3, 0.2

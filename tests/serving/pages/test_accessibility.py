@@ -12,7 +12,7 @@ from serving.errors import Problem
 from serving.operations.registry_commands import RegistryCommands
 from tests.serving.doubles import FakePointer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 KEYS = [{"name": "shop", "role": "service", "key": "a-Strong-one-4-tests9"}]
 
 

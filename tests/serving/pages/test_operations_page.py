@@ -48,6 +48,7 @@ def listed(url: str) -> str | None:
     return httpx.get(f"{url}/api/recommendations?user_id=u0", timeout=10).json().get("model_version")
 
 
+@pytest.mark.integration
 def test_an_admin_is_refused_by_the_gate_shows_the_challenger_to_a_share_and_rolls_back(
     visit, registry_driver, tmp_path
 ):

@@ -104,6 +104,7 @@ def test_without_a_composite_there_is_nothing_to_compare():
     assert benchmark_tables.composites_in_markdown(pd.DataFrame()) == ""
 
 
+@pytest.mark.integration
 def test_the_composites_have_marks_of_their_own(tiny, client, page):
     page.write_text(page.read_text() + "<!-- composites tiny -->\nold\n<!-- end -->\n")
     models = ["--models", '["popularity", "als", "lambdarank"]', "--write=true"]
@@ -119,6 +120,7 @@ def test_the_composites_have_marks_of_their_own(tiny, client, page):
     assert all(line in logged for line in written.splitlines() if line.startswith("|"))
 
 
+@pytest.mark.integration
 def test_several_seeds_give_means_and_spreads(tiny, client):
     one, two = (
         benchmark.run(benchmark.settings_from(["--data", str(tiny), "--models", '["random"]', f"--seed={seed}"]))
