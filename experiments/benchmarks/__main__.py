@@ -28,7 +28,7 @@ from experiments.benchmarks import (
 from experiments.benchmarks.environment import BenchmarkEnvironment
 from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
-from experiments.benchmarks.lists import endpoints, rules, two_versions
+from experiments.benchmarks.lists import endpoints, rules, storefront, two_versions
 from experiments.benchmarks.report import Measurement
 from experiments.benchmarks.simulations.loop import loop_simulations
 from experiments.benchmarks.simulations.off_policy import off_policy
@@ -147,6 +147,10 @@ def _off_policy(run: Run) -> Iterator[Measurement]:
     return off_policy(max(5, int(100 * run.share)), run.seed)
 
 
+def _storefront(run: Run) -> Iterator[Measurement]:
+    return storefront.storefront(run.environment, run.versions[0], max(3, int(20 * run.share)))
+
+
 def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
@@ -182,6 +186,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         models=False,
     ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
+    "storefront": Benchmark("the first list of the storefront is painted within 300 ms, in Chromium", _storefront),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }
 OLD_NAMES: Mapping[str, tuple[str, ...]] = {"away": ("outages",), "writes": ("durability", "ingest")}

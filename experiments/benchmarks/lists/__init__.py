@@ -1,1 +1,1 @@
-"""What lists cost besides the plain one: with business rules."""
+"""What lists cost: each endpoint, business rules, two versions at once, until they are painted in a browser."""

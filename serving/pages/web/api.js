@@ -1,7 +1,6 @@
-/* Requests to the service: the key of this tab, a time limit, and problems as errors with one clear sentence. */
+/* Requests to the service: a time limit, and problems as errors with one clear sentence. */
 
-const KEY = "recstage-key";
-const PATIENCE = 15000;
+const { PATIENCE, addressOf, credentials, take } = first; // of first.js, which has run before any module
 
 /** A response that is no success, or no response at all (status 0). `message` is a sentence for the reader. */
 export class Problem extends Error {
@@ -13,31 +12,14 @@ export class Problem extends Error {
   }
 }
 
-/** The key that was typed in; it lives as long as this tab. */
-export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
-};
-
-/** Headers that authenticate: a JWT has two dots and travels as a bearer token. */
-export function credentials() {
-  const value = key.get();
-  if (!value) return {};
-  return value.split(".").length === 3 ? { Authorization: `Bearer ${value}` } : { "X-API-Key": value };
-}
-
-/** The JSON of a request. Throws a `Problem`. */
+/** The JSON of a request, of one that was sent early where there is one. Throws a `Problem`. */
 export async function call(path, { method = "GET", query = {}, body, patience = PATIENCE } = {}) {
-  const url = new URL(path, location.origin);
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of [value].flat()) if (one !== undefined && one !== "") url.searchParams.append(name, one);
-  }
+  const url = addressOf(path, query);
   const headers = { ...credentials(), ...(body && { "Content-Type": "application/json" }) };
   const signal = AbortSignal.timeout(patience);
-  let response;
+  const early = method === "GET" ? take(url) : undefined;
   try {
-    response = await fetch(url, { method, headers, body: body && JSON.stringify(body), signal });
-    return await read(response);
+    return await read(await (early ?? fetch(url, { method, headers, body: body && JSON.stringify(body), signal })));
   } catch (error) {
     if (error instanceof Problem) throw error;
     if (error.name === "TimeoutError") {

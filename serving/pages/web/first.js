@@ -1,36 +1,57 @@
-/* The first requests of the storefront, sent while the rest of the page still loads. */
+/* Before a page is drawn: the key of this tab, and the requests that the page begins with, so that they wait for no module. */
+"use strict";
+const first = (() => {
+  const KEY = "recstage-key", LIMIT = 10, PATIENCE = 15000;
+  const early = new Map();
+  const given = new URLSearchParams(location.search).get("user_id") ?? sessionStorage.getItem("recstage-user") ?? "";
 
-import { call } from "./api.js";
+  /** The key that was typed in; it lives as long as this tab. */
+  const key = {
+    get: () => sessionStorage.getItem(KEY) ?? "",
+    set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  };
 
-const LIMIT = 10;
-const early = new Map();
-const named = (path, { query } = {}) => path + JSON.stringify(query ?? {});
+  /** Headers that authenticate: a JWT has two dots and travels as a bearer token. */
+  const credentials = () => {
+    const value = key.get();
+    if (!value) return {};
+    return value.split(".").length === 3 ? { Authorization: `Bearer ${value}` } : { "X-API-Key": value };
+  };
 
-/** The user of the address, or whom this tab showed last; "" for none. */
-export const given = new URLSearchParams(location.search).get("user_id") ?? sessionStorage.getItem("recstage-user") ?? "";
+  /** The address of a request; values that are empty are left out. */
+  const addressOf = (path, query = {}) => {
+    const url = new URL(path, location.origin);
+    for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== "") url.searchParams.append(name, value);
+    return url.href;
+  };
 
-/** Whom to show where nobody is given: the caller's own user, or the first of the model's. */
-export const chosen = ({ user_id: own, users }) => own ?? users[0]?.user_id ?? "guest";
+  /** The query of a list. */
+  const listOf = (user, { category = "", unseen = true, variety = 0 } = {}) =>
+    ({ user_id: user, limit: LIMIT, explain: true, category, exclude_seen: unseen, lambda: 1 - variety });
 
-/** The query of a list. */
-export const listOf = (user, { category = "", unseen = true, variety = 0 } = {}) =>
-  ({ user_id: user, limit: LIMIT, explain: true, category, exclude_seen: unseen, lambda: 1 - variety });
+  /** Whom to show where no user is given: the caller's own, or the first of the model's. */
+  const chosen = ({ user_id: own, users }) => own ?? users[0]?.user_id ?? "guest";
 
-/** The JSON of a request, of the one that was sent early where there is one. Throws a `Problem`. */
-export function answer(path, options = {}) {
-  const sent = early.get(named(path, options));
-  early.delete(named(path, options));
-  return sent ?? call(path, options);
-}
+  const begin = (address, then = (response) => response) => {
+    const sent = fetch(address, { headers: credentials(), signal: AbortSignal.timeout(PATIENCE) }).then(then);
+    sent.catch(() => {}); // whoever takes it handles what went wrong
+    early.set(address, sent);
+  };
+  const list = (user) => begin(addressOf("/api/recommendations", listOf(user)));
+  const andList = async (response) => {
+    if (response.ok) list(chosen(await response.clone().json()));
+    return response;
+  };
 
-function begin(path, options = {}) {
-  const sent = call(path, options);
-  sent.catch(() => {}); // whoever takes it handles what went wrong
-  early.set(named(path, options), sent);
-  return sent;
-}
+  /** The promised response of a request that was sent early; each is taken once. */
+  const take = (address) => {
+    const sent = early.get(address);
+    early.delete(address);
+    return sent;
+  };
 
-const list = (user) => begin("/api/recommendations", { query: listOf(user) });
-const session = begin("/api/session");
-if (given) list(given);
-else session.then((found) => list(chosen(found))).catch(() => {});
+  const withList = document.currentScript.dataset.list !== undefined;
+  if (withList && given) list(given);
+  begin(addressOf("/api/session"), withList && !given ? andList : undefined);
+  return { PATIENCE, addressOf, chosen, credentials, given, key, listOf, take };
+})();

@@ -1,7 +1,9 @@
 /* The sign-in form of both pages: keeps the key in this tab's session storage, from where it travels as a header. */
 
-import { call, key } from "./api.js";
+import { call } from "./api.js";
 import { $ } from "./dom.js";
+
+const { key } = first;
 
 /** Ask for a key, with the reason why; resolves once the service accepts one. */
 export function signIn(why) {
@@ -37,17 +39,16 @@ let pending = null;
 /**
  * The session, asking for a key as long as the service wants another one. Throws a `Problem` for anything else.
  * Requests that are refused together share one question, whose reason the later ones must not replace.
- * `get` may hand over what was requested already.
  */
-export function session(get = call) {
-  pending ??= ask(get).finally(() => { pending = null; });
+export function session() {
+  pending ??= ask().finally(() => { pending = null; });
   return pending;
 }
 
-async function ask(get) {
+async function ask() {
   for (;;) {
     try {
-      const found = await get("/api/session");
+      const found = await call("/api/session");
       show(found);
       return found;
     } catch (problem) {

@@ -1,12 +1,12 @@
 /* The storefront: a user, the user's list, what the user does with it, and the list that follows from that. */
 
 import { Tracker } from "/tracker.js";
-import { call, credentials, path, Problem } from "./api.js";
+import { call, path, Problem } from "./api.js";
 import { ACTIONS, card, named } from "./card.js";
 import { $, clear, el, notice, waiting } from "./dom.js";
-import { answer, chosen, given, listOf } from "./first.js";
 import { session } from "./signin.js";
 
+const { chosen, credentials, given, listOf } = first;
 const RETRY = 3000;
 const ALL_CATEGORIES = ["All categories", () => { $("category").value = ""; load(); }];
 const state = { user: "", list: null, session: null, ready: null, known: null, turn: 0, retry: 0 };
@@ -17,7 +17,7 @@ start();
 
 /** The list of a user who is given is requested at once, beside the session; the first of a sample needs the session. */
 async function start() {
-  state.ready = session(answer);
+  state.ready = session();
   const first = given && choose(given);
   try {
     state.session = await waiting($("notices"), state.ready);
@@ -161,7 +161,7 @@ async function load() {
   if (!state.list) $("items").replaceChildren(...Array.from({ length: 4 }, () => el("li.card.skeleton", { "aria-hidden": "true" })));
   const wanted = { category: $("category").value, unseen: $("unseen").checked, variety: Number($("variety").value) };
   try {
-    const found = await waiting($("notices"), answer("/api/recommendations", { query: listOf(state.user, wanted) }));
+    const found = await waiting($("notices"), call("/api/recommendations", { query: listOf(state.user, wanted) }));
     if (turn !== state.turn) return null;
     const before = state.list;
     state.list = found;
