@@ -20,7 +20,7 @@ CHALLENGERS = ("knn", "als")
 ENTRY = "retrain.entry."
 STEPS = ("fingerprint", "trained.knn", "trained.als", "version", "verdict.knn", "verdict.als", "staged")
 """What is in the store when the process is killed: entries of its journal, a registered version, Staging."""
-SMALL = ("--retraining.data", "synthetic", "--retraining.least_test_users", "5")
+SMALL = ("--retraining.data", "synthetic", "--retraining.least_test_users", "5", "--retraining.prune", "false")
 PATIENCE_SECONDS = 180.0
 REPOSITORY = Path(__file__).resolve().parents[3]
 """Not `root()`, which is the folder that a test retrains in."""
