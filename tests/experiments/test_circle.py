@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
+import httpx
 import numpy as np
 import pytest
 
+from experiments.loop import visit
 from experiments.loop.__main__ import MARK, made
 from recstage.config import SyntheticSource, root
 from recstage.data.synthetic.population import Population
@@ -77,6 +80,37 @@ def test_a_service_that_does_not_answer_is_one_line():
         visitors.post_catalogue()
     with pytest.raises(StoreError, match="it gave no list; statuses {0: 20}"):
         visitors.visit(20, 0.5)
+
+
+def test_simulated_users_are_written_into_a_service_by_one_command(capsys, monkeypatch):
+    stored: dict[str, int] = {}
+    busy = [True, False]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            items = [{"item_id": f"i{number:05d}"} for number in range(10)]
+            return httpx.Response(200, json={"items": items, "model_version": "7", "request_id": "r"})
+        if busy.pop() if busy else False:
+            return httpx.Response(503)
+        body = next(iter(json.loads(request.content).values()))
+        stored[request.url.path] = stored.get(request.url.path, 0) + len(body)
+        return httpx.Response(200, json={"stored": len(body)})
+
+    for kind in ("Client", "AsyncClient"):
+        real = getattr(httpx, kind)
+        faked = partial(real, transport=httpx.MockTransport(answer))
+        monkeypatch.setattr(httpx, kind, lambda faked=faked, limits=None, **given: faked(**given))
+    words = ["--users", "60", "--items", "60", "--past", "300", "--lists", "40"]
+    assert visit.main(words) == 0
+    assert stored["/api/items"] == 60
+    assert stored["/api/interactions"] >= 300
+    assert "version 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--users", "3"], ["--lists", "-1"]])
+def test_too_few_simulated_users_are_one_line(words, capsys):
+    assert visit.main(words) == 2
+    assert "it is at least" in capsys.readouterr().err
 
 
 def test_users_visit_from_a_notebook_too_which_has_an_event_loop_under_way():

@@ -32,6 +32,9 @@ FINDS = 0.3
 """Share of the visits in which a user also finds an item by themselves, without a list."""
 PAST_DAYS = 30
 TIMEOUT = httpx.Timeout(20.0)
+BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before what a busy service refused is sent again."""
 
 
 @dataclass
@@ -143,10 +146,7 @@ class Visitors:
                 answers = await asyncio.gather(*(self._list(client, self.users[user]) for user in users.tolist()))
                 events = self._outcomes(users, answers, moment, found)
                 for batch in _batches(events):
-                    try:
-                        answer = await client.post("/api/interactions", json={"events": batch})
-                    except httpx.TransportError as error:
-                        raise self._silent(error) from error
+                    answer = await self._sent(client, {"events": batch})
                     found.events += int(self._taken(answer)["stored"])
         found.seconds = time.perf_counter() - began
         if not found.lists:
@@ -156,6 +156,18 @@ class Visitors:
                 fix="Start it (make serve), and see its log",
             )
         return found
+
+    async def _sent(self, client: httpx.AsyncClient, body: object) -> httpx.Response:
+        """The answer to events; a busy service is asked again, as the tracker and the client do."""
+        for pause in (*PAUSES, None):
+            try:
+                answer = await client.post("/api/interactions", json=body)
+            except httpx.TransportError as error:
+                raise self._silent(error) from error
+            if answer.status_code not in BUSY or pause is None:
+                break
+            await asyncio.sleep(pause)
+        return answer
 
     async def _list(self, client: httpx.AsyncClient, user_id: str) -> tuple[int, dict[str, Any]]:
         try:
@@ -214,10 +226,15 @@ class Visitors:
         return httpx.Client(base_url=self.url, headers=self._headers, timeout=TIMEOUT, trust_env=False)
 
     def _posted(self, client: httpx.Client, path: str, body: object) -> dict[str, Any]:
-        try:
-            return self._taken(client.post(path, json=body))
-        except httpx.TransportError as error:
-            raise self._silent(error) from error
+        for pause in (*PAUSES, None):
+            try:
+                answer = client.post(path, json=body)
+            except httpx.TransportError as error:
+                raise self._silent(error) from error
+            if answer.status_code not in BUSY or pause is None:
+                break
+            time.sleep(pause)
+        return self._taken(answer)
 
     def _silent(self, error: Exception) -> StoreError:
         return StoreError(
