@@ -1,6 +1,7 @@
 """Events, users and values of an item are counted as they arrive; clicks that name their request have an index.
+An impression of a contextual bandit says of which segment its user was when the list was drawn.
 
-Before, the statistics of an item went through all of its events.
+Before, the statistics of an item went through all of its events, and rewards were known by version only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ revision = "0009"
 down_revision = "0008"
 
 ID = sa.String(256)
+IMPRESSIONS = "recommendation_impressions"
 CLICKS = "interaction_type = 'click' AND request_id IS NOT NULL"
 COUNT = """
 INSERT INTO item_counts (item_id, interaction_type, events, users)
@@ -28,6 +30,7 @@ WHERE value IS NOT NULL GROUP BY item_id, interaction_type, {0}
 
 
 def upgrade() -> None:
+    op.add_column(IMPRESSIONS, sa.Column("segment", sa.String(8), nullable=True))
     op.create_table(
         "item_counts",
         sa.Column("item_id", ID, nullable=False),
@@ -61,6 +64,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column(IMPRESSIONS, "segment")
     op.drop_index("ix_user_interactions_clicks", "user_interactions")
     op.drop_table("item_value_counts")
     op.drop_table("item_counts")
