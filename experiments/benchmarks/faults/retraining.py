@@ -56,13 +56,14 @@ def _killed_at(home: Path, step: str) -> list[str]:
 
 def kill_once(home: Path, step: str, options: Sequence[str]) -> bool:
     """Start a retraining and kill it as soon as the store shows this step; whether it was still running."""
-    marked = _marks(home, step)
+    newest = _newest(home)
+    marked = _marks(home, step, newest)
     command = [sys.executable, str(REPOSITORY / "experiments" / "retrain.py"), *options]
     with (home / "retrain.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, env=_environment(home), stdout=log, stderr=log)
     deadline = time.monotonic() + PATIENCE_SECONDS
     try:
-        while process.poll() is None and _marks(home, step) <= marked:
+        while process.poll() is None and _marks(home, step, newest) <= marked:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"a retraining did not come to {step} within {PATIENCE_SECONDS} s")
             time.sleep(0.005)
@@ -74,17 +75,22 @@ def kill_once(home: Path, step: str, options: Sequence[str]) -> bool:
     return running
 
 
-def _marks(home: Path, step: str) -> int:
-    """How often the store shows a step: it has been reached where that grows."""
+def _marks(home: Path, step: str, newest: int = 0) -> int:
+    """How often the store shows a step: it has been reached where that grows. `newest`: the last version before; what
+    was staged then is no mark."""
     with closing(sqlite3.connect(home / "mlflow.db", timeout=30)) as connection:
         if step == "version":
             return int(connection.execute("SELECT count(*) FROM model_versions").fetchone()[0])
         if step == "staged":
             query = "SELECT count(*) FROM model_versions WHERE current_stage = 'Staging' AND version > ?"
-            newest = connection.execute("SELECT max(version) FROM model_versions").fetchone()[0]
-            return int(connection.execute(query, (newest - len(CHALLENGERS),)).fetchone()[0])
+            return int(connection.execute(query, (newest,)).fetchone()[0])
         query = "SELECT count(*) FROM tags WHERE key = ?"
         return int(connection.execute(query, (ENTRY + step,)).fetchone()[0])
+
+
+def _newest(home: Path) -> int:
+    with closing(sqlite3.connect(home / "mlflow.db", timeout=30)) as connection:
+        return int(connection.execute("SELECT coalesce(max(version), 0) FROM model_versions").fetchone()[0])
 
 
 def _versions(home: Path) -> int:

@@ -52,7 +52,7 @@ def configured() -> NotifyConfig:
     """The section `notify` of conf/retraining.yaml; empty where there is none. Raises `ConfigError` on a wrong one."""
     path = root() / "conf" / "retraining.yaml"
     values = read_yaml(path).get("notify") if path.is_file() else None
-    return check(NotifyConfig, values or {}, str(path))  # type: ignore[no-any-return]
+    return check(NotifyConfig, values or {}, str(path))
 
 
 @contextmanager
