@@ -32,6 +32,7 @@ from recstage.steps.simulation.visitors import Visitors
 
 logging.getLogger("recstage").setLevel(logging.ERROR)  # equal clicks of one moment are dropped, and told in the report
 NAME = "notebook-07"  # a registered model of its own: your Production stays as it is
+WAIT_SECONDS = 180  # a busy machine starts a service slowly; on a free one it is there within seconds
 EFFECT = "0.5"  # the relative difference that the experiment is planned to find
 folder = Path(tempfile.mkdtemp())
 os.environ["RECSTAGE_SERVING_DATABASE_URL"] = f"sqlite:///{folder}/service.db"
@@ -46,7 +47,7 @@ log = (folder / "service.log").open("wb")
 service = subprocess.Popen(
     [sys.executable, "-m", "serving", *options], env=tracking.outside_environment(), stdout=log, stderr=log
 )
-until, alive = time.monotonic() + 60, False
+until, alive = time.monotonic() + WAIT_SECONDS, False
 while not alive and time.monotonic() < until:
     time.sleep(0.2)
     with contextlib.suppress(httpx.TransportError):
@@ -64,7 +65,7 @@ print(visitors.post_catalogue(), "items,", visitors.post_history(8000), "events 
 first = train.run(train.settings_from("popularity", "service", overrides={"register": True, "name": NAME})).version
 words = ["--name", NAME, "--version", str(first), "--force", "true", "--reason", "the first"]
 promote.run(promote.settings_from(words))
-until = time.monotonic() + 60
+until = time.monotonic() + WAIT_SECONDS
 while httpx.get(f"{url}/api/model").json().get("version") != str(first) and time.monotonic() < until:
     time.sleep(0.2)
 shown = [("before", visitors.visit(800, 0.1))]
@@ -111,7 +112,7 @@ live_figures.confidence_sequence(looks, "click_through")
 
 # %%
 promoted = promote.run(promote.settings_from(wanted))
-until = time.monotonic() + 60
+until = time.monotonic() + WAIT_SECONDS
 while httpx.get(f"{url}/api/model").json().get("version") != str(promoted.version) and time.monotonic() < until:
     time.sleep(0.2)
 shown.append(("afterwards", visitors.visit(600, 0.8)))

@@ -41,6 +41,7 @@ def main(
     With `errors_as_json` a mistake is told there, too. Returns the exit status."""
     _collect_less_garbage()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # MLflow sets its own level when it is imported
     for chatty in ("mlflow", "alembic", "optuna", "matplotlib", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a lost sample is no news

@@ -17,12 +17,15 @@ import shutil
 import sys
 from contextlib import chdir
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
 
 MANAGER = "--env-manager"
 LOCAL = f"{MANAGER}=local"
+MANAGERS = {"conda": ("conda", "mamba"), "virtualenv": ("virtualenv",), "uv": ("uv",)}
+"""The programs of which each needs one."""
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """MLflow's own variable for where a store without a server puts the artifacts of a new experiment."""
 
@@ -41,11 +44,27 @@ class ProjectExperiment(DefaultExperimentProvider):
         from recstage.tracking.store import EXPERIMENT, experiment
 
         try:
+            check_environment(sys.argv)
             check_parameters(sys.argv)
             return experiment(EXPERIMENT).experiment_id
         except RecstageError as error:
             print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
             raise SystemExit(error.exit_code) from error  # MLflow would take Default after any other error
+
+
+def check_environment(words: list[str]) -> None:
+    """Raises `ConfigError` where `--env-manager` names one that is not installed: MLflow would open a run first, and
+    leave it RUNNING."""
+    from recstage.errors import ConfigError
+
+    given = [word.partition("=")[2] or following for word, following in pairwise([*words, ""]) if MANAGER in word]
+    manager = given[-1] if given else ""
+    needed = MANAGERS.get(manager)
+    at_home = manager == "conda" and os.environ.get("MLFLOW_CONDA_HOME")
+    if needed and not at_home and not any(shutil.which(program) for program in needed):
+        raise ConfigError(
+            f"{MANAGER} {manager}", rule=f"there is no {needed[0]} here", fix=f"Leave {MANAGER} out, or give local"
+        )
 
 
 def check_parameters(words: list[str]) -> None:
@@ -111,7 +130,7 @@ def _use_the_active_environment(words: list[str]) -> None:
     make an environment with conda, which is not there; the entry point is then run by this Python."""
     if any(word.split("=")[0] == MANAGER for word in words) or not _runs_this_project(words):
         return
-    if os.environ.get("MLFLOW_CONDA_HOME") or shutil.which("conda") or shutil.which("mamba"):
+    if os.environ.get("MLFLOW_CONDA_HOME") or any(shutil.which(program) for program in MANAGERS["conda"]):
         return
     words.append(LOCAL)
     here = str(Path(sys.executable).parent)

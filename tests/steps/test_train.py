@@ -68,6 +68,7 @@ def test_a_run_has_at_most_forty_metrics_and_its_ten_figures_have_no_section(tin
         first = {name for name in metrics if "/" not in name}
         assert first == set(metric_names.HEADLINES)
         assert min(name for name in metrics if "/" in name) > max(first)
+        assert tuple(metrics)[: len(first)] == metric_names.HEADLINES  # as the run's page and the comparison list them
 
 
 def test_everything_that_was_measured_is_in_the_table_of_the_run(tiny, client):
@@ -237,7 +238,10 @@ def test_the_test_rows_are_looked_at_once_however_long_the_search(tiny, monkeypa
 def test_a_run_logs_system_metrics_signature_example_and_plots(tiny, client, monkeypatch):
     monkeypatch.setattr(tracking.runs, "SYSTEM_METRICS_SECONDS", 0.2)
     result = trained(tiny, "als", *ALS[2:], trials=6)
-    assert any(name.startswith("system/") for name in client.get_run(result.run_id).data.metrics)
+    usage = tracking.table_of(result.run_id, "system_metrics")
+    assert {"seconds", "cpu_utilization_percentage", "system_memory_usage_megabytes"} <= set(usage.columns)
+    assert len(usage)
+    assert not any(name.startswith("system/") for name in client.get_run(result.run_id).data.metrics)
     about = mlflow.models.get_model_info(result.model_uri)
     assert about.signature.inputs.input_names() == ["user_id"]
     assert about.saved_input_example_info is not None
@@ -331,6 +335,7 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(tiny, workspace, monkeypatc
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(tracking, "log_metrics", interrupting)
+    monkeypatch.setattr(train, "LIVE_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt) as stopped:
         trained(tiny, "ncf", *small)

@@ -99,6 +99,23 @@ def test_a_mistake_ends_it_before_a_run_is_opened(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("given", [["--env-manager", "conda"], ["--env-manager=uv"]])
+def test_an_environment_manager_that_is_not_here_is_refused_before_a_run_is_opened(
+    given: list[str],
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_CONDA_HOME", raising=False)
+    monkeypatch.setattr(sys, "argv", ["mlflow", "run", str(workspace), *given, "-e", "history"])
+    with pytest.raises(SystemExit) as end:
+        mlflow_plugin.ProjectExperiment().get_experiment_id()
+    assert end.value.code == 2
+    assert "Leave --env-manager out, or give local" in capsys.readouterr().err
+
+
 def test_what_is_right_goes_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = ["-e", "als", "-P", "data=tiny.yaml", "-Ptrials=2", "-P", "model.params.factors=8"]
     monkeypatch.setattr(sys, "argv", ["mlflow", "run", str(workspace), *more])

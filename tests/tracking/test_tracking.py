@@ -245,10 +245,12 @@ def test_nested_runs_stay_in_the_experiment_of_their_parent(workspace):
 def test_parameters_that_mlflow_run_wrote_before_are_left_alone(workspace):
     with tracking.run("r", tags={}, system_metrics=False) as active:
         mlflow.log_param("trials", "0.0")
-        tracking.log_config(active.info.run_id, {"trials": 0, "model": {"params": {"layers": [1, 2]}}})
+        model = {"params": {"layers": [1, 2]}, "search": {"layers": {"low": 1}}, "presets": {"a": {"params": {}}}}
+        tracking.log_config(active.info.run_id, {"trials": 0, "model": model})
     params = mlflow.get_run(active.info.run_id).data.params
     assert params["trials"] == "0.0"
     assert params["model.params.layers"] == "[1, 2]"
+    assert not any(name.startswith(("model.search", "model.presets")) for name in params)
 
 
 def test_a_run_without_per_user_values_says_so(workspace):

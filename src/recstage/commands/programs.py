@@ -67,8 +67,10 @@ def ui(ctx: typer.Context, port: Annotated[str, typer.Option(help="to listen on"
 
     base = f"http://127.0.0.1:{port}"
     address = experiment_page.view_address(base, experiment().experiment_id)
+    registered = experiment_page.models_address(base)
     say(f"models, best first: {address}")
-    _answer(ctx, base, models=address)
+    say(f"registered models and their versions: {registered}")
+    _answer(ctx, base, models=address, registered=registered)
     _become([_program("mlflow"), "ui", "--backend-store-uri", store_uri(), "--port", port, *ctx.args])
 
 

@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ SHOWN = (
     *("latency_p50_ms", "latency_p95_ms"),
 )
 """What the result of a run repeats of its metrics."""
+LIVE_AFTER_SECONDS = 60.0
+"""A fit that takes longer logs its learning curve as it goes, before the figures of the test."""
 LOGGED_SECONDS = ("fit", "search", "evaluation")
 """Stages whose seconds are metrics of the run; the model card has all."""
 
@@ -104,8 +106,6 @@ def run(
             model_uri = training.log(model, result, clock.seconds)
         tracking.rename(run_id, training.name_with(result))
         version = registry.register(model_uri, name=settings.model.registered_name) if settings.register_ else None
-        logged = [stage for stage in LOGGED_SECONDS if stage != "search" or settings.trials]
-        tracking.log_metrics(run_id, {f"{stage}_seconds": clock.seconds[stage] for stage in logged})
     number = None if version is None else int(version.number)
     shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
     return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds)
@@ -142,10 +142,19 @@ class Training:
     start: Recommender | None = None
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
+    gain: dict[str, float] = field(default_factory=dict)
+    held: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    """Points of the learning curve that are not logged yet: MLflow shows first what was logged first."""
 
     @property
     def run_id(self) -> str:
         return self.active.info.run_id
+
+    def log_curves(self) -> None:
+        """Log the points of the learning curve that were held back."""
+        while self.held:
+            step, metrics = self.held.pop(0)
+            tracking.log_metrics(self.run_id, metrics, step)
 
     def name_with(self, result: Evaluation) -> str:
         """The name of the run, and what the model reached."""
@@ -163,7 +172,7 @@ class Training:
             lambda model: self._evaluate(model, self.split.validation, quick=True),
         )
         chosen = search.best()
-        self.found = search.found
+        self.found, self.gain = search.found, search.gain
         return chosen
 
     def final(self, params: dict[str, Any]) -> Recommender:
@@ -224,9 +233,12 @@ class Training:
             }
             self._describe(model, result, seconds)
             bar.update()
-            uri = tracking.log_model(self.run_id, model, facts, self.name_with(result))
+            uri, size = tracking.log_model(self.run_id, model, facts, self.name_with(result))
             # after the model: MLflow would copy each metric that it finds, one by one
-            tracking.log_evaluation(self.run_id, result, uri, (self.data.name, self.data.fingerprint))
+            logged = [stage for stage in LOGGED_SECONDS if stage != "search" or self.settings.trials]
+            more = {"bundle_bytes": size, **self.gain, **{f"{stage}_seconds": seconds[stage] for stage in logged}}
+            tracking.log_evaluation(self.run_id, result, uri, (self.data.name, self.data.fingerprint), more)
+            self.log_curves()
             bar.update()
         return uri
 
@@ -279,7 +291,7 @@ class Training:
     def _progress(self, model: Recommender, stage: str) -> Iterator[Report]:
         """A report that shows progress, keeps the learning curve and logs it to the run."""
         with progress(f"{model.name} {stage}", model.steps_planned, model.step_name) as shown:
-            reported = 0
+            reported, live_from = 0, time.monotonic() + LIVE_AFTER_SECONDS
 
             def report(step: int, metrics: Mapping[str, float]) -> None:
                 nonlocal reported
@@ -290,14 +302,17 @@ class Training:
                 for key, value in named.items():
                     self.curves.setdefault(key, []).append((step, value))
                 if named:
-                    logged = {tracking.in_training(key): value for key, value in named.items()}
-                    tracking.log_metrics(self.run_id, logged, step)
+                    self.held.append((step, {tracking.in_training(key): value for key, value in named.items()}))
+                if time.monotonic() >= live_from:
+                    self.log_curves()
                 shown.advance(metrics, step)
 
             try:
                 yield report
-            except KeyboardInterrupt as stopped:
-                if reported and any(self.checkpoints.glob("*.pt")):
+            except BaseException as stopped:
+                with suppress(Exception):  # what ended the fit matters more
+                    self.log_curves()
+                if isinstance(stopped, KeyboardInterrupt) and reported and any(self.checkpoints.glob("*.pt")):
                     stopped.add_note(f"kept the fit up to {model.step_name} {reported}; the same command resumes")
                 raise
 

@@ -2,7 +2,8 @@
 
 MLflow 3 asks of a new experiment whether it is about models or about language models, and shows a page without metrics
 until it knows: the tag `mlflow.experimentKind` says so. A view that one shares is a tag `mlflow.sharedViewState.KEY`
-whose value is the state of the page, opened by `viewStateShareKey=KEY` in the address.
+whose value is the state of the page, opened by `viewStateShareKey=KEY` in the address. Which of its two kinds of pages
+the UI shows is a switch at its top left, which an address sets by `workflowType`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 MODELS_VIEW = "recstage-models"
+TRAINING_PAGES = "workflowType=machine_learning"
+"""Opens the pages of model training; those of language models have no *Models*."""
 LOCAL_UI = "http://127.0.0.1:5000"
 MODELS_AND_TRIALS = "tags.`stage-of-work` LIKE 'tr%'"
 """Runs whose work is `train`, and the `trial`s that stand below them; MLflow's filters know no OR."""
@@ -119,4 +122,9 @@ def ui_address() -> str:
 
 def view_address(base: str, experiment_id: str) -> str:
     """The address of the view on a UI that runs at `base`."""
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?viewStateShareKey={MODELS_VIEW}"
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{TRAINING_PAGES}&viewStateShareKey={MODELS_VIEW}"
+
+
+def models_address(base: str) -> str:
+    """The address of the registered models on that UI."""
+    return f"{base.rstrip('/')}/#/models?{TRAINING_PAGES}"

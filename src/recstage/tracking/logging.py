@@ -44,6 +44,8 @@ FEATURES = "features"
 NOTE = "mlflow.note.content"
 LONGEST_PARAM, LONGEST_PARAM_NAME = 6000, 250
 LONGEST_NOTE = 5000
+TO_CHOOSE_FROM = ("model.search", "model.presets")
+"""Parts of a configuration that are no parameters of the run: a hundred columns of MLflow's tables."""
 
 
 @cache
@@ -100,12 +102,13 @@ def _table_of(run_id: str) -> dict[str, float]:
 
 
 def log_config(run_id: str, config: Mapping[str, Any]) -> None:
-    """The resolved configuration: whole as `config.yaml`, and its leaves as parameters (those that `mlflow run` wrote
-    down before are left as they are: MLflow refuses a second value)."""
+    """The resolved configuration: whole as `config.yaml`, and its leaves as parameters, without what was only to choose
+    from (those that `mlflow run` wrote down before are left as they are: MLflow refuses a second value)."""
     client = MlflowClient()
     client.log_text(run_id, yaml.safe_dump(dict(config), sort_keys=False), "config.yaml")
     present = client.get_run(run_id).data.params
-    named = {_param_name(key): str(value)[:LONGEST_PARAM] for key, value in _leaves(config).items()}
+    chosen = {key: value for key, value in _leaves(config).items() if not key.startswith(TO_CHOOSE_FROM)}
+    named = {_param_name(key): str(value)[:LONGEST_PARAM] for key, value in chosen.items()}
     leaves = {key: value for key, value in named.items() if key not in present}
     params = [Param(key, value) for key, value in leaves.items()]
     for start in range(0, len(params), 100):
@@ -162,17 +165,22 @@ def log_libraries(run_id: str) -> None:
 
 
 def log_evaluation(
-    run_id: str, evaluation: Evaluation, model_uri: str | None = None, data: tuple[str, str] | None = None
+    run_id: str,
+    evaluation: Evaluation,
+    model_uri: str | None = None,
+    data: tuple[str, str] | None = None,
+    more: Mapping[str, float] | None = None,
 ) -> None:
     """The headline metrics, the table of all metrics with their confidence intervals, and the per-user values that
     paired comparisons need; with the URI of the model that the run logged, the metrics are also the model's, on `data`
-    (name, digest)."""
+    (name, digest). Metrics in `more` (of `metric_names`) take their place among the others: MLflow shows them in the
+    order in which they were logged."""
     bounds = {
         f"{name}_{side}": value
         for name, interval in evaluation.intervals.items()
         for side, value in zip(("low", "high"), interval, strict=True)
     }
-    measured = {**evaluation.metrics, **bounds}
+    measured = {**evaluation.metrics, **bounds, **(more or {})}
     model = None if model_uri is None else model_uri.removeprefix("models:/")
     log_metrics(run_id, {name: measured[name] for name in metric_names.kept(measured)}, model=model, data=data)
     log_table(run_id, METRICS_TABLE.removesuffix(".csv"), metrics_table(evaluation))
@@ -233,17 +241,19 @@ def table_of(run_id: str, name: str) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def log_model(run_id: str, model: Recommender, metadata: Mapping[str, Any], name: str = MODEL_ARTIFACT) -> str:
+def log_model(
+    run_id: str, model: Recommender, metadata: Mapping[str, Any], name: str = MODEL_ARTIFACT
+) -> tuple[str, int]:
     """The bundle of a fitted model as a pyfunc of the active run, under a `name` for the list of models; returns its
-    model URI. Logs its size in bytes."""
+    model URI and its size in bytes."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bundle"
         bundle.save(model, folder, metadata={**metadata, "run_id": run_id})
-        return log_bundle(run_id, folder, model, name)
+        return log_bundle(folder, model, name), bundle.size_of(folder)
 
 
-def log_bundle(run_id: str, folder: Path, model: Recommender, name: str = MODEL_ARTIFACT) -> str:
-    """The same of a bundle that lies in `folder`, unchanged, and of the model in it."""
+def log_bundle(folder: Path, model: Recommender, name: str = MODEL_ARTIFACT) -> str:
+    """The same of a bundle that lies in `folder`, unchanged, and of the model in it; returns the model URI."""
     logged = mlflow.pyfunc.log_model(
         name=_as_model_name(name),
         python_model=str(pyfunc.FILE),
@@ -253,7 +263,6 @@ def log_bundle(run_id: str, folder: Path, model: Recommender, name: str = MODEL_
         pip_requirements=pyfunc.requirements(),
         metadata={"algorithm": model.name, "bundle_sha256": bundle.digest_of(folder)},
     )
-    log_metrics(run_id, {"bundle_bytes": bundle.size_of(folder)})
     return logged.model_uri
 
 

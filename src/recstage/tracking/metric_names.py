@@ -1,8 +1,9 @@
 """Which of an evaluation's numbers are metrics of a run, and under which names.
 
-A run page of MLflow draws one chart a metric, in sections by what stands before the slash. The ten figures that matter
-have no slash and come first; a few more stand in sections whose names sort after them; everything else, each metric at
-each cutoff and segment with its interval, is the table `evaluation/metrics.csv`.
+A run page of MLflow lists metrics in the order in which they were logged, and draws one chart a metric, in sections by
+what stands before the slash. The ten figures that matter have no slash and are logged first; a few more stand in
+sections whose names sort after them; everything else, each metric at each cutoff and segment with its interval, is the
+table `evaluation/metrics.csv`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "novelty_share_at_10",
         "sampled_hit_rate_at_10",
         "latency_p50_ms",
+        "preset_gain",
     ),
     "training": (),
     "usage": ("wall_seconds", "peak_memory_mb", "bundle_bytes", "search_seconds", "evaluation_seconds"),

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from recstage.config import root
 from recstage.errors import ConfigError
 from recstage.progress import in_a_notebook
-from recstage.tracking.logging import LONGEST_PARAM, NOTE, log_metrics
+from recstage.tracking.logging import LONGEST_PARAM, NOTE, log_metrics, log_table
 from recstage.tracking.moved import refuse_old_place
 from recstage.tracking.store import (
     EXPERIMENT,
@@ -29,6 +30,7 @@ from recstage.tracking.store import (
     store_uri,
     translate_store_errors,
 )
+from recstage.tracking.system_usage import TABLE, SystemUsage
 
 SYSTEM_METRICS_SECONDS = 1.0
 LONGEST_NAME, LONGEST_OUTCOME = 80, 4500
@@ -45,7 +47,6 @@ def run(
     uri = store_uri()
     with translate_store_errors(uri):
         connect()
-        mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)
         given_from_outside = "MLFLOW_RUN_ID" in os.environ and mlflow.active_run() is None
         parent = mlflow.active_run()
         where = None if given_from_outside else parent.info.experiment_id if parent else _experiment_id()
@@ -61,13 +62,16 @@ def run(
                 experiment_id=where,
                 nested=nested,
                 tags=all_tags,
-                log_system_metrics=system_metrics and not nested,
+                log_system_metrics=False,
             )
     run_id, started = active.info.run_id, time.perf_counter()
+    usage = SystemUsage(run_id, SYSTEM_METRICS_SECONDS) if system_metrics and not nested else None
     try:
         with translate_store_errors(uri):
             if given_from_outside:
                 MlflowClient().set_tag(run_id, "mlflow.runName", name)
+            if usage is not None:
+                usage.start()
             yield active
             _log_resources(run_id, time.perf_counter() - started)
             mlflow.end_run("FINISHED")
@@ -84,6 +88,11 @@ def run(
         with suppress(Exception):  # a full disk may refuse the tag, too: the status matters more
             MlflowClient().set_tag(run_id, "failure", f"{type(error).__name__}: {error}"[:LONGEST_PARAM])
         raise
+    finally:
+        if usage is not None:
+            with suppress(Exception):  # a lost table is no news
+                usage.finish()
+                log_table(run_id, TABLE, usage.table())
 
 
 def describe_untaken(outcome: str, error: Exception | None = None) -> None:
@@ -102,7 +111,7 @@ def describe_untaken(outcome: str, error: Exception | None = None) -> None:
         entry = tags.get(ENTRY_POINT, "entry point")
         told = {"mlflow.runName": entry, "stage-of-work": entry, NOTE: f"```json\n{outcome[:LONGEST_OUTCOME]}\n```"}
         if error is not None:
-            told["mlflow.runName"] = f"{entry} · not done · {outcome}"[:LONGEST_NAME]
+            told["mlflow.runName"] = textwrap.shorten(f"{entry} · not done · {outcome}", LONGEST_NAME, placeholder=" …")
             told["failure"] = f"{type(error).__name__}: {outcome}"[:LONGEST_PARAM]
             told[NOTE] = f"**Not done.** {outcome}"
         for key, value in told.items():

@@ -59,6 +59,6 @@ def _logged(about: Mapping[str, Any], folder: Path, marks: Mapping[str, str]) ->
     tags = {**was["tags"], **marks}
     with tracking.run(f"import {about['algorithm']}", tags=tags, system_metrics=False) as active:
         run_id = active.info.run_id
-        uri = tracking.log_bundle(run_id, folder / BUNDLE, loaded.model)
+        uri = tracking.log_bundle(folder / BUNDLE, loaded.model)
         tracking.restore_run(run_id, folder / RUN, was["params"], was["metrics"], tags)
     return run_id, uri
