@@ -7,3 +7,7 @@ def test_a_table_has_a_header_a_rule_and_a_line_for_each_row():
 
 def test_a_pipe_in_a_cell_is_no_border():
     assert markdown.table(["a"], [["x | y"]]).splitlines()[-1] == r"| x \| y |"
+
+
+def test_columns_of_a_spaced_table_do_not_touch():
+    assert markdown.spaced_table(["a", "b"], [["1", "2"]]).splitlines()[-1] == "| 1&emsp; | 2 |"

@@ -120,7 +120,7 @@ def description(
         f"{len(result.per_user):,} users (split {data.split.method}, fingerprint `{data.fingerprint}`), fitted in "
         f"{seconds.get('fit', 0.0):.1f} s. {about_run.line}.",
         "",
-        markdown.table(
+        markdown.spaced_table(
             ("figure", "value", "interval", *((about_run.production,) if about_run.production else ())),
             [
                 (*_measured(result, name), *((_of_production(about_run, name),) if about_run.production else ()))

@@ -26,7 +26,7 @@ def test_a_new_version_says_what_it_is_and_how_to_promote_it(two):
     page = page_of(two, 2)
     assert "**knn on toy** · never was Production" in page
     assert "`recstage promote 2 --name recommender`" in page
-    assert "| NDCG@10 | 0.3" in page
+    assert "| NDCG@10&emsp; | 0.3" in page
 
 
 def test_the_page_of_the_registered_model_reads_as_a_history(two):
@@ -34,7 +34,7 @@ def test_the_page_of_the_registered_model_reads_as_a_history(two):
     registry.set_production("recommender", 2, how="promote", by="ada", reason="better | by far")
     registry.set_production("recommender", 1, how="rollback", by="bob", reason="slow")
     page = page_of(two)
-    assert page.index("rollback | bob | slow") < page.index("better \\| by far") < page.index("the first")
+    assert page.index("rollback&emsp; | bob&emsp; | slow") < page.index("better \\| by far") < page.index("the first")
     assert "**Production: version 1, als on toy** since" in page
     assert "*Promote model*" in page
 

@@ -202,7 +202,7 @@ def _lines(name: str, value: Any) -> Iterator[str]:
 
 def _written(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     if is_dataclass(value) or isinstance(value, dict):
         found = cli.plain(value)
         return ", ".join(f"{key} {inner}" for key, inner in found.items() if inner not in (None, "", {}, []))

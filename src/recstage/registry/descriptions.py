@@ -80,7 +80,11 @@ def _table_of(changes: Sequence[Change], state: RegisteredModelState) -> list[st
         return []
     rows = [_row(change, state) for change in reversed(changes[-CHANGES_SHOWN:])]
     older = len(changes) - len(rows)
-    found = ["**History**", "", markdown.table(("when (UTC)", "Production", "NDCG@10", "how", "by", "why"), rows)]
+    found = [
+        "**History**",
+        "",
+        markdown.spaced_table(("when (UTC)", "Production", "NDCG@10", "how", "by", "why"), rows),
+    ]
     return [*found, f"{older} older changes: `recstage history`.", ""] if older else found
 
 
@@ -148,7 +152,7 @@ def _figures(version: Version, rival: Version | None) -> list[str]:
         if rival is not None and same:
             cells.append(_figure(rival, name))
         rows.append(cells)
-    found = [markdown.table(header, rows)]
+    found = [markdown.spaced_table(header, rows)]
     if rival is not None and not same:
         found += [f"Production, {rival}, was tested on other rows: their figures do not compare.", ""]
     return found

@@ -3,7 +3,7 @@
 MLflow 3 asks of a new experiment whether it is about models or about language models, and shows a page without metrics
 until it knows: the tag `mlflow.experimentKind` says so. A view that one shares is a tag `mlflow.sharedViewState.KEY`
 whose value is the state of the page, opened by `viewStateShareKey=KEY` in the address. Which of its two kinds of pages
-the UI shows is a switch at its top left, which an address sets by `workflowType`.
+the UI shows is a switch at its top left, which the address of an experiment sets by `workflowType`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTE = "mlflow.note.content"
 VIEW = "mlflow.sharedViewState."
 MODELS_VIEW = "recstage-models"
 TRAINING_PAGES = "workflowType=machine_learning"
-"""Opens the pages of model training; those of language models have no *Models*."""
+"""Opens an experiment on its pages of model training; those of language models have other names for all."""
 LOCAL_UI = "http://127.0.0.1:5000"
 MODELS_AND_TRIALS = "tags.`stage-of-work` LIKE 'tr%'"
 """Runs whose work is `train`, and the `trial`s that stand below them; MLflow's filters know no OR."""
@@ -127,4 +127,4 @@ def view_address(base: str, experiment_id: str) -> str:
 
 def models_address(base: str) -> str:
     """The address of the registered models on that UI."""
-    return f"{base.rstrip('/')}/#/models?{TRAINING_PAGES}"
+    return f"{base.rstrip('/')}/#/models"
