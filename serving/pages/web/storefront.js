@@ -157,7 +157,6 @@ async function create(event) {
 async function load() {
   const turn = ++state.turn;
   clearTimeout(state.retry);
-  const began = performance.now();
   if (!state.list) $("items").replaceChildren(...Array.from({ length: 4 }, () => el("li.card.skeleton", { "aria-hidden": "true" })));
   const wanted = { category: $("category").value, unseen: $("unseen").checked, variety: Number($("variety").value) };
   try {
@@ -165,7 +164,7 @@ async function load() {
     if (turn !== state.turn) return null;
     const before = state.list;
     state.list = found;
-    show(found, before, performance.now() - began);
+    show(found, before);
     follow(found.model_version);
     return changes(found, before);
   } catch (problem) {
@@ -174,7 +173,7 @@ async function load() {
   }
 }
 
-function show(found, before, milliseconds) {
+function show(found, before) {
   const place = $("items"), boxes = new Map();
   const focused = document.activeElement?.closest?.(".card")?.dataset.item;
   for (const one of place.children) boxes.set(one.dataset.item, one.getBoundingClientRect().top);
@@ -191,7 +190,7 @@ function show(found, before, milliseconds) {
   place.replaceChildren(...cards);
   if (before) slide(cards, boxes);
   if (focused) (cards.find((one) => one.dataset.item === focused) ?? cards[0])?.querySelector("button")?.focus();
-  $("method").replaceChildren(...described(found, milliseconds));
+  $("method").replaceChildren(...described(found));
   say(found);
 }
 
@@ -207,11 +206,11 @@ function slide(cards, boxes) {
   }
 }
 
-function described(found, milliseconds) {
+function described(found) {
   const by = found.model_version ? `version ${found.model_version}` : "the service's own data";
   const parts = [el("strong", {}, found.method_used), ` of ${by}`];
   if (found.diversity_score !== null) parts.push(` · diversity ${found.diversity_score.toFixed(2)}`);
-  return [...parts, ` · ${Math.max(1, Math.round(milliseconds))} ms`];
+  return parts;
 }
 
 /** What the reader should know about this list, in order of weight. */
