@@ -1117,6 +1117,29 @@ export interface UncertainBody {
   model_version: string;
 }
 
+/** What is learned of a user from training and from events up to now; all empty where they opted out. */
+export interface UserPatternsBody {
+  user_id: string;
+  /** share of each category in what this user liked, by weight, greatest first */
+  taste: Record<string, number>;
+  /** items that the taste is made from */
+  liked: number;
+  /** live events, at most the newest 10,000 */
+  events: number;
+  /** these events by type */
+  by_type: Record<string, number>;
+  /** by hour of the day, UTC, from 0 */
+  by_hour: number[];
+  /** by day of the week, Monday first */
+  by_weekday: number[];
+  /** days (UTC) with an event */
+  active_days: number;
+  /** of the last event */
+  last_at: string | null;
+  /** when this was learned */
+  updated_at: string;
+}
+
 /** The scores of one user, in the order of the items. */
 export interface UserScores {
   user_id: string;
@@ -1573,6 +1596,15 @@ export interface Operations {
     queryParameters: { limit?: number; cursor?: string | null };
     body: never;
     answer: HistoryBody;
+  };
+  /** Taste by category and activity of a user: stored, and refreshed after each event. */
+  user_patterns: {
+    method: "GET";
+    path: "/api/users/{user_id}/patterns";
+    pathParameters: { user_id: string };
+    queryParameters: {};
+    body: never;
+    answer: UserPatternsBody;
   };
   /** Counts by type, distinct items, implementation rate and mean engagement of a user. */
   user_statistics: {

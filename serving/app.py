@@ -28,6 +28,7 @@ from serving.operations.quality import QualityMonitor
 from serving.pages.problem_page import ProblemPages
 from serving.pages.routes import PAGE_HEADERS
 from serving.pages.routes import router as pages
+from serving.patterns.keeper import PatternKeeper
 from serving.redis_connection import RedisConnection
 from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
@@ -70,6 +71,8 @@ def create_app(
         app.state.service = service
         await service.start()
         erasing = None if store is None else asyncio.create_task(store.erasure_tasks.run())
+        patterns = app.state.patterns = None if store is None else PatternKeeper(store, service)
+        learning = None if patterns is None else asyncio.create_task(patterns.run())
         watched = None
         if store is not None and settings.quality_seconds > 0:
             metrics = app.state.metrics
@@ -80,9 +83,10 @@ def create_app(
         try:
             yield
         finally:
-            if erasing is not None:
-                erasing.cancel()
-                await asyncio.wait([erasing])
+            for task in (erasing, learning):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait([task])
             if watched is not None:
                 await asyncio.to_thread(watched.stop)
             await service.stop()

@@ -13,6 +13,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 
 from serving.errors import Problem
+from serving.patterns.keeper import PatternKeeper
 from serving.security.authentication import Principal, principal_of, requires
 from serving.service import Service
 from serving.store.db.writer import Task
@@ -41,9 +42,17 @@ async def caller_of(request: Request) -> Principal:
     return principal_of(request)
 
 
+async def patterns_of(request: Request) -> PatternKeeper:
+    """The keeper of the users' patterns. Raises a 503 problem where the service runs without a database."""
+    await store_of(request)
+    keeper: PatternKeeper = request.app.state.patterns
+    return keeper
+
+
 ServiceDep = Annotated[Service, Depends(service_of)]
 StoreDep = Annotated[Store, Depends(store_of)]
 CurrentPrincipal = Annotated[Principal, Depends(caller_of)]
+PatternsDep = Annotated[PatternKeeper, Depends(patterns_of)]
 AdminRole = Annotated[Principal, Depends(requires("admin"))]
 
 

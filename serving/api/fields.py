@@ -23,7 +23,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from serving.errors import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, Problem
 from serving.interfaces import ID_LENGTH
 
-BELOW_AN_ID = ("history", "profile", "erasure", "stats", "recommended-users", "similar")
+BELOW_AN_ID = ("history", "profile", "erasure", "stats", "patterns", "recommended-users", "similar")
 """What may follow an id in a path."""
 MAX_BATCH_ENTRIES = 100_000
 MAX_BODY_FIELDS = 50

@@ -35,6 +35,7 @@ LAYERS = {
         ["app"],
         ["pages"],
         ["api"],
+        ["patterns"],
         ["service"],
         ["health"],
         ["trends", "lists", "audiences", "streams"],

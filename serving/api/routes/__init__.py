@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from serving.api.routes import user_statistics, users
+from serving.api.routes import user_patterns, user_statistics, users
 from serving.api.routes.catalogue import categories, items
 from serving.api.routes.classifier import classify, labels
 from serving.api.routes.events import feedback, interactions
@@ -34,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     users.router,
     user_statistics.router,
+    user_patterns.router,
     categories.router,
     items.router,  # last of /api/items: an item's id may hold slashes
     classify.router,

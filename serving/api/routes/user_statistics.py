@@ -43,7 +43,7 @@ async def user_statistics(
 ) -> UserStatisticsBody:
     """Counts by type, distinct items, implementation rate and mean engagement of a user."""
     require_self_or_service(caller, user_id)
-    if not await run_read(is_known, store.reader, user_id) and not await run_read(_is_served, store, service, user_id):
+    if not await run_read(is_known, store.reader, user_id) and not await run_read(is_served, store, service, user_id):
         raise not_found("user", user_id)
     found = await run_read(store.user_statistics.of, user_id)
     return UserStatisticsBody(
@@ -58,7 +58,7 @@ async def user_statistics(
     )
 
 
-def _is_served(store: Store, service: Service, user_id: str) -> bool:
+def is_served(store: Store, service: Service, user_id: str) -> bool:
     """Whether the served version was trained on the user, who was not erased since."""
     served = service.versions.served
     trained = served is not None and served.train.users.find(user_id) >= 0

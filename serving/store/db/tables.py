@@ -84,6 +84,17 @@ class UserProfile(Table):
     __table_args__ = (Index("ix_user_profiles_role", "role", "user_id"),)
 
 
+class UserPattern(Table):
+    """What was learned of a user, and from what: history, version and catalogue."""
+
+    __tablename__ = "user_patterns"
+
+    user_id: Mapped[str] = mapped_column(Id, ForeignKey("users.user_id"), primary_key=True)
+    patterns: Mapped[dict[str, Any]] = mapped_column(JSON)
+    made_from: Mapped[str] = mapped_column(Text)
+    updated_at: Mapped[int] = mapped_column(Milliseconds)
+
+
 class Item(Table):
     """An item: created by the first event that names it, or through the catalogue."""
 

@@ -25,6 +25,7 @@ from serving.store.db.tables import (
     Table,
     User,
     UserInteraction,
+    UserPattern,
     UserProfile,
     UserRecommendation,
 )
@@ -133,8 +134,9 @@ class Erase(Task[Erased]):
         self._drop_queued(self.user_id)
         impressions = delete_impressions(connection, RecommendationImpression.user_id == self.user_id)
         rows = {RecommendationImpression.__tablename__: impressions}
-        rows[UserInteraction.__tablename__] = delete_events(connection, UserInteraction.user_id == self.user_id)
         for table in _PERSONAL:
+            if table is User:  # the last one: events name it
+                rows[UserInteraction.__tablename__] = delete_events(connection, UserInteraction.user_id == self.user_id)
             column: Any = table.user_id  # type: ignore[attr-defined]
             rows[table.__tablename__] = int(connection.execute(delete(table).where(column == self.user_id)).rowcount)
         digest = Digests.of(connection).digest(self.user_id)
@@ -171,6 +173,7 @@ class RecordErasureTask(Task[bool]):
 
 _PERSONAL: tuple[type[Table], ...] = (
     UserProfile,
+    UserPattern,
     RecommendationFeedback,
     UserRecommendation,
     ItemAudience,

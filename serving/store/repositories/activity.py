@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func,
 from serving.interfaces import RecentActivity
 from serving.store.db.bulk import BulkInsert, RowLookup, among
 from serving.store.db.reader import Query, Reader
-from serving.store.db.tables import ItemActivity, ItemCount, ItemValueCount, User, UserInteraction
+from serving.store.db.tables import ItemActivity, ItemCount, ItemValueCount, User, UserInteraction, UserPattern
 
 MILLISECONDS_PER_HOUR = 3_600_000
 STEPS = 16
@@ -58,8 +58,12 @@ def delete_events(connection: Connection, condition: ColumnElement[bool]) -> int
     deleted: Sequence[Any] = connection.execute(delete(UserInteraction).where(condition).returning(*columns)).all()
     if deleted:
         # a writer that takes an event of one of these users meanwhile sees all events deleted, or is seen
-        locked = select(User.user_id).where(among(connection, User.user_id, {row[5] for row in deleted}))
+        users = {row[5] for row in deleted}
+        locked = select(User.user_id).where(among(connection, User.user_id, users))
         connection.execute(locked.order_by(User.user_id).with_for_update()).all()
+        connection.execute(
+            delete(UserPattern).where(among(connection, UserPattern.user_id, {row[5] for row in deleted}))
+        )
         lost = _lost_users(connection, {(user, item, kind) for _, item, kind, _, _, user in deleted})
         _add(connection, [(*row[:4], bool(row[4])) for row in deleted], lost, -1)
         _drop_empty(connection, deleted)

@@ -21,6 +21,7 @@ from serving.store.db.tables import (
     ItemAudience,
     Secret,
     User,
+    UserPattern,
     UserProfile,
     UserRecommendation,
 )
@@ -148,7 +149,7 @@ class PutProfile(Task[Profile]):
         declared = orjson.dumps(self.categories).decode()
         _PUT_PROFILE(connection, [(self.user_id, self.role, declared, now)])
         if self.opted_out:
-            for table in (UserRecommendation, ItemAudience):
+            for table in (UserRecommendation, ItemAudience, UserPattern):
                 connection.execute(delete(table).where(table.user_id == self.user_id))
         change_counters.bump(connection, change_counters.USERS, now)
         created_at = connection.execute(select(User.created_at).where(User.user_id == self.user_id)).scalar_one()

@@ -1042,6 +1042,23 @@ class UncertainBody(Model):
     model_version: str
 
 
+class UserPatternsBody(Model):
+    """What is learned of a user from training and from events up to now; all empty where they opted out."""
+
+    user_id: str
+    taste: dict[str, float] = Field(
+        description="share of each category in what this user liked, by weight, greatest first"
+    )
+    liked: int = Field(description="items that the taste is made from")
+    events: int = Field(description="live events, at most the newest 10,000")
+    by_type: dict[str, int] = Field(description="these events by type")
+    by_hour: list[int] = Field(description="by hour of the day, UTC, from 0")
+    by_weekday: list[int] = Field(description="by day of the week, Monday first")
+    active_days: int = Field(description="days (UTC) with an event")
+    last_at: datetime | None = Field(None, description="of the last event")
+    updated_at: datetime = Field(description="when this was learned")
+
+
 class UserScores(Model):
     """The scores of one user, in the order of the items."""
 

@@ -60,6 +60,7 @@ from recstage.client.models import (
     StatisticsBody,
     Target,
     TrendsBody,
+    UserPatternsBody,
     UserStatisticsBody,
 )
 
@@ -698,6 +699,11 @@ class Operations(Sender):
             "GET", "/api/users/{user_id}/history", path={"user_id": user_id}, query={"limit": limit, "cursor": cursor}
         )
         return self.send(call, HistoryBody)
+
+    def user_patterns(self, user_id: str) -> UserPatternsBody:
+        """Taste by category and activity of a user: stored, and refreshed after each event."""
+        call = Call("GET", "/api/users/{user_id}/patterns", path={"user_id": user_id})
+        return self.send(call, UserPatternsBody)
 
     def user_statistics(self, user_id: str) -> UserStatisticsBody:
         """Counts by type, distinct items, implementation rate and mean engagement of a user."""

@@ -23,6 +23,7 @@ TABLE = {
     "/api/rank": {"post"},
     "/api/categories": {"get"},
     "/api/users/{user_id}/stats": {"get"},
+    "/api/users/{user_id}/patterns": {"get"},
     "/api/recommendations/session": {"post"},
     "/api/recommendations/batch": {"post"},
     "/api/predict/batch": {"post"},

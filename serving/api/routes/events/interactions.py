@@ -11,7 +11,7 @@ from fastapi import Body as JsonBody
 from pydantic import BaseModel, BeforeValidator, Discriminator, FailFast, Field, Tag, model_validator
 from starlette.responses import Response
 
-from serving.api.dependencies import CurrentPrincipal, ServiceDep, StoreDep, run_write
+from serving.api.dependencies import CurrentPrincipal, PatternsDep, ServiceDep, StoreDep, run_write
 from serving.api.fields import (
     MAX_BATCH_ENTRIES,
     Amount,
@@ -116,6 +116,7 @@ async def post_interactions(
     body: OneOrMany,
     store: StoreDep,
     service: ServiceDep,
+    patterns: PatternsDep,
     caller: CurrentPrincipal,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -134,6 +135,7 @@ async def post_interactions(
         statuses = await run_write(store, RecordEvents(_events(bodies, idempotency_key)))
     except KeyReused as error:
         raise Problem(409, "idempotency-key-reused", str(error)) from error
+    patterns.touched(body.user_id for body, status in zip(bodies, statuses, strict=True) if status == "stored")
     _count(service, bodies, statuses)
     counts = Counter(statuses)
     receipt = {"stored": counts["stored"], "duplicates": counts["duplicate"], "ignored": counts["ignored"]}

@@ -22,6 +22,7 @@ from serving.store.db.tables import (
     UserRecommendation,
 )
 from serving.store.db.writer import Writer
+from serving.store.patterns import stored as patterns
 from serving.store.repositories import (
     activity,
     hidden_items,
@@ -64,6 +65,8 @@ READ = [
     ("erasure", users._ERASURE, {"person": b"12345678"}, BY_KEY),
     ("hidden items", hidden_items._HIDDEN_ITEMS, {}, "ix_items_withheld"),
     ("item", items._ITEM, ITEM, BY_KEY),
+    ("patterns", patterns._PATTERNS, USER, BY_KEY),
+    ("events of patterns", patterns._EVENTS, USER | {"limit": 9}, "ix_user_interactions_user_time"),
     ("counts of an item", statistics._COUNTS, ITEM, BY_KEY),
     ("values of an item", statistics._VALUES, ITEM, BY_KEY),
     ("lists of an experiment", statistics._LISTS, EXPERIMENT, "ix_recommendation_impressions_experiment"),
@@ -206,7 +209,7 @@ def test_every_index_of_the_schema_is_used_by_a_query_of_this_file():
 def test_no_query_of_the_service_is_left_out():
     """A new query must be added here, with its index."""
     modules = (items, change_counters, snapshot, user_histories, lineage, users, precomputed, revision, hidden_items)
-    modules += (own_catalogue, rules, click_through, drift, statistics, tasks, stored)
+    modules += (own_catalogue, rules, click_through, drift, statistics, tasks, stored, patterns)
     found = {value.name for module in modules for value in vars(module).values() if isinstance(value, Query)}
     # one row, or all of them by purpose
     whole = {"revision", "counters", "catalogue_counters", "lineage_versions", "digest_key", "digest_key_if_needed"}

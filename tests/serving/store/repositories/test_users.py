@@ -15,6 +15,7 @@ from serving.store.db.connection import open_tool_engine, sqlite_path
 from serving.store.db.id_digests import Digests
 from serving.store.db.tables import Erasure, RecommendationImpression, Table, User, UserInteraction, UserRecommendation
 from serving.store.erasure.erasures import _PERSONAL, Erase
+from serving.store.patterns.stored import PutPatterns
 from serving.store.repositories.events import RecordEvents, now_ms
 from serving.store.repositories.feedback import ItemOutcome, RecordFeedback
 from serving.store.repositories.items import IngestItems, NewItem
@@ -97,6 +98,8 @@ def fill(store, do) -> None:
     for name in ("ann", "bob"):
         do(put(name, role="editor", categories=["drama"]))
         do(RecordEvents([event(name, "film"), event(name, "book")]))
+        version = store.histories.history(name).version
+        do(PutPatterns(name, version, {}, "", now))
         store.impressions.record(Impression(f"r-{name}", name, ("film",), (1.0,), (1.0,), "als", "7", now // 1000 + 1))
         do(RecordFeedback(f"r-{name}", None, [ItemOutcome("film", "click", now)], queued=store.impressions.queued))
         do(PutLists("recommender", "7", [UserList(name, ["film"], [0.9], "als")], now + 60_000))
@@ -108,6 +111,7 @@ def test_erasure_removes_every_row_of_the_user_and_no_other(store, do, url):
     fill(store, do)
     erased = do(erase("ann", store))
     assert erased.rows == {
+        "user_patterns": 1,
         "user_profiles": 1,
         "user_interactions": 2,
         "recommendation_feedback": 1,

@@ -1,0 +1,1 @@
+"""What is learned of a user: taste by category, and activity."""

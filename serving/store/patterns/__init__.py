@@ -1,0 +1,1 @@
+"""Learned patterns of users, as they are stored."""
