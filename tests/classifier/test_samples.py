@@ -38,6 +38,21 @@ def test_json_lines_and_csv_give_the_same_samples(tmp_path):
         assert (one.text, one.codes, one.confidence) == expected
 
 
+def test_people_follow_the_text_as_in_a_catalogue_and_tags_do_not(tmp_path):
+    film = {
+        "title": "Heat",
+        "director": "Michael Mann",
+        "plot": "A robbery.",
+        "actors": ["Al Pacino", None, "Robert De Niro"],
+    }
+    given = files.sample_of({**film, "genres": ["Crime"], "tags": "Crime"}, "")
+    assert given.text == "Heat. A robbery. Michael Mann Al Pacino Robert De Niro"
+    table = tmp_path / "films.csv"
+    table.write_text(",title,plot,actors,genres\n7,Heat,A robbery.,Al Pacino,Crime,too many\n")
+    (one,), _ = files.read(str(table))
+    assert one.text == "Heat. A robbery. Al Pacino"
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy import sparse
 
 from recstage.classifier import measures, storage, training
+from recstage.classifier.families import linear
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig
 from recstage.errors import BundleError, DataError, TooLittleData
 from tests.classifier.small_texts import small_texts
@@ -46,6 +48,15 @@ def test_the_linear_family_learns_what_the_words_say(classifier, data, parts):
     assert found["macro_f1"] > 0.9
     (one,) = classifier.classify(["the detective found a murder suspect in the old house"])
     assert one.labels[0].category == "Crime"
+
+
+def test_an_ngram_is_scaled_by_its_log_count_ratio():
+    features = sparse.csr_matrix(np.array([[0.6, 0.0], [0.5, 0.8]]))  # the first in both texts, the second in one
+    truth = np.array([[True], [False]])
+    ratio = np.log([(2 / 3) / (2 / 4), (2 / 4) / (1 / 3)])  # counts, one more than they are, over their sum
+    assert np.allclose(linear._scales(features, truth, 1.0, None)[:, 0], ratio)
+    assert np.allclose(linear._scales(features, truth, 0.25, np.ones(2))[:, 0], 0.75 + 0.25 * ratio)
+    assert np.all(linear._scales(features, truth, 0.0, None) == 1.0)
 
 
 @pytest.mark.parametrize(("text", "rule"), [("  ", "it is empty"), ("x" * 1_000_000, "1,000,000 characters")])

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from recstage.classifier.data.samples import Bad, Sample
+from recstage.data.tables.names import ALSO_TEXT
 from recstage.errors import DataError
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 TITLES = ("title", "name")
 TEXTS = ("text", "plot", "description", "summary", "overview")
 CODES = ("taxonomy_codes", "codes", "categories", "genres", "labels", "tags")
+FOLLOW_TEXT = tuple(name for name in ALSO_TEXT if name not in CODES)
 SEPARATORS = "|;"
 LARGEST_FILE = 2 << 30
 
@@ -102,7 +104,8 @@ def _of_csv(path: Path, text: str) -> Iterator[Sample | Bad]:
 
 def sample_of(values: Any, place: str) -> Sample | Bad:
     """A sample from its fields: text (or title and plot, description ...), taxonomy_codes (or categories, genres ...; a
-    list, or one text with | or ; between), confidence (1 where it is not given)."""
+    list, or one text with | or ; between), confidence (1 where it is not given). Director, actors, author, keywords and
+    brand follow the text, as they do in a catalogue; tags do not, for they may be the codes."""
     if not isinstance(values, Mapping):
         return Bad(place, "it is no object")
     title, body = _first(values, TITLES), _first(values, TEXTS)
@@ -114,7 +117,9 @@ def sample_of(values: Any, place: str) -> Sample | Bad:
     confidence = _confidence(values.get("confidence"))
     if confidence is None:
         return Bad(place, f"its confidence is no number above 0 and at most 1 ({values.get('confidence')!r})")
-    return Sample(joined(title or "", body or ""), codes, confidence, place)
+    also = [_words(value) for name, value in values.items() if name in FOLLOW_TEXT]
+    whole = " ".join(part for part in (body, *also) if part)
+    return Sample(joined(title or "", whole), codes, confidence, place)
 
 
 def joined(title: str, body: str) -> str:
@@ -143,6 +148,13 @@ def _confidence(given: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if 0 < value <= 1 and not isinstance(given, bool) else None
+
+
+def _words(given: Any) -> str:
+    """A text, or a list of texts one after the other; '' for anything else."""
+    if isinstance(given, list | tuple):
+        return " ".join(filter(None, map(_words, given)))
+    return given.strip() if isinstance(given, str) else ""
 
 
 def _first(values: Mapping[str, Any], names: Sequence[str]) -> Any:

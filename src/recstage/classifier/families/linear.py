@@ -1,6 +1,8 @@
-"""The linear family: TF-IDF of words and letters, one logistic regression a class (scikit-learn).
+"""The linear family: TF-IDF of words and letters, one logistic regression a class (scikit-learn), each n-gram scaled by
+how much more or less often texts of the class have it (Wang and Manning 2012, "Baselines and Bigrams").
 
-What is kept are plain arrays and two vocabularies; a loaded model is the same code with those put in.
+The scales are multiplied into the coefficients. What is kept are plain arrays and two vocabularies; a loaded model is
+the same code with those put in.
 """
 
 from __future__ import annotations
@@ -62,14 +64,28 @@ def fit(
             rule=f"no n-gram is in {params.min_texts} of them",
             fix="Give more text, or lower classifier.linear.min_texts",
         ) from error
+    scales = _scales(features, truth, params.naive_bayes, weight)
     columns, intercept = [], []
     for k in range(truth.shape[1]):
         model = LogisticRegression(
             C=params.C, solver="liblinear", max_iter=200, class_weight={0: 1.0, 1: float(positive_weight[k])}
-        ).fit(features, truth[:, k].astype(int), sample_weight=weight)
-        columns.append(model.coef_[0])
+        ).fit(features @ sparse.diags_array(scales[:, k]), truth[:, k].astype(int), sample_weight=weight)
+        columns.append(model.coef_[0] * scales[:, k])
         intercept.append(float(model.intercept_[0]))
     return LinearText(params, vectorizers, np.column_stack(columns).astype(np.float32), np.array(intercept))
+
+
+def _scales(
+    features: sparse.csr_matrix, truth: NDArray[np.bool_], share: float, weight: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """float64[features, classes]: `share` of the size of the log-count ratio of a class's texts to the others', each
+    count one more than it is, and the rest of 1."""
+    each = np.ones(len(truth)) if weight is None else weight
+    present = (features > 0).astype(np.float64).T
+    inside = present @ (truth * each[:, None])
+    outside = (present @ each)[:, None] - inside
+    ratio = np.log((inside + 1) / (inside + 1).sum(axis=0)) - np.log((outside + 1) / (outside + 1).sum(axis=0))
+    return (1 - share) + share * np.abs(ratio)
 
 
 def restore(

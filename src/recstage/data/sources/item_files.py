@@ -16,15 +16,13 @@ import pandas as pd
 from recstage.config.schemas import ItemsSource
 from recstage.data.files.file_tree import FileTree, lines_of, unpacked
 from recstage.data.schema import ITEM, NONE_REJECTED, Rejected
-from recstage.data.tables.names import AVAILABLE, CATEGORIES, ITEM_NAMES, TEXT, TITLE, mapped, plain
+from recstage.data.tables.names import ALSO_TEXT, AVAILABLE, CATEGORIES, ITEM_NAMES, TEXT, TITLE, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.ids import IdRule, id_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.errors import DataError
 
-ALSO_TEXT = ("director", "actors", "author", "tags", "keywords", "brand")
-"""Columns whose words are worth as much as the text's own and are appended to it."""
 NO_GENRE = {"", "unknown", "(no genres listed)", "nan", "None"}
 NO = {
     "false", "0", "00", "no", "n", "f", "none", "outofstock", "inactive", "unavailable", "notavailable", "discontinued",

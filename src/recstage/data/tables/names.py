@@ -105,6 +105,9 @@ ITEM_NAMES: dict[str, tuple[str, ...]] = {
                 "verfügbar", "lieferbar", "disponible", "disponibile"),
 }  # fmt: skip
 
+ALSO_TEXT = ("director", "actors", "author", "tags", "keywords", "brand")
+"""What is known of an item whose words are worth as much as its text's own, and are appended to it."""
+
 
 def plain(name: object) -> str:
     """A name without case, accents, blanks and punctuation: "User ID" and "user_id" are one."""
