@@ -55,3 +55,9 @@ def test_a_class_of_one_positive_takes_the_curve_of_all_classes():
     assert curve.probabilities(np.full((1, 4), 9.0))[0, 3] < 1.0
     limits = calibration.thresholds(curve.probabilities(SCORES), truth)
     assert np.all((limits >= 0.05) & (limits <= 0.9))
+
+
+def test_classes_told_apart_without_a_mistake_have_their_thresholds_in_between():
+    truth = np.repeat([[True, False], [False, True]], 200, axis=0)
+    limits = calibration.thresholds(np.where(truth, 0.9, 0.1), truth)
+    assert np.all((limits > 0.4) & (limits < 0.6))

@@ -86,11 +86,18 @@ def thresholds(probabilities: NDArray[np.float64], truth: NDArray[np.bool_]) -> 
     the fewer positives, the more. float64[classes]."""
     curves = np.stack([_f1_curve(probabilities[:, k], truth[:, k]) for k in range(truth.shape[1])])
     present = truth.any(axis=0)
-    together = float(GRID[curves[present].mean(axis=0).argmax()]) if present.any() else 0.5
-    own = GRID[curves.argmax(axis=1)]
+    together = _best(curves[present].mean(axis=0)) if present.any() else 0.5
+    own = np.array([_best(curve) for curve in curves])
     positives = truth.sum(axis=0)
     share = positives / (positives + SHRINKAGE)
     return share * own + (1 - share) * together
+
+
+def _best(curve: NDArray[np.float64]) -> float:
+    """The threshold of the greatest F1; of several that are equally good the middle one, as where classes are told
+    apart without a mistake: the least of them would give every class to the next text."""
+    best = np.flatnonzero(curve >= curve.max() - 1e-9)
+    return float(GRID[best[len(best) // 2]])
 
 
 def _f1_curve(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ class LinearParams(Schema):
     char_ngrams: int = Field(5, ge=0, le=7, description="longest n-gram of letters within a word; 0: none")
     min_texts: int = Field(2, ge=1, description="texts that an n-gram must occur in")
     naive_bayes: float = Field(
-        0.25, ge=0, le=1, description="share of the log-count ratio in each n-gram's scale a class; 0: none"
+        0.4, ge=0, le=1, description="share of the log-count ratio in each n-gram's scale a class; 0: none"
     )
     max_features: int = Field(100_000, ge=100, description="most n-grams of each kind")
 
