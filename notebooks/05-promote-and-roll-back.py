@@ -47,7 +47,8 @@ for model in ("als", "knn"):
         said += [(model, "promoted", check) for check in result.checks]
     except GateRefused as refusal:
         said.append((model, "refused", refusal.rule))
-pd.DataFrame(said, columns=["model", "verdict", "why"]).style.hide(axis="index")
+verdicts = pd.DataFrame(said, columns=["model", "verdict", "why"])
+verdicts.style.hide(axis="index").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
 # ## Past the gate

@@ -118,7 +118,7 @@ def test_plotting_touches_no_pyplot():
 
 
 def test_stages_of_a_metric_share_a_panel_and_the_best_is_least_for_a_loss(figures):
-    loss = panel(figures["learning curves"], "Loss\ntraining 0.5, validation 0.6: 0.1 apart")
+    loss = panel(figures["learning curves"], "Loss, 0.1 apart\ntraining 0.5, validation 0.6")
     rings = [line.get_xydata()[0].tolist() for line in loss.lines if line.get_marker() == "o"]
     assert rings == [[3, 0.4], [2, 0.6]]
     ring = [line for line in panel(figures["learning curves"], "NDCG@10").lines if line.get_marker() == "o"]
@@ -126,7 +126,7 @@ def test_stages_of_a_metric_share_a_panel_and_the_best_is_least_for_a_loss(figur
 
 
 def test_the_gap_between_training_and_validation_is_told_at_the_best_step(figures):
-    axis = panel(figures["boosting"], "NDCG@10\ntraining 0.5, validation 0.3: 0.2 apart")
+    axis = panel(figures["boosting"], "NDCG@10, 0.2 apart\ntraining 0.5, validation 0.3")
     assert axis.get_xlabel() == "boosting round"
     assert [line.get_label() for line in axis.lines if line.get_marker() != "o"] == ["training", "validation"]
 
@@ -195,3 +195,12 @@ def test_a_long_name_keeps_its_beginning_and_its_end():
     assert short("als_score") == "als_score"
     assert short("a" * 50 + "_the_last_5") == "a" * 28 + "…_the_last_5"
     assert len(short("a" * 50)) == 40
+
+
+def test_curves_of_a_refit_share_the_panel_of_the_fit():
+    stages = ("train", "validation", "refit_train", "refit_validation")
+    figure = plots.learning_curves({f"{stage}_ndcg_at_10": [(1, 0.2), (2, 0.3)] for stage in stages})
+    (axis,) = [axis for axis in figure.axes if axis.lines]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        *("training", "validation", "refit, training", "refit, validation")
+    ]

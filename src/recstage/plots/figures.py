@@ -41,7 +41,14 @@ from recstage.plots.style import (
 if TYPE_CHECKING:
     from recstage.evaluation.protocol import Evaluation
 
-STAGES = {"train_": "training", "validation_": "validation", "refit_": "refit", "": "training"}
+STAGES = {
+    "train_": "training",
+    "validation_": "validation",
+    "refit_train_": "refit, training",
+    "refit_validation_": "refit, validation",
+    "refit_": "refit",
+    "": "training",
+}
 GAP = ("training", "validation")
 LESS_IS_BETTER = ("gini", "latency")
 SEGMENT_ORDER = ("cold", "warm", "hot", "all")
@@ -301,13 +308,13 @@ def _stage(name: str) -> str:
 
 
 def _gap(lines: Mapping[str, Mapping[int, float]], less_is_better: bool) -> str:
-    """Training and validation at the best step of the validation, as a second line of a heading."""
+    """How far training and validation are apart at the best step of the validation, and both as a second line."""
     training, validation = (lines.get(name, {}) for name in GAP)
     best = (min if less_is_better else max)(validation, key=validation.__getitem__, default=None)
     if best is None or best not in training:
         return ""
     apart = abs(training[best] - validation[best])
-    return f"\ntraining {training[best]:.3g}, validation {validation[best]:.3g}: {apart:.2g} apart"
+    return f", {apart:.2g} apart\ntraining {training[best]:.3g}, validation {validation[best]:.3g}"
 
 
 def _some(values: S, what: str) -> S:

@@ -92,7 +92,7 @@ def judge(
         rival = baseline
     checks, paired = [], None
     if rival is None:
-        missing = f"there is no Production yet, and no run of {POPULARITY} on the same test rows"
+        missing = f"the first Production, and no run of {POPULARITY} on the same test rows"
         checks.append(Check(config.metric, "not judged", f"nothing to compare {config.metric} with: {missing}"))
     else:
         both = _pairs(challenger, rival, config.metric)

@@ -42,7 +42,7 @@ def test_the_first_version_is_promoted_without_a_champion(registry_driver):
     assert (result.version, result.previous, result.gate) == (1, None, "passed")
     assert result.checks[0] == (
         "not judged: nothing to compare ndcg_at_10 with: "
-        "there is no Production yet, and no run of popularity on the same test rows"
+        "the first Production, and no run of popularity on the same test rows"
     )
     assert json.dumps(plain(result))
     tags = registry_driver.tags(1)

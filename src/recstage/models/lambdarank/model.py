@@ -42,9 +42,10 @@ FIRST_WEIGHT = 0.5
 
 
 class LambdaRank(base.Recommender):
-    """Candidates rank by the trees (scores from 0), all other items below them (scores below 0) by rank fusion.
+    """Gradient-boosted trees (LightGBM's LambdaRank) order the candidates that several retrievers propose.
 
-    The fused scores are those of the retrievers. Items that a user has seen are never candidates.
+    Candidates have scores from 0; all other items follow with scores below 0, by rank fusion of the retrievers. Items
+    that a user has seen are never candidates.
     """
 
     name = "lambdarank"
