@@ -6,6 +6,7 @@
 # **How:** two registered versions of a registered model of their own (`notebook-05`, so that your Production stays as it is), promoted, compared and rolled back by the steps that `mlflow run` calls. The same can be done in the MLflow UI: set the alias `production` of a version, or its stage.
 
 # %%
+import logging
 import tempfile
 import time
 import warnings
@@ -48,7 +49,7 @@ for model in ("als", "knn"):
     except GateRefused as refusal:
         said.append((model, "refused", refusal.rule))
 verdicts = pd.DataFrame(said, columns=["model", "verdict", "why"])
-verdicts.style.hide(axis="index").set_properties(**{"text-align": "left"})
+verdicts.style.hide(axis="index").set_table_styles([{"selector": "th, td", "props": "text-align: left"}])
 
 # %% [markdown]
 # ## Past the gate
@@ -81,8 +82,9 @@ pd.DataFrame([(one.user_id, one.overlap) for one in found.lists], columns=["user
 # A service of its own, here in this process, on a free registered model; `make serve` starts the real one, which behaves alike.
 
 # %%
+logging.getLogger("serving").setLevel(logging.ERROR)  # while it fetches a version it says so
 settings = ServingSettings(
-    model_name=NAME, database_url="", poll_seconds=0.2, log_level="error", bundle_dir=Path(tempfile.mkdtemp())
+    model_name=NAME, database_url="", poll_seconds=0.2, log_level="warning", bundle_dir=Path(tempfile.mkdtemp())
 )
 served = []
 with TestClient(create_app(settings)) as service:

@@ -6,7 +6,7 @@ import pytest
 
 from recstage.data.catalogue import Catalogue
 from recstage.errors import DataError
-from recstage.plots import data_figures, interactive_figures, list_figures, tuning_figures
+from recstage.plots import data_figures, interactive_figures, list_figures, live_figures, tuning_figures
 from recstage.plots.interactive_figures import PLOTLY
 
 TRIALS = pd.DataFrame(
@@ -94,3 +94,10 @@ def test_the_score_histogram_counts_each_score_once():
 def test_unknown_titles_are_ids(model):
     empty = Catalogue.empty(model.items)
     assert interactive_figures._titles(empty, np.array([0])) == [f"item {model.items.ids[0]}"]
+
+
+def test_an_experiment_that_one_look_decides_shows_its_difference_and_interval():
+    (axis,) = live_figures.confidence_sequence([(800, 0.2, 0.1, 0.3)], "click_through").axes
+    assert axis.lines[0].get_marker() == "o"
+    (interval,) = [segment for one in axis.collections for segment in getattr(one, "get_segments", list)()]
+    assert interval.tolist() == [[800, 0.1], [800, 0.3]]

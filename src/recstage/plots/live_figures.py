@@ -26,7 +26,8 @@ def confidence_sequence(looks: Sequence[tuple[int, float, float, float]], metric
     figure, (axis,) = panels(f"{label(metric)}: challenger less Production", "the band holds at every look at once", 1)
     lists, difference, low, high = np.array(looks, dtype=float).T
     axis.fill_between(lists, low, high, color=SKY, alpha=0.5, linewidth=0)
-    axis.plot(lists, difference, color=BLUE, linewidth=1.8)
+    axis.plot(lists, difference, "o-", color=BLUE, linewidth=1.8, markersize=5)
+    axis.vlines(lists, low, high, color=BLUE, linewidth=1.2, alpha=0.6)  # a single look has no band
     axis.axhline(0, color=INK, linewidth=1)
     edge = 1.6 * max(abs(difference[-1]), abs(high[-1]), abs(low[-1])) or 1.0
     axis.set_ylim(-edge, edge)
