@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import sparse
 from recstage.classifier import measures, storage, training
 from recstage.classifier.families import linear
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig
-from recstage.errors import BundleError, DataError, TooLittleData
+from recstage.errors import BundleError, DataError, ExternalToolError, TooLittleData
 from tests.classifier.small_texts import small_texts
 
 
@@ -69,6 +70,13 @@ def test_augmentation_does_not_touch_test_texts(data, parts):
     config = ClassifierConfig(linear=LinearParams(char_ngrams=0))
     made = training.train(data, parts, config, seed=0, target_size=400).classifier
     assert made.labels == data.labels
+
+
+def test_without_the_extra_a_transformer_is_refused_in_one_line(data, parts, monkeypatch):
+    for name in ("transformers", "tokenizers"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExternalToolError, match="it needs transformers, tokenizers, not installed here"):
+        training.train(data, parts, ClassifierConfig(family="ensemble"), seed=0)
 
 
 def test_too_few_texts_are_told_in_one_line():

@@ -110,11 +110,10 @@ def _fine_tuned(
     checkpoints: Path | None,
     report: Report,
 ) -> Trained:
-    from recstage.classifier.families import ensemble, transformer
     from recstage.classifier.families.encoder import require_extra
 
     require_extra()
-    from recstage.classifier.families import fine_tuning
+    from recstage.classifier.families import ensemble, fine_tuning, transformer
     from recstage.classifier.families.fine_tuning import Examples
 
     started, params = time.perf_counter(), config.transformer
