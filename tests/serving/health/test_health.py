@@ -274,3 +274,18 @@ def test_why_nothing_serves_hides_paths(stage, popularity, tmp_path):
     manager.step()
     assert str(tmp_path) not in manager.why_not_ready()
     assert "manifest.json cannot be read" in manager.why_not_ready()
+
+
+def test_a_service_that_starts_with_nothing_to_serve_waits_for_the_first_version(als, stage, serve):
+    pointer = FakePointer()
+    with serve(pointer, start_wait_seconds=20) as client:
+        assert client.get("/api/recommendations", params={"user_id": "u5"}).status_code == 503
+        pointer.staged = stage(als, "7")
+        client.portal.call(client.app.state.service._first_poll)
+        assert client.get("/api/recommendations", params={"user_id": "u5"}).json()["model_version"] == "7"
+
+
+def test_it_waits_no_longer_than_the_setting_says(serve):
+    with serve(FakePointer(), start_wait_seconds=0.05) as client:
+        client.portal.call(client.app.state.service._first_poll)
+        assert client.get("/health/ready").status_code == 503

@@ -51,6 +51,8 @@ def test_one_token_is_verified_once_and_cached_until_it_expires(guarded, monkeyp
     ("headers", "sentence"),
     [
         ({"x-api-key": "wrong"}, "The API key is unknown"),
+        ({"x-api-key": ""}, "The API key is empty."),
+        ({"authorization": "Bearer "}, "The API key is empty."),
         ({"authorization": "Basic abc"}, "must read 'Bearer <token>'"),
         ({"authorization": "Bearer a.b.c"}, "The token is not valid"),
         (token(exp=time.time() - 5), "The token has expired"),

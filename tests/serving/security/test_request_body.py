@@ -56,6 +56,28 @@ def test_a_body_that_is_too_large_is_refused_with_or_without_a_declared_length(g
         assert answered.json()["detail"] == "A request body has at most 2000 bytes."
 
 
+def test_a_caller_who_still_sends_a_body_that_is_too_large_can_read_the_answer():
+    """Closing a connection with unread data resets it, and the answer with it."""
+
+    async def main() -> list[str]:
+        guard = GuardMiddleware(lambda *_: None, ServingSettings(max_body_bytes=2000), Metrics(), {})
+        pieces, order = iter([b"x" * 1500] * 3), []
+
+        async def receive() -> Message:
+            order.append("received")
+            return {"type": "http.request", "body": next(pieces), "more_body": order.count("received") < 3}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                order.append(str(message["status"]))
+
+        headers = [(b"host", b"localhost"), (b"content-length", b"4500"), (b"content-type", b"application/json")]
+        await guard({"type": "http", "method": "POST", "path": "/api/predict", "headers": headers}, receive, send)
+        return order
+
+    assert asyncio.run(main()) == ["received"] * 3 + ["413"]
+
+
 def test_a_body_that_is_too_deep_is_refused(guarded):
     body = '{"user_id": "u1", "item_ids": ' + "[" * 500 + "]" * 500 + "}"
     headers = {**CLIENT, "content-type": "application/json"}
