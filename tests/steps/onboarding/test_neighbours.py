@@ -42,6 +42,17 @@ def test_items_beside_the_events_are_taken_and_their_join_is_told(workspace: Pat
     assert any("describes 10 of 25 items (40.0 %) with events; not p" in warning for warning in result.warnings)
 
 
+def test_titles_of_unusual_names_stand_in_the_events_own_file(workspace: Path) -> None:
+    rows = [(*row, f"Spiel {row[1]}") for row in rows_of_a_shop()]
+    header = ("Leserausweis", "Spiel-Nr", "Zeitpunkt", "Vorgang", "Spieltitel")
+    path = written(workspace / "events.csv", rows, header)
+    words = ["--columns.user_id", "Leserausweis", "--columns.item_id", "Spiel-Nr"]
+    result = first_look(path, *words, "--items", str(path), "--items_columns.title", "Spieltitel")
+    assert result.profile.items_described == 25
+    found = named_yaml("data", "events")["source"]["items_columns"]
+    assert found == {"item_id": "Spiel-Nr", "title": "Spieltitel"}
+
+
 @pytest.mark.parametrize(("prefix", "hint"), [("P", "capitals"), ("p-", "marks and blanks"), ("x", "the file has x0")])
 def test_items_of_which_nothing_joins_are_left_out_with_the_reason(workspace: Path, prefix: str, hint: str) -> None:
     path = written(workspace / "events.csv", rows_of_a_shop())

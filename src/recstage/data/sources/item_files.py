@@ -120,7 +120,7 @@ def understood(table: Table, where: str, columns: Mapping[str, str] = {}, ids: I
         raise DataError(
             f"{where}: columns {', '.join(map(str, frame.columns))}",
             rule="items need a column of ids",
-            fix="Map it in source.items_columns, as in item_id: sku",
+            fix="Map it: --items_columns.item_id sku of `recstage init`, or source.items_columns of the YAML",
         )
     given = frame[found[ITEM]]
     names, wrong = ids_of(given, ids)

@@ -15,8 +15,9 @@ from recstage import cli
 from recstage.config import DataConfig, Settings, check, names_in, resolve, root
 from recstage.config.naming import ZoneName, data_name
 from recstage.data.files.layout_detection import name_of
-from recstage.data.schema import EVENT_COLUMNS, RawData
-from recstage.data.tables.opening import Format
+from recstage.data.schema import EVENT_COLUMNS, ITEM, RawData
+from recstage.data.tables.names import ITEM_NAMES, mapped
+from recstage.data.tables.opening import Format, opened, places_of
 from recstage.errors import ConfigError
 from recstage.steps.onboarding import proposal, report
 from recstage.steps.onboarding.asking import columns_of, time_of, weights_asked
@@ -196,6 +197,8 @@ def _source(given: Given, meanings: Meanings, settings: InitSettings, questions:
             lies = Path(given.beside[part]).name
             if questions.confirm(f"{lies} lies beside it: is it {PART_IN_WORDS[part]}? (--{option} none: no)", True):
                 source[part] = given.beside[part]
+    if "items_path" in source:
+        source |= _ids_of_items(source, meanings)
     if "validation_path" in source and "test_path" not in source:
         raise ConfigError(
             f"--validation_path {source['validation_path']}",
@@ -203,6 +206,18 @@ def _source(given: Given, meanings: Meanings, settings: InitSettings, questions:
             fix="Give --test_path too",
         )
     return source
+
+
+def _ids_of_items(source: Mapping[str, Any], meanings: Meanings) -> dict[str, Any]:
+    """`items_columns` with the column that the events call the item by, where the items file has it and no other."""
+    said, theirs = source.get("items_columns", {}), meanings.columns.get(ITEM)
+    places = places_of(source["items_path"])
+    if ITEM in said or theirs is None or len(places) != 1 or source["items_path"].endswith((".dat", ".item")):
+        return {}
+    names = opened(*places[0], Format()).names
+    if theirs not in names or ITEM in mapped(names, said, ITEM_NAMES, setting="", where=source["items_path"]):
+        return {}
+    return {"items_columns": {ITEM: theirs, **said}}
 
 
 PART_IN_WORDS = {
