@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,10 +67,16 @@ def test_a_text_that_cannot_be_classified_is_told_in_one_line(classifier, text, 
         classifier.classify([text])
 
 
-def test_augmentation_does_not_touch_test_texts(data, parts):
-    config = ClassifierConfig(linear=LinearParams(char_ngrams=0))
-    made = training.train(data, parts, config, seed=0, target_size=400).classifier
-    assert made.labels == data.labels
+def test_augmentation_enlarges_what_is_trained_on_and_copies_no_test_text(data, parts, monkeypatch):
+    marked = replace(data, texts=tuple(f"{text} row{i}" for i, text in enumerate(data.texts)))
+    seen = []
+    fit = linear.fit
+    monkeypatch.setattr(linear, "fit", lambda texts, *rest: seen.append(list(texts)) or fit(texts, *rest))
+    training.train(marked, parts, ClassifierConfig(linear=LinearParams(char_ngrams=0)), seed=0, target_size=400)
+    test_rows = {f"row{i}" for i in parts.test}
+    assert len(seen[-1]) == 400
+    assert len(set(seen[-1])) > len(parts.not_test)
+    assert all(test_rows.isdisjoint(text.split()) for texts in seen for text in texts)
 
 
 def test_without_the_extra_a_transformer_is_refused_in_one_line(data, parts, monkeypatch):
