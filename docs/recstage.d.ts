@@ -1124,7 +1124,7 @@ export interface UserPatternsBody {
   taste: Record<string, number>;
   /** items that the taste is made from */
   liked: number;
-  /** live events, at most the newest 10,000 */
+  /** live events, at most the newest 2,000 */
   events: number;
   /** these events by type */
   by_type: Record<string, number>;

@@ -33,7 +33,7 @@ class UserPatternsBody(BaseModel):
         description="share of each category in what this user liked, by weight, greatest first",
     )
     liked: int = Field(examples=[17], description="items that the taste is made from")
-    events: int = Field(examples=[15], description="live events, at most the newest 10,000")
+    events: int = Field(examples=[15], description="live events, at most the newest 2,000")
     by_type: dict[str, int] = Field(examples=[{"view": 12, "click": 3}], description="these events by type")
     by_hour: list[int] = Field(examples=[[0] * 18 + [9, 6] + [0] * 4], description="by hour of the day, UTC, from 0")
     by_weekday: list[int] = Field(examples=[[0, 0, 0, 0, 15, 0, 0]], description="by day of the week, Monday first")

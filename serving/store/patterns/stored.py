@@ -12,7 +12,7 @@ from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import User, UserInteraction, UserPattern
 from serving.store.db.writer import Task
 
-MOST_EVENTS = 10_000
+MOST_EVENTS = 2_000
 """The activity of a user is that of so many of their newest events."""
 _PATTERNS = Query(
     "user_patterns",

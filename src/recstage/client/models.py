@@ -1050,7 +1050,7 @@ class UserPatternsBody(Model):
         description="share of each category in what this user liked, by weight, greatest first"
     )
     liked: int = Field(description="items that the taste is made from")
-    events: int = Field(description="live events, at most the newest 10,000")
+    events: int = Field(description="live events, at most the newest 2,000")
     by_type: dict[str, int] = Field(description="these events by type")
     by_hour: list[int] = Field(description="by hour of the day, UTC, from 0")
     by_weekday: list[int] = Field(description="by day of the week, Monday first")
