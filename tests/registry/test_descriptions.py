@@ -24,7 +24,7 @@ def two(registry_driver):
 
 def test_a_new_version_says_what_it_is_and_how_to_promote_it(two):
     page = page_of(two, 2)
-    assert "**knn on toy** · never was Production" in page
+    assert "knn on toy · never was Production" in page
     assert "`recstage promote 2 --name recommender`" in page
     assert "| NDCG@10&emsp; | 0.3" in page
 
@@ -85,3 +85,13 @@ def test_the_history_holds_times_that_a_reader_understands(two):
     old = json.dumps({"version": 2, "previous": 1, "at": 1_700_000_000_000, "by": "ada", "how": "promote"})
     mlflow_client.tag_model("recommender", "production/2023-11-14T22:13:20.000Z/v2", old)
     assert registry.history()[0] == Change(2, 1, 1_700_000_000_000, "ada", "promote")
+
+
+def test_a_description_begins_with_what_it_is_and_takes_the_place_of_its_predecessor():
+    first = descriptions.merged("", "**als on toy**\n\nfigures")
+    assert first.startswith("**als on toy**")  # what the table of versions shows of it
+    theirs = f"ours\n\n{first}\n\nof the run"
+    second = descriptions.merged(theirs, "**knn on toy**\n\nothers")
+    assert second == theirs.replace("als", "knn").replace("figures", "others")
+    earlier = f"{descriptions.BEGIN}\n**als on toy**\n\nfigures\n\n{descriptions.END}"
+    assert descriptions.merged(earlier, "**als on toy**\n\nfigures") == first

@@ -1,8 +1,8 @@
 """What the MLflow UI says on the pages of a registered model and of its versions: Markdown, kept current.
 
-Our part stands between two marks. What a user writes before or after them stays; a version's page ends with what its
-run said of it when it was trained. Everything is read from tags, so that a refresh reads the registry once and writes
-only what has changed.
+Our part ends with a mark, and has another one at the end of its first line: tables of the UI show the beginning. What a
+user writes before or after it stays; a version's page ends with what its run said of it when it was trained.
+Everything is read from tags, so that a refresh reads the registry once and writes only what has changed.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _row(change: Change, state: RegisteredModelState) -> tuple[str, ...]:
 def of_version(version: Version, production: Version | None, changes: Sequence[Change]) -> str:
     """What a version is, its place, its figures beside Production's, and the gate's verdict in words."""
     rival = None if production is None or production.number == version.number else production
-    lines = [f"**{_what(version)}** · {_place(version, production, changes)}", "", *_figures(version, rival)]
+    lines = [f"{_what(version)} · {_place(version, production, changes)}", "", *_figures(version, rival)]
     lines += _verdict(version)
     if rival is None and production is not None:
         lines += [f"**Roll back:** `recstage rollback --name {version.name}`.", ""]
@@ -122,7 +122,7 @@ def _what(version: Version) -> str:
 
 def _place(version: Version, production: Version | None, changes: Sequence[Change]) -> str:
     if production is not None and production.number == version.number:
-        return f"**Production**{_since(version, changes)}"
+        return f"Production{_since(version, changes)}"
     past = [change for change in changes if change.version == version.number]
     if past:
         return f"was Production from {past[-1].time:%Y-%m-%d %H:%M} UTC on, no longer is"
@@ -203,10 +203,11 @@ def _checks(version: Version) -> list[dict[str, Any]]:
 
 def merged(before: str, ours: str) -> str:
     """`before` with our part in place of the old one, or first where there was none; shortened at its end."""
-    start, end = before.find(BEGIN), before.find(END)
-    block = f"{BEGIN}\n{ours.strip()}\n\n{END}"
-    if 0 <= start < end:
-        text = before[:start] + block + before[end + len(END) :]
+    begin, end = before.find(BEGIN), before.find(END)
+    first, _, rest = ours.strip().partition("\n")
+    block = f"{first} {BEGIN}\n{rest}\n\n{END}"
+    if 0 <= begin < end:
+        text = before[: before.rfind("\n", 0, begin) + 1] + block + before[end + len(END) :]
     else:
         text = f"{block}\n\n{before}" if before.strip() else block
     return text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
