@@ -62,7 +62,7 @@ def svg(source: str) -> str:
     drawn = [_arrow(boxes[a], boxes[b], words) for a, words, b in arrows] + [_box(box) for box in boxes.values()]
     size = f"{whole + 4:.0f} {top - gap + 2:.0f}"
     label = escape(", ".join(" ".join(box.lines) for box in boxes.values()))
-    least = min(480, 0.75 * whole)  # wide ones scroll sideways on a phone
+    least = min(480, 0.65 * whole)  # wide ones scroll sideways on a phone
     return (
         f'<div class="diagram"><svg viewBox="0 0 {size}" style="width: {whole + 4:.0f}px; min-width: {least:.0f}px" '
         f'role="img" aria-label="Diagram: {label}">{TIP}{"".join(drawn)}</svg></div>'
