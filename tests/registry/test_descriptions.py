@@ -43,7 +43,7 @@ def test_figures_stand_beside_those_of_production_and_follow_it(two):
     registry.set_production("recommender", 1, how="promote", by="ada")
     assert "Production: 1 (als)" in page_of(two, 2)
     registry.set_production("recommender", 2, how="promote", by="ada")
-    assert "· **Production** since" in page_of(two, 2)
+    assert "· Production since" in page_of(two, 2)
     assert "Production: 2 (knn)" in page_of(two, 1)
     assert "was Production from" in page_of(two, 1)
 
@@ -61,7 +61,7 @@ def test_what_a_user_wrote_stays(two):
     page = page_of(two, 1)
     assert page.startswith("Mine.")
     assert page.endswith("Also mine.")
-    assert "**Production** since" in page
+    assert "Production since" in page
 
 
 def test_the_verdict_of_the_gate_is_in_words(two):
