@@ -193,3 +193,30 @@ def test_the_proxies_listen_on_and_close_before_the_same_service():
     assert all("/metrics" in text and "/api/operations/" in text for text in (nginx, haproxy))
     (stream,) = re.findall(r"location = /api/recommendations/stream \{(.*?)\}", nginx, re.DOTALL)
     assert "proxy_buffering off;" in stream
+
+
+def test_every_image_names_its_version():
+    texts = [path.read_text() for path in (DEPLOY / "compose.yaml", *(DEPLOY / name for name in DOCKERFILES))]
+    images = [name for text in texts for name in re.findall(r"^(?:FROM|\s+image:) (\S+)", text, re.MULTILINE)]
+    assert len(images) > len(DOCKERFILES)
+    for image in images:
+        assert re.search(r":v?\d+\.?\d*", image), image
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_what_a_dockerfile_installs_is_pinned_and_what_it_runs_is_there(name):
+    text = (DEPLOY / name).read_text().replace("\\\n", " ")
+    pins = (root() / "constraints.txt").read_text()
+    installs = re.findall(r"pip install (?!--no-deps)([^\n&]*)", text)
+    assert installs
+    for install in installs:
+        assert "--constraint" in install
+        words = [
+            word for word in install.split() if not word.startswith(("-", ".", '".')) and not word.endswith(".txt")
+        ]
+        for word in words:
+            package = re.sub(r'["\']|\[.*', "", word)
+            assert re.search(rf"^{re.escape(package)}==", pins, re.MULTILINE), package
+    for words in map(json.loads, re.findall(r"CMD (\[.*\])$", text, re.MULTILINE)):
+        program = re.findall(r"exec (\S+)", words[-1])[0] if words[0] == "sh" else words[0]
+        assert Path(sys.executable).with_name(program).exists(), program
