@@ -21,6 +21,7 @@ STEPS = {
     "classifier": ["classifier", "--data", "service", "--classifier.family", "linear"],
     "compare": ["compare"],
     "promote": ["promote", "best", "--force", "--reason", "the autumn data"],
+    "promote-version": ["promote", "--version", "3"],
     "rollback": ["rollback", "--to", "2"],
     "history": ["history", "--at", "2026-11-20T18:00"],
     "register": ["register", "abc"],
@@ -57,7 +58,9 @@ def test_the_line_of_mlflow_that_is_printed_is_one_that_mlflow_understands(name,
     assert entry in entries
     assert all(flag == "-P" and "=" in value for flag, value in zip(given[::2], given[1::2], strict=True))
     required = {key for key, value in entries[entry].get("parameters", {}).items() if "default" not in value}
-    assert required <= {value.split("=")[0] for value in given[1::2]}
+    names = [value.split("=")[0] for value in given[1::2]]
+    assert required <= set(names)
+    assert len(names) == len(set(names)), "mlflow run refuses a parameter that is given twice"
 
 
 @pytest.mark.parametrize("command", ["precompute", "classify"])

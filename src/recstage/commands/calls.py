@@ -157,9 +157,9 @@ def positional_first(first: str, rest: Sequence[str], default: str | None = None
 
 
 def mlflow_line(entry: str, words: Sequence[str]) -> str:
-    """The `mlflow run` that does what `words` say."""
+    """The `mlflow run` that does what `words` say: it takes no parameter twice, so the last value of each counts."""
     line = f"mlflow run . --env-manager local -e {entry}"
-    for name, value in _pairs(words):
+    for name, value in dict(_pairs(words)).items():
         line += f" -P {shlex.quote(f'{name}={value}')}"
     return line
 

@@ -12,7 +12,7 @@ from recstage.config.base import Schema
 class ExperimentConfig(Schema):
     """What an experiment must show, and when its reading may begin."""
 
-    metric: Literal["click_through", "save", "implement", "conversion"] = "click_through"
+    metric: Literal["click_through", "save", "implement", "conversion", "satisfaction"] = "click_through"
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a wrong `better` over all looks together")
     effect: float = Field(0.1, gt=0, description="relative difference that the experiment is planned to find")
     power: float = Field(0.8, gt=0.5, lt=1, description="chance to find it within the planned sample")

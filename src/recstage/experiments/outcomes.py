@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 PRODUCTION, CHALLENGER, INTERLEAVED = "production", "challenger", "interleaved"
 ARMS = (PRODUCTION, CHALLENGER)
 ENGAGED = ("click", "like", "save", "share", "implement")
+GOOD_RATING, GOOD_RATING_FROM = "good rating", 4
 METRICS: dict[str, tuple[str, ...]] = {
     "click_through": ("click",),
     "save": ("save",),
     "implement": ("implement",),
     "conversion": ("save", "implement"),
+    "satisfaction": ("like", GOOD_RATING),
 }
-"""Share of lists with at least one of these outcomes."""
+"""Share of lists with at least one of these outcomes; a good rating is of at least 4."""
 VIEW_SECONDS = "view_seconds"
 BOT_TIMES, BOT_LEAST = 20, 30
 """A user with so many times the median user's lists, and more than so many, is taken for a bot."""
@@ -56,8 +58,10 @@ def per_list(lists: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """
     frame = lists.reset_index(drop=True).copy()
     once = outcomes.drop_duplicates(["request_id", "item_id", "outcome"])
+    good = (once["outcome"] == "rate") & (once["value"] >= GOOD_RATING_FROM)
+    outcome = once["outcome"].mask(good, GOOD_RATING)
     for name, kinds in METRICS.items():
-        hit = once.loc[once["outcome"].isin(kinds), "request_id"].unique()
+        hit = once.loc[outcome.isin(kinds), "request_id"].unique()
         frame[name] = frame["request_id"].isin(hit).astype(np.float64)
     viewed = once[once["outcome"] == "view"].groupby("request_id")["value"].sum()
     frame[VIEW_SECONDS] = frame["request_id"].map(viewed).fillna(0.0).astype(np.float64)
