@@ -43,14 +43,20 @@ def _of_poll(name: str, poll: PollResult, *, known: bool) -> Iterator[ActiveCond
 
 
 def of_serving(versions: VersionManager, fallback: FallbackModels) -> Iterator[ActiveCondition]:
-    """Why no version of a model serves, and what does; nothing is said of a registry that was not read yet."""
+    """Why no version of a model serves, and what does; nothing is said of a registry that could not be read."""
     if versions.served is not None or versions.awaits_first_poll:
         return
     poll = versions.last_poll()
-    staged = None if poll is None else poll.version
-    source = "its own data" if fallback.served is not None else "popularity alone"
-    answers = f"the service answers from {source}"
-    if staged is None:
+    answers = _answers(versions, fallback)
+    if poll is not None and poll.version is not None:
+        yield ActiveCondition(Condition.VERSION_MISSING, versions.name, f"version {poll.version}; {answers}")
+    elif poll is None or poll.problem is None or poll.about != "registry":
         yield ActiveCondition(Condition.NOTHING_STAGED, versions.name, answers)
-    else:
-        yield ActiveCondition(Condition.VERSION_MISSING, versions.name, f"version {staged}; {answers}")
+
+
+def _answers(versions: VersionManager[Any], fallback: FallbackModels) -> str:
+    if fallback.served is not None:
+        return "the service answers from its own data"
+    if versions.last_popularity is not None:
+        return "the service answers from what was popular in the last version"
+    return "there is no data to make a list from either"

@@ -175,6 +175,21 @@ def test_nothing_is_called_unstaged_before_the_registry_was_read(serve, als, sta
             assert told(client) == (None, [])
 
 
+def test_without_any_data_it_is_said_that_no_list_can_be_made(serve):
+    with serve(FakePointer(), database_url="") as client:
+        (condition,) = client.get("/api/operations").json()["conditions"]
+    assert condition["text"].endswith("there is no data to make a list from either")
+
+
+def test_nothing_is_called_unstaged_where_the_registry_cannot_be_read(serve, als, stage):
+    pointer = FakePointer(stage(als, "7"))
+    with serve(pointer, follow_registry=True) as client:
+        pointer.staged, pointer.last_good = None, None
+        client.app.state.service.versions.step()
+        pointer.poll_result = PollResult(time.time(), None, "no answer")
+        assert told(client)[1] == ["registry-unavailable"]
+
+
 # -- the one list -----------------------------------------------------------------------------------------------------
 
 
