@@ -79,6 +79,7 @@ def _compare(
     """
     full: list[Report] = []
     calm: list[Report] = []
+    calm_peers: list[Report] = []
     ratios: list[float] = []
     cpu = 0.0
     for _ in range(ROUNDS):
@@ -90,6 +91,8 @@ def _compare(
             ratios.append(full[-1].a_second / peer.a_second)
         rate = full[-1].a_second * SHARE_OF_SATURATION
         calm.append(environment.ask(service, seconds=seconds / ROUNDS, rate=rate))
+        if bare is not None:
+            calm_peers.append(_ask_bare(environment, bare, seconds / ROUNDS, rate=rate))
     ours, quiet = _median(full, lambda report: report.a_second), _median(calm, lambda report: report.p99_ms)
     worst = max(report.p99_ms for report in calm)
     yield Measurement(f"{case}, requests/s", ours.a_second, note=_latency(ours))
@@ -101,13 +104,16 @@ def _compare(
     yield Measurement("  processor time a request", cpu / max(1, sum(report.asked for report in full)) * 1e6, unit="us")
     note = f"{_latency(quiet)}; worst of {ROUNDS} rounds {worst:.1f}"
     yield Measurement("  p99 at 60 % of saturation", quiet.p99_ms, at_most(p99_ms), unit="ms", note=note)
+    if calm_peers:
+        floor = _median(calm_peers, lambda report: report.p99_ms)
+        yield Measurement("  p99 of the bare route at the same rate", floor.p99_ms, unit="ms", note=_latency(floor))
     yield Measurement("  requests that failed", sum(report.failed for report in (*full, *calm)), at_most(0))
 
 
-def _ask_bare(environment: BenchmarkEnvironment, bare: Running, seconds: float) -> Report:
+def _ask_bare(environment: BenchmarkEnvironment, bare: Running, seconds: float, *, rate: float | None = None) -> Report:
     users = np.random.default_rng(0).permutation(environment.users)
     requests = [get(f"/recommendations?user_id={user}&limit=10") for user in users.tolist()]
-    return environment.ask(bare, seconds=seconds, requests=requests)
+    return environment.ask(bare, seconds=seconds, requests=requests, rate=rate)
 
 
 def _median(reports: list[Report], figure: Callable[[Report], float]) -> Report:

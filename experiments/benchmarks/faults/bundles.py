@@ -20,8 +20,9 @@ from experiments.benchmarks.faults.traffic import Traffic, told
 
 STATE, MANIFEST = "state.npz", "manifest.json"
 REFUSED_SECONDS = 30.0
-MEMORY_LEFT = 96 * 2**20
-"""Bytes of address space that the service may still take while it is offered the large bundle."""
+MEMORY_LEFT = 256 * 2**20
+"""Bytes of address space that the service may still take while it is offered the large bundle: each thread that it
+starts meanwhile reserves 64 MB, and loading that bundle would take twice its size."""
 LARGE_BUNDLE = 160 * 2**20
 BOMB, SMALL_BOMB = 2**33, 2**28
 """Bytes that the compressed array of the malicious bundle expands to, of the whole table and of its short form."""
