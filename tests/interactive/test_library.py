@@ -82,6 +82,13 @@ def test_one_keyword_logs_a_run_whose_model_answers_alike(workspace, frame):
     pd.testing.assert_frame_equal(pd.DataFrame(loaded.recommend(0)), pd.DataFrame(fitted.recommend(0)))
 
 
+def test_no_preset_replaces_what_a_logged_fit_was_given(workspace, frame):
+    fitted = recstage.fit("knn", frame, log=True, neighbors=7)
+    run = tracking.connect().get_run(fitted.source.removeprefix("run "))
+    assert (run.data.tags["preset"], run.data.params["model.params.neighbors"]) == ("default", "7")
+    assert not any(name.startswith("preset_") for name in run.data.metrics)
+
+
 def test_mistakes_are_told_with_the_fix(workspace, frame, als):
     with pytest.raises(DataError, match="there is no item_id"):
         recstage.fit("als", frame.rename(columns={"item_id": "film"}))

@@ -33,8 +33,9 @@ def fit(
     `data`: a frame with the columns user_id and item_id, and any of timestamp, interaction_type, value; or a name of
     conf/data, or a path. Values weigh from 0 to the greatest; all types weigh alike: data of several types wants a YAML
     with weights, as `recstage init` writes it. `items`: a frame with item_id and any of title, text, categories.
-    `params`: hyperparameters by name (`factors=64`), the others as in conf/model. `log=True` makes it an MLflow run
-    with all that the training step logs; without it nothing is written of a frame.
+    `params`: hyperparameters by name (`factors=64`), the others as in conf/model: presets are tried by the training
+    step alone, so its figures may be better. `log=True` makes it an MLflow run with all that the training step logs;
+    without it nothing is written of a frame.
 
     Raises `ConfigError` on an unknown model or parameter, `DataError` on data that cannot be used.
 
@@ -74,11 +75,12 @@ def _fitted(config: ModelConfig, data: str, seed: int, params: dict[str, Any], *
 
 def _logged(model: str, data: str, seed: int, params: dict[str, Any]) -> FittedModel:
     from recstage import registry
+    from recstage.config.steps import DEFAULT
     from recstage.steps import train
 
     settings = train.settings_from(model, data, overrides={"seed": seed})
     chosen = settings.model.model_copy(update={"params": {**settings.model.params, **params}})
-    result = train.run(settings.model_copy(update={"model": chosen}))
+    result = train.run(settings.model_copy(update={"model": chosen, "preset": DEFAULT}))
     ready = dataset.load(dataset.located(settings.data))
     fitted = registry.load_logged(result.model_uri)
     return FittedModel(fitted, f"run {result.run_id}", ready.split, settings.evaluation)
