@@ -7,19 +7,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from serving.api.dependencies import (
-    CurrentPrincipal,
-    PatternsDep,
-    ServiceDep,
-    StoreDep,
-    not_found,
-    require_self_or_service,
-    run_read,
-)
+from serving.api.dependencies import CurrentPrincipal, PatternsDep, ServiceDep, StoreDep, require_self_or_service
 from serving.api.fields import PathId, moment_of
-from serving.api.routes.user_statistics import is_served
+from serving.api.routes.user_statistics import require_known
 from serving.errors import documented
-from serving.store.repositories.user_histories import is_known
 
 router = APIRouter(prefix="/api/users", tags=["users"])
 
@@ -48,8 +39,7 @@ async def user_patterns(
 ) -> UserPatternsBody:
     """Taste by category and activity of a user: stored, and refreshed after each event."""
     require_self_or_service(caller, user_id)
-    if not await run_read(is_known, store.reader, user_id) and not await run_read(is_served, store, service, user_id):
-        raise not_found("user", user_id)
+    await require_known(store, service, user_id)
     kept = await patterns.of(user_id)
     found = kept.patterns
     return UserPatternsBody(

@@ -43,8 +43,7 @@ async def user_statistics(
 ) -> UserStatisticsBody:
     """Counts by type, distinct items, implementation rate and mean engagement of a user."""
     require_self_or_service(caller, user_id)
-    if not await run_read(is_known, store.reader, user_id) and not await run_read(is_served, store, service, user_id):
-        raise not_found("user", user_id)
+    await require_known(store, service, user_id)
     found = await run_read(store.user_statistics.of, user_id)
     return UserStatisticsBody(
         user_id=user_id,
@@ -58,7 +57,13 @@ async def user_statistics(
     )
 
 
-def is_served(store: Store, service: Service, user_id: str) -> bool:
+async def require_known(store: Store, service: Service, user_id: str) -> None:
+    """Raise a 404 problem on a user of whom neither the database nor the served version knows anything."""
+    if not await run_read(is_known, store.reader, user_id) and not await run_read(_is_served, store, service, user_id):
+        raise not_found("user", user_id)
+
+
+def _is_served(store: Store, service: Service, user_id: str) -> bool:
     """Whether the served version was trained on the user, who was not erased since."""
     served = service.versions.served
     trained = served is not None and served.train.users.find(user_id) >= 0
