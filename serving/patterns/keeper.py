@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,11 +19,17 @@ from serving.store.repositories.events import now_ms
 from serving.store.store import Store
 
 log = logging.getLogger("serving.patterns")
-REFRESH_SECONDS = 2.0
-AT_ONCE = 50
-"""Users refreshed in one round; other requests come between two of them."""
+REFRESH_SECONDS = 0.1
+"""Shortest pause between two refreshes."""
+SHARE_OF_TIME = 0.02
+"""Of the event loop's time, at most, for refreshes: no caller waits for them, and each would wait behind them."""
 MOST_WAITING = 10_000
 """Users who wait for a refresh; of more the oldest are left to the next read."""
+
+
+def pause_after(seconds: float) -> float:
+    """Seconds until the next refresh, after one that took so long."""
+    return max(REFRESH_SECONDS, seconds / SHARE_OF_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +56,21 @@ class PatternKeeper:
 
     async def run(self) -> None:
         """Refresh until cancelled."""
+        took = 0.0
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(pause_after(took))
+            began = time.perf_counter()
             await self.step()
+            took = time.perf_counter() - began
 
     async def step(self) -> None:
-        """Refresh some of those who wait. Never raises but `CancelledError`."""
-        some = list(self._waiting)[:AT_ONCE]
+        """Refresh the one who has waited longest. Never raises but `CancelledError`."""
+        if not self._waiting:
+            return
+        user_id = next(iter(self._waiting))
+        del self._waiting[user_id]
         try:
-            for user_id in some:
-                del self._waiting[user_id]
-                await self.of(user_id)
-                await asyncio.sleep(0)
+            await self.of(user_id)
         except StoreError:  # the database is unavailable, which health tells: the next read makes them anew
             return
         except Exception:  # the loop must survive

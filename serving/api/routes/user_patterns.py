@@ -7,7 +7,14 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from serving.api.dependencies import CurrentPrincipal, PatternsDep, ServiceDep, StoreDep, require_self_or_service
+from serving.api.dependencies import (
+    CurrentPrincipal,
+    PatternsDep,
+    ServiceDep,
+    StoreDep,
+    require_self_or_service,
+    run_read,
+)
 from serving.api.fields import PathId, moment_of
 from serving.api.routes.user_statistics import require_known
 from serving.errors import documented
@@ -39,7 +46,7 @@ async def user_patterns(
 ) -> UserPatternsBody:
     """Taste by category and activity of a user: stored, and refreshed after each event."""
     require_self_or_service(caller, user_id)
-    await require_known(store, service, user_id)
+    await run_read(require_known, store, service, user_id)
     kept = await patterns.of(user_id)
     found = kept.patterns
     return UserPatternsBody(

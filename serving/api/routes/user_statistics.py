@@ -18,6 +18,7 @@ from serving.api.dependencies import (
 from serving.api.fields import PathId, moment_of
 from serving.errors import documented
 from serving.service import Service
+from serving.store.repositories.statistics import UserStatistics
 from serving.store.repositories.user_histories import is_known
 from serving.store.store import Store
 
@@ -43,8 +44,7 @@ async def user_statistics(
 ) -> UserStatisticsBody:
     """Counts by type, distinct items, implementation rate and mean engagement of a user."""
     require_self_or_service(caller, user_id)
-    await require_known(store, service, user_id)
-    found = await run_read(store.user_statistics.of, user_id)
+    found = await run_read(_statistics, store, service, user_id)
     return UserStatisticsBody(
         user_id=user_id,
         total=found.total,
@@ -57,10 +57,15 @@ async def user_statistics(
     )
 
 
-async def require_known(store: Store, service: Service, user_id: str) -> None:
-    """Raise a 404 problem on a user of whom neither the database nor the served version knows anything."""
-    if not await run_read(is_known, store.reader, user_id) and not await run_read(_is_served, store, service, user_id):
+def require_known(store: Store, service: Service, user_id: str) -> None:
+    """Raise a 404 problem on a user of whom neither the database nor the served version knows anything. Reads."""
+    if not is_known(store.reader, user_id) and not _is_served(store, service, user_id):
         raise not_found("user", user_id)
+
+
+def _statistics(store: Store, service: Service, user_id: str) -> UserStatistics:
+    require_known(store, service, user_id)
+    return store.user_statistics.of(user_id)
 
 
 def _is_served(store: Store, service: Service, user_id: str) -> bool:
