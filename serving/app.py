@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -34,7 +35,7 @@ from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
 from serving.security.middleware import GuardMiddleware
 from serving.service import Service
 from serving.settings import ServingSettings, load
-from serving.store.store import Store
+from serving.store.store import QUALITY, Store
 
 
 def create_app(
@@ -76,7 +77,13 @@ def create_app(
         watched = None
         if store is not None and settings.quality_seconds > 0:
             metrics = app.state.metrics
-            watched = QualityMonitor(store.reader, lambda: service.versions.served, metrics, settings.quality_seconds)
+            watched = QualityMonitor(
+                store.reader,
+                lambda: service.versions.served,
+                metrics,
+                settings.quality_seconds,
+                partial(store.elected, QUALITY),
+            )
             watched.start()
         if tune_gc:
             _freeze_loaded_objects()

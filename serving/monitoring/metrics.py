@@ -72,6 +72,12 @@ class Metrics:
             ["condition", "model"],
             multiprocess_mode="livemax",
         )
+        self.elected = gauge(
+            "recstage_elected",
+            "1 in the process that does what must be done once, by work",
+            ["work"],
+            multiprocess_mode="livemax",
+        )
         self.events = counter("recstage_events_total", "Events received", ["type", "outcome"])
         self.impressions = counter("recstage_impressions_total", "Shown lists, stored or dropped", ["outcome"])
         self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)

@@ -168,6 +168,8 @@ class QualityMonitor:
     served: Callable[[], LoadedModel | None]
     metrics: Metrics
     seconds: float
+    elected: Callable[[], bool] = lambda: True
+    """Whether this process is the one that reads: of several hosts one does, and the others show nothing."""
     _seen: set[tuple[str, ...]] = field(default_factory=set)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -217,9 +219,15 @@ class QualityMonitor:
         metrics.live_session_seconds.set(sessions.seconds / sessions.sessions if sessions.sessions else 0.0)
 
     def _run(self) -> None:
+        reading = False
         while not self._stopped.is_set():
             try:
-                self.refresh()
+                if self.elected():
+                    self.refresh()
+                    reading = True
+                elif reading:
+                    self._show(Quality({}, {}, Sessions()))
+                    reading = False
             except Exception:  # the thread must survive
                 log.exception("live quality failed", extra={"event": "quality-failed"})
             self._stopped.wait(self.seconds)

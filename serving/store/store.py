@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from recstage import config
 from recstage.config import DataConfig
+from recstage.election import Election
 from recstage.errors import StoreError
 from serving.interfaces import Dependencies, Health, HiddenItems, Item, OwnCatalogue
 from serving.monitoring.metrics import Metrics
@@ -37,6 +38,8 @@ from serving.store.training.snapshot import TrainingSnapshot
 
 log = logging.getLogger("serving.store")
 OVERDUE_TASK_SECONDS = 600.0
+ERASURES, QUALITY = "erasures", "quality"
+"""Work that one of all processes on the database is elected for."""
 DATA = "service"
 """The data set in conf/data whose event weights are used: the one that retraining reads."""
 
@@ -73,7 +76,10 @@ class Store:
             url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_model_name]
         )
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
-        self.erasure_tasks = ErasureTasks(self.reader, self.writer, self.lineage)
+        self._election = Election(url)
+        self.erasure_tasks = ErasureTasks(
+            self.reader, self.writer, self.lineage, elected=partial(self.elected, ERASURES)
+        )
         self._slow_seconds = settings.slow_query_ms / 1000
         self._health_executor = ThreadPoolExecutor(1, thread_name_prefix="store-health")
         self._pending_health: Future[Health] | None = None
@@ -123,6 +129,12 @@ class Store:
             rewards=self.rewards,
             closing=(self,),
         )
+
+    def elected(self, work: str) -> bool:
+        """Whether this process does what one of all processes on this database must do (`ERASURES`, `QUALITY`)."""
+        found = self._election.holds(work)
+        self.metrics.elected.labels(work).set(found)
+        return found
 
     def health(self) -> Health:
         """Whether the database answers.
@@ -175,6 +187,7 @@ class Store:
         self.writer.close()
         self.impressions.discard()
         self.reader.close()
+        self._election.close()
 
     def _observed(self, name: str, seconds: float) -> None:
         self.metrics.observe_query(name, seconds)

@@ -25,7 +25,7 @@ LAYERS = {
         ["models"],
         ["data"],
         ["config", "markdown", "progress"],
-        ["renamed", "client", "verified_files"],
+        ["renamed", "client", "verified_files", "election"],
         ["errors"],
     ],
     "serving": [

@@ -21,6 +21,7 @@ SERVING_MAY_USE = {
     "tracking",
     "registry",
     "experiments",
+    "election",
 }
 ONLY_IN = {"optuna": {"tuning"}, "mlflow": {"tracking", "registry", "pyfunc", "promotion", "mlflow_plugin"}}
 MOST_MODULES = 12

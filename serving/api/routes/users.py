@@ -162,7 +162,6 @@ async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> Er
     database, and searching all registered versions. `GET /api/users/{user_id}/erasure` has its result.
     """
     erased = await run_write(store, Erase(user_id, drop_queued=store.impressions.forget))
-    store.erasure_tasks.add(erased.erased_at)
     known = await run_read(store.lineage.indexed, user_id)
     return ErasureBody(
         user_id=user_id,

@@ -20,8 +20,6 @@ from serving.store.training.lineage import Lineage, TrainedOn
 
 log = logging.getLogger("serving.store.erasures")
 POLL_SECONDS = 1.0
-ORPHAN_SECONDS = 30.0
-"""A task of this age belongs to a process that ended: any process takes it."""
 RETRY_SECONDS = 60.0
 CHECKPOINT_SECONDS = 10.0
 PAUSE_SECONDS = 0.25
@@ -30,7 +28,7 @@ NOT_EMPTIED = "the write-ahead log of the database could not be emptied, because
 
 
 class ErasureTasks:
-    """Finishes the erasures of this process soon, and those that another process left after `orphan_seconds`."""
+    """Finishes the erasures of every process, in the one that is elected."""
 
     def __init__(
         self,
@@ -38,17 +36,13 @@ class ErasureTasks:
         writer: Writer,
         lineage: Lineage,
         *,
-        orphan_seconds: float = ORPHAN_SECONDS,
-        clock: Callable[[], float] = time.time,
+        elected: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`elected`: whether this process is the one that does it; `clock`: seconds."""
         self._reader, self._writer, self._lineage = reader, writer, lineage
-        self._orphan_seconds, self._clock = orphan_seconds, clock
-        self._own: set[int] = set()
+        self._elected, self._clock = elected, clock
         self._retry_at: dict[OpenErasure, float] = {}
-
-    def add(self, erased_at: int) -> None:
-        """An erasure of this process: its slow part begins at the next poll."""
-        self._own.add(erased_at)
 
     async def run(self) -> None:
         """Finish erasures until cancelled."""
@@ -57,23 +51,19 @@ class ErasureTasks:
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """Try each erasure that is due once. Never raises but `CancelledError`."""
+        """Try each erasure that is due once, where this process is elected. Never raises but `CancelledError`."""
         try:
+            if not await asyncio.to_thread(self._elected):
+                return
             tasks = await asyncio.to_thread(open_erasures, self._reader)
-            self._own &= {task.erased_at for task in tasks}
             self._retry_at = {task: self._retry_at.get(task, 0.0) for task in tasks}
             for task in tasks:
-                if self._due(task):
+                if self._retry_at[task] <= self._clock():
                     await self._finish(task)
         except StoreError:  # the database is unavailable, which health tells: the tasks are in it
             return
         except Exception:  # the loop must survive whatever an external process or a disk does
             log.exception("an erasure was not finished", extra={"event": "erasure-failed"})
-
-    def _due(self, task: OpenErasure) -> bool:
-        now = self._clock()
-        waited = now - task.erased_at / 1000 >= self._orphan_seconds
-        return (waited or task.erased_at in self._own) and self._retry_at[task] <= now
 
     async def _finish(self, task: OpenErasure) -> None:
         self._retry_at[task] = self._clock() + RETRY_SECONDS

@@ -22,7 +22,7 @@ from recstage.models.base import POPULARITY
 from recstage.registry import Version, mlflow_client
 from recstage.steps import notification, train
 from recstage.steps.registry import promote
-from recstage.steps.retraining import challengers, pipeline_metrics
+from recstage.steps.retraining import challengers, hosts, pipeline_metrics
 from recstage.steps.retraining.plan import Plan, plan, production_of
 from recstage.steps.retraining.triggers import Trigger
 from recstage.tracking import journal
@@ -84,7 +84,8 @@ def run(settings: RetrainSettings) -> RetrainResult:
     if settings.dry_run:
         return _looked(settings, plan(settings))
     telling = notification.told_on_failure(settings.retraining.notify, "retraining failed", settings.registered)
-    with mlflow_client.work_lock(settings.registered, "retraining"), telling:
+    here = mlflow_client.work_lock(settings.registered, "retraining")
+    with here, hosts.alone(f"retraining of {settings.registered}"), telling:
         found = plan(settings)
         return _retrained(settings, found) if found.due else _looked(settings, found)
 

@@ -22,6 +22,7 @@ from recstage import tracking
 from recstage.config import read_yaml, resolve, root
 from recstage.config.steps import ScheduleSettings
 from recstage.steps import notification
+from recstage.steps.retraining import hosts
 
 END_SECONDS = 30.0
 
@@ -76,15 +77,21 @@ class _Looking:
     def __init__(self, settings: ScheduleSettings) -> None:
         self.settings, self.result, self.done = settings, ScheduleResult(), threading.Event()
         self._child: subprocess.Popen[str] | None = None
+        self._hosts = hosts.election()
         self._lock = threading.Lock()
 
     def look(self) -> None:
-        """One look; what goes wrong in it is counted and logged, and the next look comes all the same."""
+        """One look; what goes wrong in it is counted and logged, and the next look comes all the same. Of the
+        schedulers of several hosts one looks: when it ends, another does from its next look on."""
         if self.done.is_set():
             return
         self.result.looks += 1
-        for direction in self.settings.directions:
-            self._retrain(direction)
+        if self._hosts is None or self._hosts.holds(f"schedule of {self.settings.name}") or self._hosts.away:
+            for direction in self.settings.directions:
+                self._retrain(direction)
+        else:
+            self.result.last = "the scheduler of another host looks"
+            log.info("%s: %s", self.settings.name, self.result.last)
         if self.settings.looks and self.result.looks >= self.settings.looks:
             self.done.set()
 
@@ -124,6 +131,8 @@ class _Looking:
         with self._lock:
             self.done.set()
             child = self._child
+        if self._hosts is not None:
+            self._hosts.close()
         if child is None or child.poll() is not None:
             return
         child.terminate()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -20,6 +21,7 @@ from serving.store.erasure import tasks as erasure_tasks
 from serving.store.erasure.erasures import Erase, erasure_state, open_erasures
 from serving.store.erasure.tasks import ErasureTasks
 from serving.store.repositories.events import RecordEvents
+from serving.store.store import ERASURES
 from serving.store.training.lineage import IndexedLineage, RecordTraining
 from tests.serving.store.factories import event
 
@@ -67,7 +69,7 @@ def erase(do, store, user_id: str) -> int:
 
 
 def test_an_erasure_of_this_process_is_finished_at_the_next_poll(store, do, tasks, registry):
-    tasks.add(erase(do, store, "ann"))
+    erase(do, store, "ann")
     asyncio.run(tasks.step())
     state = erasure_state(store.reader, "ann")
     assert (state.versions, state.why) == ((("recommender", "1"),), None)
@@ -77,18 +79,25 @@ def test_an_erasure_of_this_process_is_finished_at_the_next_poll(store, do, task
     assert erasure_state(store.reader, "bob") is None
 
 
-def test_an_erasure_of_another_process_is_taken_once_it_is_an_orphan(store, do, tasks, clock, registry):
-    erase(do, store, "ann")
-    asyncio.run(tasks.step())
+def test_of_several_processes_the_elected_one_finishes_the_erasures_of_all(open_store):
+    stores = [open_store() for _ in range(2)]
+    registry = Registry()
+    lineage = IndexedLineage(stores[0].reader, registry)
+    first, second = (
+        ErasureTasks(one.reader, one.writer, lineage, elected=partial(one.elected, ERASURES)) for one in stores
+    )
+    asyncio.run(first.step())  # the lock is free: it is elected
+    stores[1].writer.submit(Erase("ann", drop_queued=stores[1].impressions.forget)).result(timeout=20)
+    asyncio.run(second.step())
     assert registry.asked == 0
-    clock.now += erasure_tasks.ORPHAN_SECONDS + 1
-    asyncio.run(tasks.step())
-    assert erasure_state(store.reader, "ann").finished_at is not None
+    asyncio.run(first.step())
+    assert erasure_state(stores[1].reader, "ann").finished_at is not None
+    assert [one.metrics.elected.labels(ERASURES)._value.get() for one in stores] == [1, 0]
 
 
 def test_an_unavailable_registry_leaves_the_task_open_and_it_is_tried_again(store, do, tasks, clock, registry):
     registry.available = False
-    tasks.add(erase(do, store, "ann"))
+    erase(do, store, "ann")
     for _ in range(3):
         asyncio.run(tasks.step())
     state = erasure_state(store.reader, "ann")
@@ -103,9 +112,9 @@ def test_an_unavailable_registry_leaves_the_task_open_and_it_is_tried_again(stor
 
 
 def test_a_user_who_is_erased_again_is_searched_for_again(store, do, tasks):
-    tasks.add(erase(do, store, "ann"))
+    erase(do, store, "ann")
     asyncio.run(tasks.step())
-    tasks.add(erase(do, store, "ann"))
+    erase(do, store, "ann")
     assert erasure_state(store.reader, "ann").finished_at is None
     asyncio.run(tasks.step())
     assert erasure_state(store.reader, "ann").finished_at is not None
@@ -124,7 +133,7 @@ def test_deleted_rows_are_in_no_file_of_the_database_once_the_task_is_done(url, 
         pytest.skip("a PostgreSQL server has files of its own")
     do(RecordEvents([event("easily-found-user", context={"page": "easily-found-page"})]))
     tasks = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
-    tasks.add(erase(do, store, "easily-found-user"))
+    erase(do, store, "easily-found-user")
     asyncio.run(tasks.step())
     content = b"".join(path.read_bytes() for path in sqlite_path(url).parent.glob("service.db*"))
     assert b"easily-found" not in content
@@ -160,7 +169,7 @@ def test_writes_go_on_while_the_log_cannot_be_emptied_because_it_is_read(url, st
 def test_a_log_that_is_being_read_leaves_the_task_open(store, do, monkeypatch):
     tasks = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
     monkeypatch.setattr(ErasureTasks, "_empty_log", lambda self: False)
-    tasks.add(erase(do, store, "ann"))
+    erase(do, store, "ann")
     asyncio.run(tasks.step())
     state = erasure_state(store.reader, "ann")
     assert (state.finished_at, state.why) == (None, erasure_tasks.NOT_EMPTIED)
@@ -192,7 +201,7 @@ def test_an_erasure_whose_process_was_killed_is_finished_by_the_next(url, store,
     assert killed.returncode == -signal.SIGKILL
     assert len(open_erasures(store.reader)) == 1
     assert erasure_state(store.reader, "ann").finished_at is None
-    next_process = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None), orphan_seconds=0.0)
+    next_process = ErasureTasks(store.reader, store.writer, IndexedLineage(store.reader, None))
     asyncio.run(next_process.step())
     state = erasure_state(store.reader, "ann")
     assert state.versions == (("recommender", "1"),)
