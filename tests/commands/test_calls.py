@@ -34,6 +34,7 @@ STEPS = {
     "diff": ["diff", "1", "2", "--users", "3"],
     "export": ["export", "Staging", "--file", "v.zip"],
     "import": ["import", "v.zip"],
+    "cross-validate": ["cross-validate", "als", "--data", "ml-100k", "--scheme", "rolling", "--seed", "3"],
     "benchmark": ["benchmark", "--data", "ml-100k"],
     "ablate": ["ablate", "--data", "ml-100k"],
 }

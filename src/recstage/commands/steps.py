@@ -50,6 +50,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("main", context_settings=PASS_ON, cls=with_settings(PipelineSettings))(pipeline)
     app.command(context_settings=PASS_ON, cls=with_settings(EvaluateSettings))(evaluate)
     app.command(context_settings=PASS_ON, cls=with_settings(ClassifierSettings))(classifier)
+    app.command("cross-validate", context_settings=PASS_ON, cls=with_settings(TrainSettings))(cross_validate)
     app.command(context_settings=PASS_ON)(benchmark)
     app.command(context_settings=PASS_ON)(ablate)
 
@@ -159,6 +160,31 @@ def classifier(
     check_options(ClassifierSettings, ctx.args)
     words = [*options(data=data, trials=trials, seed=seed, register=register, name=name), *ctx.args]
     return run_step(ctx.obj, "classification.train", words, entry="classifier", line=words)
+
+
+def cross_validate(
+    ctx: typer.Context,
+    model: Model,
+    data: Data = "synthetic",
+    folds: Annotated[str, typer.Option(help="number of the folds")] = "5",
+    scheme: Annotated[
+        str, typer.Option(help="k-fold: users' pairs, by the seed; rolling: windows of time, one after another")
+    ] = "k-fold",
+    against: Annotated[
+        str | None, typer.Option(help="""further models, compared on the same folds: '["knn","ease"]'""")
+    ] = None,
+    seed: Seed = None,
+) -> int:
+    """Train and test a model on several folds of a data set: mean, spread and interval of each metric.
+
+    recstage cross-validate als --data shop --folds 5
+    """
+    model, rest = positional_first(model, ctx.args)
+    check_model(model)
+    check_data(data)
+    check_options(TrainSettings, rest, ALSO)
+    words = [*options(model=model, data=data, folds=folds, scheme=scheme, against=against, seed=seed), *rest]
+    return run_step(ctx.obj, "benchmarks.cross_validate", words, entry="cross-validate", line=words)
 
 
 def benchmark(ctx: typer.Context, data: Data = "ml-1m-ncf") -> int:

@@ -134,15 +134,24 @@ class MinimumConfig(Schema):
 
 class SplitConfig(Schema):
     """How a data set is cut. `given`: the source brings its own test rows. `auto`: given where it does, ratio where
-    nothing says what came first, else leave-one-out."""
+    nothing says what came first, else leave-one-out. `k-fold` and `rolling`: one fold of a cross-validation."""
 
-    method: Literal["auto", "leave-one-out", "leave-k-out", "temporal", "ratio", "given"] = "auto"
+    method: Literal["auto", "leave-one-out", "leave-k-out", "temporal", "ratio", "given", "k-fold", "rolling"] = "auto"
     k: int = Field(1, ge=1, description="leave-k-out: so many items of each user to test, and as many to validate")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="temporal and ratio")
-    test_from: int | None = Field(
-        None, ge=0, description="temporal: the test begins here (seconds since 1970); none: where test_fraction says"
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="temporal and ratio; rolling: the share that the windows of all folds have"
     )
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="temporal and ratio: share of what is not test")
+    test_from: int | None = Field(
+        None,
+        ge=0,
+        description="temporal: the test begins here (seconds since 1970); rolling: the first "
+        "window does; none: where test_fraction says",
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="temporal, ratio, k-fold and rolling: share of what is not test"
+    )
+    folds: int = Field(5, ge=2, description="k-fold and rolling: number of the folds")
+    fold: int = Field(1, ge=1, description="k-fold and rolling: which of them, from 1")
     negatives: int = Field(99, ge=0, description="sampled candidates a user for the sampled protocol; 0: none")
     newcomers: float = Field(
         0,
@@ -154,6 +163,22 @@ class SplitConfig(Schema):
         19, ge=0, description="a cold-start user keeps 0 to so many rows of training and validation"
     )
     seed: int = 42
+
+    @model_validator(mode="after")
+    def _fold_is_there(self) -> SplitConfig:
+        if self.fold > self.folds:
+            raise ValueError(f"fold = {self.fold}: there are {self.folds} folds, from 1")
+        return self
+
+    @property
+    def folded(self) -> bool:
+        """Whether this is one fold of a cross-validation."""
+        return self.method in ("k-fold", "rolling")
+
+    @property
+    def label(self) -> str:
+        """What runs say of it: the method, and which fold of how many."""
+        return f"{self.method} {self.fold}/{self.folds}" if self.folded else self.method
 
 
 class DataConfig(Schema):

@@ -139,6 +139,9 @@ def fingerprint_of(config: DataConfig) -> str:
         values["source"].pop("zone")
     if values["split"]["test_from"] is None:
         values["split"].pop("test_from")
+    if not config.split.folded:
+        for name in ("folds", "fold"):
+            values["split"].pop(name)
     if not config.split.newcomers:  # without them the fingerprint is that of versions that lacked the setting
         for name in ("newcomers", "newcomer_rows"):
             values["split"].pop(name)

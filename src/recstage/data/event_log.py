@@ -56,6 +56,17 @@ class EventLog:
         columns = (user_index, item_index, weight, negative, timestamp, part)
         return cls(users, items, *(values[order] for values in columns), ordered)  # type: ignore[call-arg, arg-type]
 
+    def parted(self, held_out: NDArray[np.int8]) -> EventLog:
+        """The same events, held out as `held_out` int8[n] says."""
+        columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp)
+        order = np.lexsort((np.arange(len(self)), held_out, self.user_index))
+        return EventLog(self.users, self.items, *(one[order] for one in (*columns, held_out)), self.ordered)  # type: ignore[call-arg, arg-type]
+
+    def select(self, events: NDArray[np.bool_]) -> EventLog:
+        """Some of the events, over the same id maps."""
+        columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp, self.held_out)
+        return EventLog(self.users, self.items, *(one[events] for one in columns), self.ordered)  # type: ignore[call-arg, arg-type]
+
     def shuffled(self, seed: int) -> EventLog:
         """The same events with each user's items in an order drawn by `seed`, which depends on the ids and not on the
         order of the source; the events of one pair stay together and in order."""
