@@ -42,7 +42,7 @@ def test_every_fault_is_survived(trials, fault):
         pytest.skip("a small disk can be mounted by root alone")
     if fault.number in NEEDS_A_MOUNT:
         try:
-            with databases.small_disk(trials.folder / "mount-probe"):
+            with databases.small_disk(trials.folder / "mount-probe", 2**20):
                 pass
         except PermissionError as error:
             pytest.skip(str(error))

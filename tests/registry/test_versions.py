@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 
 from recstage import registry
-from recstage.errors import NoProduction, RegistryError
+from recstage.errors import NoProduction, RegistryError, StoreError
 
 pytestmark = pytest.mark.slow
 
@@ -118,3 +122,23 @@ def test_a_bundle_whose_artifacts_are_gone_is_refused(registry_driver):
     (registry_driver.folder / "mlruns").rename(registry_driver.folder / "moved")
     with pytest.raises(RegistryError, match=r"version 1 of recommender \(als\): its bundle cannot be fetched"):
         registry.fetch(version)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), id="system"),
+        pytest.param(MlflowException(f"Error: {os.strerror(errno.ENOSPC)}: 'state.npz'"), id="wrapped"),
+    ],
+)
+def test_a_copy_that_has_no_room_is_told_as_that_and_not_as_a_full_registry(
+    registry_driver, tmp_path, monkeypatch, failure
+):
+    version = registry.version_of("recommender", registry_driver.register())
+
+    def full(**_):
+        raise failure
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", full)
+    with pytest.raises(StoreError, match="the copy of its bundle: the disk is full"):
+        registry.fetch(version, tmp_path / "copies")

@@ -26,7 +26,8 @@ from serving.store.admin.revision import newest
 from serving.store.db.connection import parse_url
 
 FIRST_REVISION = "0001"
-DISK_BYTES = 48 * 2**20
+DISK_BYTES = 32 * 2**20
+"""Of a small disk, beside what its bundles take."""
 
 
 def unavailable(trials: Trials) -> Outcome:
@@ -57,7 +58,7 @@ def unavailable(trials: Trials) -> Outcome:
 def _read_only(trials: Trials) -> Outcome:
     """The service is started on a disk that is mounted read-only, and again once it can be written."""
     name, problems = "database-read-only", []
-    with small_disk(trials.folder / "read-only-disk") as disk:
+    with small_disk(trials.folder / "read-only-disk", DISK_BYTES) as disk:
         path = disk / "service.db"
         url = f"sqlite:///{path}"
         with trials.service(name, database_url=url) as service, Traffic(trials, service) as before:
@@ -85,7 +86,8 @@ def _read_only(trials: Trials) -> Outcome:
 def disk_full(trials: Trials) -> Outcome:
     """12: the disk of database, bundles and log is full, then has room again."""
     name, seconds, problems = "disk-full", trials.of(10, 2), []
-    with small_disk(trials.folder / "full-disk") as disk:
+    bundle = sum(file.stat().st_size for file in trials.environment.bundle_folder(trials.versions[1]).rglob("*"))
+    with small_disk(trials.folder / "full-disk", DISK_BYTES + 4 * bundle) as disk:
         path = disk / "service.db"
         with trials.service(name, database_url=f"sqlite:///{path}", bundle_dir=disk / "bundles") as service:
             with Traffic(trials, service) as traffic:
@@ -208,10 +210,11 @@ def backups(trials: Trials) -> Outcome:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A small file system in memory, mounted at `folder`. Raises `PermissionError` where this account may not mount."""
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """A file system in memory of `size` bytes, mounted at `folder`. Raises `PermissionError` where this account may not
+    mount."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PermissionError(f"a file system cannot be mounted: {done.stderr.strip()}")

@@ -13,13 +13,13 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from recstage import bundle
-from recstage.errors import RegistryError
+from recstage.errors import RegistryError, StoreError
 from recstage.models.base import Recommender
 from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
 from recstage.registry.staging import staging
-from recstage.tracking import MODEL_ARTIFACT, NOTE, misplaced, plain
+from recstage.tracking import MODEL_ARTIFACT, NOTE, misplaced, no_space_left, plain
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
@@ -101,7 +101,8 @@ def version_of(name: str, number: int | str) -> Version:
 
 def fetch(version: Version, folder: Path | None = None) -> Path:
     """The bundle of a version as a local folder: a copy below `folder`, or, without one, wherever the artifacts are if
-    they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone."""
+    they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone and
+    `StoreError` where the copy has no room."""
     try:
         with mlflow_client.translate_errors(version.name):
             return _downloaded(version, folder)
@@ -120,13 +121,18 @@ def load_logged(uri: str) -> Recommender:
 
 
 def _downloaded(version: Version, folder: Path | None) -> Path:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     where = f"{version.uri}/artifacts/bundle"
-    path = mlflow.artifacts.download_artifacts(
-        artifact_uri=where, dst_path=None if folder is None else tempfile.mkdtemp(dir=folder)
-    )
-    return Path(path)
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=folder))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=where, dst_path=folder and str(folder)))
+    except Exception as error:
+        if no_space_left(error):
+            raise StoreError(
+                "the copy of its bundle", rule="the disk is full", fix="Free some space and try again"
+            ) from error
+        raise
 
 
 def _model_of(given: str) -> tuple[str, Run]:

@@ -139,7 +139,7 @@ def translate_store_errors(where: str) -> Iterator[None]:
     except RecstageError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if no_space_left(error):
             raise StoreError(where, rule="the disk is full", fix="Free some space and run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreError(where, rule="the folder is not writable", fix="Change its permissions") from error
@@ -153,6 +153,12 @@ def translate_store_errors(where: str) -> Iterator[None]:
                     rule, fix = KNOWN_MESSAGES[NO_SUCH_REVISION]
                 raise StoreError(where, rule=rule, fix=fix) from error
         raise
+
+
+def no_space_left(error: BaseException) -> bool:
+    """Whether a file could not be written for want of space; MLflow may have wrapped the system's error."""
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in " ".join(_messages(error))
 
 
 def _is_known_revision(message: str) -> bool:
