@@ -30,6 +30,8 @@ from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules, storefront, two_versions
 from experiments.benchmarks.report import Measurement
+from experiments.benchmarks.scale.index import index_figures
+from experiments.benchmarks.scale.workers import worker_memory
 from experiments.benchmarks.simulations.loop import loop_simulations
 from experiments.benchmarks.simulations.off_policy import off_policy
 from experiments.loop import snapshot
@@ -151,6 +153,15 @@ def _storefront(run: Run) -> Iterator[Measurement]:
     return storefront.storefront(run.environment, run.versions[0], max(3, int(20 * run.share)))
 
 
+def _scale_index(run: Run) -> Iterator[Measurement]:
+    sizes = (10_000, 100_000, 1_000_000)
+    return index_figures([size for size in sizes if size <= 1_000_000 * run.share], run.seed)
+
+
+def _scale_workers(run: Run) -> Iterator[Measurement]:
+    return worker_memory(run.environment, run.versions[0])
+
+
 def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
@@ -186,6 +197,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         models=False,
     ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
+    "scale-index": Benchmark(
+        "a million items, 64 factors: recall@100 of the index >= .97, p99 of a list <= 10 ms",
+        _scale_index,
+        models=False,
+    ),
+    "scale-workers": Benchmark("a second worker has at most 60 MB of its own", _scale_workers),
     "storefront": Benchmark("the first list of the storefront is painted within 300 ms, in Chromium", _storefront),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }

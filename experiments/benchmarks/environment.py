@@ -273,6 +273,20 @@ class Running:
         """Memory of the serving process, without that of the registry sync."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
+    def children(self, kind: str) -> list[psutil.Process]:
+        """Processes below the server that live: "worker", or by a word of their command line."""
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                line, ended = " ".join(process.cmdline()), process.status() == psutil.STATUS_ZOMBIE
+                if "forkserver" in line and process.ppid() != self.process.pid:
+                    line = "worker"  # its command line is still that of the process it was forked from
+            except psutil.Error:
+                continue
+            if kind in line and not ended:
+                found.append(process)
+        return found
+
     def descriptors(self) -> int:
         return psutil.Process(self.process.pid).num_fds()
 

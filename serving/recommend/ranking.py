@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +203,7 @@ class _UserScores:
                 users = user.users_for(model)
                 if not model.can_score(users)[0]:
                     continue
-                if not _ranks_by_score(type(model)):
+                if not _ranks_by_score(model):
                     return None
                 scores = model.score(users)[0]
             except Exception:  # as in `best`
@@ -216,10 +215,9 @@ class _UserScores:
         return scores
 
 
-@cache
-def _ranks_by_score(model: type[Recommender]) -> bool:
+def _ranks_by_score(model: Recommender) -> bool:
     """Whether a model's lists are the best of its scores of the whole catalogue, with nothing between."""
-    return model.rank_scored is Recommender.rank_scored and model.retrieve is Recommender.retrieve
+    return type(model).rank_scored is Recommender.rank_scored and not model.indexed
 
 
 def diversify(

@@ -48,6 +48,7 @@ def test_the_same_as_production_is_within_every_bound():
         ({"lists": ListMeasures(0.41, 0.6)}, "popularity share"),
         ({"lists": ListMeasures(0.2, 0.41)}, "diversity"),
         ({"bundle_bytes": 5_000_000_000}, "bundle size"),
+        ({"metrics": {"index_recall": 0.96}}, "index"),
         ({"calibration": 0.3}, "calibration"),
         ({"behaviours": (Behaviour("seen items", False, "two came back"),)}, "seen items"),
     ],
@@ -66,6 +67,11 @@ def test_absolute_bounds_hold_for_the_first_production_too():
         "diversity (absolute)": "failed",
         "bundle size": "passed",
     }
+
+
+def test_an_index_that_finds_enough_passes_and_exact_search_is_not_asked():
+    assert outcomes(replace(OURS, metrics={"index_recall": 0.98}))["index"] == "passed"
+    assert "index" not in outcomes(OURS)
 
 
 GAINS = [(0.01, 0.01, "passed"), (0.01, 0.3, "noted"), (0.0, 1.0, "failed")]

@@ -71,6 +71,14 @@ def test_a_run_has_at_most_forty_metrics_and_its_ten_figures_have_no_section(tin
         assert tuple(metrics)[: len(first)] == metric_names.HEADLINES  # as the run's page and the comparison list them
 
 
+def test_the_recall_of_an_index_is_a_metric_of_the_run_and_a_tag_of_the_version(tiny, client):
+    pytest.importorskip("faiss", reason="FAISS is an extra: pip install recstage[faiss]")
+    result = trained(tiny, "als", *ALS[2:], "--model.params.index=faiss", register=True)
+    recall = tracking.metrics_of(client.get_run(result.run_id))["index_recall"]
+    assert 0 < recall <= 1
+    assert float(registry.version_of("recommender", result.version).tags["index_recall"]) == pytest.approx(recall)
+
+
 def test_everything_that_was_measured_is_in_the_table_of_the_run(tiny, client):
     run = client.get_run(trained(tiny, "als", *ALS[2:]).run_id)
     measured = tracking.metrics_of(run)

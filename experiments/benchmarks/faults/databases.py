@@ -16,7 +16,6 @@ from pathlib import Path
 
 import psutil
 
-from experiments.benchmarks.environment import Running
 from experiments.benchmarks.fault_injection import Unavailable
 from experiments.benchmarks.faults.fault import NO_SHEDDING, Outcome, Trials
 from experiments.benchmarks.faults.traffic import Traffic, told
@@ -118,13 +117,13 @@ def killed(trials: Trials) -> Outcome:
     with trials.service(name, workers=2) as service, Traffic(trials, service) as traffic:
         for _ in range(rounds):
             for kind in ("worker", "forkserver", "registry_sync"):
-                if not _until(lambda: bool(_children(service, kind))):  # noqa: B023
+                if not _until(lambda: bool(service.children(kind))):  # noqa: B023
                     problems.append(f"no process {kind}")
                     continue
-                victims = _children(service, kind)
+                victims = service.children(kind)
                 victims[0].kill()
-                _until(lambda: victims[0].pid not in {one.pid for one in _children(service, kind)})  # noqa: B023
-                _until(lambda: len(_children(service, kind)) == len(victims))  # noqa: B023
+                _until(lambda: victims[0].pid not in {one.pid for one in service.children(kind)})  # noqa: B023
+                _until(lambda: len(service.children(kind)) == len(victims))  # noqa: B023
         trials.environment.promote(trials.versions[1])
         service.serves(trials.versions[1])
         acknowledged = len(traffic.acknowledged)
@@ -240,20 +239,6 @@ def _fill(path: Path) -> None:
                     file.write(bytes(size))
             except OSError:
                 continue
-
-
-def _children(service: Running, kind: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process(service.process.pid).children(recursive=True):
-        try:
-            line, ended = " ".join(process.cmdline()), process.status() == psutil.STATUS_ZOMBIE
-            if "forkserver" in line and process.ppid() != service.process.pid:
-                line = "worker"  # its command line is still that of the process it was forked from
-        except psutil.Error:
-            continue
-        if kind in line and not ended:
-            found.append(process)
-    return found
 
 
 def _until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:

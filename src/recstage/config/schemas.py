@@ -244,6 +244,9 @@ class GuardrailConfig(Schema):
     diversity_ratio: float = Field(0.7, ge=0, description="least diversity of lists, as a share of Production's")
     diversity_least: float | None = Field(None, ge=0, le=1, description="least diversity of lists")
     calibration_error: float = Field(0.25, gt=0, le=1, description="greatest expected calibration error")
+    index_recall: float = Field(
+        0.97, ge=0, le=1, description="least recall@100 of an approximate index against exact search"
+    )
     bundle_mb: float = Field(4000.0, gt=0, description="largest bundle, in megabytes")
     history_overlap: float = Field(
         0.5, ge=0, le=1, description="share of a list that stays where the oldest item of the history is left out"

@@ -144,6 +144,13 @@ class Recommender(ExternalIdMethods):
         """Whether `retrieve` finds the best items without scoring everything."""
         return type(self).retrieve is not Recommender.retrieve
 
+    @property
+    def index_recall(self) -> float | None:
+        """Share of the exact 100 best items that the index finds, measured when the model was fitted; of a composite
+        the least of its parts; None: nothing is approximate."""
+        found = [recall for part in self.parts().values() if (recall := part.index_recall) is not None]
+        return min(found, default=None)
+
     def rank_scored(
         self,
         users: Users,

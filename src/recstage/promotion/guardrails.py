@@ -16,7 +16,7 @@ from recstage.promotion.behaviour import Behaviour
 from recstage.promotion.gate import Check, Outcome, in_words
 from recstage.promotion.measures import ListMeasures
 
-GINI, COVERAGE = "gini_at_10", "coverage_at_10"
+GINI, COVERAGE, INDEX_RECALL = "gini_at_10", "coverage_at_10", "index_recall"
 VERDICT, SUMMARY, REPORT = "experiment.verdict", "experiment.summary", "experiment.report"
 """Tags of a version that an experiment on live users writes."""
 BETTER = "better"
@@ -62,6 +62,9 @@ def checks(ours: Measured, theirs: Measured | None, limits: GuardrailConfig, req
 
 def _metric_bounds(ours: Measured, theirs: Measured | None, limits: GuardrailConfig) -> Iterator[Check]:
     coverage, gini = ours.metrics.get(COVERAGE), ours.metrics.get(GINI)
+    found = ours.metrics.get(INDEX_RECALL)
+    if found is not None:
+        yield _bound("index", found, limits.index_recall, at_least=True, words="recall@100 of the index")
     if coverage is not None and limits.coverage_least is not None:
         yield _bound("coverage (absolute)", coverage, limits.coverage_least, at_least=True, words=COVERAGE)
     if gini is None:

@@ -36,6 +36,7 @@ KEY_FIGURES = (
     "sampled_hit_rate_at_10",
     "latency_p95_ms",
     "bundle_bytes",
+    "index_recall",
     "mean_average_precision",
     "macro_f1",
     "micro_f1",

@@ -237,6 +237,8 @@ class Training:
             # after the model: MLflow would copy each metric that it finds, one by one
             logged = [stage for stage in LOGGED_SECONDS if stage != "search" or self.settings.trials]
             more = {"bundle_bytes": size, **self.gain, **{f"{stage}_seconds": seconds[stage] for stage in logged}}
+            if model.index_recall is not None:
+                more["index_recall"] = model.index_recall
             tracking.log_evaluation(self.run_id, result, uri, (self.data.name, self.data.fingerprint), more)
             self.log_curves()
             bar.update()

@@ -38,7 +38,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "preset_gain",
     ),
     "training": (),
-    "usage": ("wall_seconds", "peak_memory_mb", "bundle_bytes", "search_seconds", "evaluation_seconds"),
+    "usage": ("wall_seconds", "peak_memory_mb", "bundle_bytes", "search_seconds", "evaluation_seconds", "index_recall"),
 }
 """Metrics in sections of their own; `training` holds what a fit reports as it learns."""
 TRAINING = "training"

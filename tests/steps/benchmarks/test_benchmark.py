@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
 import pytest
 
+from experiments.benchmarks.__main__ import BENCHMARKS
 from recstage import markdown, tracking
 from recstage.errors import ConfigError, ExternalToolError
 from recstage.steps.benchmarks import (
@@ -18,7 +20,7 @@ from recstage.steps.benchmarks import (
     benchmark_tables,
     docs_tables,
     library_comparison,
-    loop_figures,
+    measured_figures,
 )
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
 
@@ -214,7 +216,7 @@ def program(monkeypatch):
         called["commands"].append(command[1:])
         return subprocess.CompletedProcess(command, called["status"], json.dumps(MEASURED))
 
-    monkeypatch.setattr(loop_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    monkeypatch.setattr(measured_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
     return called
 
 
@@ -241,7 +243,30 @@ def test_a_benchmark_of_the_loop_that_fails_is_one_line(client, program):
         benchmark.run(benchmark.settings_from(["--against", "loop"]))
 
 
-@pytest.mark.parametrize("words", [["--against", "loop,als-fit"], ["--against", "loop", "--models", '["als"]']])
-def test_the_loop_beside_other_comparisons_is_refused(workspace, words):
-    with pytest.raises(ConfigError, match="the closed loop is measured by itself"):
+def test_a_part_of_the_scale_table_that_cannot_be_measured_is_left_out_with_the_reason(client, monkeypatch):
+    def run(command, **options):
+        failed = "scale-workers" in command
+        return subprocess.CompletedProcess(command, 2 if failed else 0, "" if failed else json.dumps(MEASURED))
+
+    monkeypatch.setattr(measured_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    result = benchmark.run(benchmark.settings_from(["--against", "scale"]))
+    assert result.skipped == {"scale-workers": "it ended with status 2; its last lines say why"}
+    assert result.figures[0].name == "better promoted, share"
+    assert "scale_better_promoted_share" in client.get_run(result.run_id).data.metrics
+
+
+def test_figures_of_one_name_are_metrics_of_their_own():
+    one = measured_figures.Figure("  p99 of a list", 3.0, "ms", None, True, "")
+    found = measured_figures.metrics("scale", [one, replace(one, value=4.0), replace(one, value=5.0)])
+    assert found == {"scale_p99_of_a_list": 3.0, "scale_p99_of_a_list__2": 4.0, "scale_p99_of_a_list__3": 5.0}
+
+
+@pytest.mark.parametrize("name", measured_figures.SETS)
+def test_every_benchmark_of_a_set_exists(name):
+    assert {one for call in measured_figures.SETS[name].calls for one in call} <= set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("words", [["--against", "loop,als-fit"], ["--against", "scale", "--models", '["als"]']])
+def test_a_set_of_figures_beside_other_comparisons_is_refused(workspace, words):
+    with pytest.raises(ConfigError, match="is measured by itself"):
         benchmark.run(benchmark.settings_from(words))

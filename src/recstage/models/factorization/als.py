@@ -23,6 +23,8 @@ from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.models import base
 from recstage.models.explanation import by_history
 from recstage.models.recent_items import recent
+from recstage.models.vectors.dot_product import DotProduct, DotProductParams
+from recstage.models.vectors.targets import Targets
 
 SPREAD = 1.5
 LOSS_PAIRS = 20_000
@@ -33,7 +35,7 @@ The compiled solver takes a single regularisation: it is then called once for ea
 """
 
 
-class ALSParams(base.ModelParams):
+class ALSParams(DotProductParams):
     """Hyperparameters of `ALS`."""
 
     factors: int = Field(128, ge=1, le=2048, description="length of the vectors")
@@ -57,7 +59,7 @@ class ALSParams(base.ModelParams):
     )
 
 
-class ALS(base.Recommender):
+class ALS(DotProduct):
     """Users and items as vectors whose dot product is the preference."""
 
     name = "als"
@@ -99,12 +101,7 @@ class ALS(base.Recommender):
                 seconds = perf_counter() - began
                 fitting.report(iteration, {"loss": error(users, items), "seconds": seconds})
         self._set(by_user.restore(users), by_item.restore(items), float(extra.sum(dtype=np.float64)))
-
-    def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        vectors = self.user_vectors(users)
-        if items is None or items.ndim == 1:
-            return vectors @ (self._targets if items is None else self._targets[items]).T
-        return np.matmul(self._targets[items], vectors[:, :, None])[:, :, 0]
+        self._build_index()
 
     def item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
@@ -121,7 +118,7 @@ class ALS(base.Recommender):
         """
         extra = self._extra(users)
         left, _ = self._item_side.equations(extra.indices, extra.data)
-        item_similarity = self.item_factors_[extra.indices] @ np.linalg.solve(left, self._targets[item])
+        item_similarity = self.item_factors_[extra.indices] @ np.linalg.solve(left, self.targets_.of(np.array(item)))
         return extra.indices, item_similarity * (1 + extra.data)
 
     # -- users and items unknown to training --------------------------------------------------------------------------
@@ -150,7 +147,7 @@ class ALS(base.Recommender):
 
     def state(self) -> dict[str, NDArray]:
         factors = {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
-        return {**factors, "added": np.array(self._added)}
+        return {**factors, "added": np.array(self._added), **self.index_state()}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         if "added" in state:
@@ -158,12 +155,12 @@ class ALS(base.Recommender):
         else:  # saved before it was kept
             added = float(self._extra(self.train_.all_users).sum(dtype=np.float64))
         self._set(state["user_factors"], state["item_factors"], added)
+        self._load_index(state)
 
     def _set(self, user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], added: float) -> None:
         """`added`: the total confidence of all interactions, beyond 1 for each pair."""
         self.user_factors_, self.item_factors_, self._added = user_factors, item_factors, added
-        lengths = np.maximum(np.linalg.norm(item_factors, axis=1, keepdims=True), np.float32(1e-12))
-        self._targets = item_factors * lengths**-self.params.length_discount
+        self.targets_ = Targets(item_factors, _length_scale(item_factors, self.params.length_discount))
         n_users, n_items = self.train_.n_users, self.train_.n_items
         self._item_side = _Side(item_factors, self.params, n_items + added / max(1, n_users))
         self._user_side = _Side(user_factors, self.params, n_users + added / max(1, n_items))
@@ -171,6 +168,13 @@ class ALS(base.Recommender):
     def _extra(self, users: Users) -> sparse.csr_matrix:
         """Confidence of interactions, beyond 1: float32[n, n_items]."""
         return recent(users, self.params.recency_decay) * np.float32(self.params.alpha)
+
+
+def _length_scale(factors: NDArray[np.float32], discount: float) -> NDArray[np.float32] | None:
+    """What each item's scores are multiplied by: its vector's length to the power of minus `discount`; None: 1."""
+    if discount == 0:
+        return None
+    return np.maximum(np.linalg.norm(factors, axis=1), np.float32(1e-12)) ** np.float32(-discount)
 
 
 # -- folding in: one side is fixed, rows of the other are solved exactly ----------------------------------------------

@@ -10,11 +10,9 @@ all users with a history are served, and new items are embedded from their texts
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
@@ -23,12 +21,13 @@ from recstage.models import base
 from recstage.models.content.text_svd import ItemFeatures
 from recstage.models.two_tower.encoding import encode, to_length_one
 from recstage.models.two_tower.params import TwoTowerParams
-from recstage.models.vector_index import VectorIndex
+from recstage.models.vectors.dot_product import DotProduct
+from recstage.models.vectors.targets import Targets
 
 TOKENS_AT_ONCE = 6_400  # history items encoded at once: their activations stay in the processor's cache
 
 
-class TwoTower(base.Recommender):
+class TwoTower(DotProduct):
     """Scores an item by how well its vector continues a user's history."""
 
     name = "two-tower"
@@ -52,45 +51,17 @@ class TwoTower(base.Recommender):
             features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
         weights, epochs = fit_network(self, liked, fitting, None if features is None else features.of(self.catalogue_))
         self._set(weights, features)
+        self._build_index()
         self.fitted_params_ = {"epochs": epochs}
-
-    def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
-        user_vectors = self.user_vectors(users)
-        vectors = self.item_vectors()
-        if items is None or items.ndim == 1:
-            return user_vectors @ (vectors if items is None else vectors[items]).T
-        out = np.empty(items.shape, np.float32)
-        for rows in base.chunks(len(users), items.shape[1] * vectors.shape[1]):
-            out[rows] = np.einsum("nd,nmd->nm", user_vectors[rows], vectors[items[rows]])
-        return out
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
         return np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0
 
     def item_vectors(self) -> NDArray[np.float32]:
-        return self._targets
-
-    @cached_property
-    def _targets(self) -> NDArray[np.float32]:
-        return self._as_targets(self.weights_["items"])
+        return self.targets_.all()
 
     def _as_targets(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         return to_length_one(vectors) if self.params.similarity == "cosine" else vectors
-
-    def retrieve(
-        self, users: Users, k: int, excluded: sparse.csr_matrix | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        if not self.indexed:
-            return super().retrieve(users, k, excluded)
-        return self._index.search(self.user_vectors(users), k, excluded)
-
-    @property
-    def indexed(self) -> bool:
-        return self.params.index != "exact"
-
-    @cached_property
-    def _index(self) -> VectorIndex:
-        return VectorIndex(self.item_vectors())
 
     def user_vectors(self, users: Users) -> NDArray[np.float32]:
         """Each user's vector, from their history: float32[n, factors]; zeros for users without a positive item."""
@@ -125,13 +96,14 @@ class TwoTower(base.Recommender):
         return self._as_targets(self.features_.of(catalogue) @ self.weights_["text"])
 
     def state(self) -> dict[str, NDArray]:
-        return {**self.weights_, **(self.features_.state() if self.features_ is not None else {})}
+        features = {} if self.features_ is None else self.features_.state()
+        return {**self.weights_, **features, **self.index_state()}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        weights = {name: value for name, value in state.items() if not name.startswith("text_")}
+        weights = {name: value for name, value in state.items() if not name.startswith(("text_", "index"))}
         self._set(weights, ItemFeatures.from_state(state) if "text_idf" in state else None)
+        self._load_index(state)
 
     def _set(self, weights: dict[str, NDArray[np.float32]], features: ItemFeatures | None) -> None:
         self.weights_, self.features_ = weights, features
-        for cached in ("_index", "_targets"):
-            self.__dict__.pop(cached, None)
+        self.targets_ = Targets(self._as_targets(weights["items"]))

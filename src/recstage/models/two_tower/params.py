@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from recstage.models import base
+from recstage.models.vectors.dot_product import DotProductParams
 
 
-class TwoTowerParams(base.ModelParams):
+class TwoTowerParams(DotProductParams):
     """Hyperparameters of `TwoTower`."""
 
     factors: PositiveInt = Field(64, description="size of user and item vectors")
@@ -37,9 +37,6 @@ class TwoTowerParams(base.ModelParams):
     id_dropout: float = Field(0.1, ge=0, lt=1, description="share of items represented by text alone in a step")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"
-    )
-    index: Literal["exact", "faiss"] = Field(
-        "exact", description="how the best items are found; faiss: approximately, for catalogues above about 100,000"
     )
 
     @model_validator(mode="after")

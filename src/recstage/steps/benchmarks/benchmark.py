@@ -18,9 +18,9 @@ from recstage.errors import ConfigError
 from recstage.models.composition import is_composite
 from recstage.steps import train, train_settings
 from recstage.steps.benchmarks import benchmark_tables as tables
-from recstage.steps.benchmarks import docs_tables, library_comparison, loop_figures
+from recstage.steps.benchmarks import docs_tables, library_comparison, measured_figures
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
-from recstage.steps.benchmarks.loop_figures import LoopFigure
+from recstage.steps.benchmarks.measured_figures import Figure
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,10 @@ class BenchmarkSettings(Settings):
     against: tuple[str, ...] = Field(
         (),
         description=f"comparisons with other libraries in the same run: {', '.join(library_comparison.NAMES)};"
-        f" or `{loop_figures.NAME}`, by itself: the figures of the closed loop",
+        " or one of these, by itself: "
+        + ", ".join(f"`{name}` ({one.words})" for name, one in measured_figures.SETS.items()),
     )
-    quick: bool = Field(False, description="a tenth of the closed loop's figures, to see whether they run")
+    quick: bool = Field(False, description="a tenth of the figures of loop or scale, to see whether they run")
     events: int = Field(1_000_000, ge=1000, description="of the closed loop's snapshot of PostgreSQL")
     write: bool = Field(False, description="write the tables between their marks in README.md and docs/benchmarks.md")
 
@@ -45,7 +46,8 @@ class BenchmarkSettings(Settings):
 @dataclass(frozen=True)
 class BenchmarkResult:
     """`table` has a row a model; `composites` a row a composite and segment; `comparisons` ours, theirs and the
-    ratio; `skipped` the models and comparisons left out, with the reason; `loop` the figures of the closed loop."""
+    ratio; `skipped` the models, comparisons and benchmarks left out, with the reason; `figures` those of `loop` or
+    `scale`."""
 
     run_id: str
     data: str
@@ -53,7 +55,7 @@ class BenchmarkResult:
     composites: list[dict[str, Any]]
     comparisons: list[LibraryComparison]
     skipped: dict[str, str]
-    loop: list[LoopFigure] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
 
 def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
@@ -64,8 +66,9 @@ def settings_from(arguments: Sequence[str] = ()) -> BenchmarkSettings:
 def run(settings: BenchmarkSettings) -> BenchmarkResult:
     """Train and test every model with the parameters of its YAML. Raises `ConfigError` on an unknown name, and where no
     page has a place for the table that is to be written."""
-    if loop_figures.NAME in settings.against:
-        return _of_the_loop(settings)
+    for name in settings.against:
+        if name in measured_figures.SETS:
+            return _of_a_set(name, settings)
     names = settings.models or _rankers_of_items()
     plans = [
         train_settings.settings_from(name, settings.data, overrides={"seed": settings.seed + i, "work": "benchmark"})
@@ -101,28 +104,29 @@ def run(settings: BenchmarkSettings) -> BenchmarkResult:
     return BenchmarkResult(active.info.run_id, settings.data, rows, segments, comparisons, skipped | failed)
 
 
-def _of_the_loop(settings: BenchmarkSettings) -> BenchmarkResult:
-    """The figures of the closed loop as a logged run; no model is trained."""
+def _of_a_set(name: str, settings: BenchmarkSettings) -> BenchmarkResult:
+    """The figures of a set as a logged run; no model is trained."""
+    words = measured_figures.SETS[name].words
     if settings.models or len(settings.against) > 1:
         raise ConfigError(
             f"against = {', '.join(settings.against)}",
-            rule="the closed loop is measured by itself, without models and other comparisons",
-            fix="Give -P against=loop alone",
+            rule=f"{words} is measured by itself, without models and other comparisons",
+            fix=f"Give -P against={name} alone",
         )
     if settings.write:
-        docs_tables.check(loop_figures.NAME)
-    with tracking.run("benchmark · loop", tags={"stage-of-work": "benchmark"}, system_metrics=False) as active:
+        docs_tables.check(name)
+    with tracking.run(f"benchmark · {name}", tags={"stage-of-work": "benchmark"}, system_metrics=False) as active:
         run_id = active.info.run_id
-        found = loop_figures.measured(settings.data, settings.events, quick=settings.quick)
-        text = loop_figures.in_markdown(found)
-        tracking.log_table(run_id, "loop", pd.DataFrame([plain(one) for one in found]))
-        tracking.log_text(run_id, text, "loop.md")
-        tracking.log_metrics(run_id, loop_figures.metrics(found))
+        found, failed = measured_figures.measured(name, settings.data, settings.events, quick=settings.quick)
+        text = measured_figures.in_markdown(found)
+        tracking.log_table(run_id, name, pd.DataFrame([plain(one) for one in found]))
+        tracking.log_text(run_id, text, f"{name}.md")
+        tracking.log_metrics(run_id, measured_figures.metrics(name, found))
     if settings.write:
-        docs_tables.write(loop_figures.NAME, text)
-    for line in text.splitlines():
+        docs_tables.write(name, text)
+    for line in (*text.splitlines(), *(f"{part} was left out: {why}" for part, why in failed.items())):
         log.info("%s", line)
-    return BenchmarkResult(run_id, settings.data, [], [], [], {}, found)
+    return BenchmarkResult(run_id, settings.data, [], [], [], failed, found)
 
 
 def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from recstage.config import root
 from recstage.errors import ConfigError
 
-WRITTEN = ("README.md", "docs/benchmarks.md", "docs/models-composite.md", "docs/service.md")
+WRITTEN = ("README.md", "docs/benchmarks.md", "docs/models-composite.md", "docs/scale.md", "docs/service.md")
 
 
 def p_value(value: object) -> str:
