@@ -84,7 +84,7 @@ def test_samples_that_cannot_be_used_are_counted_and_strict_refuses_them(sample,
     taxonomy = ("Crime", "Romance", "Space")
     found = labelled("topics", given, min_samples=5, strict=False, taxonomy=taxonomy)
     assert sum(found.dropped.values()) == 1
-    with pytest.raises(DataError, match="1 bad samples") as error:
+    with pytest.raises(DataError, match="1 bad sample: ") as error:
         labelled("topics", given, min_samples=5, strict=True, taxonomy=taxonomy)
     assert reason in str(error.value)
 

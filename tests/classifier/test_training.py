@@ -8,10 +8,11 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from recstage.classifier import measures, storage, training
+from recstage.classifier.data.samples import labelled
 from recstage.classifier.families import linear
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig
 from recstage.errors import BundleError, DataError, ExternalToolError, TooLittleData
-from tests.classifier.small_texts import small_texts
+from tests.classifier.small_texts import samples, small_texts
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,14 @@ def test_without_the_extra_a_transformer_is_refused_in_one_line(data, parts, mon
 def test_too_few_texts_are_told_in_one_line():
     with pytest.raises(TooLittleData, match="at least 20 are needed"):
         training.split(small_texts(15, seed=1), TextSplitConfig(), 0)
+
+
+def test_a_code_that_every_text_has_is_given_to_every_text():
+    given = [replace(one, codes=(*one.codes, "Film")) for one in samples(60)]
+    data = labelled("topics", given, min_samples=5, strict=True)
+    config = ClassifierConfig(linear=LinearParams(char_ngrams=0))
+    made = training.train(data, training.split(data, TextSplitConfig(), 0), config, seed=0).classifier
+    assert all("Film" in [label.category for label in one.labels] for one in made.classify(data.texts[:9]))
 
 
 def test_a_loaded_classifier_answers_as_the_saved_one_and_holds_no_pickle(classifier, bundle, data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ pytest.importorskip("transformers", reason="the extra `text` is not installed")
 from safetensors.numpy import load_file
 
 from recstage.classifier import storage, training
-from recstage.classifier.families import encoder, fine_tuning, int8
+from recstage.classifier.families import encoder, fine_tuning, frozen, int8, scoring
+from recstage.classifier.families.frozen import FrozenPart
+from recstage.classifier.families.tokens import Tokens
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig, TransformerParams
 from recstage.errors import BundleError, ConfigError
 from tests.classifier.small_texts import FILLER, WORDS, small_texts
@@ -38,13 +41,14 @@ def folder(tmp_path_factory):
     return path
 
 
-def params(folder, **more):
-    given = {"frozen_layers": 0, "epochs": 3, "learning_rate": 5e-3, "max_tokens": 32, "threads": 1, **more}
+def settings(folder, **more):
+    given = {"frozen_layers": 0, "folds": 2, "epochs": 3, "learning_rate": 5e-3, "max_tokens": 32, "threads": 1, **more}
     return TransformerParams(encoder=str(folder), **given)
 
 
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(folder, tmp_path):
     data = small_texts(60)
+    params = partial(settings, frozen_layers=1)
     some = fine_tuning.Examples(data.texts[:48], data.truth[:48])
     held = fine_tuning.Examples(data.texts[48:], data.truth[48:])
     given = {"positive_weight": np.ones(3), "seed": 1}
@@ -71,7 +75,7 @@ def test_the_ensemble_is_trained_stored_and_loaded_without_its_encoders_folder(f
     data = small_texts(120)
     parts = training.split(data, TextSplitConfig(), 0)
     config = ClassifierConfig(
-        family="ensemble", linear=LinearParams(char_ngrams=0), transformer=params(folder, frozen_layers=1)
+        family="ensemble", linear=LinearParams(char_ngrams=0), transformer=settings(folder, frozen_layers=1)
     )
     made = training.train(data, parts, config, seed=0).classifier
     storage.save(made, tmp_path / "bundle", texts=list(data.texts))
@@ -88,10 +92,69 @@ def test_the_ensemble_is_trained_stored_and_loaded_without_its_encoders_folder(f
         storage.load(tmp_path / "bundle")
 
 
+def test_each_text_is_scored_by_the_network_that_did_not_see_it(folder, monkeypatch):
+    data = small_texts(90)
+    parts = training.split(data, TextSplitConfig(), 0)
+    seen, steps, found = [], [], {}
+    fine_tune, calibrated = fine_tuning.fine_tune, training._calibrated
+
+    def watched(params, train, validation, **given):
+        seen.append((set(train.texts), set(validation.texts)))
+        return fine_tune(params, train, validation, **given)
+
+    monkeypatch.setattr(fine_tuning, "fine_tune", watched)
+    monkeypatch.setattr(
+        training, "_calibrated", lambda *given: found.update(scores=given[3], truth=given[4]) or calibrated(*given)
+    )
+    config = ClassifierConfig(family="transformer", transformer=settings(folder, folds=3, epochs=2, export="fp32"))
+    trained = training.train(data, parts, config, seed=0, report=lambda step, metrics: steps.append(step))
+    rest = {data.texts[i] for i in parts.not_test}
+    assert all(inside.isdisjoint(outside) and inside | outside == rest for inside, outside in seen)
+    assert sum(len(outside) for _, outside in seen) == len(rest)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert [epoch["network"] for epoch in trained.history] == [1, 1, 2, 2, 3, 3]
+    assert np.isfinite(found["scores"]).all()
+    assert np.array_equal(found["truth"], data.truth[parts.not_test])
+
+
+def test_networks_become_one_of_their_mean_weights():
+    config = {"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 8, "vocab_size": 9}
+    several = [fine_tuning.FineTuned(encoder.Network(encoder.from_config(config), 2), config, "") for _ in range(2)]
+    for value, one in enumerate(several):
+        one.network.load_state_dict({k: torch.full_like(v, value) for k, v in one.network.state_dict().items()})
+    made = fine_tuning.averaged(several).network.state_dict()
+    assert all(torch.equal(tensor, torch.full_like(tensor, 0.5)) for tensor in made.values())
+    assert not several[0].network.head.weight.any()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "distilbert", "dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
+        {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2},
+    ],
+)
+def test_what_frozen_layers_make_of_texts_is_computed_once(config, monkeypatch):
+    network = encoder.Network(encoder.from_config({**config, "vocab_size": 50, "intermediate_size": 32}), 3)
+    cpu, given = torch.device("cpu"), Tokens([list(range(n)) for n in (9, 4, 6, 4)], 0)
+    known = FrozenPart()
+    assert not known.add(network, given, cpu)
+    network.freeze(2)
+    monkeypatch.setattr(frozen, "MOST_BYTES", 9 * 16 * 4)
+    assert not known.add(network, given, cpu)
+    monkeypatch.setattr(frozen, "MOST_BYTES", 1 << 20)
+    assert known.add(network, given, cpu)
+    whole = scoring.score(network, given, cpu)
+    assert np.allclose(scoring.score(network, given, cpu, below=known), whole, atol=1e-5)
+    assert np.array_equal(scoring.score(network, given, cpu), whole)
+    network.frozen_part = None
+    assert known.add(network, given, cpu)
+
+
 def test_weights_of_eight_bits_are_stored_so_and_answer_alone_as_among_others(folder, tmp_path):
     data = small_texts(120)
     parts = training.split(data, TextSplitConfig(), 0)
-    config = ClassifierConfig(family="transformer", transformer=params(folder, export="int8"))
+    config = ClassifierConfig(family="transformer", transformer=settings(folder, export="int8"))
     trained = training.train(data, parts, config, seed=0, checkpoints=tmp_path / "checkpoints")
     made, texts = trained.classifier, list(data.texts[:9])
     storage.save(made, tmp_path / "bundle", texts=list(data.texts))

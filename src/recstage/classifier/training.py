@@ -1,8 +1,9 @@
 """Trains one classifier: the test texts are set apart first; thresholds and calibration are learnt on texts that the
 model they belong to did not see; then the linear model is fitted again on all but the test.
 
-The linear family's validation scores are out of fold (five stratified folds of train + validation); those of the
-transformer and the ensemble are of the one validation part that early stopping looks at.
+All that is not test is cut into stratified folds, and each text is scored by a model that did not see it: five linear
+models, whose settings then fit one of all the texts, and `folds` networks, whose mean weights are the transformer. With
+`folds` 1 there is one network, and the scores are those of the validation part that early stopping looks at.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +27,14 @@ from recstage.classifier.model import Classifier
 from recstage.config.classifier import ClassifierConfig, TextSplitConfig, TransformerParams
 from recstage.errors import TooLittleData
 
+if TYPE_CHECKING:
+    from recstage.classifier.families.fine_tuning import FineTuned
+    from recstage.classifier.families.frozen import FrozenPart
+
 FOLDS = 5
 LEAST_TEXTS = 20
 Report = Callable[[int, Mapping[str, float]], None]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,40 +121,80 @@ def _fine_tuned(
 
     require_extra()
     from recstage.classifier.families import ensemble, fine_tuning, transformer
-    from recstage.classifier.families.fine_tuning import Examples
+    from recstage.classifier.families.frozen import FrozenPart
 
-    started, params = time.perf_counter(), config.transformer
-    held, rest = data.take(parts.validation), data.take(parts.not_test)
-    texts, truth, weight = enlarged(data.take(parts.train), target_size, seed)
-    tuned = fine_tuning.fine_tune(
-        params,
-        Examples(texts, truth, weight),
-        Examples(held.texts, held.truth, held.weight),
-        positive_weight=positive_weights(truth, config.class_weights),
-        seed=seed,
-        checkpoints=checkpoints,
-        report=report,
-    )
+    started, params, rest = time.perf_counter(), config.transformer, data.take(parts.not_test)
     exact = params.model_copy(update={"export": "fp32"})
-    scores = transformer.of(exact, tuned).scores(held.texts)
+    networks, scores, known = [], np.full(rest.truth.shape, np.nan), FrozenPart()
+    for number, (inside, outside) in enumerate(_rounds(rest, parts, params.folds, seed)):
+        before = number * params.epochs
+        networks.append(
+            _network(
+                rest.take(inside),
+                rest.take(outside),
+                config,
+                seed,
+                target_size,
+                checkpoints,
+                lambda step, metrics, before=before: report(before + step, metrics),
+                known,
+            )
+        )
+        scores[outside] = transformer.of(exact, networks[-1]).scores([rest.texts[int(i)] for i in outside])
+    tuned = fine_tuning.averaged(networks)
     seconds = {"fine_tuning": time.perf_counter() - started}
-    both = config.family == "ensemble"
-    linear_model = fit_linear(rest, config, seed, target_size) if both else None
-    share, scales, mixed = 1.0, (1.0, 1.0), scores
-    if both:
-        others = out_of_fold(rest, config, seed, target_size)[np.searchsorted(parts.not_test, parts.validation)]
-        share, scales = ensemble.best_share(others, scores, held.truth)
-        mixed = ensemble.mixed(others, scores, share, scales)
+    seen = np.isfinite(scores).all(axis=1)
+    truth, mixed = rest.truth[seen], scores[seen]
+    linear_model, share, scales = None, 1.0, (1.0, 1.0)
+    if config.family == "ensemble":
+        linear_model = fit_linear(rest, config, seed, target_size)
+        others = out_of_fold(rest, config, seed, target_size)[seen]
+        share, scales = ensemble.best_share(others, scores[seen], truth)
+        mixed = ensemble.mixed(others, scores[seen], share, scales)
 
     def made(how: TransformerParams) -> Classifier:
         encoder = transformer.of(how, tuned)
         model = encoder if linear_model is None else ensemble.EnsembleText(linear_model, encoder, share, scales)
-        return _calibrated(config, data.labels, model, mixed, held.truth)
+        return _calibrated(config, data.labels, model, mixed, truth)
 
     unrounded = made(exact) if params.export == "int8" else None
     found = Trained(made(params), unrounded, tuned.history, {**seconds, "fit": time.perf_counter() - started})
-    tuned.forget()  # until here, an interrupted training goes on where it was
+    for one in networks:
+        one.forget()  # until here, an interrupted training goes on where it was
     return found
+
+
+def _rounds(rest: LabelledTexts, parts: TextSplit, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """For each network the rows of `rest` that it is trained on and those that it is stopped and calibrated by."""
+    if folds == 1:
+        return [(np.searchsorted(parts.not_test, parts.train), np.searchsorted(parts.not_test, parts.validation))]
+    fold = stratified_parts(rest.truth, (1 / folds,) * folds, seed + 2)
+    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(folds)]
+
+
+def _network(
+    inside: LabelledTexts,
+    outside: LabelledTexts,
+    config: ClassifierConfig,
+    seed: int,
+    target_size: int,
+    checkpoints: Path | None,
+    report: Report,
+    known: FrozenPart,
+) -> FineTuned:
+    from recstage.classifier.families.fine_tuning import Examples, fine_tune
+
+    texts, truth, weight = enlarged(inside, target_size, seed)
+    return fine_tune(
+        config.transformer,
+        Examples(texts, truth, weight),
+        Examples(outside.texts, outside.truth, outside.weight),
+        positive_weight=positive_weights(truth, config.class_weights),
+        seed=seed,
+        checkpoints=checkpoints,
+        report=report,
+        known=known,
+    )
 
 
 def out_of_fold(data: LabelledTexts, config: ClassifierConfig, seed: int, target_size: int = 0) -> NDArray[np.float64]:

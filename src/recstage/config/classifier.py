@@ -41,8 +41,15 @@ class TransformerParams(Schema):
         2, ge=0, description="lowest layers that keep their pretrained weights, and the embeddings"
     )
     max_tokens: int = Field(160, ge=8, le=512, description="of a text; the rest is cut off")
-    epochs: int = Field(5, ge=1, description="at most")
-    patience: int = Field(2, ge=1, description="epochs without a gain on validation before training stops")
+    folds: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="networks, each fine-tuned without one part of the texts, on which it is calibrated; their mean "
+        "weights are the classifier. 1: one network, without the validation part",
+    )
+    epochs: int = Field(5, ge=1, description="at most, of each network")
+    patience: int = Field(2, ge=1, description="epochs without a gain on the texts left out before training stops")
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-4, gt=0, description="of the encoder")
     head_learning_rate: float = Field(2e-3, gt=0, description="of the layer on top")

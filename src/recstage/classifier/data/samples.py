@@ -93,7 +93,8 @@ def labelled(
         merged[sample.text] = codes | set(sample.codes), max(confidence, sample.confidence)
     if bad and strict:
         shown = "; ".join(f"{one.place}: {one.reason}" for one in bad[:SHOWN])
-        raise DataError(f"{name}: {len(bad)} bad samples", rule=shown, fix="Correct them, or leave out strict")
+        counted = f"{len(bad)} bad sample{'s' * (len(bad) > 1)}"
+        raise DataError(f"{name}: {counted}", rule=shown, fix="Correct them, or leave out strict")
     if not merged:
         why = f": {bad[0].place}: {bad[0].reason}" if bad else ""
         raise DataError(name, rule=f"it has no usable sample{why}", fix="Give texts with taxonomy codes")

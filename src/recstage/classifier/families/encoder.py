@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,12 +107,15 @@ class Network(nn.Module):
         super().__init__()
         self.encoder = _quick(encoder)
         self._frozen: list[nn.Module] = []
+        self._free: list[nn.Module] = []
         width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.dropout = _Dropout(rate)
         self.head = nn.Linear(width, classes)
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, below: torch.Tensor | None = None) -> torch.Tensor:
+        """`below`: what the frozen part makes of the texts, where that is known (`frozen_part`)."""
+        with nullcontext() if below is None else self._skipping_frozen(below):
+            hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         weight = mask.unsqueeze(-1).float()
         mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
         return self.head(self.dropout(mean))
@@ -122,6 +126,38 @@ class Network(nn.Module):
         for part in self._frozen:
             part.eval()
         return self
+
+    def frozen_part(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What reaches the first layer that is not frozen, float32[n, t, width]; it is the same in every epoch."""
+
+        def reached(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+            raise _Reached(given[0])
+
+        hook = self._free[0].register_forward_pre_hook(reached)
+        try:
+            self.encoder(input_ids=ids, attention_mask=mask)
+        except _Reached as found:
+            return found.hidden.float()
+        finally:
+            hook.remove()
+        raise AssertionError("a layer that is not frozen is part of every encoder that has one")
+
+    @property
+    def has_frozen_part(self) -> bool:
+        """Whether `frozen_part` can be asked for: layers are frozen, and one is not."""
+        return bool(self._frozen and self._free)
+
+    @contextmanager
+    def _skipping_frozen(self, below: torch.Tensor) -> Iterator[None]:
+        embeddings, *layers = self._frozen
+        embeddings.forward = lambda *given, **more: below  # type: ignore[method-assign]
+        for layer in layers:
+            layer.forward = lambda hidden, *given, **more: hidden  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for part in self._frozen:
+                del part.forward
 
     def freeze(self, layers: int) -> None:
         """Keep the embeddings and the lowest `layers` as they are; 0 freezes nothing. Raises `ConfigError` where there
@@ -134,8 +170,17 @@ class Network(nn.Module):
                 f"frozen_layers = {layers}", rule=f"the encoder has {len(stack)} layers", fix="Freeze fewer"
             )
         self._frozen = [self.encoder.embeddings, *stack[:layers]]  # type: ignore[list-item]
+        self._free = list(stack[layers:])
         for part in self._frozen:
             part.requires_grad_(False)
+
+
+class _Reached(Exception):
+    """The hidden states before a layer, which is then not computed."""
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
 
 
 class _Dropout(nn.Dropout):

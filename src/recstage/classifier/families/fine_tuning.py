@@ -7,11 +7,11 @@ interrupted training goes on to the very weights of an uninterrupted one.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import nn
 
 from recstage.classifier import measures
 from recstage.classifier.families.encoder import Network, pretrained
+from recstage.classifier.families.frozen import FrozenPart
+from recstage.classifier.families.scoring import has_bfloat16, precision, score
+from recstage.classifier.families.tokens import Tokens, tokenizer_of, tokens_of
 from recstage.config import keep_private
 from recstage.config.classifier import TransformerParams
 from recstage.errors import Diverged
@@ -33,39 +35,6 @@ Report = Callable[[int, Mapping[str, float]], None]
 BUCKET_BATCHES = 20
 """Texts are sorted by length within so many batches: less padding, and still a random order."""
 LARGEST_NORM = 1.0
-SCORE_BATCH = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """Token ids of texts, without padding."""
-
-    rows: list[list[int]]
-    padding: int
-
-    def batch(self, index: Sequence[int] | NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Padded ids and mask, int64[n, t]."""
-        chosen = [self.rows[int(i)] for i in index]
-        width = max((len(row) for row in chosen), default=1) or 1
-        ids = torch.full((len(chosen), width), self.padding, dtype=torch.int64)
-        mask = torch.zeros((len(chosen), width), dtype=torch.int64)
-        for place, row in enumerate(chosen):
-            ids[place, : len(row)] = torch.tensor(row, dtype=torch.int64)
-            mask[place, : len(row)] = 1
-        return ids, mask
-
-
-def tokenizer_of(text: str, max_tokens: int) -> Tokenizer:
-    """A tokenizer from its JSON that cuts texts off at `max_tokens` and pads nothing."""
-    tokenizer = Tokenizer.from_str(text)
-    tokenizer.enable_truncation(max_tokens)
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def tokens_of(tokenizer: Tokenizer, texts: Sequence[str], padding: int = 0) -> Tokens:
-    """The token ids of each text."""
-    return Tokens([one.ids for one in tokenizer.encode_batch(list(texts))], padding)
 
 
 @dataclass(eq=False)
@@ -104,8 +73,11 @@ def fine_tune(
     seed: int,
     checkpoints: Path | None = None,
     report: Report = lambda step, metrics: None,
+    known: FrozenPart | None = None,
 ) -> FineTuned:
     """The network of the epoch that is best on validation by mean average precision.
+
+    `known`: shared by networks that are fine-tuned from the same encoder, whose frozen layers are then computed once.
 
     `positive_weight` float64[classes] of positives in the loss. With `checkpoints`, what was interrupted with the very
     same settings and texts goes on. Raises `Diverged` where the loss is no number, and what `pretrained` raises.
@@ -119,22 +91,25 @@ def fine_tune(
     network.freeze(params.frozen_layers)
     tokenizer = tokenizer_of(encoder.tokenizer, params.max_tokens)
     padding = int(encoder.config.get("pad_token_id") or 0)
+    tokens, held = (tokens_of(tokenizer, some.texts, padding) for some in (train, validation))
+    below = FrozenPart() if known is None else known
+    usable = below.add(network, tokens, device) and below.add(network, held, device)
     run = _Run(
         params,
         network,
         device,
-        tokens_of(tokenizer, train.texts, padding),
+        tokens,
         torch.tensor(train.truth, dtype=torch.float32),
         torch.ones(len(train.texts)) if train.weight is None else torch.tensor(train.weight, dtype=torch.float32),
         torch.tensor(positive_weight, dtype=torch.float32, device=device),
         seed,
+        below if usable else None,
     )
     file = None if checkpoints is None else checkpoints / f"{_identity(params, train, validation, seed)}.safetensors"
     state = run.resume(file)
-    held = tokens_of(tokenizer, validation.texts, padding)
     while state.epoch < params.epochs and state.waited < params.patience:
         loss = run.epoch(state.epoch)
-        scores = score(network, held, device, mixed=run.mixed)
+        scores = score(network, held, device, mixed=run.mixed, below=run.below)
         value = float(np.nanmean(measures.average_precisions(validation.truth, scores)))
         state.after(loss, value, network)
         report(state.epoch, {"loss": loss, "validation_mean_average_precision": value})
@@ -144,17 +119,20 @@ def fine_tune(
     return FineTuned(network.cpu(), encoder.config, encoder.tokenizer, state.history, state.best_epoch, file)
 
 
-def score(network: Network, tokens: Tokens, device: torch.device, *, mixed: bool = False) -> NDArray[np.float64]:
-    """Logits of texts, float64[n, classes]: sorted by length while they are computed, in their order when returned."""
-    network.eval()
-    order = np.argsort([len(row) for row in tokens.rows], kind="stable")
-    found = np.zeros((len(order), network.head.out_features))
-    with torch.inference_mode(), _precision(device, mixed):
-        for start in range(0, len(order), SCORE_BATCH):
-            chosen = order[start : start + SCORE_BATCH]
-            ids, mask = tokens.batch(chosen)
-            found[chosen] = network(ids.to(device), mask.to(device)).double().cpu().numpy()
-    return found
+def averaged(found: Sequence[FineTuned]) -> FineTuned:
+    """One network of the mean weights of several that were fine-tuned from the same start: as quick as one of them
+    (Wortsman et al. 2022, "Model soups")."""
+    first = found[0]
+    states = [one.network.state_dict() for one in found]
+    network = copy.deepcopy(first.network)
+    network.load_state_dict(
+        {
+            name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
+            for name, value in states[0].items()
+        }
+    )
+    history = [{"network": place, **epoch} for place, one in enumerate(found, 1) for epoch in one.history]
+    return FineTuned(network, first.encoder_config, first.tokenizer, history)
 
 
 @dataclass
@@ -188,10 +166,12 @@ class _Run:
         weight: torch.Tensor,
         positive_weight: torch.Tensor,
         seed: int,
+        below: FrozenPart | None = None,
     ) -> None:
         self.params, self.network, self.device, self.seed = params, network, device, seed
+        self.below = below
         self.tokens, self.truth, self.weight = tokens, truth, weight
-        self.mixed = params.mixed_precision and _has_bfloat16(device)
+        self.mixed = params.mixed_precision and has_bfloat16(device)
         self.loss = nn.BCEWithLogitsLoss(pos_weight=positive_weight, reduction="none")
         body = [one for one in network.encoder.parameters() if one.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -214,8 +194,9 @@ class _Run:
         total, count = 0.0, 0
         for chosen in self._batches(number):
             ids, mask = self.tokens.batch(chosen)
-            with _precision(self.device, self.mixed):
-                logits = self.network(ids.to(self.device), mask.to(self.device))
+            with precision(self.device, self.mixed):
+                known = None if self.below is None else self.below.batch(self.tokens, chosen).to(self.device)
+                logits = self.network(ids.to(self.device), mask.to(self.device), known)
             rows = torch.as_tensor(chosen)
             losses = self.loss(logits.float(), self.truth[rows].to(self.device)).mean(dim=1)
             loss = (losses * self.weight[rows].to(self.device)).mean()
@@ -300,23 +281,8 @@ def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _precision(device: torch.device, mixed: bool) -> Any:
-    return torch.autocast(device.type, dtype=torch.bfloat16) if mixed else nullcontext()
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    try:
-        return any(
-            "avx512_bf16" in line or "amx_bf16" in line for line in Path("/proc/cpuinfo").read_text().splitlines()
-        )
-    except OSError:
-        return False
-
-
 def _identity(params: TransformerParams, train: Examples, validation: Examples, seed: int) -> str:
-    digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "export"}).encode())
+    digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "export", "folds"}).encode())
     digest.update(str(seed).encode())
     for examples in (train, validation):
         digest.update("\0".join(examples.texts).encode("utf-8", "replace"))

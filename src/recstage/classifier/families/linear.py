@@ -66,7 +66,11 @@ def fit(
         ) from error
     scales = _scales(features, truth, params.naive_bayes, weight)
     columns, intercept = [], []
-    for k in range(truth.shape[1]):
+    for k, positives in enumerate(truth.sum(axis=0).tolist()):
+        if positives in (0, len(truth)):  # no words can tell what all have, or none
+            columns.append(np.zeros(features.shape[1]))
+            intercept.append(float(np.log((positives + 1) / (len(truth) - positives + 1))))
+            continue
         model = LogisticRegression(
             C=params.C, solver="liblinear", max_iter=200, class_weight={0: 1.0, 1: float(positive_weight[k])}
         ).fit(features @ sparse.diags_array(scales[:, k]), truth[:, k].astype(int), sample_weight=weight)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from recstage.classifier.families import fine_tuning, int8
+from recstage.classifier.families import int8, scoring, tokens
 from recstage.classifier.families.encoder import Network, from_config
 from recstage.classifier.families.fine_tuning import FineTuned
 from recstage.config.classifier import TransformerParams
@@ -30,7 +30,7 @@ class TransformerText:
     tokenizer: str
 
     def __post_init__(self) -> None:
-        self._tokenizer = fine_tuning.tokenizer_of(self.tokenizer, self.params.max_tokens)
+        self._tokenizer = tokens.tokenizer_of(self.tokenizer, self.params.max_tokens)
         self._padding = int(self.encoder_config.get("pad_token_id") or 0)
         self.network.eval()
         if self.params.export == "int8":
@@ -38,8 +38,8 @@ class TransformerText:
 
     def scores(self, texts: Sequence[str]) -> NDArray:
         """Logits, float64[n, classes]; on the CPU."""
-        tokens = fine_tuning.tokens_of(self._tokenizer, texts, self._padding)
-        return fine_tuning.score(self.network, tokens, torch.device("cpu"))
+        given = tokens.tokens_of(self._tokenizer, texts, self._padding)
+        return scoring.score(self.network, given, torch.device("cpu"))
 
     def arrays(self) -> dict[str, NDArray]:
         """The weights, by name."""

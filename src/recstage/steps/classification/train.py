@@ -80,7 +80,8 @@ def run(settings: ClassifierSettings) -> ClassifierResult:
 def _trained(
     settings: ClassifierSettings, config: ClassifierConfig, data: LabelledTexts, parts: TextSplit, run_id: str
 ) -> training.Trained:
-    with progress(f"classifier {config.family}", config.transformer.epochs, "epoch") as shown:
+    params = config.transformer
+    with progress(f"classifier {config.family}", params.folds * params.epochs, "epoch") as shown:
 
         def told(step: int, metrics: Mapping[str, float]) -> None:
             shown.advance(metrics, step)
