@@ -55,6 +55,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "doctor": {"fix": {"type": "string", "default": "false"}},
     "retrain": {"now": {"type": "string", "default": "false"}, "dry_run": {"type": "string", "default": "false"}},
     "schedule": {},
+    "update": {"version": {"type": "string", "default": "Production"}, "data": {"type": "string", "default": "same"}},
     "experiment": {
         "share": {"type": "float", "default": 0.5},
         "mode": {"type": "string", "default": "split"},
@@ -94,6 +95,7 @@ MODULES = {
     "doctor": "doctor",
     "retrain": "retraining.retrain",
     "schedule": "retraining.schedule",
+    "update": "retraining.update",
     "experiment": "experiments.experiment",
     "ab-report": "experiments.ab_report",
     "drift": "experiments.drift",

@@ -1,4 +1,4 @@
-"""Subcommands of the loop: retraining, and the scheduler that asks for it."""
+"""Subcommands of the loop: retraining, updates between two retrainings, and the scheduler that asks for both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from recstage.commands.calls import PASS_ON, check_options, options, run_step
 from recstage.commands.help import with_settings
-from recstage.config.steps import RetrainSettings, ScheduleSettings
+from recstage.config.steps import RetrainSettings, ScheduleSettings, UpdateSettings
 
 Name = Annotated[str | None, typer.Option(help="registered model  [recommender]")]
 
@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the subcommands."""
     app.command(context_settings=PASS_ON, cls=with_settings(RetrainSettings))(retrain)
     app.command(context_settings=PASS_ON, cls=with_settings(ScheduleSettings))(schedule)
+    app.command(context_settings=PASS_ON, cls=with_settings(UpdateSettings))(update)
 
 
 def retrain(
@@ -40,3 +41,16 @@ def schedule(
     check_options(ScheduleSettings, ctx.args)
     words = [*options(check_minutes=check_minutes, name=name), *ctx.args]
     return run_step(ctx.obj, "retraining.schedule", words, entry="schedule", line=words)
+
+
+def update(
+    ctx: typer.Context,
+    version: Annotated[str | None, typer.Option(help="a version's number, or Production  [Production]")] = None,
+    data: Annotated[str | None, typer.Option(help="a name of conf/data; same: what the version was trained on")] = None,
+    name: Name = None,
+) -> int:
+    """What happened since a version was trained, taken in without training it again: a new version, staged as Staging
+    if the gate lets it."""
+    check_options(UpdateSettings, ctx.args)
+    words = [*options(version=version, data=data, name=name), *ctx.args]
+    return run_step(ctx.obj, "retraining.update", words, entry="update", line=words)

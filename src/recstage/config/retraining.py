@@ -96,3 +96,4 @@ class RetrainingConfig(Schema):
     reverse: ReverseConfig | None = Field(None, description="the other direction; none: it is not retrained")
     notify: NotifyConfig = NotifyConfig()
     check_minutes: float = Field(60.0, gt=0)
+    update_hours: float = Field(0.0, ge=0, description="of `schedule`: an update at most so often; 0: never")

@@ -131,6 +131,25 @@ class RetrainSettings(Settings):
         return self.name if self.direction == "forward" else f"{self.name}-reverse"
 
 
+class UpdateSettings(Settings):
+    """Which version takes in what happened since, and how that is judged."""
+
+    version: str = Field("Production", description="a version's number, or Production")
+    name: ModelName = Field(DEFAULT_NAME, description="the registered model; NAME-reverse: from items to users")
+    data: str = Field(SAME, description="a name of conf/data, or a YAML file; same: what the version was trained on")
+    refresh: bool = Field(True, description="users and items that changed are learnt anew, too; false: new ones alone")
+    test_share: float = Field(
+        0.2, gt=0, lt=1, description="of the new interactions, the newest: tested on, not learnt from"
+    )
+    least_test_users: int = Field(30, ge=1, description="fewer in the test window: nothing is compared or staged")
+    stage: bool = Field(True, description="the version becomes Staging, if the gate lets it")
+    prune: bool = Field(True, description="afterwards: all but the last `keep` versions of each algorithm are deleted")
+    reason: str = Field("", description="why, for the history")
+    by: str = Field("", description="who, for the history; empty: the login name")
+    seed: int = Field(42, ge=0)
+    promotion: PromotionConfig = PromotionConfig()
+
+
 class AbReportSettings(Settings):
     """Which experiment is read."""
 
@@ -188,6 +207,9 @@ class ScheduleSettings(Settings):
     )
     notify: NotifyConfig = NotifyConfig()
     check_minutes: float = Field(60.0, gt=0, description="between two looks; conf/retraining.yaml")
+    update_hours: float = Field(
+        0.0, ge=0, description="an update of Production at most so often, where no retraining was due; 0: never"
+    )
     looks: int = Field(0, ge=0, description="end after so many looks; 0: never")
 
 

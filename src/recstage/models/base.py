@@ -29,7 +29,7 @@ from scipy import sparse
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
-from recstage.errors import NoOrder, TooLittleData
+from recstage.errors import ConfigError, NoOrder, TooLittleData
 from recstage.models import memory
 from recstage.models.explanation import Explanation, by_nearest, by_popularity
 from recstage.models.external_ids import ExternalIdMethods
@@ -60,6 +60,8 @@ class Recommender(ExternalIdMethods):
     """Whether it ranks users for items: it is then trained on transposed interactions."""
     needs_order: ClassVar[bool] = False
     """Whether it learns from what came before what, so that rows without an order are of no use to it."""
+    quick_fit: ClassVar[bool] = False
+    """Whether a fit takes seconds, so that an update (`updated`) is another fit with the same parameters."""
     minimum_positives: ClassVar[int] = 1
     """Fewest positive interactions that training needs."""
 
@@ -95,6 +97,17 @@ class Recommender(ExternalIdMethods):
         """The inverse of `state`; `params`, `train_`, `catalogue_` and parts are in place when it is called."""
 
     # -- what a model may override --------------------------------------------------------------------------
+
+    def _update(self, before: Self, fitting: Fitting) -> None:
+        """Set fitted attributes for `train_` from those of `before`, which was fitted to earlier rows with other users
+        and items, in any order. By default: a fit, where that is quick; other models raise `ConfigError`."""
+        if not self.quick_fit:
+            raise ConfigError(
+                f"an update of {self.name}",
+                rule="what it has learnt of a user or an item comes from its whole training alone",
+                fix="Train it again (recstage train, recstage retrain)",
+            )
+        self._fit(self.train_, fitting)
 
     def parts(self) -> dict[str, Recommender]:
         """Fitted recommenders that this one is composed of."""
@@ -257,6 +270,19 @@ class Recommender(ExternalIdMethods):
             begin = start if self.warm_starts and type(start) is type(self) else None
             self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin))
         return self
+
+    def updated(
+        self, train: Interactions, *, catalogue: Catalogue | None = None, seed: int = 0, refresh: bool = True
+    ) -> Self:
+        """This model for `train`, rows with users and items that it may not know, without what takes long of a fit; the
+        model itself stays as it is. `refresh`: what changed is learnt anew, too, and not only what is new.
+
+        Raises `ConfigError` where the model has to be trained again.
+        """
+        model = type(self)(self.params).attach(train, catalogue)
+        model.fitted_params_ = dict(self.fitted_params_)
+        model._update(self, Fitting(seed, None, model.catalogue_, silent, None, refresh=refresh))
+        return model
 
     def _forget_order(self) -> None:
         if self.needs_order:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import DataError, OutOfMemory, valid_names
 from recstage.models import base, rank_fusion
-from recstage.models.composition import Components, named, without_order
+from recstage.models.composition import Components, named, updated_parts, without_order
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.explanation import by_popularity
 from recstage.models.ranking import top_k_of
@@ -133,6 +133,10 @@ class Hybrid(base.Recommender):
             raise refused[0]
         if self.params.select and fitting.validation is not None:
             self._select(train, fitting.validation, fitting.seed)
+
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """Every part is updated; what ranks each segment stays. Raises `ConfigError` where a part cannot be."""
+        self.parts_ = updated_parts(self, before.parts_, fitting)
 
     # -- choosing the models of each segment ---------------------------------------------------------
 

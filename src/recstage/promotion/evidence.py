@@ -243,6 +243,11 @@ def _configuration(version: Version) -> tuple[DataConfig, EvaluationConfig, int]
         ) from error
 
 
+def data_config_of(version: Version) -> DataConfig:
+    """The data set of a version, as its run logged it. Raises `RegistryError` where the run does not say."""
+    return _configuration(version)[0]
+
+
 def dataset_of(like: Version) -> Dataset:
     """The data set of a version, by the configuration that its run logged: from the cache, where the raw files may be
     gone, else prepared anew. Raises `RegistryError` where the run does not say, `DataError` where the data is gone or

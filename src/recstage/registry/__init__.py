@@ -13,9 +13,10 @@ from recstage.registry.staging import (
     staging,
     unset_staging,
 )
-from recstage.registry.versions import fetch, figures, load_logged, register, version_of, versions
+from recstage.registry.versions import UPDATED_FROM, fetch, figures, load_logged, register, version_of, versions
 
 __all__ = [
+    "UPDATED_FROM",
     "Change",
     "How",
     "Overtaken",

@@ -20,7 +20,7 @@ PREFIX = "production/"
 STAGING_PREFIX = "staging/"
 LONGEST_REASON = 2000
 
-How = Literal["promote", "rollback", "stage", "alias", "deleted", "unset", "retrain"]
+How = Literal["promote", "rollback", "stage", "alias", "deleted", "unset", "retrain", "update"]
 OLD_HOW: dict[str, How] = {"withdrawn": "unset"}
 """As version 0.1 recorded it."""
 RETURNING: tuple[How, ...] = ("rollback", "stage", "alias", "deleted")

@@ -23,7 +23,12 @@ from recstage.tracking import MODEL_ARTIFACT, NOTE, misplaced, no_space_left, pl
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
-ALSO_COPIED = ("snapshot", "snapshot-until", "git-commit")
+UPDATED_FROM = "updated_from"
+"""Tag of a version that an update made of another one: NAME/NUMBER."""
+ALSO_COPIED = (
+    *("snapshot", "snapshot-until", "git-commit"),
+    *(UPDATED_FROM, "updated_rows", "updated_users", "updated_items"),
+)
 """Tags that are copied where the run has them."""
 KEY_FIGURES = (
     "ndcg_at_10",

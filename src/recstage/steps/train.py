@@ -101,7 +101,7 @@ def run(
                 model = training.final(params)
         with clock("evaluation"):
             result = training.test(model)
-        tracking.log_config(run_id, _resolved(settings, model))
+        tracking.log_config(run_id, resolved(settings, model))
         with clock("logging"):
             model_uri = training.log(model, result, clock.seconds)
         tracking.rename(run_id, training.name_with(result))
@@ -345,7 +345,7 @@ class _Clock:
         self.seconds[stage] = time.perf_counter() - started
 
 
-def _resolved(settings: TrainSettings, model: Recommender) -> dict[str, Any]:
+def resolved(settings: TrainSettings, model: Recommender) -> dict[str, Any]:
     """The whole configuration, with the parameters that the final model was fitted with."""
     config = settings.model_dump(mode="json", by_alias=True)
     config["model"]["params"] = model.params.model_dump(mode="json")

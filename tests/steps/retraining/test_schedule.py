@@ -83,3 +83,17 @@ def test_both_directions_are_looked_at_and_a_killed_one_is_told(program, workspa
     found = schedule.run(settings)
     assert (found.looks, found.retrained, found.failed) == (1, 1, 1)
     assert "the reverse retraining was killed by signal 9" in json.loads(told.read_text())["error"]
+
+
+@pytest.mark.slow
+def test_an_update_is_made_where_no_retraining_was_due_and_not_more_often_than_asked_for(workspace, monkeypatch):
+    (workspace / "recstage").mkdir(exist_ok=True)
+    (workspace / "recstage" / "__main__.py").write_text(
+        "import json, pathlib, sys\n"
+        f"with pathlib.Path({str(workspace / 'calls')!r}).open('a') as file:\n    file.write(sys.argv[1] + ' ')\n"
+        "print(json.dumps({'due': False, 'outcome': 'done', 'version': 4}))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(workspace))
+    found = schedule.run(ScheduleSettings(check_minutes=0.001, looks=2, update_hours=1))
+    assert (found.retrained, found.updated) == (0, 1)
+    assert (workspace / "calls").read_text().split() == ["retrain", "update", "retrain"]

@@ -25,6 +25,7 @@ class Popularity(base.Recommender):
 
     name = "popularity"
     Params = PopularityParams
+    quick_fit = True
     folds_in = True
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:

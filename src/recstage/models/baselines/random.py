@@ -20,6 +20,7 @@ class Random(base.Recommender):
 
     name = "random"
     Params = RandomParams
+    quick_fit = True
 
     seed_: int
 

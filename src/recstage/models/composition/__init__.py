@@ -1,5 +1,12 @@
 """Composite models: how their components are named and fitted, and which of them serve which users."""
 
-from recstage.models.composition.components import Component, Components, is_composite, named, without_order
+from recstage.models.composition.components import (
+    Component,
+    Components,
+    is_composite,
+    named,
+    updated_parts,
+    without_order,
+)
 
-__all__ = ["Component", "Components", "is_composite", "named", "without_order"]
+__all__ = ["Component", "Components", "is_composite", "named", "updated_parts", "without_order"]

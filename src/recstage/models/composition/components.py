@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -68,6 +69,15 @@ def without_order(components: tuple[Component, ...]) -> tuple[Component, ...]:
             fix="Name a model that needs no order, such as als or ease",
         )
     return kept
+
+
+def updated_parts(model: Recommender, parts: Mapping[str, Recommender], fitting: Fitting) -> dict[str, Recommender]:
+    """The parts of an older composite, each updated for the rows and catalogue of `model`. Raises `ConfigError` where
+    one cannot be."""
+    return {
+        name: part.updated(model.train_, catalogue=fitting.catalogue, seed=fitting.seed, refresh=fitting.refresh)
+        for name, part in parts.items()
+    }
 
 
 def is_composite(config: ModelConfig) -> bool:

@@ -8,6 +8,7 @@ alone, new users from their first choice or declaration, both without retraining
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,10 @@ class Content(base.Recommender):
             catalogue, category_share=params.category_share, max_words=params.max_words, encoder=params.encoder
         )
         self._set(description, description.of(catalogue))
+
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """Items are described by the words and categories that were learnt, new ones by their texts alone."""
+        self._set(before.description_, before.description_.of(fitting.catalogue))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         return weighted_sum(self.profiles(users), self._by_column, items)

@@ -11,22 +11,27 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
-from scipy.linalg.lapack import sposv
 from threadpoolctl import threadpool_limits
 
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.models import base
+from recstage.models.content.vector_map import from_content
 from recstage.models.explanation import by_history
+from recstage.models.factorization.fixed_side import FixedSide
+from recstage.models.growth import Growth, carried_over
 from recstage.models.recent_items import recent
 from recstage.models.vectors.dot_product import DotProduct, DotProductParams
 from recstage.models.vectors.targets import Targets
 
 SPREAD = 1.5
+SWEEPS = 2
+"""Times that an update solves users and items: the second takes in what new users and new items say of each other."""
 LOSS_PAIRS = 20_000
 """Interactions that the reported loss is measured on, evenly chosen."""
 """Rows whose total confidences differ by at most this factor share one regularisation.
@@ -103,6 +108,30 @@ class ALS(DotProduct):
         self._set(by_user.restore(users), by_item.restore(items), float(extra.sum(dtype=np.float64)))
         self._build_index()
 
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """Vectors of new users and items (with `fitting.refresh` also of those whose rows changed) are the exact
+        solutions of their normal equations, the other side fixed, first users, then items, `SWEEPS` times; new items
+        without events get theirs from their content."""
+        train = self.train_
+        growth = Growth.between(before.train_, train)
+        extra = self._extra(train.all_users)
+        by_item = extra.T.tocsr()
+        added = float(extra.sum(dtype=np.float64))
+        users = carried_over(before.user_factors_, growth.old_user)
+        items = carried_over(before.item_factors_, growth.old_item)
+        chosen = np.diff(by_item.indptr) > 0
+        rows = np.flatnonzero(growth.changed_user if fitting.refresh else growth.old_user < 0)
+        columns = np.flatnonzero(chosen & (growth.changed_item if fitting.refresh else growth.old_item < 0))
+        row_mean = train.n_items + added / max(1, train.n_users)
+        column_mean = train.n_users + added / max(1, train.n_items)
+        with threadpool_limits(1, "blas"):
+            for _ in range(SWEEPS):
+                users[rows] = self._side(items, row_mean).solve(extra[rows])
+                items[columns] = self._side(users, column_mean).solve(by_item[columns])
+        unheard = ~chosen & (growth.old_item < 0)
+        self._set(users, from_content(items, ~unheard, fitting.catalogue, fitting.seed), added)
+        self._build_index()
+
     def item_vectors(self) -> NDArray[np.float32]:
         return self.item_factors_
 
@@ -138,8 +167,7 @@ class ALS(DotProduct):
     def fold_in_items(self, likes: sparse.csr_matrix) -> NDArray[np.float32]:
         """Vectors of new items from the weights of the trained users who liked them (csr[n, n_users]).
 
-        Returns float32[n, factors]; dot products with `user_vectors` are scores (if `length_discount` is 0). For
-        callers that add items between two trainings: no part of the pipeline or the service does.
+        Returns float32[n, factors]; dot products with `user_vectors` are scores (if `length_discount` is 0).
         """
         return self._user_side.solve((likes * np.float32(self.params.alpha)).tocsr())
 
@@ -162,8 +190,11 @@ class ALS(DotProduct):
         self.user_factors_, self.item_factors_, self._added = user_factors, item_factors, added
         self.targets_ = Targets(item_factors, _length_scale(item_factors, self.params.length_discount))
         n_users, n_items = self.train_.n_users, self.train_.n_items
-        self._item_side = _Side(item_factors, self.params, n_items + added / max(1, n_users))
-        self._user_side = _Side(user_factors, self.params, n_users + added / max(1, n_items))
+        self._item_side = self._side(item_factors, n_items + added / max(1, n_users))
+        self._user_side = self._side(user_factors, n_users + added / max(1, n_items))
+
+    def _side(self, factors: NDArray[np.float32], mean_confidence: float) -> FixedSide:
+        return FixedSide(factors, self.params.regularization, self.params.frequency_scaling, mean_confidence)
 
     def _extra(self, users: Users) -> sparse.csr_matrix:
         """Confidence of interactions, beyond 1: float32[n, n_items]."""
@@ -175,41 +206,6 @@ def _length_scale(factors: NDArray[np.float32], discount: float) -> NDArray[np.f
     if discount == 0:
         return None
     return np.maximum(np.linalg.norm(factors, axis=1), np.float32(1e-12)) ** np.float32(-discount)
-
-
-# -- folding in: one side is fixed, rows of the other are solved exactly ----------------------------------------------
-
-
-class _Side:
-    """The vectors of one side; `mean_confidence` is the average total confidence of the other side's rows."""
-
-    def __init__(self, factors: NDArray[np.float32], params: ALSParams, mean_confidence: float) -> None:
-        self._factors, self._params, self._mean_confidence = factors, params, mean_confidence
-        self._gram = factors.T @ factors  # what all items with a confidence of 1 add to every row's equations
-
-    def solve(self, extra: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Vectors of the rows of `extra` (beyond a confidence of 1): float32[n, factors]."""
-        out = np.empty((extra.shape[0], self._factors.shape[1]), np.float32)
-        for row in range(len(out)):
-            entries = slice(extra.indptr[row], extra.indptr[row + 1])
-            out[row] = _solved(*self.equations(extra.indices[entries], extra.data[entries]))
-        return out
-
-    def equations(
-        self, known: NDArray[np.int32], extra: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Both sides of one row's normal equations: float32[factors, factors], float32[factors]."""
-        vectors = self._factors[known]
-        left = np.asarray(self._gram + (vectors.T * extra) @ vectors, np.float32)
-        scale = ((len(self._factors) + float(extra.sum())) / self._mean_confidence) ** self._params.frequency_scaling
-        left.flat[:: len(left) + 1] += np.float32(self._params.regularization * scale)
-        return left, vectors.T @ (1 + extra)
-
-
-def _solved(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The solution of symmetric equations, by Cholesky: 0.06 ms for 128 factors, 0.12 ms by `np.linalg.solve`."""
-    _, solution, failed = sposv(left, right)
-    return np.linalg.solve(left, right) if failed else solution
 
 
 # -- training: rows sorted by total confidence, in groups of one regularisation ----------------------------------------

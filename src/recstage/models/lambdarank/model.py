@@ -22,6 +22,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import DataError, OutOfMemory
 from recstage.models import base, rank_fusion
+from recstage.models.composition import updated_parts
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
@@ -96,6 +97,12 @@ class LambdaRank(base.Recommender):
         if self.params.select and fitting.validation is not None:
             self._select(train, fitting.validation, fitting.seed)
 
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """Retrievers are updated and features counted anew; the trees stay. Raises `ConfigError` where a retriever
+        cannot be updated."""
+        retrievers = updated_parts(self, before.retrievers_, fitting)
+        self.set_booster(FittedStage(retrievers, self._features_of(self.train_, retrievers, fitting)), before.text_)
+
     # -- training -----------------------------------------------------------------------------------------
 
     def held_out(self, train: Interactions, seed: int) -> Holdout:
@@ -116,11 +123,16 @@ class LambdaRank(base.Recommender):
                 self.params = self.params.with_retrievers(
                     tuple(other for other in self.params.retrievers if other.name != one.name)
                 )
+        return FittedStage(retrievers, self._features_of(rows, retrievers, fitting))
+
+    def _features_of(
+        self, rows: Interactions, retrievers: Mapping[str, base.Recommender], fitting: base.Fitting
+    ) -> FeatureTable:
         table = FeatureTable(self.params.groups, list(retrievers))
         since = self._since(rows)
         recent = rows if since is None else rows.select(rows.timestamp >= since)
         table.learn(Past(recent, fitting.catalogue, fitting.seed))
-        return FittedStage(retrievers, table)
+        return table
 
     def examples(self, held: Holdout, past: FittedStage, seed: int) -> tuple[Examples, Examples | None]:
         """Examples that the trees learn from, and those that stop the training (None without a validation split)."""

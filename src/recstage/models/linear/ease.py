@@ -51,6 +51,7 @@ class Ease(ItemToItem):
 
     name = "ease"
     Params = EaseParams
+    quick_fit = True
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         params = self.params

@@ -45,6 +45,7 @@ class Slim(ItemToItem):
 
     name = "slim"
     Params = SlimParams
+    quick_fit = True
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         params, rows = self.params, train.matrix

@@ -57,6 +57,7 @@ class Spectral(base.Recommender):
 
     name = "spectral"
     Params = SpectralParams
+    quick_fit = True
     folds_in = True
     minimum_positives = 2
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from scipy.special import expit
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models import base
+from recstage.models.content.vector_map import from_content, regressed
+from recstage.models.growth import carried_over
 from recstage.models.ncf.int8 import quantised, restored
 from recstage.models.ncf.params import NcfParams
 
@@ -43,6 +46,27 @@ class Ncf(base.Recommender):
         weights, epochs = fit_network(self, train, fitting)
         self._load_state(quantised(weights) if self.params.export == "int8" else weights)
         self.fitted_params_ = {"epochs": epochs}
+
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """The network stays. New items get embeddings from their content, new users from the mean embedding of what
+        they liked, both by ridge regression over those that were trained; all others keep theirs."""
+        old, train = before.weights_, self.train_
+        old_user = before.train_.users.index_of(train.users.ids)
+        old_item = before.train_.items.index_of(train.items.ids)
+        item_names = [name for name in ("gmf_items", "mlp_items", "item_bias") if name in old]
+        user_names = [name for name in ("gmf_users", "mlp_users") if name in old]
+        items = carried_over(_side_by_side(old, item_names), old_item)
+        items = from_content(items, old_item >= 0, fitting.catalogue, fitting.seed)
+        users = carried_over(_side_by_side(old, user_names), old_user)
+        likes = train.matrix
+        likes.data[:] = 1
+        count = np.asarray(likes.sum(axis=1), np.float32).reshape(-1, 1)
+        taste = np.hstack([likes @ items / np.maximum(count, 1), np.log1p(count)]).astype(np.float32)
+        new, examples = (old_user < 0) & (count[:, 0] > 0), (old_user >= 0) & (count[:, 0] > 0)
+        if new.any() and examples.any():
+            users[new] = regressed(taste[examples], users[examples], taste[new])
+        weights = {**old, **_apart(users, old, user_names), **_apart(items, old, item_names)}
+        self._load_state(quantised(weights) if self.params.export == "int8" else weights)
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         index = users.index.astype(np.int64)
@@ -106,3 +130,19 @@ class Ncf(base.Recommender):
                 np.maximum(hidden, 0, out=hidden)
             logits = logits + hidden @ self.weights_["output_mlp"]
         return logits
+
+
+def _side_by_side(weights: Mapping[str, NDArray[np.float32]], names: list[str]) -> NDArray[np.float32]:
+    return np.hstack([weights[name].reshape(len(weights[name]), -1) for name in names])
+
+
+def _apart(
+    table: NDArray[np.float32], like: Mapping[str, NDArray[np.float32]], names: list[str]
+) -> dict[str, NDArray[np.float32]]:
+    """The inverse of `_side_by_side`: tables as wide as those of `like`."""
+    widths = [like[name].reshape(len(like[name]), -1).shape[1] for name in names]
+    parts = np.split(table, np.cumsum(widths)[:-1], axis=1)
+    return {
+        name: np.ascontiguousarray(part if like[name].ndim > 1 else part[:, 0])
+        for name, part in zip(names, parts, strict=True)
+    }

@@ -35,6 +35,7 @@ class Graph(ItemNeighbors):
 
     name = "graph"
     Params = GraphParams
+    quick_fit = True
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         alpha, edges = self.params.alpha, train.matrix

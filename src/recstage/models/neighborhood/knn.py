@@ -46,6 +46,7 @@ class Knn(ItemNeighbors):
 
     name = "knn"
     Params = KnnParams
+    quick_fit = True
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         self._compare(train)

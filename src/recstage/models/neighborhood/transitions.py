@@ -52,6 +52,7 @@ class Transitions(base.Recommender):
 
     name = "transitions"
     Params = TransitionsParams
+    quick_fit = True
     folds_in = True
     needs_order = True
     minimum_positives = 2

@@ -10,15 +10,17 @@ all users with a history are served, and new items are embedded from their texts
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
-from recstage.errors import DataError, TooLittleData
+from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.models import base
 from recstage.models.content.text_svd import ItemFeatures
+from recstage.models.growth import carried_over
 from recstage.models.two_tower.encoding import encode, to_length_one
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.vectors.dot_product import DotProduct
@@ -53,6 +55,23 @@ class TwoTower(DotProduct):
         self._set(weights, features)
         self._build_index()
         self.fitted_params_ = {"epochs": epochs}
+
+    def _update(self, before: Self, fitting: base.Fitting) -> None:
+        """The user tower reads later histories as it is; new items get vectors from their texts alone. Raises
+        `ConfigError` where there are new items and the model was trained without texts."""
+        old = before.train_.items.index_of(self.train_.items.ids)
+        new = old < 0
+        vectors = carried_over(before.weights_["items"], old)
+        if new.any():
+            if before.features_ is None:
+                raise ConfigError(
+                    f"an update of {self.name} with {int(new.sum())} new items",
+                    rule="it was trained without texts, by which it would know them",
+                    fix="Train it again (recstage train, recstage retrain)",
+                )
+            vectors[new] = before.features_.of(fitting.catalogue)[new] @ before.weights_["text"]
+        self._set({**before.weights_, "items": vectors}, before.features_)
+        self._build_index()
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
         return np.bincount(users.rows[users.weights > 0], minlength=len(users)) > 0

@@ -88,6 +88,9 @@ def of_version(version: Version) -> LineageResult:
         parameters = dict(manifest.model.params)
         parents = dict(_parts(manifest.model))
     start = "" if facts is None else facts.params.get("warm_start", "")
+    if registry.UPDATED_FROM in tags:
+        counts = {key: int(tags[f"updated_{key}"]) for key in ("rows", "users", "items")}
+        parents["updated from"] = {"version": tags[registry.UPDATED_FROM], **{f"new {k}": n for k, n in counts.items()}}
     if start:
         parents["warm start"] = start
     if "imported-from" in tags:

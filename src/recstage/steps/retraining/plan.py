@@ -122,7 +122,8 @@ def _last_training(settings: RetrainSettings, past: list[Past]) -> tuple[int | N
             return int(one.entries.get("trained_at", one.at)), one.entries.get("until")
     if not registry.exists(settings.registered):
         return None, None
-    of_data = [one for one in registry.versions(settings.registered) if one.tags.get("data") == data]
+    trained = [one for one in registry.versions(settings.registered) if registry.UPDATED_FROM not in one.tags]
+    of_data = [one for one in trained if one.tags.get("data") == data]
     if not of_data:
         return None, None
     until = of_data[0].tags.get(tracking.UNTIL_TAG, "")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,11 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ScheduleResult:
-    """Looks made, each of every direction; how many retrainings came of them, and how many failed; the outcome of the
-    last."""
+    """Looks made, each of every direction; how many retrainings and updates came of them, and how many failed; the
+    outcome of the last."""
 
     looks: int = 0
     retrained: int = 0
+    updated: int = 0
     failed: int = 0
     last: str = ""
 
@@ -43,7 +46,9 @@ class ScheduleResult:
 def settings_from(arguments: Sequence[str] = ()) -> ScheduleSettings:
     """Settings from conf/retraining.yaml and the command line."""
     values = read_yaml(root() / "conf" / "retraining.yaml")
-    defaults: dict[str, Any] = {name: values[name] for name in ("check_minutes", "notify") if name in values}
+    defaults: dict[str, Any] = {
+        name: values[name] for name in ("check_minutes", "update_hours", "notify") if name in values
+    }
     defaults["directions"] = ["forward", *(["reverse"] if values.get("reverse") else [])]
     return resolve(ScheduleSettings, defaults, arguments, program="schedule")
 
@@ -72,13 +77,14 @@ def run(settings: ScheduleSettings) -> ScheduleResult:
 
 
 class _Looking:
-    """Runs `recstage retrain` and counts what came of it."""
+    """Runs `recstage retrain` and `recstage update`, and counts what came of them."""
 
     def __init__(self, settings: ScheduleSettings) -> None:
         self.settings, self.result, self.done = settings, ScheduleResult(), threading.Event()
         self._child: subprocess.Popen[str] | None = None
         self._hosts = hosts.election()
         self._lock = threading.Lock()
+        self._updated_at = -math.inf
 
     def look(self) -> None:
         """One look; what goes wrong in it is counted and logged, and the next look comes all the same. Of the
@@ -87,17 +93,28 @@ class _Looking:
             return
         self.result.looks += 1
         if self._hosts is None or self._hosts.holds(f"schedule of {self.settings.name}") or self._hosts.away:
-            for direction in self.settings.directions:
-                self._retrain(direction)
+            self._work()
         else:
             self.result.last = "the scheduler of another host looks"
             log.info("%s: %s", self.settings.name, self.result.last)
         if self.settings.looks and self.result.looks >= self.settings.looks:
             self.done.set()
 
-    def _retrain(self, direction: str) -> None:
-        words = ["--name", self.settings.name, "--direction", direction, "--json"]
-        command = [sys.executable, "-m", "recstage", "retrain", *words]
+    def _work(self) -> None:
+        """Retrainings where they are due, else an update where that is."""
+        before = self.result.retrained
+        for direction in self.settings.directions:
+            self._run("retrain", direction, "--direction", direction)
+        if self.result.retrained == before and self._update_is_due():
+            self._updated_at = time.monotonic()
+            self._run("update", "forward")
+
+    def _update_is_due(self) -> bool:
+        hours = self.settings.update_hours
+        return hours > 0 and time.monotonic() - self._updated_at >= hours * 3600 - self.settings.check_minutes * 30
+
+    def _run(self, work: str, direction: str, *words: str) -> None:
+        command = [sys.executable, "-m", "recstage", work, "--name", self.settings.name, *words, "--json"]
         with self._lock:
             if self.done.is_set():
                 return
@@ -110,19 +127,21 @@ class _Looking:
                 env=tracking.outside_environment(),
             )
         out, err = self._child.communicate()
-        self._count(direction, self._child.returncode, out, err)
+        self._count(work, direction, self._child.returncode, out, err)
 
-    def _count(self, direction: str, status: int, out: str, err: str) -> None:
+    def _count(self, work: str, direction: str, status: int, out: str, err: str) -> None:
         if status == 0:
             found = json.loads(out.strip().splitlines()[-1])
-            self.result.retrained += bool(found["due"])
+            self.result.retrained += work == "retrain" and bool(found["due"])
+            self.result.updated += work == "update" and found["version"] is not None
             self.result.last = found["outcome"]
         else:
             self.result.failed += 1
             self.result.last = (err.strip().splitlines() or [f"exit {status}"])[-1]
             if status < 0 and not self.done.is_set():  # it could not tell it itself
-                error = f"the {direction} retraining was killed by signal {-status}: {self.result.last}"
-                told = {"event": "retraining failed", "name": self.settings.name, "error": error}
+                called = "retraining" if work == "retrain" else "update"
+                error = f"the {direction} {called} was killed by signal {-status}: {self.result.last}"
+                told = {"event": f"{called} failed", "name": self.settings.name, "error": error}
                 notification.notify(self.settings.notify.webhook, self.settings.notify.command, told)
         log.info("%s (%s): %s", self.settings.name, direction, self.result.last)
 
