@@ -32,6 +32,10 @@ export interface BatchListBody {
   explain?: boolean;
   /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
   fields?: string[];
+  /** what is known of this request: features of versions that learned them */
+  context?: Record<string, string | number | boolean | null> | null;
+  /** attributes of the user, in place of the stored ones */
+  profile?: Record<string, string | number | boolean | null> | null;
   /** at most `max_users` of the settings; one given twice counts once */
   user_ids: string[];
   /** the lists count as shown, and are stored as impressions */
@@ -657,6 +661,10 @@ export interface RankBody {
   explain?: boolean;
   /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
   fields?: string[];
+  /** what is known of this request: features of versions that learned them */
+  context?: Record<string, string | number | boolean | null> | null;
+  /** attributes of the user, in place of the stored ones */
+  profile?: Record<string, string | number | boolean | null> | null;
   user_id: string;
   /** candidates; one that is given twice counts once */
   items: string[];
@@ -738,6 +746,8 @@ export interface RecommendationsBody {
   experiment: ExperimentBody | null;
   /** to be sent with feedback on this list */
   request_id: string;
+  /** names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any */
+  unlearned?: string[] | null;
   /** the `cursor` of the next page; null: no more. Only where the request has a `cursor` */
   next?: string | null;
 }
@@ -962,6 +972,10 @@ export interface SessionHistoryBody {
   explain?: boolean;
   /** fields of the catalogue that each item carries: title, text, categories, or any attribute */
   fields?: string[];
+  /** what is known of this request: features of versions that learned them */
+  context?: Record<string, string | number | boolean | null> | null;
+  /** attributes of the user, in place of the stored ones */
+  profile?: Record<string, string | number | boolean | null> | null;
   items: SessionItem[];
   /** store the items as events of this user, and the list as shown to them; null: nothing is stored */
   store_as?: string | null;
@@ -1503,7 +1517,7 @@ export interface Operations {
     method: "GET";
     path: "/api/recommendations";
     pathParameters: {};
-    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; cursor?: string | null };
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; context?: Record<string, unknown>; profile?: Record<string, unknown>; cursor?: string | null };
     body: never;
     answer: RecommendationsBody;
   };
@@ -1575,7 +1589,7 @@ export interface Operations {
     method: "GET";
     path: "/api/recommendations/stream";
     pathParameters: {};
-    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string };
+    queryParameters: { user_id: string; limit?: number; strategy?: string; lambda?: number | null; exclude?: string[]; category?: string[]; filter?: string[]; exclude_seen?: boolean; explain?: boolean; fields?: string; context?: Record<string, unknown>; profile?: Record<string, unknown> };
     body: never;
     answer: void;
   };

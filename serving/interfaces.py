@@ -39,6 +39,8 @@ class History:
     """Declared preferences: names of categories, strongest first."""
     forgotten: bool = False
     """This user was erased: what the model learned from them must not be used, only what came since."""
+    profile: tuple[tuple[str, str | float], ...] = ()
+    """Declared attributes, by `profile.NAME`."""
 
 
 NO_HISTORY = History()

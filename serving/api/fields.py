@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.errors import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, Problem
 from serving.interfaces import ID_LENGTH
+from serving.models.user import Given
 
 BELOW_AN_ID = ("history", "profile", "erasure", "stats", "patterns", "recommended-users", "similar")
 """What may follow an id in a path."""
@@ -196,6 +198,27 @@ Context = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH), AfterValidator(without_nul)], Scalar],
     Field(max_length=MAX_CONTEXT_KEYS, examples=[{"page": "home", "position": 3}]),
 ]
+
+
+GivenInQuery = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_LENGTH, pattern=NO_CONTROL_CHARACTERS)],
+        Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH, pattern=NO_CONTROL_CHARACTERS)],
+    ],
+    Field(max_length=MAX_CONTEXT_KEYS),
+]
+"""Names and values in a query, which knows texts only."""
+
+
+def given_of(profile: Mapping[str, Any] | None, context: Mapping[str, Any] | None) -> Given:
+    """What a request says of the user and of its moment, as the ranking takes it; nothing of what is null or empty."""
+    named = [("profile.", profile or {}), ("context.", context or {})]
+    found = [(f"{prefix}{name}", value) for prefix, values in named for name, value in values.items()]
+    return tuple(
+        (key, str(value).lower() if isinstance(value, bool) else value)
+        for key, value in sorted(found)
+        if value is not None and value != ""
+    )
 
 
 def _split(value: Any) -> Any:

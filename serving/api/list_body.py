@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, StrictInt
 
-from serving.api.fields import MAX_FIELDS, Body, LookupId, LookupName
+from serving.api.fields import MAX_FIELDS, Body, Context, LookupId, LookupName, given_of
 from serving.recommend.request import AUTO, RecommendationRequest
 from serving.rules.definitions import FilterText
 from serving.rules.query import parse
@@ -36,6 +36,15 @@ class ListBody(Body):
         description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
     )
 
+    context: Context | None = Field(
+        None,
+        description="what is known of this request: features of versions that learned them",
+        examples=[{"device": "mobile"}],
+    )
+    profile: Context | None = Field(
+        None, description="attributes of the user, in place of the stored ones", examples=[{"age": 37}]
+    )
+
     def to_request(self, diversity: float, user_id: str = "", limit: int | None = None) -> RecommendationRequest:
         """The parameters as the ranking takes them.
 
@@ -52,4 +61,5 @@ class ListBody(Body):
             self.explain,
             tuple(map(parse, self.filter)),
             tuple(dict.fromkeys(self.fields)),
+            given=given_of(self.profile, self.context),
         )

@@ -5,6 +5,7 @@ The schema is the one source: requests are checked against it, and the OpenAPI p
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.api.cursor import Cursor
-from serving.api.fields import MAX_QUERY_PARAMETERS, FieldNames, LookupId, LookupName
+from serving.api.fields import MAX_QUERY_PARAMETERS, FieldNames, GivenInQuery, LookupId, LookupName, given_of
 from serving.errors import Problem
 from serving.recommend.request import AUTO, RecommendationRequest
 from serving.rules.definitions import FilterText
@@ -54,6 +55,17 @@ class RecommendationQuery(BaseModel):
     exclude_seen: bool = Field(True, description="leave out items the user has seen")
     explain: bool = Field(False, description="a reason for each item")
     fields: FieldNames = ()
+    context: GivenInQuery = Field(
+        {},
+        description="what is known of this request, as `context[device]=mobile`: features of versions that learned"
+        " them; others are named in `unlearned`",
+        examples=[{"device": "mobile"}],
+    )
+    profile: GivenInQuery = Field(
+        {},
+        description="attributes of the user, as `profile[age]=37`, in place of the stored ones",
+        examples=[{"age": "37"}],
+    )
     cursor: Cursor = None
 
     def to_request(self, diversity: float) -> RecommendationRequest:
@@ -69,6 +81,7 @@ class RecommendationQuery(BaseModel):
             self.explain,
             tuple(map(parse, self.filter)),
             self.fields,
+            given=given_of(self.profile, self.context),
         )
 
 
@@ -78,17 +91,21 @@ def read_query(schema: type[BaseModel], query_string: bytes, *, lists: frozenset
     Raises what the framework would: `RequestValidationError` that names the parameters.
     """
     values: dict[str, Any] = {}
+    maps: dict[str, dict[str, str]] = {}
     try:
         pairs = _pairs(query_string.decode("latin-1"))
     except ValueError as error:
         raise Problem(422, "invalid-request", f"A query has at most {MAX_QUERY_PARAMETERS} parameters.") from error
     for name, value in pairs:
-        if name in lists:
+        inside = _INSIDE.fullmatch(name)
+        if inside is not None and inside["name"] in MAPS and inside["name"] in schema.model_fields:
+            maps.setdefault(inside["name"], {})[inside["key"]] = value
+        elif name in lists:
             values.setdefault(name, []).append(value)
         else:
             values[name] = value
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(maps | values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in found]) from error
@@ -102,6 +119,9 @@ def _pairs(query: str) -> list[tuple[str, str]]:
     return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_PARAMETERS)
 
 
+MAPS = frozenset({"context", "profile"})
+"""Parameters with names of their own, as context[device]=mobile."""
+_INSIDE = re.compile(r"(?P<name>[a-z]+)\[(?P<key>[^\[\]]*)\]")
 RECOMMENDATION_LISTS = frozenset({"exclude", "category", "filter"})
 
 
@@ -112,12 +132,14 @@ def parameters_of(schema: type[BaseModel]) -> list[dict[str, Any]]:
     parameters = []
     for name, about in described["properties"].items():
         about = {key: value for key, value in about.items() if key != "title"}
+        style = {"style": "deepObject", "explode": True} if name in MAPS else {}
         parameters.append(
             {
                 "name": name,
                 "in": "query",
                 "required": name in required,
                 "description": about.pop("description", ""),
+                **style,
                 "schema": about,
             }
         )

@@ -31,6 +31,7 @@ from serving.recommend.ranking import (
 from serving.recommend.request import RankedItems, RecommendationRequest
 from serving.rules.arrange import POOL, SMALLEST_POOL
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
+from serving.rules.query import references
 
 Ranked = tuple[NDArray[np.int32], NDArray[np.float32], str]
 """Items of one user, best first, their scores, and the model used."""
@@ -57,10 +58,11 @@ def recommend_many(
     Raises:
         InvalidFilter: a filter of the request does not fit the attributes of these items.
     """
-    contexts = [served.user_context(user_id, history) for user_id, history in users]
-    filtered = rules.excluded(served, request.all_filters)
+    contexts = [served.user_context(user_id, history, request.given) for user_id, history in users]
+    personal = bool(references(request.filters))
+    filtered = None if personal else rules.excluded(served, request.all_filters)
     plans = [rules.plan(served, request.list_kind, len(one.users.items), request.categories) for one in contexts]
-    if any(plan is not None and plan.arranges for plan in plans):
+    if personal or any(plan is not None and plan.arranges for plan in plans):
         return [
             recommend(served, replace(request, user_id=user_id), history, hidden, on_failure, rules)
             for user_id, history in users

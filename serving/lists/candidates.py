@@ -46,10 +46,10 @@ def rank_candidates(
         rules: the business rules that hold now; of them, those that exclude and include items hold for candidates.
     """
     failures = Failures(on_failure)
-    user = served.user_context(request.user_id, history)
+    user = served.user_context(request.user_id, history, request.given)
     index = served.train.items.index_of(list(item_ids))
     excluded = excluded_items(served, user, request, hidden)
-    filtered = rules.excluded(served, request.all_filters)
+    filtered = rules.excluded(served, request.filters_for(history.profile))
     plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
     ruled_out = None if plan is None else plan.excluded
     known = index >= 0

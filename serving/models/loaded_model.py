@@ -23,7 +23,7 @@ from serving.models import item_digests
 from serving.models.exclusion import excluded_mask
 from serving.models.memory import check_fits
 from serving.models.repository import ProductionVersion
-from serving.models.user import UserContext
+from serving.models.user import Given, UserContext, columns_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +204,33 @@ class LoadedModel:
         unknown = Users.unknown(self.train.n_items)
         return UserContext(unknown, unknown)
 
-    def user_context(self, user_id: str, history: History) -> UserContext:
-        """One user: the history of training updated by the live one; an unknown user where they opted out."""
+    @cached_property
+    def request_keys(self) -> frozenset[str]:
+        """What of a request the lists of this version depend on: keys of `RecommendationRequest.given`."""
+        return frozenset(key for model in self.chain for key in model.request_keys)
+
+    def unlearned(self, given: Given) -> list[str]:
+        """What of a request this version does not look at (`context.page`), or whose value it was not trained with
+        (`context.device=fridge`)."""
+        asked = dict(given)
+        columns = columns_of(given, self.request_keys)
+        values = {key for model in self.chain for key in model.unlearned(columns)}
+        unknown = [key for key in asked if key not in self.request_keys]
+        return [*unknown, *(f"{key}={asked[key]}" for key in asked if key in values)]
+
+    def user_context(self, user_id: str, history: History, given: Given = ()) -> UserContext:
+        """One user: the history of training updated by the live one; an unknown user where they opted out.
+
+        `given`: what the request says of the user and its moment, in place of what the history knows.
+        """
         if not history.personal:
-            return self.unknown_user()
-        trained = Users.unknown(self.train.n_items) if history.forgotten else self.trained_user(user_id)
-        users = self._merged(trained, history) if history.item_ids else trained
-        return UserContext(users, trained, history.categories)
+            context = self.unknown_user()
+        else:
+            trained = Users.unknown(self.train.n_items) if history.forgotten else self.trained_user(user_id)
+            users = self._merged(trained, history) if history.item_ids else trained
+            context = UserContext(users, trained, history.categories)
+        columns = columns_of((*history.profile, *given), self.request_keys)
+        return context.with_given(columns) if columns else context
 
     def _merged(self, trained: Users, history: History) -> Users:
         """The training rows updated by the live ones, oldest first; `trained` itself where nothing is new."""
@@ -227,12 +247,13 @@ class LoadedModel:
         kept = opinion[trained.items] >= 0
         timestamps = np.concatenate([trained.timestamps[kept], np.asarray(history.timestamps, np.int64)[known]])
         order = np.argsort(timestamps, kind="stable")
-        return Users.unknown(
+        merged = Users.unknown(
             self.train.n_items,
             np.concatenate([trained.items[kept], items])[order],
             np.concatenate([trained.weights[kept], weights])[order],
             timestamps[order],
         )
+        return merged if not self.request_keys else replace(merged, profile_index=trained.profile_rows)
 
 
 def _family(model: Recommender) -> Iterator[Recommender]:

@@ -73,9 +73,9 @@ def recommend(
         InvalidFilter: a filter of the request does not fit the attributes of these items.
     """
     failures = Failures(on_failure)
-    user = served.user_context(request.user_id, history)
+    user = served.user_context(request.user_id, history, request.given)
     mask = excluded_items(served, user, request, hidden)
-    filtered = rules.excluded(served, request.all_filters)
+    filtered = rules.excluded(served, request.filters_for(history.profile))
     if filtered is not None:
         mask |= filtered
     plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
@@ -144,7 +144,7 @@ def explored(
     The candidates are a ranking `POOL` times as long; `diversify` re-ranks all of them before. A list that business
     rules arrange is left as it is: chance must not move what an editor placed.
     """
-    seen = len(served.user_context(request.user_id, history).users.items)
+    seen = len(served.user_context(request.user_id, history, request.given).users.items)
     plan = rules.plan(served, request.list_kind, seen, request.categories)
     if plan is not None and plan.arranges:
         return recommend(served, request, history, hidden, on_failure, rules), ()
@@ -154,7 +154,7 @@ def explored(
     items = ranked.items[chosen]
     reasons = None
     if request.explain:
-        user = served.user_context(request.user_id, history)
+        user = served.user_context(request.user_id, history, request.given)
         reasons = reasons_for(served, ranked.method, user, items.tolist())
     diversity = diversity_of(served.item_similarity.vectors, items)
     kept = replace(ranked, items=items, scores=ranked.scores[chosen], diversity=diversity, reasons=reasons)

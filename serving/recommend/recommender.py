@@ -35,6 +35,7 @@ from serving.recommend.state import ListState
 from serving.rules.arrange import arrange_stored
 from serving.rules.engine import RuleEngine
 from serving.rules.plan import ListPlan
+from serving.rules.query import references
 from serving.settings import ServingSettings
 
 log = logging.getLogger("serving.recommend.recommender")
@@ -188,6 +189,9 @@ class RecommendationService(StateReader):
         self, state: ListState, request: RecommendationRequest, history: History, degraded: bool, explore: bool = True
     ) -> SerializedList:
         """The list by one version, from the cache where it is there. Explored lists are drawn anew for each request."""
+        if request.given:  # a list does not depend on what its version does not look at
+            used = state.served.request_keys | references(request.filters)
+            request = replace(request, given=tuple(one for one in request.given if one[0] in used))
         if explore and self._settings.exploration > 0 and history.personal:
             return await self._explored(state, request, history)
         key = state.cache_key(history, request)
@@ -291,7 +295,7 @@ class RecommendationService(StateReader):
         candidates = state.new_candidates(request, history) if places and state.new_items else []
         if not candidates:
             return found
-        user = state.served.user_context(request.user_id, history)
+        user = state.served.user_context(request.user_id, history, request.given)
         return with_new_items(
             found,
             request.strategy,
@@ -309,7 +313,7 @@ class RecommendationService(StateReader):
         served = state.served
         if served.source is None or not default or not history.personal or history.forgotten:
             return None
-        user = served.user_context(request.user_id, history)
+        user = served.user_context(request.user_id, history, request.given)
         if user.users is not user.trained:  # the user has interacted since training
             return None
         source = self._dependencies.precomputed

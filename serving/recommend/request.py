@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.models.loaded_model import LoadedModel
-from serving.rules.query import Condition, Filter
+from serving.models.user import Given
+from serving.rules.query import Condition, Filter, bound, references
 
 AUTO = "auto"
 Arm = Literal["production", "challenger", "interleaved"]
@@ -33,6 +34,8 @@ class RecommendationRequest:
     """Fields of the catalogue that each item of the list carries."""
     shown: bytes = b""
     """Items of earlier pages, which are left out: digests as `serving.models.item_digests` packs them."""
+    given: Given = ()
+    """What the request says of the user (`profile.NAME`) and of its moment (`context.NAME`): keys and values."""
     list_kind: str = "recommendations"
     """Which rules hold: one of `serving.rules.definitions.LIST_KINDS`."""
 
@@ -42,6 +45,12 @@ class RecommendationRequest:
         if not self.categories:
             return self.filters
         return (*self.filters, Filter((Condition("category", "=", self.categories),)))
+
+    def filters_for(self, profile: Given) -> tuple[Filter, ...]:
+        """`all_filters` with what is known of the user (`profile`, and what the request says) and of the request in
+        place of `@profile.NAME` and `@context.NAME`."""
+        filters = self.all_filters
+        return bound(filters, dict((*profile, *self.given))) if references(filters) else filters
 
 
 @dataclass(frozen=True, slots=True)

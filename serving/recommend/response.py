@@ -69,6 +69,12 @@ class RecommendationsBody(BaseModel):
     )
     experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    unlearned: list[str] | None = Field(
+        None,
+        examples=[["context.page", "context.device=fridge"]],
+        description="names of `context` and `profile` that the version does not look at, and values that it was not"
+        " trained with; only where there are any",
+    )
     next: str | None = Field(
         None,
         examples=["MbJ2c0d3"],

@@ -3,7 +3,8 @@
     filter     = condition { "and" condition }
     condition  = attribute operator value { "|" value }
     operator   = "=" | "!=" | "<" | "<=" | ">" | ">="
-    value      = text in double quotes (\\" and \\\\ inside), or any text without | and the word and
+    value      = text in double quotes (\\" and \\\\ inside), or any text without | and the word and;
+                 @profile.NAME and @context.NAME: what is known of the user and of the request
 
 Several values are alternatives. What a condition means depends on the kind of the attribute (`serving.rules.columns`).
 """
@@ -11,8 +12,8 @@ Several values are alternatives. What a condition means depends on the kind of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -52,6 +53,39 @@ class Filter:
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.conditions))
+
+
+_REFERENCE = re.compile(r"@((?:profile|context)\.[^\s|]+)")
+
+
+def references(filters: Iterable[Filter]) -> frozenset[str]:
+    """What of the user or the request the filters name: `profile.NAME` and `context.NAME`."""
+    values = (value for one in filters for condition in one.conditions for value in condition.values)
+    return frozenset(found[1] for value in values if (found := _REFERENCE.fullmatch(value)) is not None)
+
+
+def bound(filters: Sequence[Filter], known: Mapping[str, str | float]) -> tuple[Filter, ...]:
+    """The filters with what is `known` in place of `@profile.NAME` and `@context.NAME`.
+
+    A condition that names something unknown says nothing, and is left out.
+    """
+    made = (Filter(tuple(_bound(one.conditions, known))) for one in filters)
+    return tuple(one for one in made if one.conditions)
+
+
+def _bound(conditions: Iterable[Condition], known: Mapping[str, str | float]) -> Iterator[Condition]:
+    for one in conditions:
+        found = [_REFERENCE.fullmatch(value) for value in one.values]
+        if any(match is not None and match[1] not in known for match in found):
+            continue
+        values = (
+            value if match is None else _text(known[match[1]]) for value, match in zip(one.values, found, strict=True)
+        )
+        yield replace(one, values=tuple(values))
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 @lru_cache(maxsize=1024)

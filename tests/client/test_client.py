@@ -187,10 +187,17 @@ def test_the_query_holds_what_was_given_and_nothing_else():
     answer |= {"degraded": False, "request_id": "r", "rules_applied": []}
     service = Service(httpx.Response(200, json=answer))
     client_of(service).recommendations(
-        user_id="a&b", limit=3, lambda_=0.5, filter=["x<=1", "y=2"], exclude_seen=False, explain=None
+        user_id="a&b",
+        limit=3,
+        lambda_=0.5,
+        filter=["x<=1", "y=2"],
+        exclude_seen=False,
+        explain=None,
+        context={"device": "phone", "kiosk": True},
     )
     query = dict(service.sent[0].url.params.multi_items())
-    assert query == {"user_id": "a&b", "limit": "3", "lambda": "0.5", "filter": "y=2", "exclude_seen": "false"}
+    assert query == {"user_id": "a&b", "limit": "3", "lambda": "0.5", "filter": "y=2", "exclude_seen": "false",
+                     "context[device]": "phone", "context[kiosk]": "true"}  # fmt: skip
     assert service.sent[0].url.params.get_list("filter") == ["x<=1", "y=2"]
 
 

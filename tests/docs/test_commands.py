@@ -225,6 +225,7 @@ def check_curl(words: Sequence[str]) -> None:
         return
     path = parts.path.removeprefix("...") if parts.path.startswith("...") else parts.path
     query += [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    query = [name.partition("[")[0] for name in query]
     operation = operation_of(method or ("POST" if body and not encoded else "GET"), path)
     known = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
     assert set(query) <= known, f"{path} has no parameter {set(query) - known}"

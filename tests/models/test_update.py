@@ -14,7 +14,7 @@ from recstage.models import build
 from recstage.models.base import Recommender
 from recstage.models.growth import Growth
 from tests.models.synthetic_blocks import WORDS, blocks, catalogue, group_of
-from tests.models.test_contract import IMPERSONAL, SMALL, WITHOUT_VECTORS, fitted
+from tests.models.test_contract import IMPERSONAL, SMALL, fitted
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ UNHEARD, CHOSEN, NEWCOMER = "thing-0-new", "thing-1-new", "user-0b"
 
 
 def later() -> tuple[Interactions, Catalogue]:
-    """The blocks with a newcomer of group 0, an item of group 0 that nobody chose, and one of group 1 that all of its
+    """The blocks with a newcomer of group 0, an item of group 0 without events, and one of group 1 that all of its
     group chose; ids in another order than before."""
     rows = blocks().to_frame()
     mates = [f"user-{number}" for number in range(15, 30)]
@@ -62,10 +62,8 @@ def test_later_rows_are_served_and_the_model_itself_stays(name):
     assert np.mean([group_of(item) == 0 for item in listed.item_ids]) >= 0.75, listed
 
 
-@pytest.mark.parametrize("name", [name for name in FORWARD if name not in {*WITHOUT_VECTORS, *IMPERSONAL}])
-def test_an_item_that_nobody_chose_is_near_those_whose_texts_it_shares(name):
-    if name in {"ease", "slim", "spectral"}:
-        pytest.skip(f"{name} is fitted again: a model of co-occurrence knows nothing of an item without events")
+@pytest.mark.parametrize("name", ["als", "content", "ncf", "two-tower"])
+def test_an_item_without_events_is_near_those_whose_texts_it_shares(name):
     model = updated(name)
     scores = model.predict("user-1", [UNHEARD, "thing-1-2", "thing-2-2", "thing-3-2"])
     assert scores[0] > max(scores[1:]), scores

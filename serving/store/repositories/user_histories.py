@@ -41,7 +41,9 @@ _EVENTS = Query(
     .order_by(UserInteraction.occurred_at.desc(), UserInteraction.id.desc())
     .limit(bindparam("limit")),
 )
-_DECLARED = Query("declared", select(UserProfile.categories).where(UserProfile.user_id == bindparam("user_id")))
+_DECLARED = Query(
+    "declared", select(UserProfile.categories, UserProfile.role).where(UserProfile.user_id == bindparam("user_id"))
+)
 _KNOWN = Query("known_user", select(User.opted_out).where(User.user_id == bindparam("user_id")))
 _PAGE = Query(
     "history_page",
@@ -213,6 +215,7 @@ class UserHistoryReader:
             version=version,
             categories=() if declared is None else tuple(from_json(declared[0])),
             forgotten=forgotten,
+            profile=() if declared is None or declared[1] is None else (("profile.role", declared[1]),),
         )
 
 

@@ -426,6 +426,8 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: Sequence[str] | None = None,
+        context: dict[str, str | float | bool | None] | Unset | None = UNSET,
+        profile: dict[str, str | float | bool | None] | Unset | None = UNSET,
     ) -> RankedBody:
         """The caller's candidates in the order of the user's preference, with scores; hidden items are left out."""
         call = Call(
@@ -442,10 +444,12 @@ class AsyncOperations(AsyncSender):
                     "exclude_seen": exclude_seen,
                     "explain": explain,
                     "fields": fields,
+                    "context": context,
+                    "profile": profile,
                     "user_id": user_id,
                     "items": items,
                 },
-                nullable=["limit", "lambda"],
+                nullable=["limit", "lambda", "context", "profile"],
             ),
         )
         return await self.send(call, RankedBody)
@@ -468,6 +472,8 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: Sequence[str] | None = None,
+        context: dict[str, str | float | bool | None] | Unset | None = UNSET,
+        profile: dict[str, str | float | bool | None] | Unset | None = UNSET,
         shown: bool | None = None,
     ) -> ListsBody:
         """The lists of many users, ranked together; each equals the list that the user would get alone."""
@@ -485,10 +491,12 @@ class AsyncOperations(AsyncSender):
                     "exclude_seen": exclude_seen,
                     "explain": explain,
                     "fields": fields,
+                    "context": context,
+                    "profile": profile,
                     "user_ids": user_ids,
                     "shown": shown,
                 },
-                nullable=["lambda"],
+                nullable=["lambda", "context", "profile"],
             ),
         )
         return await self.send(call, ListsBody)
@@ -506,6 +514,8 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: Sequence[str] | None = None,
+        context: dict[str, str | float | bool | None] | Unset | None = UNSET,
+        profile: dict[str, str | float | bool | None] | Unset | None = UNSET,
         store_as: str | Unset | None = UNSET,
         store_type: Literal["view", "click", "like", "save", "share", "rate", "implement", "dismiss"] | None = None,
     ) -> SessionListBody:
@@ -524,11 +534,13 @@ class AsyncOperations(AsyncSender):
                     "exclude_seen": exclude_seen,
                     "explain": explain,
                     "fields": fields,
+                    "context": context,
+                    "profile": profile,
                     "items": items,
                     "store_as": store_as,
                     "store_type": store_type,
                 },
-                nullable=["lambda", "store_as"],
+                nullable=["lambda", "context", "profile", "store_as"],
             ),
         )
         return await self.send(call, SessionListBody)
@@ -546,6 +558,8 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        context: dict[str, Any] | None = None,
+        profile: dict[str, Any] | None = None,
         cursor: str | None = None,
     ) -> RecommendationsBody:
         """The best items for a user, from their history up to now; popularity for an unknown user."""
@@ -563,6 +577,8 @@ class AsyncOperations(AsyncSender):
                 "exclude_seen": exclude_seen,
                 "explain": explain,
                 "fields": fields,
+                "context": context,
+                "profile": profile,
                 "cursor": cursor,
             },
         )
@@ -638,6 +654,8 @@ class AsyncOperations(AsyncSender):
         exclude_seen: bool | None = None,
         explain: bool | None = None,
         fields: str | None = None,
+        context: dict[str, Any] | None = None,
+        profile: dict[str, Any] | None = None,
     ) -> None:
         """The list of `GET /api/recommendations` as Server-Sent Events: at once, and again after each event of the
         user.
@@ -656,6 +674,8 @@ class AsyncOperations(AsyncSender):
                 "exclude_seen": exclude_seen,
                 "explain": explain,
                 "fields": fields,
+                "context": context,
+                "profile": profile,
             },
         )
         await self.send_only(call)

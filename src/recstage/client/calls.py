@@ -47,9 +47,14 @@ class Call:
 
     @property
     def parameters(self) -> tuple[tuple[str, str], ...]:
-        """The query: what is None is left out, a sequence is repeated."""
+        """The query: what is None is left out, a sequence is repeated, and of a mapping each entry is name[key]."""
         pairs: list[tuple[str, str]] = []
+        flat: dict[str, Any] = {}
         for name, value in self.query.items():
+            flat |= (
+                {f"{name}[{key}]": one for key, one in value.items()} if isinstance(value, Mapping) else {name: value}
+            )
+        for name, value in flat.items():
             several = isinstance(value, Sequence) and not isinstance(value, str)
             values = [one for one in (value if several else [value]) if one is not None]
             pairs += [(name, str(one).lower() if isinstance(one, bool) else str(one)) for one in values]

@@ -52,6 +52,12 @@ class BatchListBody(Model):
         default_factory=list,
         description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
     )
+    context: dict[str, str | float | bool | None] | None = Field(
+        None, description="what is known of this request: features of versions that learned them"
+    )
+    profile: dict[str, str | float | bool | None] | None = Field(
+        None, description="attributes of the user, in place of the stored ones"
+    )
     user_ids: list[str] = Field(description="at most `max_users` of the settings; one given twice counts once")
     shown: bool = Field(True, description="the lists count as shown, and are stored as impressions")
 
@@ -639,6 +645,12 @@ class RankBody(Model):
         default_factory=list,
         description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
     )
+    context: dict[str, str | float | bool | None] | None = Field(
+        None, description="what is known of this request: features of versions that learned them"
+    )
+    profile: dict[str, str | float | bool | None] | None = Field(
+        None, description="attributes of the user, in place of the stored ones"
+    )
     user_id: str
     items: list[str] = Field(description="candidates; one that is given twice counts once")
 
@@ -703,6 +715,10 @@ class RecommendationsBody(Model):
     degraded: bool = Field(description="made without the live history (no database), or without the strategy asked for")
     experiment: ExperimentBody | None = Field(None, description="null: outside any experiment")
     request_id: str = Field(description="to be sent with feedback on this list")
+    unlearned: list[str] | None = Field(
+        None,
+        description="names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any",
+    )
     next: str | None = Field(
         None, description="the `cursor` of the next page; null: no more. Only where the request has a `cursor`"
     )
@@ -901,6 +917,12 @@ class SessionHistoryBody(Model):
     fields: list[str] = Field(
         default_factory=list,
         description="fields of the catalogue that each item carries: title, text, categories, or any attribute",
+    )
+    context: dict[str, str | float | bool | None] | None = Field(
+        None, description="what is known of this request: features of versions that learned them"
+    )
+    profile: dict[str, str | float | bool | None] | None = Field(
+        None, description="attributes of the user, in place of the stored ones"
     )
     items: list[SessionItem]
     store_as: str | None = Field(

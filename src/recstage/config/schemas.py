@@ -36,12 +36,16 @@ IdRule = Literal["auto", "text", "number"]
 
 
 class ItemsSource(Schema):
-    """What a source says of its items, and how ids are written in both."""
+    """What a source says of its items and users, and how ids are written in all."""
 
     items_path: ItemsPath = None
     items_columns: dict[str, str] = Field(
         default_factory=dict, description="our name to the items file's: item_id, title, text, categories, available"
     )
+    users_path: str | None = Field(
+        None, description="a table of any format, u.user or users.dat: ids of users, and columns that become attributes"
+    )
+    users_columns: dict[str, str] = Field(default_factory=dict, description="user_id, as the users file calls it")
     ids: IdRule = Field(
         "auto", description="auto: 1.0 is 1, and 01 another id; number: 01 is 1 too; text: as written, blanks cut off"
     )
@@ -53,6 +57,7 @@ class MovieLensSource(ItemsSource):
     kind: Literal["movielens"] = "movielens"
     path: str | None = Field(None, description="folder or archive; none: download `release`")
     release: Literal["100k", "1m", "10m", "20m", "25m", "32m", "latest-small"] | None = None
+    users: bool = Field(False, description="100k, 1m: read age, gender and occupation of the users as attributes")
 
 
 class EventsSource(ItemsSource):
@@ -67,6 +72,10 @@ class EventsSource(ItemsSource):
     query: str | None = Field(None, description="of a database, in place of a table")
     columns: dict[str, str] = Field(
         default_factory=dict, description="our name to the file's: user_id, item_id, timestamp, interaction_type, value"
+    )
+    context: dict[str, str] = Field(
+        default_factory=dict,
+        description="what events say of their moment (device, page): a name, and the file's column",
     )
     separator: str | None = Field(None, description="none: found from the first lines")
     encoding: str | None = Field(None, description="none: UTF-8 or UTF-16, and Windows-1252 for what is neither")
@@ -112,6 +121,12 @@ class ServiceSource(Schema):
     url: str = Field("", description="database URL without a password; empty: RECSTAGE_SERVING_DATABASE_URL")
     days: float | None = Field(
         None, gt=0, description="lookback window: events and shown lists of so many days before the newest; none: all"
+    )
+    context: tuple[str, ...] = Field(
+        (), description="fields of the events' context that are read, by name (device, page): features of `context`"
+    )
+    users: bool = Field(
+        False, description="read what profiles declare as attributes of users: `role`, and the first of the categories"
     )
     until: int | None = Field(None, ge=0, description="number of the last event to read; none: the newest")
     path: str | None = Field(None, description="folder of the snapshot that is read; filled in; none: take one now")

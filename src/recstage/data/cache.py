@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.data.report.page import page
-from recstage.data.schema import ITEM, USER
+from recstage.data.schema import CONTEXT, ITEM, USER
 from recstage.data.snapshots.exposures import ARROW_SCHEMA
 from recstage.data.split import Split
+from recstage.data.tables.values.columns import Columns
 from recstage.errors import DataError, StoreError
 
+ROWS = ("user_index", "item_index", "weight", "timestamp")
 PARTS = ("train", "validation", "test")
 CONTENTS, REPORT, PAGE = "dataset.json", "report.json", "report.html"
 EXPOSURES = "exposures"
@@ -135,11 +137,12 @@ class Folder:
             raise _refused(self.cache, error) from error
 
     def _assembled(self, contents: dict[str, Any]) -> Dataset:
-        users = IdMap(_objects(self._table("users"), USER))
+        described = self._table("users")
+        users, profiles = IdMap(_objects(described, USER)), _columns(described, besides=(USER,))
         catalogue_frame = self._table("catalogue")
         items = IdMap(_objects(catalogue_frame, ITEM))
         train, validation, test = (
-            _interactions(self._table(part), users, items, contents["ordered"]) for part in PARTS
+            _interactions(self._table(part), users, items, contents["ordered"], profiles) for part in PARTS
         )
         negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
         catalogue = Catalogue.from_frame(catalogue_frame.to_pandas(), items)
@@ -162,11 +165,13 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
                 "item_index": rows.item_index,
                 "weight": rows.weight,
                 "timestamp": rows.timestamp,
+                **{f"{CONTEXT}{name}": _written(values) for name, values in rows.context.items()},
             }
         )
         for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
     }
-    tables["users"] = pa.table({USER: pa.array(split.train.users.ids, pa.string())})
+    described = {name: _written(values) for name, values in split.train.profiles.items()}
+    tables["users"] = pa.table({USER: pa.array(split.train.users.ids, pa.string()), **described})
     frame = dataset.catalogue.to_frame()
     schema = pa.schema(
         {
@@ -189,9 +194,22 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
     return tables
 
 
-def _interactions(table: pa.Table, users: IdMap, items: IdMap, ordered: bool) -> Interactions:
-    columns = {name: table[name].to_numpy() for name in ("user_index", "item_index", "weight", "timestamp")}
-    return Interactions(users, items, **columns, ordered=ordered)
+def _interactions(table: pa.Table, users: IdMap, items: IdMap, ordered: bool, profiles: Columns) -> Interactions:
+    columns = {name: table[name].to_numpy() for name in ROWS}
+    moment = {name.removeprefix(CONTEXT): values for name, values in _columns(table, besides=ROWS).items()}
+    return Interactions(users, items, **columns, ordered=ordered, profiles=profiles, context=moment)
+
+
+def _written(values: NDArray) -> pa.Array:
+    return pa.array(values, pa.string() if values.dtype == object else pa.float64())
+
+
+def _columns(table: pa.Table, besides: Sequence[str]) -> Columns:
+    return {
+        name: _objects(table, name) if pa.types.is_string(table.schema.field(name).type) else table[name].to_numpy()
+        for name in table.column_names
+        if name not in besides
+    }
 
 
 def _matrix(table: pa.Table) -> NDArray[np.int32]:

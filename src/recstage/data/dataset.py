@@ -25,12 +25,16 @@ from recstage.data.interactions import IdMap
 from recstage.data.report import distributions, drift
 from recstage.data.schema import ITEM, USER, RawData
 from recstage.data.snapshots import exposures
+from recstage.data.sources import user_profiles
 from recstage.data.split import Split, cut
 from recstage.data.tables.partitions import partitions_of
+from recstage.data.tables.values.columns import kinds_of
 from recstage.errors import TooLittleData
 
 FORMAT = 3
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
+LATER: dict[str, Any] = {"users_path": None, "users_columns": {}, "users": False, "context": {}}
+"""Settings of sources that fingerprints of earlier versions did not know, and their defaults."""
 WHOLE = 1 << 30  # files up to so many bytes are hashed whole, larger ones by samples
 SAMPLES = 256
 
@@ -91,6 +95,8 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
             given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
         )
         bar.update()
+    profiles = user_profiles.of(raw.users, events.users, config.name)
+    split = split.with_profiles(profiles)
     report = _report(raw, findings, events, catalogue, split) | join
     report["distributions"] = distributions.described(raw, events, catalogue)
     shown = None
@@ -118,6 +124,8 @@ def _report(
         "items": len(events.items),
         "items_described": int(sum(map(bool, catalogue.documents))),
         "attributes": catalogue.attribute_kinds,
+        "user_attributes": kinds_of(split.train.profiles),
+        "context": kinds_of(split.train.context),
         "train": len(split.train),
         "validation": len(split.validation),
         "test": len(split.test),
@@ -145,6 +153,9 @@ def fingerprint_of(config: DataConfig) -> str:
     if not config.split.newcomers:  # without them the fingerprint is that of versions that lacked the setting
         for name in ("newcomers", "newcomer_rows"):
             values["split"].pop(name)
+    for name, default in LATER.items():
+        if values["source"].get(name) == default:  # as of versions that lacked the setting
+            values["source"].pop(name, None)
     digest = hashlib.sha256(json.dumps([FORMAT, values], sort_keys=True).encode())
     for content in sorted(_content_of(file) + _folders_of(file) for file in sources.files(config.source)):
         digest.update(content)

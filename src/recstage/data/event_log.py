@@ -5,7 +5,7 @@ Splits cut the log, not the pairs, so that a weight in training never counts an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import IdMap, Interactions
+from recstage.data.tables.values.columns import NO_COLUMNS, Columns, no_columns, taken
 
 Rule = Literal["sum", "max", "last"]
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -24,7 +25,7 @@ class EventLog:
 
     Aligned arrays: `user_index` int32[n], `item_index` int32[n], `weight` float32[n], `negative` bool[n] (the event
     says no), `timestamp` int64[n], `held_out` int8[n] (`TRAIN`, or `VALIDATION` or `TEST` for rows that the source
-    itself brings for these). `ordered` is false where times say nothing.
+    itself brings for these). `ordered` is false where times say nothing. `context`: what each event said of its moment.
     """
 
     users: IdMap
@@ -36,6 +37,7 @@ class EventLog:
     timestamp: NDArray[np.int64]
     held_out: NDArray[np.int8]
     ordered: bool = True
+    context: Columns = field(default_factory=no_columns)
 
     @classmethod
     def build(
@@ -49,31 +51,35 @@ class EventLog:
         timestamp: NDArray[np.int64],
         held_out: NDArray[np.integer] | NDArray[np.bool_],
         ordered: bool = True,
+        context: Columns = NO_COLUMNS,
     ) -> EventLog:
         """Sorts rows that come in the order of the source. `held_out` true: `TEST`."""
         part = np.where(held_out, TEST, TRAIN).astype(np.int8) if held_out.dtype == bool else held_out.astype(np.int8)
         order = np.lexsort((timestamp, part, user_index))
         columns = (user_index, item_index, weight, negative, timestamp, part)
-        return cls(users, items, *(values[order] for values in columns), ordered)  # type: ignore[call-arg, arg-type]
+        sorted_columns = [values[order] for values in columns]
+        return cls(users, items, *sorted_columns, ordered, taken(context, order))  # type: ignore[call-arg, arg-type]
 
     def parted(self, held_out: NDArray[np.int8]) -> EventLog:
         """The same events, held out as `held_out` int8[n] says."""
-        columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp)
         order = np.lexsort((np.arange(len(self)), held_out, self.user_index))
-        return EventLog(self.users, self.items, *(one[order] for one in (*columns, held_out)), self.ordered)  # type: ignore[call-arg, arg-type]
+        return replace(self._ordered(order), held_out=held_out[order])
 
     def select(self, events: NDArray[np.bool_]) -> EventLog:
         """Some of the events, over the same id maps."""
-        columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp, self.held_out)
-        return EventLog(self.users, self.items, *(one[events] for one in columns), self.ordered)  # type: ignore[call-arg, arg-type]
+        return self._ordered(np.flatnonzero(events))
 
     def shuffled(self, seed: int) -> EventLog:
         """The same events with each user's items in an order drawn by `seed`, which depends on the ids and not on the
         order of the source; the events of one pair stay together and in order."""
         rank = np.random.default_rng(seed).permutation(len(self.pair_keys))[self.pair]
-        order = np.lexsort((np.arange(len(self)), rank, self.held_out, self.user_index))
+        return self._ordered(np.lexsort((np.arange(len(self)), rank, self.held_out, self.user_index)))
+
+    def _ordered(self, places: NDArray[np.int64]) -> EventLog:
+        """The events at these places, in this order."""
         columns = (self.user_index, self.item_index, self.weight, self.negative, self.timestamp, self.held_out)
-        return EventLog(self.users, self.items, *(values[order] for values in columns), self.ordered)  # type: ignore[call-arg, arg-type]
+        events = [values[places] for values in columns]
+        return EventLog(self.users, self.items, *events, self.ordered, taken(self.context, places))  # type: ignore[call-arg, arg-type]
 
     @cached_property
     def ties(self) -> float:
@@ -121,7 +127,7 @@ class EventLog:
 
         The last word counts: a pair whose last event says no is dismissed, with that event's weight or zero, whichever
         is lower; an event after a dismissal wins the pair back, and only events since then count. Their weights are
-        summed, or the greatest or the last is taken, by `rule`. The pair's time is that of its last event.
+        summed, or the greatest or the last is taken, by `rule`. A pair's time and context are its last event's.
         """
         chosen = np.arange(len(self)) if events is None else np.flatnonzero(events)
         pair = self.pair[chosen]
@@ -150,6 +156,7 @@ class EventLog:
             weight,
             self.timestamp[last],
             ordered=self.ordered,
+            context=taken(self.context, last),
         )
 
 

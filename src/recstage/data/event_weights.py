@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from recstage.config import DataConfig, ValueWeight
 from recstage.data.event_log import TEST, TRAIN, VALIDATION, EventLog
 from recstage.data.interactions import IdMap
-from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
+from recstage.data.schema import CONTEXT, HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, RawData
 from recstage.data.tables.names import plain
+from recstage.data.tables.values.attributes import attributes_of
+from recstage.data.tables.values.columns import columns_of
 from recstage.errors import DataError
 
 KNOWN_WEIGHTS: dict[str, float] = {
@@ -108,6 +110,7 @@ def to_log(raw: RawData, config: DataConfig) -> EventLog:
     equal data gives equal indices whatever the order of its rows."""
     parts = {TRAIN: raw.events, VALIDATION: raw.validation, TEST: raw.test}
     given = {part: frame for part, frame in parts.items() if frame is not None}
+    moment = [name for name in raw.events if str(name).startswith(CONTEXT)]
     events = raw.events if len(given) == 1 else pd.concat([_coded(frame) for frame in given.values()])
     held_out = np.repeat(np.array(list(given), np.int8), [len(frame) for frame in given.values()])
     users, user_index = sorted_ids(events[USER])
@@ -125,6 +128,7 @@ def to_log(raw: RawData, config: DataConfig) -> EventLog:
         np.floor(events[TIME].to_numpy()).astype(np.int64),
         held_out,
         raw.ordered,
+        columns_of(attributes_of(events[moment]).rename(columns=lambda name: name.removeprefix(CONTEXT))),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from recstage.data.tables.values.columns import NO_COLUMNS, Columns, no_columns, stacked, taken
 from recstage.errors import DataError
 
 FEW_IDS = 32
@@ -76,6 +77,10 @@ class Users:
     n_items: int
     ordered: bool = True
     """Whether histories are in an order of time; false: any order of their items says as much as another."""
+    given: Columns = field(default_factory=no_columns)
+    """What a request says of each user, by `profile.NAME` and `context.NAME`."""
+    profile_index: NDArray[np.int32] | None = None
+    """The row in training whose profile is the user's, where `index` is -1 because the history has grown."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -126,7 +131,14 @@ class Users:
             self.timestamps[entries],
             self.n_items,
             self.ordered,
+            taken(self.given, rows),
+            None if self.profile_index is None else self.profile_index[rows],
         )
+
+    @property
+    def profile_rows(self) -> NDArray[np.int32]:
+        """The row in training whose profile is each user's, -1: none."""
+        return self.index if self.profile_index is None else self.profile_index
 
     @classmethod
     def concatenated(cls, batches: Sequence[Users]) -> Users:
@@ -140,6 +152,8 @@ class Users:
             np.concatenate([one.timestamps for one in batches]),
             batches[0].n_items,
             all(one.ordered for one in batches),
+            stacked([(one.given, len(one)) for one in batches]),
+            np.concatenate([one.profile_rows for one in batches]),
         )
 
     @classmethod
@@ -165,7 +179,8 @@ class Interactions:
     Arrays are aligned, sorted by (`user_index`, `timestamp`), one row a pair: `user_index` int32[n], `item_index`
     int32[n], `weight` float32[n] (<= 0: dismissed), `timestamp` int64[n] (seconds since 1970, or a rank in time).
     `ordered` is false where nothing says what a user did first: then the place of a row among the user's others means
-    nothing, and neither do recency and sequence.
+    nothing, and neither do recency and sequence. `profiles` are attributes, one value a user of the id map; `context`
+    is what each row's event said of its moment (device, page, ...), one value a row.
     """
 
     users: IdMap
@@ -175,6 +190,8 @@ class Interactions:
     weight: NDArray[np.float32]
     timestamp: NDArray[np.int64]
     ordered: bool = True
+    profiles: Columns = field(default_factory=no_columns)
+    context: Columns = field(default_factory=no_columns)
 
     def __post_init__(self) -> None:
         for values in (self.user_index, self.item_index, self.weight, self.timestamp):
@@ -206,6 +223,8 @@ class Interactions:
         timestamp: ArrayLike | None = None,
         *,
         ordered: bool = True,
+        profiles: Columns = NO_COLUMNS,
+        context: Columns = NO_COLUMNS,
     ) -> Interactions:
         """From indices; sorts by user and time (stable). Raises `DataError` on unknown ids and on pairs given twice."""
         user, item = np.asarray(user_index, np.int32), np.asarray(item_index, np.int32)
@@ -219,7 +238,8 @@ class Interactions:
         if (pair[1:] == pair[:-1]).any():
             raise DataError("a (user, item) pair twice", rule="one row a pair", fix="Aggregate repeats first")
         order = np.lexsort((timestamp, user))
-        return cls(users, items, user[order], item[order], weight[order], timestamp[order], ordered)
+        columns = (user[order], item[order], weight[order], timestamp[order])
+        return cls(users, items, *columns, ordered, profiles, taken(context, order))
 
     def __len__(self) -> int:
         return len(self.user_index)
@@ -273,6 +293,8 @@ class Interactions:
             self.weight[keep],
             self.timestamp[keep],
             self.ordered,
+            self.profiles,
+            taken(self.context, keep),
         )
 
     def shuffled(self, seed: int) -> Interactions:
@@ -290,6 +312,8 @@ class Interactions:
             np.concatenate([self.weight, other.weight]),
             np.concatenate([self.timestamp, other.timestamp]),
             ordered=self.ordered and other.ordered,
+            profiles=self.profiles,
+            context=stacked([(self.context, len(self)), (other.context, len(other))]),
         )
 
     def transposed(self) -> Interactions:

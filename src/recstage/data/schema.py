@@ -15,6 +15,8 @@ TYPE = "interaction_type"
 VALUE = "value"
 HELD_OUT = "held-out"
 """The interaction type of test rows that come without one: worth 1, whatever the data set's weights."""
+CONTEXT = "context."
+"""Before the names of columns of events that say something of their moment (device, page, ...)."""
 EVENT_COLUMNS = (USER, ITEM, TIME, TYPE, VALUE)
 
 
@@ -68,8 +70,9 @@ class RawData:
     """What a source delivers.
 
     `events`: user_id, item_id, interaction_type (text, or categoricals of text), timestamp (float64 seconds, or a rank;
-    NaN where missing), value (float64, NaN where the type has none); its index says where a row stands in the source (a
-    position of `places`). `items`: item_id and any of title, text, categories (lists), available, and attributes.
+    NaN where missing), value (float64, NaN where the type has none), and what they said of their moment
+    (`context.NAME`); its index says where a row stands in the source (a position of `places`). `items`: item_id and any
+    of title, text, categories (lists), available, and attributes. `users`: user_id and attributes.
     `test` and `validation` (same columns as events) and `negatives` (user_id, item_id: sampled candidates) where the
     source brings its own split. `time_is_clock` is false where timestamps are ranks; `ordered` is false where nothing
     says what came first. `rows_read` counts what the files hold (None: all of `events` and `test`), `rejected` those
@@ -79,6 +82,7 @@ class RawData:
 
     events: pd.DataFrame
     items: pd.DataFrame | None = None
+    users: pd.DataFrame | None = None
     test: pd.DataFrame | None = None
     validation: pd.DataFrame | None = None
     negatives: pd.DataFrame | None = None

@@ -9,7 +9,7 @@ against it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,13 @@ from recstage.config import EvaluationConfig
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
+from recstage.data.tables.values.columns import Columns
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation import latency, metrics
 from recstage.evaluation.diversity import diversity_of
 from recstage.evaluation.significance import interval_of, resampled_means
 from recstage.models.base import Ranking, Recommender
+from recstage.models.moment import first_of_each
 
 USERS_AT_ONCE = 1024
 CANDIDATES_AT_ONCE = 1 << 18
@@ -145,7 +147,15 @@ def cases_of(model: Recommender, test: Interactions, negatives: NDArray[np.int32
                 fix="Give the negatives of this split",
             )
         candidates = items[negatives[asked]]
-    return Cases(user_ids, model.known(user_ids), row, items[test.item_index[positive]], candidates)
+    users = replace(model.known(user_ids), given=_given(test, asked))
+    return Cases(user_ids, users, row, items[test.item_index[positive]], candidates)
+
+
+def _given(test: Interactions, asked: NDArray[np.integer]) -> Columns:
+    """What a request by each asked user says: the context of the first of their test rows."""
+    place = np.full(test.n_users, -1, np.int64)
+    place[asked] = np.arange(len(asked))
+    return first_of_each(test, place[test.user_index], len(asked))
 
 
 def _translation(theirs: IdMap, ours: IdMap) -> NDArray[np.int32]:

@@ -29,6 +29,7 @@ from scipy import sparse
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
+from recstage.data.tables.values.columns import Columns
 from recstage.errors import ConfigError, NoOrder, TooLittleData
 from recstage.models import memory
 from recstage.models.explanation import Explanation, by_nearest, by_popularity
@@ -189,6 +190,16 @@ class Recommender(ExternalIdMethods):
             return by_popularity(self.train_, item)
         score = float(self.scores_of(users, np.array([item], np.int32))[0, 0])
         return by_nearest(self.name, score, self.train_, self.catalogue_, item, liked, vectors)
+
+    @property
+    def request_keys(self) -> frozenset[str]:
+        """What of a request its scores depend on besides the history: keys of `Users.given`. By default its parts'."""
+        return frozenset(key for part in self.parts().values() for key in part.request_keys)
+
+    def unlearned(self, given: Columns) -> list[str]:
+        """Keys of `given` (one value each), among `request_keys`, whose value training has not met. By default what
+        none of its parts has."""
+        return [key for part in self.parts().values() for key in part.unlearned(given)]
 
     @property
     def probabilities(self) -> bool:

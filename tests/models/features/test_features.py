@@ -86,7 +86,7 @@ def rows_of(*histories: list[int], weights: list[list[float]] | None = None, n_i
 
 
 def test_there_are_more_than_fifty_features_in_all_groups():
-    table = FeatureTable(GROUPS, ["als"])
+    table = FeatureTable(GROUPS, ["als"], ["age"], ["device"])
     assert len(set(table.names)) == len(table.names) >= 50
     assert {group.name for group in table.groups} == set(GROUPS)
     assert all(name.startswith(f"{table.group_of[name]}_") for name in table.names)
@@ -95,7 +95,7 @@ def test_there_are_more_than_fifty_features_in_all_groups():
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_feature_is_documented(name):
     page = (Path(root()) / "docs" / "models-composite.md").read_text()
-    (group,) = FeatureTable([name], ["<retriever>"]).groups
+    (group,) = FeatureTable([name], ["<retriever>"], ["<attribute>"], ["<attribute>"]).groups
     meanings = group.features
     if isinstance(group, StageGroup):
         meanings = {**group.of_each, **group.of_all}

@@ -1,9 +1,10 @@
 """A snapshot: events, shown lists and items of one moment, streamed to Parquet in a folder that its content names.
 
     data/snapshots/service-3f9a.../
-        events.parquet      id, user_id, item_id, interaction_type, value, occurred_at, request_id
+        events.parquet      id, user_id, item_id, interaction_type, value, occurred_at, request_id; context, if read
         exposures.parquet   request_id, user_id, item_id, rank, propensity, method, model_version, shown_at
         items.parquet       item_id, title, text, categories, available
+        users.parquet       user_id, role, category: where the source reads profiles
         users.digests       keyed digests of the ids of all users in it, eight bytes each, sorted
         snapshot.json       counts, the window, where and when it was taken
 
@@ -36,6 +37,9 @@ from recstage.data.snapshots.connection import connected, digests, shown, url_of
 from recstage.errors import StoreError
 
 EVENTS, EXPOSURES, ITEMS = "events.parquet", "exposures.parquet", "items.parquet"
+USERS = "users.parquet"
+MOMENT = "context"
+"""What an event said of its moment, the fields that are read, as a JSON object; null where it said nothing of them."""
 DIGESTS, ABOUT = "users.digests", "snapshot.json"
 ROWS_AT_ONCE = 50_000
 A_DAY_MS = 86_400_000
@@ -52,6 +56,7 @@ EXPOSURE_SCHEMA = pa.schema(
     [(REQUEST, _TEXT), (USER, _TEXT), (ITEM, _TEXT), ("rank", pa.int32()), ("propensity", pa.float64()),
      ("method", _TEXT), ("model_version", _TEXT), (SHOWN, pa.int64())]
 )  # fmt: skip
+USER_SCHEMA = pa.schema([(USER, _TEXT), ("role", _TEXT), ("category", _TEXT)])
 ITEM_SCHEMA = pa.schema(
     [(ITEM, _TEXT), ("title", _TEXT), ("text", _TEXT), ("categories", pa.list_(_TEXT)), ("available", pa.bool_()),
      (ATTRIBUTES, _TEXT)]
@@ -61,6 +66,15 @@ _SELECT_EVENTS = text(
     "SELECT x.id, x.user_id, x.item_id, x.interaction_type, x.value, x.occurred_at, x.request_id"
     " FROM user_interactions x JOIN users u ON u.user_id = x.user_id"
     " WHERE x.id <= :until AND x.occurred_at >= :since AND NOT u.opted_out ORDER BY x.id"
+)
+_SELECT_EVENTS_WITH_CONTEXT = text(
+    "SELECT x.id, x.user_id, x.item_id, x.interaction_type, x.value, x.occurred_at, x.request_id,"
+    " CAST(x.context AS TEXT) FROM user_interactions x JOIN users u ON u.user_id = x.user_id"
+    " WHERE x.id <= :until AND x.occurred_at >= :since AND NOT u.opted_out ORDER BY x.id"
+)
+_SELECT_PROFILES = text(
+    "SELECT p.user_id, p.role, CAST(p.categories AS TEXT) FROM user_profiles p JOIN users u ON u.user_id = p.user_id"
+    " WHERE NOT u.opted_out ORDER BY p.user_id"
 )
 _SELECT_LISTS = text(
     "SELECT x.request_id, x.user_id, CAST(x.items AS TEXT), x.method, x.model_version, x.shown_at"
@@ -147,15 +161,23 @@ def _extracted(connection: Connection, config: ServiceSource, folder: Path) -> S
         users.update(row[1] for row in rows)
         return list(_exploded(rows))
 
+    def with_moment(rows: Sequence[Row]) -> list[tuple]:
+        return [(*row[:-1], _chosen(row[-1], config.context)) for row in noted(rows)]
+
     files = _Files(folder, digest)
-    events, _ = files.write(
-        EVENTS, EVENT_SCHEMA, _streamed(connection, _SELECT_EVENTS, "events", until=until, since=since), noted
-    )
+    query, schema, read = _SELECT_EVENTS, EVENT_SCHEMA, noted
+    if config.context:
+        query, schema, read = _SELECT_EVENTS_WITH_CONTEXT, EVENT_SCHEMA.append(pa.field(MOMENT, _TEXT)), with_moment
+    events, _ = files.write(EVENTS, schema, _streamed(connection, query, "events", until=until, since=since), read)
     window = {"since": since, "before": (1 << 62) if before is None else before}
     whole_lists = _has(connection, "recommendation_impressions", "items")  # not before revision 0002
     batches = _streamed(connection, _SELECT_LISTS, "shown lists", **window) if whole_lists else iter(())
     exposures, shown_lists = files.write(EXPOSURES, EXPOSURE_SCHEMA, batches, lists)
     items, _ = files.write(ITEMS, ITEM_SCHEMA, iter([items_of(connection)]), list)
+    if config.users:
+        files.write(
+            USERS, USER_SCHEMA, iter([profiles_of(connection)]), lambda rows: [row for row in rows if row[0] in users]
+        )
     keyed = digests(connection)
     (folder / DIGESTS).write_bytes(b"" if keyed is None else keyed.packed(users))
     return Snapshot(
@@ -226,6 +248,22 @@ def _exploded(rows: Sequence[Row]) -> Iterator[tuple]:
 def _has(connection: Connection, table: str, column: str) -> bool:
     """Whether a table has a column: a database need not be of the newest revision to be trained on."""
     return any(one["name"] == column for one in inspect(connection).get_columns(table))
+
+
+def _chosen(moment: str | None, names: Sequence[str]) -> str | None:
+    """The named fields of a JSON object, as one; None where it has none of them."""
+    known = orjson.loads(moment) if moment else None
+    found = {name: known[name] for name in names if known.get(name) is not None} if isinstance(known, dict) else {}
+    return orjson.dumps(found).decode() if found else None
+
+
+def profiles_of(connection: Connection) -> list[tuple]:
+    """What users declared, as rows of `USER_SCHEMA`."""
+    found = []
+    for user_id, role, categories in connection.execute(_SELECT_PROFILES):
+        declared = orjson.loads(categories) if categories else []
+        found.append((user_id, role, declared[0] if declared else None))
+    return found
 
 
 def items_of(connection: Connection) -> list[tuple]:

@@ -16,7 +16,7 @@ from recstage.data.sources import events, json_layout, movielens, ncf, service, 
 from recstage.data.tables import database
 from recstage.errors import DataError
 
-PATHS = ("path", "items_path", "test_path", "validation_path")
+PATHS = ("path", "items_path", "users_path", "test_path", "validation_path")
 SNAPSHOTS = "snapshots"
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -88,7 +88,7 @@ def _from_database(config: SourceConfig, name: str, given: str, url: str, downlo
     of_events = name == "path" and isinstance(config, EventsSource)
     table, query = (config.table, config.query) if of_events else (None, None)  # type: ignore[union-attr]
     return database.snapshot(
-        url, downloads, table=table, query=query, kind="items" if name == "items_path" else "events"
+        url, downloads, table=table, query=query, kind="items" if name in ("items_path", "users_path") else "events"
     )
 
 

@@ -13,15 +13,17 @@ import pandas as pd
 
 from recstage.config import EventsSource
 from recstage.data.files.file_tree import FileTree
-from recstage.data.schema import EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
+from recstage.data.schema import CONTEXT, EVENT_COLUMNS, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
 from recstage.data.sources.item_files import items_of, rejected_of
+from recstage.data.sources.user_files import notes_of, users_of
 from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
+from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
-from recstage.errors import DataError
+from recstage.errors import DataError, valid_names
 
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
 DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
@@ -42,7 +44,8 @@ LONGEST_VALUE = 6  # digits of a number that is a value and not an id
 
 def files(config: EventsSource) -> list[Path]:
     """The files that `read` reads."""
-    paths = [path for path in (config.path, config.test_path, config.validation_path, config.items_path) if path]
+    given = (config.path, config.test_path, config.validation_path, config.items_path, config.users_path)
+    paths = [path for path in given if path]
     return sorted({tree.on_disk(name) for path in paths for tree, name in places_of(path)})
 
 
@@ -66,19 +69,25 @@ def read(config: EventsSource) -> RawData:
     frame = events.frame
     file_of = frame.index.to_numpy() >> Places.BITS
     first_validation, first_test = len(files[0]), len(files[0]) + len(files[1])
-    items = items_of(config)
+    items, users = items_of(config), users_of(config)
     return RawData(
         events=frame[file_of < first_validation] if len(flat) > 1 else frame,
         validation=frame[(file_of >= first_validation) & (file_of < first_test)] if files[1] else None,
         test=frame[file_of >= first_test] if files[2] else None,
         items=None if items is None else items.frame,
+        users=None if users is None else users.frame,
         time_is_clock=events.is_clock,
         ordered=events.ordered,
         rows_read=table.rows_read,
         rejected=events.rejected,
         items_rejected=rejected_of(items),
         places=table.places,
-        notes=(*table.notes, *events.notes, *(() if items is None else (f"items: {note}" for note in items.notes))),
+        notes=(
+            *table.notes,
+            *events.notes,
+            *(() if items is None else (f"items: {note}" for note in items.notes)),
+            *notes_of(users),
+        ),
     )
 
 
@@ -200,6 +209,7 @@ class _Columns:
     date: str | None
     parts: tuple[str, ...]
     notes: tuple[str, ...]
+    context: Mapping[str, str]
 
     @classmethod
     def of(cls, file: TableFile, config: EventsSource, filled: Mapping[str, float]) -> _Columns:
@@ -217,13 +227,20 @@ class _Columns:
             notes = (f"no header: {taken} (say otherwise in source.columns)",)
         elif TIME in ours and TIME not in config.columns and plain(ours[TIME]) not in USUAL_TIMES:
             notes = (f"{ours[TIME]} is taken as timestamp (say otherwise in source.columns)",)
-        return cls(file, ours, _date_beside(file, ours, config), _date_in_parts(file, ours), notes)
+        for name, theirs in config.context.items():
+            if theirs not in file.names:
+                fix = valid_names(theirs, file.names)
+                raise DataError(f"source.context.{name} = {theirs}", rule=f"{file.where} has no such column", fix=fix)
+        return cls(file, ours, _date_beside(file, ours, config), _date_in_parts(file, ours), notes, config.context)
 
     def read(self) -> Table:
-        wanted = list(dict.fromkeys([*self.ours.values(), *([self.date] if self.date else []), *self.parts]))
+        dates = [self.date] if self.date else []
+        wanted = list(dict.fromkeys([*self.ours.values(), *dates, *self.parts, *self.context.values()]))
         coded = {self.ours[column] for column in (USER, ITEM, TYPE) if column in self.ours}
         table = self.file.read(wanted, coded)
         frame = pd.DataFrame({column: table.frame[theirs] for column, theirs in self.ours.items()})
+        for name, theirs in self.context.items():
+            frame[f"{CONTEXT}{name}"] = table.frame[theirs]
         if self.parts:
             frame[TIME] = _assembled(table.frame, self.parts)
         elif self.date:
@@ -294,7 +311,8 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
             rejected += Rejected.of(f"unreadable {name}", int(lost.sum()), told)
             bad |= lost
     columns[TYPE] = _types(given, config)
-    frame = pd.DataFrame({name: columns[name] for name in EVENT_COLUMNS})
+    moment = attributes_of(given[[name for name in given if str(name).startswith(CONTEXT)]])
+    frame = pd.concat([pd.DataFrame({name: columns[name] for name in EVENT_COLUMNS}), moment], axis=1)
     frame = frame[~bad] if bad.any() else frame
     if is_clock and (frame[TIME] % 1 > 0).any():
         frame = frame.sort_values(TIME, kind="stable")  # the order within a second, before fractions are cut off

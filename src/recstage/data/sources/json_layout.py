@@ -23,6 +23,7 @@ from recstage.data.files.file_tree import FileTree, text_of
 from recstage.data.schema import HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, Places, RawData
 from recstage.data.sources.events import typed_events
 from recstage.data.sources.item_files import files_of_items, items_of, rejected_of
+from recstage.data.sources.user_files import files_of_users, users_of
 from recstage.data.tables.json_rows import whole
 from recstage.data.tables.table import Table
 from recstage.data.tables.values.ids import IdRule, id_of
@@ -35,7 +36,7 @@ RATING, RELEVANT, CANDIDATES = "implicit_rating", "relevant_items", "candidate_i
 def files(config: JsonSource) -> list[Path]:
     """The files that `read` reads."""
     tree = FileTree(config.path)
-    return sorted({tree.on_disk(_file_in(tree)), *files_of_items(config)})
+    return sorted({tree.on_disk(_file_in(tree)), *files_of_items(config), *files_of_users(config)})
 
 
 def read(config: JsonSource) -> RawData:
@@ -64,6 +65,7 @@ def read(config: JsonSource) -> RawData:
     return RawData(
         events=frame,
         items=None if items is None else items.frame,
+        users=None if (users := users_of(config)) is None else users.frame,
         test=test,
         negatives=negatives,
         time_is_clock=events.is_clock,

@@ -2,7 +2,7 @@
 
 100K: `u.data` (tabs), `u.item` (bars, a flag a genre). 1M and 10M: `ratings.dat`, `movies.dat` (`::`). latest-small,
 20M, 25M and 32M: `ratings.csv`, `movies.csv`. A rating is an interaction of type `rating` whose value is the stars.
-What the releases tell of the users (`u.user`, `users.dat`) is not read: no model uses anybody's age, gender or address.
+What the releases tell of the users (`u.user`, `users.dat`) is read where `users` asks for it, without their addresses.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from recstage.data.files.file_tree import FileTree, unpacked
 from recstage.data.schema import ITEM, TIME, USER, VALUE, RawData
 from recstage.data.sources.item_files import Items, files_of_items, items_from, items_of, rejected_of
 from recstage.data.sources.ratings import ratings_of
+from recstage.data.sources.user_files import MOVIELENS, files_of_users, notes_of, read_movielens, users_of
 from recstage.data.tables.delimited import DelimitedFile
 from recstage.errors import DataError
 
@@ -40,7 +41,8 @@ def files(config: MovieLensSource) -> list[Path]:
     """The files that `read` reads."""
     tree, ratings, movies = _layout(config)
     named = [tree.on_disk(name) for name in (ratings, movies) if name is not None]
-    return sorted({*named, *files_of_items(config)})
+    users = [] if (place := _users(config)) is None else [place[0].on_disk(place[1])]
+    return sorted({*named, *users, *files_of_items(config), *files_of_users(config)})
 
 
 def read(config: MovieLensSource) -> RawData:
@@ -51,14 +53,31 @@ def read(config: MovieLensSource) -> RawData:
     more = items_of(config)
     if more is not None:
         items = more if items is None else _enriched(items, more)
+    users = users_of(config) if (place := _users(config)) is None else read_movielens(*place, config.ids)
     return RawData(
         events=ratings.frame,
         items=None if items is None else items.frame,
+        users=None if users is None else users.frame,
         rows_read=ratings.rows_read,
         rejected=ratings.rejected,
-        notes=ratings.notes,
+        notes=(*ratings.notes, *notes_of(users)),
         items_rejected=rejected_of(items),
     )
+
+
+def _users(config: MovieLensSource) -> tuple[FileTree, str] | None:
+    """The release's own file about users, where it is asked for. Raises `DataError` where there is none."""
+    if not config.users:
+        return None
+    tree, _, _ = _layout(config)
+    found = tree.find(*MOVIELENS)
+    if found is None:
+        raise DataError(
+            f"{config.path}: source.users = true",
+            rule=f"of the releases 100k and 1m alone have a file about users ({', '.join(MOVIELENS)})",
+            fix="Leave it out, or give a file of your own in source.users_path",
+        )
+    return tree, found
 
 
 def _layout(config: MovieLensSource) -> tuple[FileTree, str, str | None]:

@@ -6,7 +6,7 @@ expired or deleted come as not available.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
 from recstage.config import ServiceSource
-from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, RawData
+from recstage.data.schema import CONTEXT, ITEM, TIME, TYPE, USER, VALUE, RawData
 from recstage.data.snapshots import erased, exposures, extraction
 from recstage.data.snapshots.connection import URL_VARIABLE, connected
 from recstage.errors import StoreError
@@ -37,7 +37,8 @@ def files(config: ServiceSource) -> list[Path]:
     """The files of the snapshot that the source is pinned to: they decide the data. Raises `StoreError` where they are
     gone."""
     folder = _folder(config)
-    return [folder / extraction.EVENTS, folder / extraction.EXPOSURES, folder / extraction.ITEMS]
+    named = [extraction.EVENTS, extraction.EXPOSURES, extraction.ITEMS, *([extraction.USERS] if config.users else [])]
+    return [folder / name for name in named]
 
 
 def pinned(config: ServiceSource, snapshots: Path) -> ServiceSource:
@@ -59,9 +60,10 @@ def read(config: ServiceSource) -> RawData:
     """What the snapshot of a pinned source holds. Raises `StoreError` where it is gone or damaged."""
     folder = _folder(config)
     try:
+        moment = [extraction.MOMENT] if config.context else []
         table = pq.read_table(
             folder / extraction.EVENTS,
-            columns=["id", USER, ITEM, TYPE, VALUE, extraction.OCCURRED],
+            columns=["id", USER, ITEM, TYPE, VALUE, extraction.OCCURRED, *moment],
             read_dictionary=[USER, ITEM, TYPE],
         )
         events = table.to_pandas(split_blocks=True, self_destruct=True).set_index("id")
@@ -69,10 +71,13 @@ def read(config: ServiceSource) -> RawData:
         events[TIME] = events.pop(extraction.OCCURRED).astype(np.float64) / 1000
         items = pq.read_table(folder / extraction.ITEMS).to_pandas()
         shown = exposures.by_pair(folder / extraction.EXPOSURES)
+        users = pq.read_table(folder / extraction.USERS).to_pandas() if config.users else None
     except (OSError, ValueError) as error:
         raise StoreError(str(folder), rule="the snapshot is damaged", fix="Delete it and take another") from error
     items["categories"] = items["categories"].map(list)
-    return RawData(events=events, items=_with_attributes(items), exposures=shown)
+    if config.context:
+        events = pd.concat([events, _moments(events.pop(extraction.MOMENT), config.context)], axis=1)
+    return RawData(events=events, items=_with_attributes(items), users=users, exposures=shown)
 
 
 def read_from(connection: Connection, until: int | None = None) -> RawData:
@@ -81,6 +86,13 @@ def read_from(connection: Connection, until: int | None = None) -> RawData:
     newest = int(connection.execute(_NEWEST).scalar() or 0) if until is None else until
     items = pd.DataFrame(extraction.items_of(connection), columns=extraction.ITEM_SCHEMA.names)
     return RawData(events=pd.concat(list(_events(connection, newest))), items=_with_attributes(items))
+
+
+def _moments(given: pd.Series, names: Sequence[str]) -> pd.DataFrame:
+    """What events said of their moment: a column `context.NAME` for each of the names."""
+    rows = [orjson.loads(text) if isinstance(text, str) else {} for text in given]
+    columns = {f"{CONTEXT}{name}": _of_one_kind([row.get(name) for row in rows], given.index) for name in names}
+    return pd.DataFrame(columns, index=given.index)
 
 
 def _with_attributes(items: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recstage.config import SplitConfig
 from recstage.data.event_log import TEST, TRAIN, VALIDATION, EventLog, Rule
 from recstage.data.interactions import Interactions
+from recstage.data.tables.values.columns import Columns
 
 NEVER = np.iinfo(np.int64).max
 
@@ -34,6 +35,13 @@ class Split:
     def train_and_validation(self) -> Interactions:
         """What the final model is fitted on."""
         return self.train.union(self.validation)
+
+    def with_profiles(self, profiles: Columns) -> Split:
+        """The same with attributes of the users."""
+        train, validation, test = (
+            replace(part, profiles=profiles) for part in (self.train, self.validation, self.test)
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
     def transposed(self) -> Split:
         """The same cut with users and items in each other's place, for models that find users for an item. The sampled

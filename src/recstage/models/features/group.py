@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
+from recstage.data.tables.values.columns import Columns
 from recstage.models.features.candidates import Candidates
 
 DAY = 86_400
@@ -55,6 +56,10 @@ class Group(ABC):
     @abstractmethod
     def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         """Each pair's features: float32[p, len(features)], NaN where a feature is undefined."""
+
+    def unlearned(self, given: Columns) -> list[str]:
+        """Keys of `given` (as in `Users.given`, one value each) that it reads and whose value it does not know."""
+        return []
 
     def load(self, arrays: Mapping[str, NDArray]) -> None:
         """Set `arrays` to those of an equal group."""

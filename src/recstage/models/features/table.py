@@ -8,7 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recstage.data.tables.values.columns import Columns
 from recstage.models.features.affinity import AffinityGroup
+from recstage.models.features.attributes import ContextAttributes, ProfileAttributes
 from recstage.models.features.candidates import Candidates
 from recstage.models.features.content import ContentGroup
 from recstage.models.features.context import ContextGroup
@@ -19,7 +21,9 @@ from recstage.models.features.sequence import SequenceGroup
 from recstage.models.features.stage import StageGroup
 from recstage.models.features.user import UserGroup
 
-GroupName = Literal["stage", "sequence", "item", "user", "recency", "affinity", "content", "context"]
+GroupName = Literal[
+    "stage", "sequence", "item", "user", "recency", "affinity", "content", "context", "profile", "request"
+]
 GROUPS: tuple[GroupName, ...] = get_args(GroupName)
 """Names of all groups, in the order of their columns."""
 OF_ORDER: frozenset[GroupName] = frozenset({"sequence", "recency"})
@@ -27,10 +31,19 @@ OF_ORDER: frozenset[GroupName] = frozenset({"sequence", "recency"})
 
 
 class FeatureTable:
-    """Columns of the chosen groups, in the order of `GROUPS`, for the given retrievers."""
+    """Columns of the chosen groups, in the order of `GROUPS`, for the given retrievers, attributes of users and
+    attributes of requests (`context`)."""
 
-    def __init__(self, groups: Sequence[str], retrievers: Sequence[str]) -> None:
-        self.groups: list[Group] = [_group(name, retrievers) for name in GROUPS if name in groups]
+    def __init__(
+        self,
+        groups: Sequence[str],
+        retrievers: Sequence[str],
+        user_attributes: Sequence[str] = (),
+        context: Sequence[str] = (),
+    ) -> None:
+        declared = {ProfileAttributes.name: user_attributes, ContextAttributes.name: context}
+        chosen = [name for name in GROUPS if name in groups and declared.get(name, True)]
+        self.groups: list[Group] = [_group(name, retrievers, user_attributes, context) for name in chosen]
 
     @property
     def names(self) -> list[str]:
@@ -61,6 +74,10 @@ class FeatureTable:
             start += len(group.features)
         return out
 
+    def unlearned(self, given: Columns) -> list[str]:
+        """Keys of `given` whose value none of the groups has learnt."""
+        return [key for group in self.groups for key in group.unlearned(given)]
+
     def state(self) -> dict[str, NDArray]:
         """Arrays of all groups, as GROUP.NAME."""
         return {f"{group.name}.{key}": value for group in self.groups for key, value in group.arrays.items()}
@@ -72,8 +89,12 @@ class FeatureTable:
             group.load({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
 
 
-def _group(name: str, retrievers: Sequence[str]) -> Group:
+def _group(name: str, retrievers: Sequence[str], user_attributes: Sequence[str], context: Sequence[str]) -> Group:
     if name == StageGroup.name:
         return StageGroup(retrievers)
+    if name == ProfileAttributes.name:
+        return ProfileAttributes(user_attributes)
+    if name == ContextAttributes.name:
+        return ContextAttributes(context)
     kinds = (SequenceGroup, ItemGroup, UserGroup, RecencyGroup, AffinityGroup, ContentGroup, ContextGroup)
     return next(kind for kind in kinds if kind.name == name)()

@@ -30,7 +30,7 @@ class FittedStage:
     def only(self, params: LambdaRankParams) -> FittedStage:
         """The same stage with the retrievers and groups of features of `params` alone."""
         retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
-        table = FeatureTable(params.groups, list(retrievers))
+        table = FeatureTable(params.groups, list(retrievers), params.user_attributes, params.context)
         table.load(self.table.state())
         return FittedStage(retrievers, table)
 

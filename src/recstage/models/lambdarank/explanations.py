@@ -18,6 +18,8 @@ PLAIN_WORDS = {
     "affinity": "your choices in its categories",
     "content": "how it is described",
     "context": "your current session",
+    "profile": "what users like you choose",
+    "request": "what is chosen at such a moment",
 }
 """Groups of features in words for users."""
 

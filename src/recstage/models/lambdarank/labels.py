@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.data.interactions import Interactions, Users
 from recstage.models.lambdarank.params import LambdaRankParams
+from recstage.models.moment import first_of_each
 
 FEWEST_GROUPS = 30
 """A cut in time is used if it leaves at least so many users with rows on both sides."""
@@ -92,6 +93,7 @@ def _step(history: Interactions, then: Interactions, users: NDArray[np.int64], *
     row_of = np.full(history.n_users, -1, np.int64)
     row_of[users] = np.arange(len(users))
     row = row_of[then.user_index]
+    given = first_of_each(then, row, len(users))
     kept = np.flatnonzero(row >= 0)
     kept = kept[np.lexsort((then.item_index[kept], row[kept]))]
-    return Step(history.of(users), grown, row[kept], then.item_index[kept], then.weight[kept])
+    return Step(replace(history.of(users), given=given), grown, row[kept], then.item_index[kept], then.weight[kept])

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
+from recstage.data.tables.values.columns import Columns
 from recstage.errors import DataError, OutOfMemory
 from recstage.models import base, rank_fusion
 from recstage.models.composition import updated_parts
@@ -32,6 +33,7 @@ from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading
 from recstage.models.lambdarank.explanations import explanation_of
 from recstage.models.lambdarank.labels import Holdout, hold_out
 from recstage.models.lambdarank.params import BOTH, TREES, LambdaRankParams
+from recstage.models.moment import CONTEXT_KEY, PROFILE_KEY
 
 log = logging.getLogger(__name__)
 FEW = 4096
@@ -125,10 +127,13 @@ class LambdaRank(base.Recommender):
                 )
         return FittedStage(retrievers, self._features_of(rows, retrievers, fitting))
 
+    def _table(self, retrievers: Mapping[str, base.Recommender]) -> FeatureTable:
+        return FeatureTable(self.params.groups, list(retrievers), self.params.user_attributes, self.params.context)
+
     def _features_of(
         self, rows: Interactions, retrievers: Mapping[str, base.Recommender], fitting: base.Fitting
     ) -> FeatureTable:
-        table = FeatureTable(self.params.groups, list(retrievers))
+        table = self._table(retrievers)
         since = self._since(rows)
         recent = rows if since is None else rows.select(rows.timestamp >= since)
         table.learn(Past(recent, fitting.catalogue, fitting.seed))
@@ -186,6 +191,15 @@ class LambdaRank(base.Recommender):
         now = Past(rows, self.catalogue_).now
         days = self.params.lookback_days
         return None if days is None or now is None else now - days * DAY
+
+    @property
+    def request_keys(self) -> frozenset[str]:
+        own = {f"{PROFILE_KEY}{name}" for name in self.params.user_attributes}
+        own |= {f"{CONTEXT_KEY}{name}" for name in self.params.context}
+        return super().request_keys | own
+
+    def unlearned(self, given: Columns) -> list[str]:
+        return [*super().unlearned(given), *self.table_.unlearned(given)]
 
     # -- ranking ----------------------------------------------------------------------------------------
 
@@ -350,7 +364,7 @@ class LambdaRank(base.Recommender):
         return {"booster": np.frombuffer(self.text_.encode(), np.uint8), **self.table_.state()}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        table = FeatureTable(self.params.groups, list(self.retrievers_))
+        table = self._table(self.retrievers_)
         table.load(state)
         self.set_booster(FittedStage(self.retrievers_, table), state["booster"].tobytes().decode())
 

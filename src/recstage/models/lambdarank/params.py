@@ -38,6 +38,12 @@ class LambdaRankParams(base.ModelParams):
     hot_from: int = Field(20, ge=2, description="users with at least so many interactions are hot")
     candidates: int = Field(100, ge=1, description="best items taken from each retriever")
     groups: tuple[GroupName, ...] = Field(GROUPS, min_length=1, description="groups of features")
+    user_attributes: tuple[str, ...] = Field(
+        (), description="attributes of users that are features, by name (age, role): of the data set, or of the request"
+    )
+    context: tuple[str, ...] = Field(
+        (), description="what is known of a request that is a feature: device, page, ..., and hour or weekday"
+    )
     holdout: Literal["auto", "last", "time"] = Field(
         "auto", description="labels: each user's last rows, all rows after a moment, or as the timestamps allow"
     )
