@@ -78,7 +78,7 @@ def create_app(
         if store is not None and settings.quality_seconds > 0:
             metrics = app.state.metrics
             watched = QualityMonitor(
-                store.reader,
+                store.reports,
                 lambda: service.versions.served,
                 metrics,
                 settings.quality_seconds,

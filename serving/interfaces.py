@@ -368,6 +368,9 @@ class NullStore:
     def write_failure(self) -> str | None:
         return None
 
+    def troubles(self) -> Mapping[str, str]:
+        return {}
+
     def open_tasks(self) -> str | None:
         return None
 
@@ -384,6 +387,10 @@ class HealthCheck(Protocol):
 
     def write_failure(self) -> str | None:
         """Why the last write failed; None where it did not, or none was tried."""
+        ...
+
+    def troubles(self) -> Mapping[str, str]:
+        """What else is wrong, in words: `replica` is not read, `revision` of the tables or `clock` differs."""
         ...
 
     def open_tasks(self) -> str | None:

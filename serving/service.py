@@ -43,6 +43,11 @@ from serving.trends.service import TrendService
 LEAST_OVERDUE_SECONDS, POLLS_MISSED = 30.0, 10
 """A poll of the registry that hangs, or a sync process that does not run, is told after so long, and so many polls."""
 START_STEP_SECONDS = 0.05
+OF_DATABASE = {
+    "replica": Condition.REPLICA_UNUSED,
+    "revision": Condition.REVISION_DIFFERS,
+    "clock": Condition.CLOCK_DIFFERS,
+}
 
 
 class Service:
@@ -123,6 +128,8 @@ class Service:
         failed = check.write_failure()
         if failed is not None:
             yield ActiveCondition(Condition.WRITES_FAILING, detail=failed)
+        for about, detail in check.troubles().items():
+            yield ActiveCondition(OF_DATABASE[about], detail=detail)
         slow = self.recommender.calls.trouble
         if slow is not None:
             yield ActiveCondition(Condition.MODEL_TIMEOUT, detail=slow)

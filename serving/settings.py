@@ -108,6 +108,12 @@ class ServingSettings(config.Settings):
     database_url: str = Field(  # may hold a password
         "sqlite:///data/service.db", repr=False, description="SQLAlchemy URL; empty: no database"
     )
+    read_database_url: str = Field(  # may hold a password
+        "", repr=False, description="a read replica of it, for reads that may be seconds old; empty: none"
+    )
+    read_max_lag_seconds: float = Field(
+        10.0, gt=0, le=600, description="a replica that is further behind is not read, but the primary in its place"
+    )
     history_limit: int = Field(500, ge=1, le=100_000, description="newest items of a live history that are used")
     fallback_refresh_seconds: float = Field(30.0, gt=0, description="pause between two fits of the fallback models")
 

@@ -84,6 +84,16 @@ def test_a_truncated_manifest_is_malformed(fitted, tmp_path):
         bundle.load(tmp_path / "b")
 
 
+def test_a_bundle_of_a_later_version_of_recstage_says_so(fitted, tmp_path):
+    bundle.save(fitted, tmp_path / "b")
+    path = tmp_path / "b" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "of_the_future": {}}))
+    with pytest.raises(
+        BundleError, match="its format is 2, and this version of recstage reads up to 1. Update recstage"
+    ):
+        bundle.load(tmp_path / "b")
+
+
 @pytest.mark.parametrize("target", ["os:system", "recstage.config:ModelConfig", "recstage.models.factorization.als:np"])
 def test_a_manifest_cannot_name_a_class_outside_the_models(fitted, tmp_path, target):
     bundle.save(fitted, tmp_path / "b")

@@ -21,6 +21,21 @@ class Condition(Enum):
         "the last write to the database failed; events get 503 and impressions wait",
         "Free disk space, or end what locks the database; callers send refused events again",
     )
+    REPLICA_UNUSED = (
+        "replica-unused",
+        "the read replica is not read; the primary answers in its place",
+        "Start the replica, let it catch up, or correct read_database_url; it is looked at every second",
+    )
+    REVISION_DIFFERS = (
+        "revision-differs",
+        "the tables of the database were changed by another version of the code; this one goes on as far as it can",
+        "Restart this process with the code that the database needs",
+    )
+    CLOCK_DIFFERS = (
+        "clock-differs",
+        "the clocks of this host and of the database differ; events, rules and expiry are dated by the host's",
+        "Let both follow one time server (chrony, ntpd)",
+    )
     REDIS_UNAVAILABLE = (
         "redis-unavailable",
         "Redis does not answer; lists are not cached, and each worker limits its callers by itself",

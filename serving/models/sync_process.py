@@ -24,6 +24,8 @@ from serving.settings import ServingSettings
 log = logging.getLogger("serving.models.sync_process")
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+"""MLflow tries for minutes by itself: the sync process polls again anyway, and tells what it waits for."""
 
 
 class SyncSupervisor:
@@ -80,6 +82,7 @@ class SyncSupervisor:
         names = [settings.model_name, settings.reverse_model_name, settings.classifier_name]
         # one thread for numerical libraries: this process computes nothing
         environment = {
+            **PATIENCE,
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -78,6 +78,11 @@ class Metrics:
             ["work"],
             multiprocess_mode="livemax",
         )
+        self.replica_lag = gauge(
+            "recstage_replica_lag_seconds",
+            "How far the read replica is behind; infinite where that is not known",
+            multiprocess_mode="livemax",
+        )
         self.events = counter("recstage_events_total", "Events received", ["type", "outcome"])
         self.impressions = counter("recstage_impressions_total", "Shown lists, stored or dropped", ["outcome"])
         self.queries = histogram("recstage_query_seconds", "Time of database queries", ["query"], buckets=SECONDS)

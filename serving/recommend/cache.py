@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Protocol
 
 from cachetools import TTLCache
 
 from serving.recommend.response import SerializedList
 from serving.redis_connection import RedisAway, RedisConnection
+
+RELEASE = version("recstage")
 
 
 class Cache(Protocol):
@@ -61,7 +64,7 @@ class LocalCache:
 class RedisCache:
     """Shared by all workers and machines; keys are digests, so Redis stores no ids.
 
-    While Redis is away every list is computed.
+    While Redis is away every list is computed, as is one that another version of the code has stored.
     """
 
     def __init__(self, redis: RedisConnection, seconds: float) -> None:
@@ -72,7 +75,10 @@ class RedisCache:
             found = await self._redis.run(lambda client: client.get(_digest(key)))
         except RedisAway:
             return None
-        return None if found is None else SerializedList.unpack(found)
+        try:
+            return None if found is None else SerializedList.unpack(found)
+        except (ValueError, TypeError, AttributeError):
+            return None
 
     async def put(self, key: tuple, value: SerializedList) -> None:
         with suppress(RedisAway):
@@ -83,4 +89,4 @@ class RedisCache:
 
 
 def _digest(key: tuple) -> str:
-    return "recstage:" + hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"recstage:{RELEASE}:" + hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()

@@ -12,14 +12,16 @@ from sqlalchemy.engine import URL
 from recstage import config
 from recstage.config import DataConfig
 from recstage.election import Election
-from recstage.errors import StoreError
+from recstage.errors import ConfigError, StoreError
 from serving.interfaces import Dependencies, Health, HiddenItems, Item, OwnCatalogue
 from serving.monitoring.metrics import Metrics
 from serving.settings import ServingSettings
 from serving.store.admin import revision
+from serving.store.admin.agreement import Agreement
 from serving.store.db.connection import parse_url, sqlite_path
 from serving.store.db.errors import SchemaMismatch
 from serving.store.db.reader import Reader
+from serving.store.db.replica import ReplicaReader
 from serving.store.db.writer import Writer
 from serving.store.erasure.erasures import open_since
 from serving.store.erasure.tasks import ErasureTasks
@@ -56,6 +58,9 @@ class Store:
         self.metrics = metrics
         weighting = Weighting.of(data)
         self.reader = Reader(url, observe=self._observed)
+        self.replica = self._replica_of(settings)
+        self.reports: Reader = self.replica or self.reader
+        """Reads over all users, which may be seconds old: from the read replica, where there is one."""
         self.writer = Writer(url, busy_timeout=busy_timeout, observe=self._observed)
         self.impressions = ImpressionQueue(self.writer.wake, self._count_impressions)
         self.writer.attach(self.impressions)
@@ -66,17 +71,18 @@ class Store:
         )
         self.precomputed = PrecomputedLists(self.reader, self.hidden_items, fast=self.fast)
         self.own_catalogue = OwnCatalogueReader(self.reader)
-        self.activity = ActivityReader(self.reader, weighting.by_type())
+        self.activity = ActivityReader(self.reports, weighting.by_type())
         self.rules = RulesReader(self.reader, fast=self.fast)
         self.user_statistics = UserStatisticsReader(self.reader, weighting)
-        self.item_statistics = ItemStatisticsReader(self.reader, weighting)
-        self.rewards = Rewards(self.reader)
-        self.training_snapshot = TrainingSnapshot(self.reader, data, self._observed)
+        self.item_statistics = ItemStatisticsReader(self.reports, weighting)
+        self.rewards = Rewards(self.reports)
+        self.training_snapshot = TrainingSnapshot(self.reports, data, self._observed)
         index = index_in_subprocess(
             url.render_as_string(hide_password=False), [settings.model_name, settings.reverse_model_name]
         )
         self.lineage: Lineage = IndexedLineage(self.reader, index if settings.follow_registry else None)
         self._election = Election(url)
+        self._agreement = Agreement(self.reader)
         self.erasure_tasks = ErasureTasks(
             self.reader, self.writer, self.lineage, elected=partial(self.elected, ERASURES)
         )
@@ -112,6 +118,18 @@ class Store:
         except StoreError as error:
             log.warning("the database is unavailable", extra={"event": "database-unavailable", "error": str(error)})
         return store
+
+    def _replica_of(self, settings: ServingSettings) -> ReplicaReader | None:
+        if not settings.read_database_url:
+            return None
+        url = parse_url(settings.read_database_url)
+        if self.fast or sqlite_path(url) is not None:
+            raise ConfigError(
+                "read_database_url",
+                rule="a read replica is a server of PostgreSQL that follows the one of database_url",
+                fix="Give postgresql://user@host/name for both, or leave it out",
+            )
+        return ReplicaReader(url, self.reader, max_lag=settings.read_max_lag_seconds, observe=self._observed)
 
     def dependencies(self) -> Dependencies:
         """The parts of the store that the service uses, by the protocols of `serving.interfaces`."""
@@ -161,6 +179,17 @@ class Store:
         self.writer.probe()
         return failure.rule if isinstance(failure, StoreError) else type(failure).__name__
 
+    def troubles(self) -> dict[str, str]:
+        """Why the read replica is not read, and what this process and the database disagree on; each looks by itself
+        how often it asks."""
+        found = self._agreement.troubles()
+        if self.replica is not None:
+            self.replica.look()
+            self.metrics.replica_lag.set(float("inf") if self.replica.lag is None else self.replica.lag)
+            if self.replica.trouble is not None:
+                return {**found, "replica": self.replica.trouble}
+        return found
+
     def open_tasks(self) -> str | None:
         """Which recorded tasks wait for longer than they should; None where none does."""
         try:
@@ -187,6 +216,8 @@ class Store:
         self.writer.close()
         self.impressions.discard()
         self.reader.close()
+        if self.replica is not None:
+            self.replica.close()
         self._election.close()
 
     def _observed(self, name: str, seconds: float) -> None:

@@ -144,10 +144,12 @@ def load(folder: Path) -> Bundle:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest alone, nothing verified. Raises `BundleError` where it is missing or malformed."""
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        text = (folder / MANIFEST).read_bytes()
+        return Manifest.model_validate_json(text)
     except OSError as error:
         raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
     except ValidationError as error:
+        verified_files.refuse_newer(f"bundle {folder}", text, FORMAT)
         first = error.errors(include_url=False)[0]
         raise _broken(
             folder, f"{MANIFEST} is malformed ({'.'.join(map(str, first['loc']))}: {first['msg']})"

@@ -98,6 +98,11 @@ class Process:
     def wait(self) -> int:
         return self._process.wait(PATIENCE_SECONDS)
 
+    def kill(self, sign: int) -> None:
+        """Send a signal to it alone."""
+        self._process.send_signal(sign)
+        self._process.wait(PATIENCE_SECONDS)
+
     def stop(self) -> None:
         if not self.ended():
             self._process.terminate()

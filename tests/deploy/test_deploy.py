@@ -72,7 +72,7 @@ def test_the_example_holds_no_secret_and_names_the_parts_of_compose():
     values = pairs("example.env")
     keys = json.loads(values.pop("API_KEYS").strip("'"))
     assert [key["sha256"] for key in keys] == ["", ""]
-    assert {values.pop(name) for name in (*SECRETS, "SERVICE_KEY", "GRAFANA_PASSWORD")} == {""}
+    assert {values.pop(name) for name in (*SECRETS, "SERVICE_KEY", "GRAFANA_PASSWORD", "READ_DATABASE_URL")} == {""}
     hosts = {re.findall(r"^(?:http://)?([a-z]+):", value)[0] for value in values.values()}
     assert hosts <= COMPOSE["services"].keys()
 

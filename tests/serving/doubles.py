@@ -176,6 +176,9 @@ class MemoryStore:
     def write_failure(self) -> str | None:
         return self.refused_writes
 
+    def troubles(self) -> dict[str, str]:
+        return {}
+
     def open_tasks(self) -> str | None:
         return self.waiting_tasks
 

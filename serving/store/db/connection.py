@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from recstage import config
+from recstage.election.locks import HOST_GONE_SECONDS, KEEPALIVE
 from recstage.errors import ConfigError, StoreError
 from serving.store.db.errors import SchemaMismatch, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 
@@ -83,7 +84,12 @@ def open_engine(url: URL, *, busy_timeout: float = 2.0, pooled: bool = True, sta
         return engine
     milliseconds = int(busy_timeout * 1000)
     limits = f" -c lock_timeout={milliseconds} -c statement_timeout={15 * milliseconds}" if statements else ""
-    arguments = {"connect_timeout": 2, "options": f"-c synchronous_commit=on -c timezone=utc{limits}"}
+    arguments = {
+        "connect_timeout": 2,
+        "tcp_user_timeout": HOST_GONE_SECONDS * 1000,
+        "options": f"-c synchronous_commit=on -c timezone=utc{limits}",
+        **KEEPALIVE,
+    }
     try:
         return create_engine(url, connect_args=arguments, pool_pre_ping=pooled, hide_parameters=True, **pool)
     except ImportError as error:

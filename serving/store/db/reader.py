@@ -84,6 +84,10 @@ class Reader:
         found = self.rows(query, parameters)
         return found[0] if found else None
 
+    def current(self) -> Reader:
+        """The reader that answers now: this one, or the one that stands in for it."""
+        return self
+
     def close(self) -> None:
         """Close the connections of all threads."""
         for held in list(self._connections):

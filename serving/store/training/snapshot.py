@@ -37,7 +37,7 @@ class TrainingSnapshot:
 
         began = time.perf_counter()
         version = self.version()  # read first: an event that comes meanwhile is then read twice, which is harmless
-        engine = open_engine(self._reader.url, pooled=False, statements=False)
+        engine = open_engine(self._reader.current().url, pooled=False, statements=False)
         with translate_errors(engine.url), engine.connect() as connection:
             raw = service.read_from(connection)
         if len(raw.events):

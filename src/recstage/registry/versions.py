@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from recstage import bundle
-from recstage.errors import RegistryError, StoreError
+from recstage.errors import RecstageError, RegistryError, StoreError
 from recstage.models.base import Recommender
 from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
@@ -108,14 +108,19 @@ def version_of(name: str, number: int | str) -> Version:
 def fetch(version: Version, folder: Path | None = None) -> Path:
     """The bundle of a version as a local folder: a copy below `folder`, or, without one, wherever the artifacts are if
     they are on this machine's disk (then nothing is copied). Raises `RegistryError` where the artifacts are gone and
-    `StoreError` where the copy has no room."""
+    `StoreError` where their store does not answer, or the copy has no room."""
     try:
         with mlflow_client.translate_errors(version.name):
             return _downloaded(version, folder)
-    except (OSError, RegistryError) as error:
-        fix = "Correct the places of artifacts: recstage doctor --fix" if misplaced() else "Promote another version"
-        raise RegistryError(
-            str(version), rule="its bundle cannot be fetched from the artifact store", fix=fix
+    except (OSError, RegistryError, StoreError) as error:
+        if no_space_left(error.__cause__ or error):
+            raise
+        fix = "See that the artifact store answers, or promote another version"
+        if misplaced():
+            fix = "Correct the places of artifacts: recstage doctor --fix"
+        kind = StoreError if isinstance(error, StoreError) else RegistryError
+        raise kind(
+            str(version), rule=f"its bundle cannot be fetched from the artifact store ({_reason(error)})", fix=fix
         ) from error
 
 
@@ -124,6 +129,12 @@ def load_logged(uri: str) -> Recommender:
     mlflow_client.client()
     with mlflow_client.translate_errors(uri):
         return bundle.load(Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "bundle").model
+
+
+def _reason(error: Exception) -> str:
+    """Why, in one short line."""
+    said = error.rule if isinstance(error, RecstageError) else str(getattr(error, "strerror", None) or error)
+    return " ".join(said.split())[:200] or type(error).__name__
 
 
 def _downloaded(version: Version, folder: Path | None) -> Path:

@@ -96,7 +96,7 @@ def test_redis_gives_back_what_was_put_until_it_is_too_old_and_learns_no_ids(red
         await cache.put(key(), ONE)
         assert await cache.get(key()) == ONE
         assert await cache.get(key(limit=3)) is None
-        assert all(len(name) == len(b"recstage:") + 64 for name in redis.kept)
+        assert all(len(name.rpartition(b":")[2]) == 64 for name in redis.kept)
         await asyncio.sleep(0.25)
         assert await cache.get(key()) is None
         await cache.close()
@@ -210,3 +210,18 @@ def test_degraded_lists_are_not_kept(client, store):
     store.unavailable = False
     assert ask(client)["degraded"] is False
     assert hits(client) == 0
+
+
+@pytest.mark.parametrize("stored", [b"[]", b"no json", b'{"of": "the future"}', b"[1, 2, 3, 4, 5, 6, 7, 8]"])
+def test_what_another_version_of_the_code_stored_is_a_miss(redis, stored):
+    async def main() -> None:
+        connection = RedisConnection(redis.url)
+        cache = RedisCache(connection, 60)
+        await cache.put(key(), ONE)
+        assert await cache.get(key()) == ONE
+        (name,) = redis.kept
+        redis.kept[name] = (stored, time.monotonic() + 60)
+        assert await cache.get(key()) is None
+        await cache.close()
+
+    asyncio.run(main())

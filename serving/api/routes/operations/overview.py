@@ -163,8 +163,8 @@ def _body(state: Any, service: Service) -> dict[str, Any]:
     drift: Drift | None = None
     if store is not None:
         try:
-            clicked = shared.click_through(store.reader)
-            drift = None if served is None else shared.drift(store.reader, served)
+            clicked = shared.click_through(store.reports)
+            drift = None if served is None else shared.drift(store.reports, served)
         except StoreError as error:
             log.warning(
                 "the database cannot be read", extra={"event": "degraded", "what": "reports", "error": str(error)}

@@ -1,6 +1,7 @@
 """The service's database, opened for reading only, in one transaction: everything read in it is of one moment.
 
-SQLite reads a moment of its write-ahead log, PostgreSQL one of `REPEATABLE READ`: neither keeps a writer waiting.
+SQLite reads a moment of its write-ahead log, PostgreSQL one of `REPEATABLE READ`: neither keeps a writer waiting. Where
+the service has a read replica, that is read, once it has all that the primary had when it was asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from recstage.config import ServiceSource, root
+from recstage.data.snapshots import replica
 from recstage.data.snapshots.id_digests import KeyedDigests
 from recstage.errors import DataError, StoreError
 
@@ -26,10 +28,12 @@ _KEY = text("SELECT value FROM secrets WHERE name = 'digests'")
 
 
 @contextmanager
-def connected(config: ServiceSource) -> Iterator[Connection]:
-    """A connection within one transaction that writes nothing. Raises `DataError` on a URL that is none, `StoreError`
-    where the database is away or has no such tables."""
+def connected(config: ServiceSource, *, primary: bool = False) -> Iterator[Connection]:
+    """A connection within one transaction that writes nothing; `primary`: not to the read replica. Raises `DataError`
+    on a URL that is none, `StoreError` where the database is away or has no such tables."""
     url = url_of(config)
+    if not (primary or config.url):
+        url = replica.caught_up_with(url) or url
     where = shown(url)
     try:
         with create_engine(_read_only(url), poolclass=NullPool).connect() as connection:
@@ -44,6 +48,12 @@ def connected(config: ServiceSource) -> Iterator[Connection]:
         ) from error
     except SQLAlchemyError as error:
         reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"])[0]
+        if getattr(error, "connection_invalidated", False):
+            raise StoreError(
+                where,
+                rule=f"the server ended the connection in the middle ({reason})",
+                fix="Once it is back, do the same again: of the part that was read nothing is kept",
+            ) from error
         raise StoreError(
             where,
             rule=f"the service's database cannot be read ({reason})",

@@ -15,17 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection
 
 from recstage.data.schema import USER
 from recstage.data.snapshots.connection import digests
-from recstage.data.snapshots.extraction import DIGESTS, about
+from recstage.data.snapshots.extraction import DIGESTS, SEEN, about, erasure_record, erasures_in
 from recstage.data.snapshots.id_digests import KeyedDigests
 from recstage.errors import RecstageError
 
 PREPARED, EXPOSURES = "users.parquet", "exposures.parquet"
 """Of a prepared data set; only one of the service's database has exposures."""
-_ERASED = text("SELECT person, erased_at FROM erasures ORDER BY person")
+CLOCKS_MS = 86_400_000
+"""By how much the clocks of the service's hosts and of this one may differ: data sets, unlike snapshots, do not say
+which erasures they have seen. One that is deleted without need is prepared again."""
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +36,13 @@ def drop_erased(connection: Connection, snapshots: Path, prepared: Path) -> list
     """Delete the snapshots below `snapshots`, and the data sets of the service below `prepared`, that were made before
     an erasure and hold the user. Returns what was deleted."""
     keyed = digests(connection)
-    if keyed is None or not inspect(connection).has_table("erasures"):
+    rows = [] if keyed is None else erasures_in(connection)
+    if keyed is None or not rows:
         return []
-    rows = connection.execute(_ERASED).all()
-    if not rows:
-        return []
-    digests_of_erased = np.frombuffer(b"".join(bytes(person) for person, _ in rows), dtype=">u8")
+    digests_of_erased = np.frombuffer(b"".join(person for person, _ in rows), dtype=">u8")
     moments = np.array([moment for _, moment in rows], np.int64)
     doomed = [
-        *(path for path in sorted(snapshots.glob("service-*")) if _snapshot_holds(path, digests_of_erased, moments)),
+        *(path for path in sorted(snapshots.glob("service-*")) if _snapshot_holds(path, rows)),
         *(
             path.parent
             for path in sorted(prepared.glob(f"*/{PREPARED}"))
@@ -55,18 +55,28 @@ def drop_erased(connection: Connection, snapshots: Path, prepared: Path) -> list
     return doomed
 
 
-def _snapshot_holds(folder: Path, digests_of_erased: NDArray, moments: NDArray[np.int64]) -> bool:
+def _snapshot_holds(folder: Path, rows: list[tuple[bytes, int]]) -> bool:
     try:
         packed = (folder / DIGESTS).read_bytes()
-        taken = datetime.fromisoformat(about(folder).taken_at).timestamp() * 1000
+        fresh = _unseen(folder, rows)
     except (OSError, ValueError, RecstageError):
         return False  # being written, or damaged: nothing reads it
-    return bool(np.isin(digests_of_erased[moments > taken], np.frombuffer(packed, dtype=">u8")).any())
+    return bool(np.isin(np.frombuffer(b"".join(fresh), dtype=">u8"), np.frombuffer(packed, dtype=">u8")).any())
+
+
+def _unseen(folder: Path, rows: list[tuple[bytes, int]]) -> list[bytes]:
+    """The digests of those who were erased after the snapshot was taken."""
+    if (folder / SEEN).is_file():
+        packed = (folder / SEEN).read_bytes()
+        seen = {packed[at : at + 16] for at in range(0, len(packed), 16)}
+        return [row[0] for row in rows if erasure_record(row) not in seen]
+    taken = datetime.fromisoformat(about(folder).taken_at).timestamp() * 1000  # of an earlier version
+    return [person for person, moment in rows if moment > taken]
 
 
 def _data_set_holds(path: Path, digests_of_erased: NDArray, moments: NDArray[np.int64], keyed: KeyedDigests) -> bool:
     try:
-        made = path.stat().st_mtime * 1000
+        made = path.stat().st_mtime * 1000 - CLOCKS_MS
         if not (moments > made).any():
             return False
         ids = pq.read_table(path, columns=[USER], memory_map=False)[USER].to_pylist()

@@ -46,7 +46,7 @@ def pinned(config: ServiceSource, snapshots: Path) -> ServiceSource:
     there: a later `read` of it gives the same, whatever the service writes meanwhile. Older ones, and data sets made of
     them, that hold users who were erased since are deleted before, also the one that it names."""
     try:
-        with connected(config) as connection:
+        with connected(config, primary=True) as connection:
             erased.drop_erased(connection, snapshots, snapshots.parent)
     except StoreError:  # where the database is needed, taking the snapshot says so
         pass
