@@ -192,3 +192,37 @@ def test_popularity_reaches_the_published_numbers_on_the_split_of_the_ncf_paper(
     assert found["n_users"] == 6040
     assert found["sampled_hit_rate_at_10"] == pytest.approx(0.4535, abs=0.002)
     assert found["sampled_ndcg_at_10"] == pytest.approx(0.2543, abs=0.002)
+
+
+def sampled_cases():
+    """40 users with two items each in training and one in the test."""
+    users, items = IdMap([f"u{n:02d}" for n in range(40)]), IdMap([f"i{n}" for n in range(12)])
+    known = np.repeat(np.arange(40), 2)
+    train = Interactions.from_arrays(users, items, known, (known * 3 + np.tile([0, 1], 40)) % 12)
+    test = Interactions.from_arrays(users, items, np.arange(40), (np.arange(40) * 3 + 5) % 12)
+    return Popularity().fit(train), test
+
+
+def test_a_sample_of_the_users_is_the_same_for_every_seed_and_says_what_it_is_of():
+    model, test = sampled_cases()
+    config = CONFIG.model_copy(update={"users": 15})
+
+    first, other, whole = (
+        evaluate(model, test, config=one, seed=seed) for one, seed in ((config, 0), (config, 7), (CONFIG, 0))
+    )
+
+    assert first.per_user["user_id"].tolist() == other.per_user["user_id"].tolist()
+    assert (first.metrics["n_users"], first.metrics["sampled_from_users"]) == (15, 40)
+    assert "sampled_from_users" not in whole.metrics
+    asked = whole.per_user.set_index("user_id").loc[first.per_user["user_id"]].reset_index()
+    assert asked.equals(first.per_user)
+    assert first.intervals["recall_at_3"] == bootstrap_interval(asked["recall_at_3"], resamples=200)
+
+
+def test_a_sample_of_all_users_or_more_is_all_of_them():
+    model, test = sampled_cases()
+
+    for most in (40, 41):
+        metrics = evaluate(model, test, config=CONFIG.model_copy(update={"users": most})).metrics
+        assert metrics["n_users"] == 40
+        assert "sampled_from_users" not in metrics

@@ -18,6 +18,8 @@ from recstage.errors import ConfigError, valid_names
 
 FEW = 20
 """Settings that an error lists where one was misspelt."""
+OF_DATA = ("strict", "memory")
+"""Settings of a data set that are known by their own name, too: --strict is --data.strict."""
 UNION_MEMBERS = {"float", "ValueWeight"}
 """Of a weight: pydantic names which one did not fit, a user knows neither."""
 
@@ -51,7 +53,8 @@ def resolve(
     schema: type[S], defaults: Mapping[str, Any], arguments: Sequence[str] = (), *, program: str = "recstage"
 ) -> S:
     """`schema` from `defaults`, the environment and the command line. Raises `ConfigError` with one clear line."""
-    shortcuts = {"data.strict": "strict"} if "data.strict" in option_names(schema) else {}
+    known = set(option_names(schema))
+    shortcuts = {f"data.{name}": name for name in OF_DATA if f"data.{name}" in known}
 
     class WithCommandLine(schema):  # type: ignore[valid-type, misc]
         @classmethod

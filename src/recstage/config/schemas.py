@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from recstage.config.base import Schema
 from recstage.config.experiments import ExperimentConfig, WatchConfig
+from recstage.config.memory_size import MemorySize
 from recstage.config.naming import DataName, ModelName, ZoneName
 
 # -- data --------------------------------------------------------------------------------------------------
@@ -211,6 +212,12 @@ class DataConfig(Schema):
         "all", description="all: items of the items file that have no event yet are in the catalogue too"
     )
     strict: bool = Field(False, description="refuse bad rows instead of dropping and counting them")
+    memory: MemorySize = Field(
+        "", description="the most that preparing may take, such as 8GiB; empty: half of what is free"
+    )
+    engine: Literal["auto", "memory", "duckdb"] = Field(
+        "auto", description="auto: out of core by DuckDB where memory would not hold it (extra `scale`)"
+    )
     minimum: MinimumConfig = MinimumConfig()
     split: SplitConfig = SplitConfig()
 
@@ -222,6 +229,7 @@ class EvaluationConfig(Schema):
     """`conf/evaluation.yaml`."""
 
     cutoffs: tuple[int, ...] = (5, 10, 20)
+    users: int = Field(0, ge=0, description="test users that are asked, drawn once for all models; 0: all of them")
     cold_below: int = Field(5, ge=1, description="users with fewer training interactions are cold")
     hot_from: int = Field(20, ge=2, description="users with at least so many are hot")
     bootstrap: int = Field(1000, ge=100, description="resamples of a confidence interval")

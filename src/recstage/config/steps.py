@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from recstage.config.duration import Duration
+from recstage.config.memory_size import MemorySize
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
 from recstage.config.retraining import NotifyConfig, RetrainingConfig
@@ -57,6 +58,7 @@ class PipelineSettings(Settings):
     )
     seed: int = Field(42, ge=0)
     strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")
+    memory: MemorySize = Field("", description="the most that preparing may take, such as 8GiB")
     promote: bool = Field(True, description="promote the best version, if the gate allows")
     new_data: bool = Field(False, description="replace a Production of other data: see promote")
     name: ModelName = Field("", description="registered model; empty: recommender")

@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
+from recstage.data.out_of_core import arrays
 from recstage.data.report.page import page
 from recstage.data.schema import CONTEXT, ITEM, USER
 from recstage.data.snapshots.exposures import ARROW_SCHEMA
-from recstage.data.split import Split
+from recstage.data.split import PARTS, Split
 from recstage.data.tables.values.columns import Columns
 from recstage.errors import DataError, StoreError
 
-ROWS = ("user_index", "item_index", "weight", "timestamp")
-PARTS = ("train", "validation", "test")
 CONTENTS, REPORT, PAGE = "dataset.json", "report.json", "report.html"
 EXPOSURES = "exposures"
 LOCKS = ".locks"
@@ -108,68 +107,85 @@ class Folder:
                 return Folder(self.cache, self.name, fingerprint).read()
         return None
 
-    def write(self, dataset: Dataset) -> None:
-        """All files in a folder of another name, renamed when whole. Call it under `lock`. Raises `StoreError`."""
+    @contextmanager
+    def making(self) -> Iterator[Path]:
+        """A folder of another name for the files of the data set, which `finish` renames; gone whatever goes wrong.
+        Use it under `lock`. Raises `StoreError` where the cache cannot be written."""
         partial = self.cache / f".{self.path.name}.partial"
         try:
             shutil.rmtree(partial, ignore_errors=True)  # what a killed process has left
             partial.mkdir(parents=True)
-            for name, table in _tables(dataset).items():
-                pq.write_table(table, partial / f"{name}.parquet", compression="zstd")
-            shown = {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split.method}
-            (partial / PAGE).write_text(page(dataset.report, **shown))
-            (partial / REPORT).write_text(json.dumps({**shown, **dataset.report}, indent=1))
-            contents = {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "method": dataset.split.method,
-                "time_is_clock": dataset.time_is_clock,
-                "ordered": dataset.ordered,
-                "left_out": dataset.split.left_out,
-                "report": dataset.report,
-                "files": {file.name: _digest(file) for file in sorted(partial.iterdir())},
-            }
-            (partial / CONTENTS).write_text(json.dumps(contents, indent=1))
-            shutil.rmtree(self.path, ignore_errors=True)  # nothing, or a damaged one
-            partial.rename(self.path)
+            yield partial
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise _refused(self.cache, error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def finish(self, dataset: Dataset, partial: Path) -> None:
+        """Writes the files that are not in `partial` yet, and renames it."""
+        for name, table in _tables(dataset, partial).items():
+            pq.write_table(table, partial / f"{name}.parquet", compression="zstd")
+        shown = {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split.method}
+        (partial / PAGE).write_text(page(dataset.report, **shown))
+        (partial / REPORT).write_text(json.dumps({**shown, **dataset.report}, indent=1))
+        contents = {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "method": dataset.split.method,
+            "time_is_clock": dataset.time_is_clock,
+            "ordered": dataset.ordered,
+            "left_out": dataset.split.left_out,
+            "report": dataset.report,
+            "files": {file.name: _digest(file) for file in sorted(partial.iterdir())},
+        }
+        (partial / CONTENTS).write_text(json.dumps(contents, indent=1))
+        shutil.rmtree(self.path, ignore_errors=True)  # nothing, or a damaged one
+        partial.rename(self.path)
 
     def _assembled(self, contents: dict[str, Any]) -> Dataset:
         described = self._table("users")
         users, profiles = IdMap(_objects(described, USER)), _columns(described, besides=(USER,))
         catalogue_frame = self._table("catalogue")
         items = IdMap(_objects(catalogue_frame, ITEM))
-        train, validation, test = (
-            _interactions(self._table(part), users, items, contents["ordered"], profiles) for part in PARTS
-        )
-        negatives = _matrix(self._table("negatives")) if "negatives.parquet" in contents["files"] else None
+        negatives = None
+        if arrays.NEGATIVES in contents["files"]:
+            negatives = np.load(self.path / arrays.NEGATIVES, mmap_mode="r")
+        elif "negatives.parquet" in contents["files"]:
+            negatives = _matrix(self._table("negatives"))
         catalogue = Catalogue.from_frame(catalogue_frame.to_pandas(), items)
-        split = Split(contents["method"], train, validation, test, negatives, contents["left_out"])
+        split = self._split(contents, users, items, negatives, profiles)
         shown = self._table(EXPOSURES).to_pandas() if f"{EXPOSURES}.parquet" in contents["files"] else None
         return Dataset(
             self.name, split, catalogue, self.fingerprint, contents["time_is_clock"], contents["report"], shown
         )
 
+    def _split(
+        self,
+        contents: dict[str, Any],
+        users: IdMap,
+        items: IdMap,
+        negatives: NDArray[np.int32] | None,
+        profiles: Columns,
+    ) -> Split:
+        method, left_out, ordered = (contents[name] for name in ("method", "left_out", "ordered"))
+        if arrays.is_mapped(self.path, arrays.FIT):
+            return arrays.mapped_split(self.path, method, users, items, negatives, left_out, ordered, profiles)
+        parts = (_interactions(self._table(part), users, items, ordered, profiles) for part in PARTS)
+        return Split(method, *parts, negatives, left_out)
+
     def _table(self, name: str) -> pa.Table:
         return pq.read_table(self.path / f"{name}.parquet", memory_map=False)
 
 
-def _tables(dataset: Dataset) -> dict[str, pa.Table]:
+def _tables(dataset: Dataset, partial: Path) -> dict[str, pa.Table]:
     split = dataset.split
-    tables = {
-        part: pa.table(
-            {
-                "user_index": rows.user_index,
-                "item_index": rows.item_index,
-                "weight": rows.weight,
-                "timestamp": rows.timestamp,
-                **{f"{CONTEXT}{name}": _written(values) for name, values in rows.context.items()},
-            }
-        )
-        for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
-    }
+    tables = {}
+    for part in PARTS:
+        if not (partial / f"{part}.parquet").exists():
+            rows = getattr(split, part)
+            columns = {column: getattr(rows, column) for column in arrays.COLUMNS}
+            moment = {f"{CONTEXT}{name}": _written(values) for name, values in rows.context.items()}
+            tables[part] = pa.table({**columns, **moment})
     described = {name: _written(values) for name, values in split.train.profiles.items()}
     tables["users"] = pa.table({USER: pa.array(split.train.users.ids, pa.string()), **described})
     frame = dataset.catalogue.to_frame()
@@ -195,8 +211,10 @@ def _tables(dataset: Dataset) -> dict[str, pa.Table]:
 
 
 def _interactions(table: pa.Table, users: IdMap, items: IdMap, ordered: bool, profiles: Columns) -> Interactions:
-    columns = {name: table[name].to_numpy() for name in ROWS}
-    moment = {name.removeprefix(CONTEXT): values for name, values in _columns(table, besides=ROWS).items()}
+    columns = {name: table[name].to_numpy() for name in arrays.COLUMNS}
+    moment = {
+        name.removeprefix(CONTEXT): values for name, values in _columns(table, besides=tuple(arrays.COLUMNS)).items()
+    }
     return Interactions(users, items, **columns, ordered=ordered, profiles=profiles, context=moment)
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recstage.config import DataConfig, root
@@ -18,18 +16,17 @@ from recstage.data import cache as prepared_cache
 from recstage.data import event_weights, item_join, sources, validation
 from recstage.data.cache import Dataset
 from recstage.data.catalogue import Catalogue
-from recstage.data.event_log import EventLog
 from recstage.data.files.file_tree import damaged_is_an_error
 from recstage.data.files.layout_detection import config_of
-from recstage.data.interactions import IdMap
+from recstage.data.negatives import given_candidates
+from recstage.data.out_of_core import choice
+from recstage.data.out_of_core.prepare import out_of_core
 from recstage.data.report import distributions, drift
-from recstage.data.schema import ITEM, USER, RawData
+from recstage.data.report.summary import summary
 from recstage.data.snapshots import exposures
 from recstage.data.sources import user_profiles
-from recstage.data.split import Split, cut
+from recstage.data.split import PARTS, cut
 from recstage.data.tables.partitions import partitions_of
-from recstage.data.tables.values.columns import kinds_of
-from recstage.errors import TooLittleData
 
 FORMAT = 3
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
@@ -58,10 +55,12 @@ def load(config: DataConfig, *, cache: Path | None = None) -> Dataset:
         found = _acceptable(kept.read(), config)  # another process may have made it meanwhile
         if found is not None:
             return found
-        made = prepare(config, fingerprint)
-        made.report["drift"] = _drift(made, kept.previous())
-        _tell(made)
-        kept.write(made)
+        memory = choice.out_of_core(config)
+        with kept.making() as partial:
+            made = prepare(config, fingerprint) if memory is None else out_of_core(config, fingerprint, partial, memory)
+            made.report["drift"] = _drift(made, kept.previous())
+            _tell(made)
+            kept.finish(made, partial)
         log.info("%s: report in %s", config.name, kept.path / prepared_cache.PAGE)
     return made
 
@@ -81,24 +80,34 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         raw, findings = validation.clean(raw, config)
         bar.update()
         events = event_weights.to_log(raw, config)
-        _check_minimum(config, events)
+        per_item = np.bincount(events.item_index, minlength=len(events.items))
+        validation.refuse_too_little(
+            config, users=len(events.users), items=np.count_nonzero(per_item), interactions=len(events.first)
+        )
         catalogue = (
             Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)
         )
-        join = item_join.measured(events, raw, config)
+        join = item_join.measured(events.items, per_item, raw.items, raw.items_rejected, config)
         bar.update()
-        split = cut(
-            events,
-            config.split,
-            rule=config.aggregate,
-            time_is_clock=raw.time_is_clock,
-            given_negatives=None if raw.negatives is None else _candidates(raw.negatives, events.users, events.items),
-        )
+        given = None if raw.negatives is None else given_candidates(raw.negatives, events.users, events.items)
+        split = cut(events, config.split, rule=config.aggregate, time_is_clock=raw.time_is_clock, given_negatives=given)
         bar.update()
-    profiles = user_profiles.of(raw.users, events.users, config.name)
-    split = split.with_profiles(profiles)
-    report = _report(raw, findings, events, catalogue, split) | join
-    report["distributions"] = distributions.described(raw, events, catalogue)
+    split = split.with_profiles(user_profiles.of(raw.users, events.users, config.name))
+    report = summary(
+        findings,
+        raw.notes,
+        catalogue,
+        events=len(events),
+        users=len(events.users),
+        pairs=len(events.first),
+        ties=events.ties if events.ordered else None,
+        parts={name: len(getattr(split, name)) for name in PARTS},
+        left_out=split.left_out,
+        profiles=split.train.profiles,
+        context=split.train.context,
+    )
+    report |= join
+    report["distributions"] = distributions.described(distributions.Counted.of(raw, events), catalogue)
     shown = None
     if raw.exposures is not None:
         shown, report["exposures"] = exposures.judged(
@@ -107,38 +116,12 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
     return Dataset(config.name, split, catalogue, fingerprint, raw.time_is_clock, report, shown)
 
 
-def _report(
-    raw: RawData, findings: validation.Findings, events: EventLog, catalogue: Catalogue, split: Split
-) -> dict[str, Any]:
-    return {
-        "rows": findings.rows,
-        "kept": findings.kept,
-        "dropped": findings.dropped,
-        "first_dropped": {reason: list(rows) for reason, rows in findings.first.items()},
-        "notes": list(raw.notes),
-        "events": len(events),
-        "ordered": events.ordered,
-        "ties": round(events.ties, 4) if events.ordered else None,
-        "pairs": len(events.first),
-        "users": len(events.users),
-        "items": len(events.items),
-        "items_described": int(sum(map(bool, catalogue.documents))),
-        "attributes": catalogue.attribute_kinds,
-        "user_attributes": kinds_of(split.train.profiles),
-        "context": kinds_of(split.train.context),
-        "train": len(split.train),
-        "validation": len(split.validation),
-        "test": len(split.test),
-        "left_out": split.left_out,
-    }
-
-
 def fingerprint_of(config: DataConfig) -> str:
     """16 hexadecimal digits of the configuration, the content of its files and the version of this code.
 
-    Where the files lie, what the data set is called and whether it is strict do not matter.
+    Where the files lie, what the data set is called, whether it is strict and how it is prepared do not matter.
     """
-    values = config.model_dump(mode="json", exclude={"name", "strict"})
+    values = config.model_dump(mode="json", exclude={"name", "strict", "memory", "engine"})
     for place in (*sources.PATHS, "table", "query", "release"):
         values["source"].pop(place, None)
     if values["source"]["kind"] == "service":  # the content of its snapshot is what decides
@@ -217,34 +200,6 @@ def _acceptable(found: Dataset | None, config: DataConfig) -> Dataset | None:
     """What the cache holds, unless it is strictness that has to be asked again."""
     bad = found is not None and (found.report["dropped"] or found.report["items_dropped"])
     return None if config.strict and bad else found
-
-
-def _check_minimum(config: DataConfig, events: EventLog) -> None:
-    minimum = config.minimum
-    for what, found, least in (
-        ("users", len(events.users), minimum.users),
-        ("items", len(np.unique(events.item_index)), minimum.items),
-        ("interactions", len(events.first), minimum.interactions),
-    ):
-        if found < least:
-            raise TooLittleData(
-                f"{config.name}: {found} {what if found != 1 else what[:-1]}",
-                rule=f"the data set's minimum.{what} is {least}",
-                fix="Give more data" + (f", or lower minimum.{what}" if least > 2 else ""),
-            )
-
-
-def _candidates(negatives: pd.DataFrame, users: IdMap, items: IdMap) -> NDArray[np.int32]:
-    """A frame of (user_id, item_id) as int32[n_users, most a user has], padded with -1; unknown ids are left out."""
-    user, item = users.index_of(negatives[USER].astype(object)), items.index_of(negatives[ITEM].astype(object))
-    known = (user >= 0) & (item >= 0)
-    order = np.argsort(user[known], kind="stable")
-    user, item = user[known][order], item[known][order]
-    counts = np.bincount(user, minlength=len(users))
-    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    out = np.full((len(users), int(counts.max(initial=0))), -1, np.int32)
-    out[user, place] = item
-    return out
 
 
 __all__ = ["Dataset", "config_of", "fingerprint_of", "load", "located", "prepare"]

@@ -72,7 +72,11 @@ class EventLog:
     def shuffled(self, seed: int) -> EventLog:
         """The same events with each user's items in an order drawn by `seed`, which depends on the ids and not on the
         order of the source; the events of one pair stay together and in order."""
-        rank = np.random.default_rng(seed).permutation(len(self.pair_keys))[self.pair]
+        return self.in_order_of(np.random.default_rng(seed).permutation(len(self.pair_keys)))
+
+    def in_order_of(self, places: NDArray[np.int64]) -> EventLog:
+        """The same events with each user's items in the order of `places` (int64[n_pairs], one of each pair)."""
+        rank = places[self.pair]
         return self._ordered(np.lexsort((np.arange(len(self)), rank, self.held_out, self.user_index)))
 
     def _ordered(self, places: NDArray[np.int64]) -> EventLog:
@@ -84,10 +88,13 @@ class EventLog:
     @cached_property
     def ties(self) -> float:
         """Share of events that another event of the same user has the same time as."""
-        if len(self) < 2:
-            return 0.0
+        return self.tied / len(self) if len(self) else 0.0
+
+    @property
+    def tied(self) -> int:
+        """How many events another event of the same user has the same time as."""
         same = (np.diff(self.user_index) == 0) & (np.diff(self.timestamp) == 0)
-        return float((np.append(same, False) | np.append(False, same)).mean())
+        return int((np.append(same, False) | np.append(False, same)).sum()) if len(self) else 0
 
     def __len__(self) -> int:
         return len(self.user_index)

@@ -27,6 +27,11 @@ FEW_IDS = 32
 class IdMap:
     """External ids (text) to internal indices (0, 1, ...) and back."""
 
+    @classmethod
+    def of_size(cls, n: int) -> IdMap:
+        """A map of which only the number of ids matters: they are never looked up."""
+        return _Unnamed(n)
+
     def __init__(self, ids: ArrayLike) -> None:
         self.ids: NDArray[np.object_] = np.asarray(ids, dtype=object)
         self.ids.flags.writeable = False
@@ -61,6 +66,14 @@ class IdMap:
         return self.ids[np.asarray(indices)]
 
 
+class _Unnamed(IdMap):
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+
 @dataclass(frozen=True, eq=False)
 class Users:
     """A batch of users as a model sees them: who they are and what they have done so far, oldest first.
@@ -81,6 +94,8 @@ class Users:
     """What a request says of each user, by `profile.NAME` and `context.NAME`."""
     profile_index: NDArray[np.int32] | None = None
     """The row in training whose profile is the user's, where `index` is -1 because the history has grown."""
+    stored_matrix: sparse.csr_matrix | None = None
+    """`matrix` where it lies ready, mapped from disk."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -103,6 +118,8 @@ class Users:
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
         """Positive weights only: float32[n, n_items], canonical (indices sorted)."""
+        if self.stored_matrix is not None:
+            return self.stored_matrix
         matrix = self._csr(np.maximum(self.weights, 0))
         matrix.eliminate_zeros()
         return matrix
@@ -192,6 +209,8 @@ class Interactions:
     ordered: bool = True
     profiles: Columns = field(default_factory=no_columns)
     context: Columns = field(default_factory=no_columns)
+    stored_matrix: sparse.csr_matrix | None = None
+    """`matrix` where it lies ready, mapped from disk; its arrays are not to be written to."""
 
     def __post_init__(self) -> None:
         for values in (self.user_index, self.item_index, self.weight, self.timestamp):
@@ -241,6 +260,27 @@ class Interactions:
         columns = (user[order], item[order], weight[order], timestamp[order])
         return cls(users, items, *columns, ordered, profiles, taken(context, order))
 
+    @classmethod
+    def stored(
+        cls,
+        users: IdMap,
+        items: IdMap,
+        user_index: NDArray[np.int32],
+        item_index: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        timestamp: NDArray[np.int64],
+        *,
+        ordered: bool,
+        profiles: Columns,
+        indptr: NDArray[np.int64],
+        matrix: sparse.csr_matrix | None,
+    ) -> Interactions:
+        """Rows that lie ready in order, with what is counted from them: nothing is sorted, checked or copied."""
+        columns = (user_index, item_index, weight, timestamp)
+        rows = cls(users, items, *columns, ordered, profiles, stored_matrix=matrix)
+        rows.__dict__["indptr"] = indptr  # as `cached_property` keeps it
+        return rows
+
     def __len__(self) -> int:
         return len(self.user_index)
 
@@ -261,7 +301,8 @@ class Interactions:
     def all_users(self) -> Users:
         """Every user of the id map with these rows as history."""
         index = np.arange(self.n_users, dtype=np.int32)
-        return Users(index, self.indptr, self.item_index, self.weight, self.timestamp, self.n_items, self.ordered)
+        columns = (self.item_index, self.weight, self.timestamp)
+        return Users(index, self.indptr, *columns, self.n_items, self.ordered, stored_matrix=self.stored_matrix)
 
     def of(self, user_index: ArrayLike) -> Users:
         """The given users with these rows as history."""
@@ -347,5 +388,5 @@ class Interactions:
             digest.update("\x00".join(ids.tolist()).encode())
             digest.update(b"\x01")
         for values in (self.user_index, self.item_index, self.weight, self.timestamp):
-            digest.update(np.ascontiguousarray(values).tobytes())
+            digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()[:16]

@@ -6,10 +6,12 @@ import logging
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from recstage.config import DataConfig
-from recstage.data.event_log import EventLog
-from recstage.data.schema import ITEM, RawData
+from recstage.data.interactions import IdMap
+from recstage.data.schema import ITEM, Rejected
 from recstage.errors import DataError
 
 POOR = 0.5  # share of the items with events that the items file describes: below, it is an error line
@@ -18,22 +20,28 @@ SHOWN = 5
 log = logging.getLogger(__name__)
 
 
-def measured(events: EventLog, raw: RawData, config: DataConfig) -> dict[str, Any]:
-    """Of the report: how many items with events the items file describes, the first that it does not, items without
-    events, and rows of the file that describe none. Raises `DataError` where nothing joins, and where the data set is
-    strict and rows of the items file are bad."""
-    rejected = raw.items_rejected
+def measured(
+    items: IdMap,
+    per_item: NDArray[np.integer],
+    described: pd.DataFrame | None,
+    rejected: Rejected,
+    config: DataConfig,
+) -> dict[str, Any]:
+    """Of the report: how many items with events the items file (`described`) describes, the first that it does not,
+    items without events, and rows of the file that describe none. `per_item`: events of each of `items`. Raises
+    `DataError` where nothing joins, and where the data set is strict and rows of the items file are bad."""
+    at = np.flatnonzero(per_item)
     report: dict[str, Any] = {
         "items_dropped": dict(rejected.counts),
         "first_items_dropped": {reason: list(rows) for reason, rows in rejected.first.items()},
         "items_joined": None,
         "first_unjoined": [],
-        "items_without_events": int(len(events.items) - len(np.unique(events.item_index))),
+        "items_without_events": len(items) - len(at),
     }
-    if raw.items is None:
+    if described is None:
         return report
-    with_events = events.items.id_of(np.unique(events.item_index))
-    known = set(raw.items[ITEM])
+    with_events = items.id_of(at)
+    known = set(described[ITEM])
     unjoined = [item for item in with_events if item not in known]
     joined = len(with_events) - len(unjoined)
     report |= {"items_joined": joined, "first_unjoined": unjoined[:SHOWN]}
@@ -46,7 +54,7 @@ def measured(events: EventLog, raw: RawData, config: DataConfig) -> dict[str, An
             rule="strict data sets have no bad row in the items file either",
             fix="Mend them, or leave strict off to drop and count them",
         )
-    theirs = ", ".join(map(str, raw.items[ITEM].head(SHOWN)))
+    theirs = ", ".join(map(str, described[ITEM].head(SHOWN)))
     given = f"{config.name}: {joined} of {len(with_events)} items with events are in the items file"
     if not joined:
         raise DataError(

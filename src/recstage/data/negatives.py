@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from recstage.data.interactions import Interactions
+from recstage.data.interactions import IdMap, Interactions
+from recstage.data.schema import ITEM, USER
 
 CELLS_OF_BITMAP = 1 << 31  # a quarter of a gigabyte of bits
 ROUNDS = 50
@@ -66,14 +68,13 @@ class NegativeSampler:
         """`n` different unseen items for each user: int32[len, n], padded with -1 where there are not so many."""
         users = np.asarray(users)
         out = np.full((len(users), n), -1, np.int32)
-        unseen_counts = self.n_items - self._seen_counts[users]
-        few = unseen_counts < 2 * n + 10  # drawing blindly would take long: shuffle what there is
+        few = has_few(self.n_items - self._seen_counts[users], n)  # drawing blindly would take long: shuffle these
         for row in np.flatnonzero(few):
             unseen = rng.permutation(self.unseen(users[row]))[:n]
             out[row, : len(unseen)] = unseen
         open_rows = np.flatnonzero(~few)
         while len(open_rows):
-            out[open_rows] = self._fill(users[open_rows], out[open_rows], rng)
+            out[open_rows] = self.filled(users[open_rows], out[open_rows], rng)
             open_rows = open_rows[(out[open_rows] < 0).any(axis=1)]
         return out
 
@@ -82,7 +83,7 @@ class NegativeSampler:
         everything = np.arange(self.n_items, dtype=np.int32)
         return everything[~self.is_seen(np.full(self.n_items, user), everything)]
 
-    def _fill(self, users: NDArray, rows: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+    def filled(self, users: NDArray, rows: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
         """Each row's items so far, then new draws, without the seen and the repeated; in the order they were drawn."""
         n = rows.shape[1]
         drawn = np.concatenate([rows, rng.integers(0, self.n_items, (len(users), n + 8), dtype=np.int32)], axis=1)
@@ -93,6 +94,24 @@ class NegativeSampler:
         bad = repeated | (drawn < 0) | self.is_seen(users[:, None], np.maximum(drawn, 0))
         kept = np.argsort(bad, axis=1, kind="stable")[:, :n]
         return np.where(np.take_along_axis(bad, kept, axis=1), -1, np.take_along_axis(drawn, kept, axis=1))
+
+
+def has_few(unseen: NDArray[np.integer], n: int) -> NDArray[np.bool_]:
+    """Users with so few unseen items that `n` different ones are hardly found by drawing."""
+    return unseen < 2 * n + 10
+
+
+def given_candidates(negatives: pd.DataFrame, users: IdMap, items: IdMap) -> NDArray[np.int32]:
+    """A frame of (user_id, item_id) as int32[n_users, most a user has], padded with -1; unknown ids are left out."""
+    user, item = users.index_of(negatives[USER].astype(object)), items.index_of(negatives[ITEM].astype(object))
+    known = (user >= 0) & (item >= 0)
+    order = np.argsort(user[known], kind="stable")
+    user, item = user[known][order], item[known][order]
+    counts = np.bincount(user, minlength=len(users))
+    place = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    out = np.full((len(users), int(counts.max(initial=0))), -1, np.int32)
+    out[user, place] = item
+    return out
 
 
 def sample(seen: sparse.csr_matrix | Interactions, n: int, rng: np.random.Generator) -> NDArray[np.int32]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recstage.config import DataConfig
 from recstage.data.event_weights import unweighted
 from recstage.data.schema import EVENT_COLUMNS, HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
-from recstage.errors import DataError
+from recstage.errors import DataError, TooLittleData
 
 A_DAY = 86_400
 GREATEST_RANK = 2.0**53  # beyond it neighbouring whole numbers are one float
@@ -64,22 +64,43 @@ def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     kept = sum(map(len, checked.values()))
     rows = raw.rows_read if raw.rows_read is not None else sum(map(len, given.values())) + raw.rejected.total
     findings = Findings(rows, kept, dict(rejected.counts), dict(rejected.first))
+    refuse(findings, config, len(checked["events"]))
+    events = checked["events"]
+    ordered = raw.ordered and tells_an_order(events)
+    validation, test = checked.get("validation"), checked.get("test")
+    return replace(raw, events=events, validation=validation, test=test, ordered=ordered), findings
+
+
+def refuse(findings: Findings, config: DataConfig, events: int) -> None:
+    """Raises `DataError` where the data set is strict and any row is bad, and where no row of `events` holds."""
     if findings.total and config.strict:
         raise DataError(
             f"{config.name}: {findings}",
             rule=f"strict data sets have no bad row, and {findings.total} of {findings.rows} are",
             fix="Mend them, or leave strict off to drop and count them" + _types_hint(findings, config),
         )
-    if not len(checked["events"]):
+    if not events:
         raise DataError(
             f"{config.name}: {findings if findings.total else 'no rows'}",
             rule="a data set needs at least one good row",
             fix="Mend the rows, or correct the mapping of columns and weights" + _types_hint(findings, config),
         )
-    events = checked["events"]
-    ordered = raw.ordered and tells_an_order(events)
-    validation, test = checked.get("validation"), checked.get("test")
-    return replace(raw, events=events, validation=validation, test=test, ordered=ordered), findings
+
+
+def refuse_too_little(config: DataConfig, *, users: int, items: int, interactions: int) -> None:
+    """Raises `TooLittleData` below the minimum of the data set."""
+    minimum = config.minimum
+    for what, found, least in (
+        ("users", users, minimum.users),
+        ("items", items, minimum.items),
+        ("interactions", interactions, minimum.interactions),
+    ):
+        if found < least:
+            raise TooLittleData(
+                f"{config.name}: {found} {what if found != 1 else what[:-1]}",
+                rule=f"the data set's minimum.{what} is {least}",
+                fix="Give more data" + (f", or lower minimum.{what}" if least > 2 else ""),
+            )
 
 
 def _one_time(events: pd.DataFrame) -> bool:
@@ -156,7 +177,7 @@ def _checked(events: pd.DataFrame, rules: _Rules, places: Places, name: str) -> 
         if new.any():
             first = np.flatnonzero(new)[: Rejected.SHOWN]
             rejected += Rejected.of(
-                reason, int(new.sum()), [_described(events, int(at), reason, places) for at in first]
+                reason, int(new.sum()), [described(events, int(at), reason, places) for at in first]
             )
             bad |= new
     return (events[~bad] if bad.any() else events), rejected
@@ -200,7 +221,8 @@ def _is_in(column: pd.Series, names: set[str]) -> NDArray[np.bool_]:
     return np.append(values.isin(list(names)), False)[codes]
 
 
-def _described(events: pd.DataFrame, at: int, reason: str, places: Places) -> str:
+def described(events: pd.DataFrame, at: int, reason: str, places: Places) -> str:
+    """A row that is bad for a reason, in words."""
     user, item, when, what = (events[column].iloc[at] for column in (USER, ITEM, TIME, TYPE))
     user, item = (one if pd.notna(one) else "None" for one in (user, item))
     where = f"{places.words(int(events.index[at]))}: user {user}, item {item}"

@@ -8,6 +8,7 @@ against it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,8 @@ from recstage.models.moment import first_of_each
 
 USERS_AT_ONCE = 1024
 CANDIDATES_AT_ONCE = 1 << 18
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class Cases:
     row: NDArray[np.int64]
     item: NDArray[np.int32]
     negatives: NDArray[np.int32] | None
+    sampled_from: int = 0
+    """How many users have test rows, where only some of them are asked."""
 
     @property
     def n_relevant(self) -> NDArray[np.int64]:
@@ -87,14 +92,15 @@ def evaluate(
 
     The model masks what it has seen, so it must be fitted on all rows before the test. `negatives` int32[n_users, c]
     (over the id maps of `test`, -1: none) adds the sampled protocol. `catalogue` gives categories for diversity (the
-    model's own by default). `seed` draws the bootstrap and the users that latency is timed on. `progress` shows bars
-    on work of more than two seconds at a terminal.
+    model's own by default). `seed` draws the bootstrap and the users that latency is timed on. With `config.users` only
+    so many users are asked, and the intervals, which shrink with the root of their number, are those of a sample.
+    `progress` shows bars on work of more than two seconds at a terminal.
 
     Raises `TooLittleData` where `test` has no positive row, `DataError` on negatives that do not fit the users, and
     `ConfigError` on cutoffs that are none.
     """
     cutoffs = _checked(config)
-    cases = cases_of(model, test, negatives)
+    cases = cases_of(model, test, negatives, config.users)
     ranking = lists_of(model, cases.users, max(cutoffs), progress)
     lists = ranking.items
     columns = _accuracy(lists, cases, cutoffs, model.n_items)
@@ -111,6 +117,8 @@ def evaluate(
     segment = segments_of(n_train, config.cold_below, config.hot_from)
     available = model.catalogue_.available
     found, intervals = _means(columns, segment, config, seed)
+    if cases.sampled_from:
+        found["sampled_from_users"] = float(cases.sampled_from)
     found |= _shares(lists, segment, cutoffs, available) | _latency(model, cases.user_ids, config, seed, progress)
     per_user = pd.DataFrame({"user_id": cases.user_ids, "segment": segment, "n_train": n_train, **columns})
     return Evaluation(found, per_user, intervals, lists, ranking.scores, diversity_by)
@@ -126,10 +134,20 @@ def _checked(config: EvaluationConfig) -> list[int]:
     return cutoffs
 
 
-def cases_of(model: Recommender, test: Interactions, negatives: NDArray[np.int32] | None = None) -> Cases:
-    """Who is asked, and for what: the users with positive rows in `test`, in the model's terms."""
-    positive = test.weight > 0
+def cases_of(
+    model: Recommender, test: Interactions, negatives: NDArray[np.int32] | None = None, most: int = 0
+) -> Cases:
+    """Who is asked, and for what: the users with positive rows in `test`, or `most` of them, in the model's terms. Of
+    the same test rows they are the same users for every model and seed, so that models are compared on them."""
+    positive = np.flatnonzero(test.weight > 0)
     asked, row = np.unique(test.user_index[positive], return_inverse=True)
+    sampled_from = len(asked) if 0 < most < len(asked) else 0
+    if sampled_from:
+        chosen = np.zeros(len(asked), bool)
+        chosen[np.random.default_rng(0).choice(len(asked), most, replace=False)] = True
+        positive, row = positive[chosen[row]], (np.cumsum(chosen) - 1)[row[chosen[row]]]
+        asked = asked[chosen]
+        log.info("%d of the %d users with test rows are asked; intervals are those of a sample", most, sampled_from)
     if not len(asked):
         raise TooLittleData(
             f"{len(test)} test rows, none of them positive",
@@ -148,7 +166,7 @@ def cases_of(model: Recommender, test: Interactions, negatives: NDArray[np.int32
             )
         candidates = items[negatives[asked]]
     users = replace(model.known(user_ids), given=_given(test, asked))
-    return Cases(user_ids, users, row, items[test.item_index[positive]], candidates)
+    return Cases(user_ids, users, row, items[test.item_index[positive]], candidates, sampled_from)
 
 
 def _given(test: Interactions, asked: NDArray[np.integer]) -> Columns:

@@ -77,7 +77,7 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
         train_settings.settings_from(
             name,
             settings.data,
-            ["--strict"] if settings.strict else [],
+            [*(["--strict"] if settings.strict else []), *(["--memory", settings.memory] if settings.memory else [])],
             overrides={
                 "trials": settings.trials if _tunable(name) else 0,
                 "budget": f"{shares[name]:.3f}s" if shares.get(name) else "",

@@ -16,7 +16,8 @@ from recstage.data import dataset
 @dataclass(frozen=True)
 class Prepared:
     """What a data set holds once it is clean and cut. `dropped` counts bad rows by reason, `left_out` what belongs to
-    no part of the split."""
+    no part of the split. `mapped`: it was prepared out of core, and its arrays are mapped from disk; `peak_memory_mb`:
+    the most that the process has taken so far."""
 
     data: str
     fingerprint: str
@@ -33,6 +34,8 @@ class Prepared:
     test: int
     left_out: dict[str, int]
     seconds: float
+    mapped: bool
+    peak_memory_mb: float
 
 
 def settings_from(arguments: Sequence[str] = ()) -> PrepareSettings:
@@ -65,6 +68,8 @@ def prepare(data: DataConfig) -> Prepared:
         fingerprint=ready.fingerprint,
         split=ready.split.method,
         seconds=round(time.perf_counter() - began, 3),
+        mapped=ready.split.stored_union is not None,
+        peak_memory_mb=round(tracking.peak_memory_mb(), 1),
         **{
             name: report[name]
             for name in (

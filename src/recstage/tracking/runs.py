@@ -162,9 +162,13 @@ def _ignore(sign: int) -> None:
         signal.signal(sign, signal.SIG_IGN)
 
 
+def peak_memory_mb() -> float:
+    """The most memory that this process has taken so far, in MiB, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _log_resources(run_id: str, seconds: float) -> None:
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    log_metrics(run_id, {"wall_seconds": seconds, "peak_memory_mb": peak_mb})
+    log_metrics(run_id, {"wall_seconds": seconds, "peak_memory_mb": peak_memory_mb()})
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,22 +22,46 @@ MOST_TYPES, MOST_ITEMS, MOST_NAMES = 30, 10, 20
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def described(raw: RawData, events: EventLog, catalogue: Catalogue) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of clean events: events of each user and item of the id maps, pairs, events of each type (the
+    most frequent first), `times` (`times_of`; None without a clock), and `values` (`quantiles_of`) by type."""
+
+    per_user: NDArray[np.integer]
+    per_item: NDArray[np.integer]
+    pairs: int
+    types: pd.Series
+    times: Mapping[str, Any] | None
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, raw: RawData, events: EventLog) -> Counted:
+        """Of events in memory."""
+        return cls(
+            np.bincount(events.user_index, minlength=len(events.users)),
+            np.bincount(events.item_index, minlength=len(events.items)),
+            len(events.first),
+            raw.events[TYPE].value_counts(),
+            times_of(raw.events[TIME].to_numpy(np.float64)) if raw.time_is_clock else None,
+            _values(raw.events),
+        )
+
+
+def described(counted: Counted, catalogue: Catalogue) -> dict[str, Any]:
     """Distributions of clean events and of the catalogue."""
-    per_user = np.bincount(events.user_index, minlength=len(events.users))
-    per_item = np.bincount(events.item_index, minlength=len(events.items))
+    per_user, per_item = counted.per_user, counted.per_item
     with_events = per_item[per_item > 0]
-    types = raw.events[TYPE].value_counts()
+    types = counted.types
     return {
         "types": {str(name): int(count) for name, count in types[types > 0].head(MOST_TYPES).items()},
         "events_per_user": classes(per_user[per_user > 0]),
         "events_per_item": classes(with_events),
-        "density": round(len(events.first) / max(len(events.users) * len(with_events), 1), 6),
+        "density": round(counted.pairs / max(len(per_user) * len(with_events), 1), 6),
         "top_share": {"1 %": top_share(with_events, 0.01), "10 %": top_share(with_events, 0.1)},
         "gini": round(gini(with_events), 4),
         "most_frequent": _most_frequent(per_item, catalogue),
-        "times": times_of(raw.events[TIME].to_numpy(np.float64)) if raw.time_is_clock else None,
-        "values": _values(raw.events),
+        "times": counted.times,
+        "values": counted.values,
         "categories": _categories(catalogue),
         "attributes": {
             name: {"kind": kind, "filled": round(float(catalogue.attributes[name].notna().mean()), 4)}
@@ -86,12 +111,18 @@ def _values(events: pd.DataFrame) -> dict[str, Any]:
     for name, values in events[VALUE].groupby(events[TYPE], observed=True):
         given = values.dropna()
         if len(given):
-            quantiles = np.quantile(given, QUANTILES)
-            found[str(name)] = {
-                "filled": round(len(given) / len(values), 4),
-                **{f"{share:.0%}": round(float(value), 6) for share, value in zip(QUANTILES, quantiles, strict=True)},
-            }
+            found[str(name)] = quantiles_of(given.to_numpy(), len(values))
     return found
+
+
+def quantiles_of(given: NDArray[np.float64], rows: int, *, overwrite: bool = False) -> dict[str, float]:
+    """Quantiles of the values that are given, and their share of the `rows`; with `overwrite` they are sorted in part
+    where they lie."""
+    quantiles = np.quantile(given, QUANTILES, overwrite_input=overwrite)
+    return {
+        "filled": round(len(given) / rows, 4),
+        **{f"{share:.0%}": round(float(value), 6) for share, value in zip(QUANTILES, quantiles, strict=True)},
+    }
 
 
 def _most_frequent(per_item: NDArray[np.integer], catalogue: Catalogue) -> list[dict[str, Any]]:

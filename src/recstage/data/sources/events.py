@@ -52,12 +52,12 @@ def files(config: EventsSource) -> list[Path]:
 def read(config: EventsSource) -> RawData:
     """Raises `DataError` where a path holds no such table, it is empty or damaged, or a column is missing."""
     parts = [config.path, config.validation_path, config.test_path]
-    files = [_tables_of(path, config) if path else [] for path in parts]
+    files = [tables_of(path, config) if path else [] for path in parts]
     if not files[0]:
         raise DataError(config.path, rule="holds no table of events", fix="Give one file, or a folder of parts")
     flat = [one for some in files for one in some]
     filled = filled_of(flat[0][1].names, flat[0][1].rows)  # of the first for all: parts must be read alike
-    read_ones = [_Columns.of(opened_file, config, filled).read() for _, opened_file in flat]
+    read_ones = [Columns.of(opened_file, config, filled).read() for _, opened_file in flat]
     table = joined(read_ones, labels_of([place for place, _ in flat]))
     if config.validation_path and not config.test_path:
         raise DataError(
@@ -121,7 +121,7 @@ def _refuse_a_part_that_differs(
             )
 
 
-def _tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str], TableFile]]:
+def tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str], TableFile]]:
     """The parts that a path means; of a folder that holds other tables too, those that are of events."""
     how = Format(config.separator, config.encoding, config.header, config.sheet)
     found = places_of(path)
@@ -201,7 +201,7 @@ def _is_time(value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """Which of a file's columns are ours, and, where one holds times of day only, which holds their dates."""
 
     file: TableFile
@@ -212,7 +212,7 @@ class _Columns:
     context: Mapping[str, str]
 
     @classmethod
-    def of(cls, file: TableFile, config: EventsSource, filled: Mapping[str, float]) -> _Columns:
+    def of(cls, file: TableFile, config: EventsSource, filled: Mapping[str, float]) -> Columns:
         ours = _ours(file, config, filled)
         missing = [column for column in (USER, ITEM) if column not in ours]
         if missing:
@@ -301,7 +301,7 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
         refuse_a_column_of(given[name], wrong, name, where)
         rejected += rejected_ids(wrong & ~bad, given[name], name, words)
         bad |= wrong
-        told_of_ids += _cut_off(columns[name], name)
+        told_of_ids += cut_off_note(cut_off(columns[name]), name)
     columns[TIME], is_clock, ordered, of_time = _times(given, config, where)
     columns[VALUE], of_value = _values(given, config)
     for name in (TIME, *([] if of_value else [VALUE])):
@@ -319,8 +319,9 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
     return TypedEvents(frame, rejected, is_clock, ordered, (*told_of_ids, *of_time, *of_value))
 
 
-def _cut_off(column: pd.Series, name: str) -> list[str]:
-    count, first = cut_off(column)
+def cut_off_note(found: tuple[int, str], name: str) -> list[str]:
+    """What there is to say of ids whose last digits are lost: how many (`values.ids.cut_off`), and the first."""
+    count, first = found
     if not count:
         return []
     return [

@@ -8,6 +8,6 @@ material and nothing else: those that fall after the cut are left out.
 """
 
 from recstage.data.split.cutting import cut, method_of
-from recstage.data.split.parts import Split
+from recstage.data.split.parts import PARTS, Split
 
-__all__ = ["Split", "cut", "method_of"]
+__all__ = ["PARTS", "Split", "cut", "method_of"]

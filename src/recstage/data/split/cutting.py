@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recstage.config import SplitConfig
-from recstage.data.event_log import TEST, EventLog, Rule
+from recstage.data.event_log import TEST, VALIDATION, EventLog, Rule
 from recstage.data.interactions import Interactions
 from recstage.data.negatives import NegativeSampler
 from recstage.data.split import folds
-from recstage.data.split.parts import Split, liked_pairs, parts_of, with_newcomers
-from recstage.data.split.places import cuts_of
+from recstage.data.split.parts import PARTS, Split, liked_pairs, parts_of, rows_of_newcomers, with_newcomers
+from recstage.data.split.places import Together, cuts_of
 from recstage.errors import DataError, TooLittleData
 
 
@@ -27,30 +28,53 @@ def cut(
 ) -> Split:
     """The log in three parts. Raises `DataError` where the method does not fit the data, `TooLittleData` where nothing
     is left to train on or to test."""
-    config = config.model_copy(update={"method": method_of(log, config)})
+    method = method_of(config, ordered=log.ordered, brings_test=bool((log.held_out == TEST).any()))
+    config = config.model_copy(update={"method": method})
     if config.folded:
         log, given_negatives = folds.without_the_sources_test(log), None
-    if config.method == "leave-k-out" or not log.ordered:
+    if is_drawn(config, log.ordered):
         log = log.shuffled(config.seed)
     if config.method == "k-fold":
         log = folds.k_fold(log, config, rule)
     elif config.method == "rolling":
         log, config = folds.rolling(log, config, rule, time_is_clock)
     everything, liked = liked_pairs(log, rule)
-    candidates = np.sort(log.first[liked])  # the first events of pairs that were liked in the end, in order
-    cuts = cuts_of(log, config, candidates, time_is_clock)
-    split = with_newcomers(parts_of(log, cuts, config.label, rule, liked), config)
-    for name, part in (("training", split.train), ("test", split.test)):
-        if not (part.weight > 0).any():
-            raise TooLittleData(
-                f"a {config.label} split of {len(candidates)} liked pairs of {log.indptr.size - 1} users",
-                rule=f"leaves no {name} rows",
-                fix="Give more data, or choose another split.method",
-            )
+    candidates = candidates_of(log, liked)
+    together = Together.of(
+        log.timestamp[candidates],
+        config,
+        brings_validation=bool((log.held_out == VALIDATION).any()),
+        time_is_clock=time_is_clock,
+    )
+    split = parts_of(log, cuts_of(log, config, candidates, together), config.label, rule, liked)
+    split = with_newcomers(split, rows_of_newcomers(split.test.lengths, config))
+    positive = {name: int((getattr(split, name).weight > 0).sum()) for name in PARTS}
+    refuse_nothing_liked(positive, config.label, len(candidates), len(log.users))
     negatives = given_negatives
     if negatives is None and config.negatives:
         negatives = _sampled(everything, np.flatnonzero(split.test.lengths + split.validation.lengths), config)
     return replace(split, negatives=negatives)
+
+
+def is_drawn(config: SplitConfig, ordered: bool) -> bool:
+    """Whether each user's items are put in an order drawn by the seed."""
+    return config.method == "leave-k-out" or not ordered
+
+
+def candidates_of(log: EventLog, liked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The first events of pairs that were liked in the end, in order."""
+    return np.sort(log.first[liked])
+
+
+def refuse_nothing_liked(positive: Mapping[str, int], label: str, liked: int, users: int) -> None:
+    """Raises `TooLittleData` where training or test has no liked row. `positive`: liked rows of each part."""
+    for name, part in (("training", "train"), ("test", "test")):
+        if not positive[part]:
+            raise TooLittleData(
+                f"a {label} split of {liked} liked pairs of {users} users",
+                rule=f"leaves no {name} rows",
+                fix="Give more data, or choose another split.method",
+            )
 
 
 def _sampled(everything: Interactions, asked: NDArray[np.int64], config: SplitConfig) -> NDArray[np.int32]:
@@ -64,12 +88,18 @@ def _sampled(everything: Interactions, asked: NDArray[np.int64], config: SplitCo
     return negatives
 
 
-def method_of(log: EventLog, config: SplitConfig) -> str:
-    """The method of a split, with `auto` made out. Raises `DataError` on one that asks for an order where there is
-    none."""
+def method_of(config: SplitConfig, *, ordered: bool, brings_test: bool) -> str:
+    """The method of a split, with `auto` made out; `brings_test`: whether the source holds rows out. Raises `DataError`
+    on one that asks for an order where there is none, or for rows that the source does not bring."""
     if config.method == "auto":
-        return "given" if (log.held_out == TEST).any() else "leave-one-out" if log.ordered else "ratio"
-    if not log.ordered and config.method in ("temporal", "leave-one-out", "rolling"):
+        return "given" if brings_test else "leave-one-out" if ordered else "ratio"
+    if config.method == "given" and not brings_test:
+        raise DataError(
+            "split.method = given",
+            rule="the source must bring its own test rows",
+            fix="Set source.test_path, or choose leave-one-out, temporal, ratio or leave-k-out",
+        )
+    if not ordered and config.method in ("temporal", "leave-one-out", "rolling"):
         raise DataError(
             f"split.method = {config.method}",
             rule="the data set is unordered (no times, or times that are equal within every user): nothing is last",

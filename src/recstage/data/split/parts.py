@@ -14,6 +14,7 @@ from recstage.data.interactions import Interactions
 from recstage.data.tables.values.columns import Columns
 
 NEVER = np.iinfo(np.int64).max
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,13 @@ class Split:
     test: Interactions
     negatives: NDArray[np.int32] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    stored_union: Interactions | None = None
+    """`train_and_validation` where it lies ready, mapped from disk."""
 
     @cached_property
     def train_and_validation(self) -> Interactions:
         """What the final model is fitted on."""
-        return self.train.union(self.validation)
+        return self.train.union(self.validation) if self.stored_union is None else self.stored_union
 
     def with_profiles(self, profiles: Columns) -> Split:
         """The same with attributes of the users."""
@@ -85,16 +88,23 @@ def parts_of(log: EventLog, cuts: Cuts, method: str, rule: Rule, liked: NDArray[
     return Split(method, train, liked_validation, liked_test, None, left_out)
 
 
-def with_newcomers(split: Split, config: SplitConfig) -> Split:
-    """Some tested users as if they had just come: a share of them, drawn by the seed, keeps the latest 0 to
-    `newcomer_rows` rows (each number as likely) of training and validation. What is tested stays."""
+def rows_of_newcomers(tested: NDArray[np.int64], config: SplitConfig) -> NDArray[np.int64] | None:
+    """How many of their latest rows each user keeps, so that some tested users are as if they had just come: a share of
+    them, drawn by the seed, keeps 0 to `newcomer_rows` (each number as likely). `tested`: test rows of each user."""
     if not config.newcomers:
-        return split
+        return None
     rng = np.random.default_rng(config.seed)
-    tested = np.flatnonzero(split.test.lengths)
-    chosen = rng.choice(tested, round(config.newcomers * len(tested)), replace=False)
-    kept = np.full(split.train.n_users, NEVER)
+    users = np.flatnonzero(tested)
+    chosen = rng.choice(users, round(config.newcomers * len(users)), replace=False)
+    kept = np.full(len(tested), NEVER)
     kept[chosen] = rng.integers(0, config.newcomer_rows, len(chosen), endpoint=True)
+    return kept
+
+
+def with_newcomers(split: Split, kept: NDArray[np.int64] | None) -> Split:
+    """Each user's latest `kept[user]` rows of training and validation (None: all). What is tested stays."""
+    if kept is None:
+        return split
     validation = _latest(split.validation, kept)
     train = _latest(split.train, kept - validation.lengths)
     dropped = len(split.train) + len(split.validation) - len(train) - len(validation)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,14 +12,47 @@ from recstage.data.event_log import TEST, TRAIN, VALIDATION, EventLog
 from recstage.data.split.parts import NEVER, Cuts
 from recstage.errors import DataError, TooLittleData
 
+BY_TIME = ("temporal", "rolling")
 
-def cuts_of(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
+
+@dataclass(frozen=True)
+class Together:
+    """What all users decide together, so that some of them can be cut by themselves: `validation_from` and `test_from`,
+    the moments of a split by time; `brings_validation`: whether the source itself holds rows out for it."""
+
+    brings_validation: bool = False
+    validation_from: int = 0
+    test_from: int = 0
+
+    @classmethod
+    def of(
+        cls, times: NDArray[np.int64], config: SplitConfig, *, brings_validation: bool, time_is_clock: bool
+    ) -> Together:
+        """From the times of all candidates, which are asked for by a split by time only. Raises `DataError` where they
+        are ranks, `TooLittleData` where one side would be empty."""
+        if config.method not in BY_TIME:
+            return cls(brings_validation)
+        check_clock("temporal", time_is_clock)
+        times = np.sort(times)
+        test_from = moment(times, config.test_fraction) if config.test_from is None else config.test_from
+        if not (times < test_from).any():
+            raise TooLittleData(
+                f"split.test_from = {test_from}",
+                rule="no liked pair is earlier: nothing is left to train on",
+                fix="Give a later moment, or leave it out",
+            )
+        return cls(brings_validation, moment(times[times < test_from], config.validation_fraction), test_from)
+
+
+def cuts_of(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], together: Together) -> Cuts:
+    """Where validation and test begin, by a method that is made out. Events of the very moment of a split by time fall
+    after it."""
     if config.method == "given":
-        return _given(log, candidates)
+        return _given(log, candidates, together)
     if config.method == "k-fold":
         return _as_parted(log)
-    if config.method in ("temporal", "rolling"):
-        return _temporal(log, config, candidates, time_is_clock)
+    if config.method in BY_TIME:
+        return Cuts(_events_before(log, together.validation_from), _events_before(log, together.test_from))
     counts = np.bincount(log.user_index[candidates], minlength=len(log.users))
     if config.method == "leave-one-out":
         n_test, n_validation = (counts >= 2).astype(np.int64), (counts >= 3).astype(np.int64)
@@ -51,17 +86,11 @@ def _place_from_the_end(
     return places
 
 
-def _given(log: EventLog, candidates: NDArray[np.int64]) -> Cuts:
+def _given(log: EventLog, candidates: NDArray[np.int64], together: Together) -> Cuts:
     """Test: the rows that the source holds out. Validation: those that it brings for it, else each user's last liked
     item of the others, unless it is the only one."""
-    if not (log.held_out == TEST).any():
-        raise DataError(
-            "split.method = given",
-            rule="the source must bring its own test rows",
-            fix="Set source.test_path, or choose leave-one-out, temporal, ratio or leave-k-out",
-        )
     before_test = np.bincount(log.user_index[log.held_out != TEST], minlength=len(log.users))
-    if (log.held_out == VALIDATION).any():
+    if together.brings_validation:
         return _as_parted(log)
     trained = candidates[log.held_out[candidates] == TRAIN]
     counts = np.bincount(log.user_index[trained], minlength=len(log.users))
@@ -72,21 +101,6 @@ def _as_parted(log: EventLog) -> Cuts:
     """Where the events already stand by their parts."""
     users, n = log.user_index, len(log.users)
     return Cuts(*(np.bincount(users[log.held_out < part], minlength=n) for part in (VALIDATION, TEST)))
-
-
-def _temporal(log: EventLog, config: SplitConfig, candidates: NDArray[np.int64], time_is_clock: bool) -> Cuts:
-    """One moment for all users. Events of that very moment fall after it."""
-    check_clock("temporal", time_is_clock)
-    times = np.sort(log.timestamp[candidates])
-    test_from = moment(times, config.test_fraction) if config.test_from is None else config.test_from
-    if not (times < test_from).any():
-        raise TooLittleData(
-            f"split.test_from = {test_from}",
-            rule="no liked pair is earlier: nothing is left to train on",
-            fix="Give a later moment, or leave it out",
-        )
-    validation_from = moment(times[times < test_from], config.validation_fraction)
-    return Cuts(_events_before(log, validation_from), _events_before(log, test_from))
 
 
 def check_clock(method: str, time_is_clock: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -26,6 +27,15 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 SAMPLE = 1 << 18
 SWAP_BYTES = bytes.maketrans(b"'\"", b"\"'")
 FIELDS = "wrong number of fields"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a reading came to beside its rows: how many there were, which are missing, and what there is to say."""
+
+    rows_read: int
+    rejected: Rejected
+    notes: tuple[str, ...]
 
 
 class DelimitedFile:
@@ -73,8 +83,22 @@ class DelimitedFile:
     def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
         """Text columns, null where a field is empty or says so (`NULLS`); rows with another number of fields are
         rejected. Raises `DataError` where the file cannot be read."""
+        parts: list[tuple[pa.Table, np.ndarray]] = []
         chosen = list(columns) if columns is not None else list(self.names)
-        reading = _Reading(self, chosen, coded)
+        account = self.stream(chosen, coded, lambda table, lines: parts.append((table, lines)))
+        schema = pa.schema({name: CODED if name in coded else pa.string() for name in chosen})
+        table = pa.concat_tables([one for one, _ in parts]) if parts else schema.empty_table()
+        lines = np.concatenate([some for _, some in parts]) if parts else np.empty(0, np.int64)
+        parts.clear()
+        frame = table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
+        frame.index = pd.Index(lines)
+        return Table(frame, account.rows_read, account.rejected, Places(unit="line"), account.notes)
+
+    def stream(
+        self, columns: Sequence[str], coded: Collection[str], take: Callable[[pa.Table, np.ndarray], None]
+    ) -> Account:
+        """`read` in blocks: `take` gets the rows of each, with their lines."""
+        reading = _Reading(self, list(columns), coded, take)
         size = self._tree.size(self._name)
         bar = tqdm(total=size, desc=f"read {Path(self._name).name}", unit="B", unit_scale=True, delay=2, disable=None)
         with self._tree.open(self._name) as stream, bar:
@@ -86,7 +110,7 @@ class DelimitedFile:
                     bar.update(len(previous))
                 previous = block
             reading.take(previous or b"", last=True)
-        return reading.table(blocks)
+        return reading.account(blocks)
 
 
 def _swapped_back(table: pa.Table) -> pa.Table:
@@ -111,16 +135,20 @@ class _Head:
 class _Reading:
     """One pass over a file."""
 
-    def __init__(self, file: DelimitedFile, columns: list[str], coded: Collection[str]) -> None:
-        self.file, self.columns = file, columns
+    def __init__(
+        self,
+        file: DelimitedFile,
+        columns: list[str],
+        coded: Collection[str],
+        take: Callable[[pa.Table, np.ndarray], None],
+    ) -> None:
+        self.file, self.columns, self._take = file, columns, take
         separator = file.dialect.separator
         self._one = separator if len(separator) == 1 else ONE_BYTE
         self._replaced = None if self._one == separator else separator.encode()
         self._framer = Framer(self._one, len(file.names), line=1 + file.dialect.skip)
         self._skip = file.dialect.skip
         self._types = {name: CODED if name in coded else pa.string() for name in file.names}
-        self._tables: list[pa.Table] = []
-        self._lines: list[np.ndarray] = []
         self._records, self._bad = 0, 0
         self._first_bad: list[str] = []
 
@@ -185,17 +213,12 @@ class _Reading:
             )
         self._records += len(records.lines)
         self._bad += len(bad)
-        self._tables.append(_swapped_back(table) if self.file.dialect.single else table)
-        self._lines.append(np.delete(records.lines, bad) if bad else records.lines)
+        rows = _swapped_back(table) if self.file.dialect.single else table
+        self._take(rows, np.delete(records.lines, bad) if bad else records.lines)
 
-    def table(self, blocks: TextBlocks) -> Table:
-        schema = pa.schema({name: self._types[name] for name in self.columns})
-        table = pa.concat_tables(self._tables) if self._tables else schema.empty_table()
-        frame = table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
-        self._tables.clear()
-        frame.index = pd.Index(np.concatenate(self._lines) if self._lines else np.empty(0, np.int64))
+    def account(self, blocks: TextBlocks) -> Account:
         rejected = Rejected.of(FIELDS, self._bad, self._first_bad)
-        return Table(frame, self._records, rejected, Places(unit="line"), tuple(self._notes(blocks)))
+        return Account(self._records, rejected, tuple(self._notes(blocks)))
 
     def _notes(self, blocks: TextBlocks) -> list[str]:
         framer = self._framer

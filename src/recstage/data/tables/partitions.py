@@ -29,19 +29,19 @@ class PartitionedFile:
 
     def __init__(self, file: TableFile, columns: dict[str, str]) -> None:
         self.file = file
-        self._columns = {name: value for name, value in columns.items() if name not in file.names}
+        self.constants = {name: value for name, value in columns.items() if name not in file.names}
         self.where, self.unit, self.has_header = file.where, file.unit, file.has_header
-        self.names = (*file.names, *self._columns)
-        width, values = len(file.names), tuple(self._columns.values())
+        self.names = (*file.names, *self.constants)
+        width, values = len(file.names), tuple(self.constants.values())
         self.rows = tuple((*(*row, *[""] * width)[:width], *values) for row in file.rows)
 
     def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
         """Those columns (all by default); those of the folders as categories."""
         chosen = list(columns) if columns is not None else list(self.names)
-        own = [name for name in chosen if name not in self._columns]
+        own = [name for name in chosen if name not in self.constants]
         table = self.file.read(own or self.file.names[:1], coded)
         frame = table.frame
-        added = {name: _constant(self._columns[name], frame.index) for name in chosen if name in self._columns}
+        added = {name: _constant(self.constants[name], frame.index) for name in chosen if name in self.constants}
         return replace(table, frame=pd.DataFrame({name: added.get(name, frame.get(name)) for name in chosen}))
 
 

@@ -38,7 +38,7 @@ class ArrowFile:
             head = stream.read(6)
         self._parquet = head.startswith(b"PAR1") or (_ending(name) in PARQUET and head != b"ARROW1")
         self._file: Any = None
-        with damaged_is_an_error(self._on_disk):
+        with damaged_is_an_error(self.on_disk):
             if self._parquet:
                 self._file = pq.ParquetFile(self._source())
                 schema = self._file.schema_arrow
@@ -56,7 +56,7 @@ class ArrowFile:
     def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
         """Columns as the file types them; text that is asked for `coded` as categories."""
         chosen = list(columns) if columns is not None else list(self.names)
-        with damaged_is_an_error(self._on_disk):
+        with damaged_is_an_error(self.on_disk):
             if self._parquet and not self._structs:
                 table = self._file.read(columns=chosen)
             else:
@@ -67,13 +67,17 @@ class ArrowFile:
         return Table(frame, len(frame), places=Places(unit="row"))
 
     @property
-    def _on_disk(self) -> Path:
+    def on_disk(self) -> Path:
+        """The file that holds it: itself, or the archive."""
         return self._tree.on_disk(self._name)
 
+    @property
+    def is_plain_parquet(self) -> bool:
+        """Whether it is a Parquet file on disk, neither packed nor in an archive, without structs."""
+        return self._parquet and not self._structs and not self._tree.is_archive and not _packed(self._name)
+
     def _source(self) -> Any:
-        return (
-            io.BytesIO(self._tree.read(self._name)) if self._tree.is_archive or _packed(self._name) else self._on_disk
-        )
+        return io.BytesIO(self._tree.read(self._name)) if self._tree.is_archive or _packed(self._name) else self.on_disk
 
     def _all(self) -> pa.Table:
         content = self._tree.read(self._name)

@@ -107,11 +107,11 @@ def rejected_ids(wrong: pd.Series, column: pd.Series, name: str, words: Any) -> 
     """The rows whose value is no id, as a reader counts them. `words` names a position."""
     if not wrong.any():
         return Rejected()
-    told = [f"{words(position)}: {name} {_why_not(value)}" for position, value in first_of(column[wrong])]
+    told = [f"{words(position)}: {name} {why_not(value)}" for position, value in first_of(column[wrong])]
     return Rejected.of(f"invalid {name}", int(wrong.sum()), told)
 
 
-def _why_not(value: Any) -> str:
+def why_not(value: Any) -> str:
     """A value that is no id, shortened, with the reason where it is its length or what it holds."""
     try:
         id_of(value)
