@@ -30,6 +30,7 @@ from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules, storefront, two_versions
 from experiments.benchmarks.report import Measurement
+from experiments.benchmarks.scale.data import data_figures
 from experiments.benchmarks.scale.index import index_figures
 from experiments.benchmarks.scale.workers import worker_memory
 from experiments.benchmarks.simulations.loop import loop_simulations
@@ -158,6 +159,10 @@ def _scale_index(run: Run) -> Iterator[Measurement]:
     return index_figures([size for size in sizes if size <= 1_000_000 * run.share], run.seed)
 
 
+def _scale_data(run: Run) -> Iterator[Measurement]:
+    return data_figures(run.folder, [int(size * run.share) for size in (10_000_000, 100_000_000)])
+
+
 def _scale_workers(run: Run) -> Iterator[Measurement]:
     return worker_memory(run.environment, run.versions[0])
 
@@ -197,6 +202,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         models=False,
     ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
+    "scale-data": Benchmark(
+        "100 million events prepared within 8 GiB, >= 400,000 a second; popularity and ALS on them within 12 GiB",
+        _scale_data,
+        models=False,
+    ),
     "scale-index": Benchmark(
         "a million items, 64 factors: recall@100 of the index >= .97, p99 of a list <= 10 ms",
         _scale_index,

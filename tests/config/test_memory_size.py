@@ -1,4 +1,4 @@
-"""Amounts of memory as people write them."""
+"""Amounts of memory as they are written."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes that preparing may take, and whether somebody said so."""
+    """Bytes that preparing may take, and whether it was said."""
 
     amount: int
     given: bool

@@ -43,7 +43,7 @@ def pairs_in(blocks: UserBlocks) -> dict[int, int]:
 
 def cutting_of(blocks: UserBlocks, config: SplitConfig, rule: Rule, time_is_clock: bool) -> Cutting:
     """What all users decide together, found in a pass of its own each: the order that is drawn, the moments of a
-    temporal split, the newcomers. Raises as `recstage.data.split.cut`."""
+    temporal split, the cold-start users. Raises as `recstage.data.split.cut`."""
     cutting = Cutting(config, rule)
     if is_drawn(config, blocks.ordered):
         counts = pairs_in(blocks)

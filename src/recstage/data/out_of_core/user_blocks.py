@@ -80,7 +80,7 @@ class UserBlocks:
 @dataclass(frozen=True, eq=False)
 class Cutting:
     """How every block is cut: `drawn` int64[n_pairs] is the place of each pair in the order drawn by the seed, pairs
-    counted through all blocks, with `first_pair` of each block by its first user; `kept` rows of newcomers."""
+    counted through all blocks, with `first_pair` of each block by its first user; `kept` rows of cold-start users."""
 
     config: SplitConfig
     rule: Rule
