@@ -170,8 +170,8 @@ class Folder:
         method, left_out, ordered = (contents[name] for name in ("method", "left_out", "ordered"))
         if arrays.is_mapped(self.path, arrays.FIT):
             return arrays.mapped_split(self.path, method, users, items, negatives, left_out, ordered, profiles)
-        parts = (_interactions(self._table(part), users, items, ordered, profiles) for part in PARTS)
-        return Split(method, *parts, negatives, left_out)
+        train, validation, test = (_interactions(self._table(part), users, items, ordered, profiles) for part in PARTS)
+        return Split(method, train, validation, test, negatives, left_out)
 
     def _table(self, name: str) -> pa.Table:
         return pq.read_table(self.path / f"{name}.parquet", memory_map=False)

@@ -175,8 +175,8 @@ def mapped_split(
     profiles: Columns,
 ) -> Split:
     """A split over the arrays of its parts. Raises as `mapped`."""
-    parts = {name: mapped(folder, name, users, items, ordered, profiles) for name in (*PARTS, FIT)}
-    return Split(method, *(parts[name] for name in PARTS), negatives, left_out, stored_union=parts[FIT])
+    train, validation, test, fit = (mapped(folder, name, users, items, ordered, profiles) for name in (*PARTS, FIT))
+    return Split(method, train, validation, test, negatives, left_out, fit)
 
 
 def _offsets(lengths: list[NDArray[np.int64]]) -> NDArray[np.int64]:

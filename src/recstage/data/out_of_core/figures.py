@@ -40,7 +40,7 @@ class Figures:
     @property
     def types(self) -> pd.Series:
         """Events of each kind, the most frequent first; equal ones in the order in which they first came."""
-        counts = pd.Series(self._rows, index=pd.Index(self._kinds, dtype=object))
+        counts = pd.Series(dict(zip(self._kinds, self._rows.tolist(), strict=True)), dtype=np.int64)
         return counts.sort_values(ascending=False, kind="stable")
 
     def values(self) -> dict[str, Any]:
