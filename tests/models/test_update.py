@@ -48,6 +48,17 @@ def updated(name: str, **more: bool) -> Recommender:
 
 
 @pytest.mark.parametrize("name", FORWARD)
+def test_the_rows_of_an_update_stay_as_they_were_given(name):
+    train, content = later()
+    rows = train.to_frame()
+    rows["weight"] = 2.0
+    train = Interactions.from_frame(rows, users=train.users, items=train.items)
+    weights = train.matrix.data.copy()
+    fitted(name).updated(train, catalogue=content, seed=5)
+    np.testing.assert_array_equal(train.matrix.data, weights)
+
+
+@pytest.mark.parametrize("name", FORWARD)
 def test_later_rows_are_served_and_the_model_itself_stays(name):
     before = fitted(name)
     known = {key: value.copy() for key, value in before.state().items()}

@@ -64,7 +64,7 @@ def bodies(trials: Trials) -> Outcome:
 
 def fuzz(trials: Trials) -> Outcome:
     """19: requests generated from the OpenAPI document for every operation, by schemathesis, seeded."""
-    examples = trials.of(50, 2)
+    examples = trials.of(20, 2)
     with trials.service("fuzz", max_batch=20) as service:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{service.port}/openapi.json"]
         command += ["--checks", "not_a_server_error", "--max-examples", str(examples), "--seed", str(trials.seed)]

@@ -58,7 +58,7 @@ class Ncf(base.Recommender):
         items = carried_over(_side_by_side(old, item_names), old_item)
         items = from_content(items, old_item >= 0, fitting.catalogue, fitting.seed)
         users = carried_over(_side_by_side(old, user_names), old_user)
-        likes = train.matrix
+        likes = train.matrix.copy()
         likes.data[:] = 1
         count = np.asarray(likes.sum(axis=1), np.float32).reshape(-1, 1)
         taste = np.hstack([likes @ items / np.maximum(count, 1), np.log1p(count)]).astype(np.float32)
