@@ -127,7 +127,6 @@ def _fine_tuned(
     exact = params.model_copy(update={"export": "fp32"})
     networks, scores, known = [], np.full(rest.truth.shape, np.nan), FrozenPart()
     for number, (inside, outside) in enumerate(_rounds(rest, parts, params.folds, seed)):
-        before = number * params.epochs
         networks.append(
             _network(
                 rest.take(inside),
@@ -136,7 +135,7 @@ def _fine_tuned(
                 seed,
                 target_size,
                 checkpoints,
-                lambda step, metrics, before=before: report(before + step, metrics),
+                _later(report, number * params.epochs),
                 known,
             )
         )
@@ -162,6 +161,11 @@ def _fine_tuned(
     for one in networks:
         one.forget()  # until here, an interrupted training goes on where it was
     return found
+
+
+def _later(report: Report, epochs: int) -> Report:
+    """Report to it as after so many epochs more."""
+    return lambda step, metrics: report(epochs + step, metrics)
 
 
 def _rounds(rest: LabelledTexts, parts: TextSplit, folds: int, seed: int) -> list[tuple[Rows, Rows]]:

@@ -150,9 +150,9 @@ class Network(nn.Module):
     @contextmanager
     def _skipping_frozen(self, below: torch.Tensor) -> Iterator[None]:
         embeddings, *layers = self._frozen
-        embeddings.forward = lambda *given, **more: below  # type: ignore[method-assign]
+        embeddings.forward = lambda *given, **more: below
         for layer in layers:
-            layer.forward = lambda hidden, *given, **more: hidden  # type: ignore[method-assign]
+            layer.forward = lambda hidden, *given, **more: hidden
         try:
             yield
         finally:
