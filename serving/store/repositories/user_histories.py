@@ -208,14 +208,17 @@ class UserHistoryReader:
         pairs = self._weighting.aggregate(reversed(events))
         newest = sorted(pairs.items(), key=lambda pair: pair[1][1])[-self._limit :]
         declared = self._reader.row(_DECLARED, {"user_id": user_id})
+        categories = () if declared is None else tuple(from_json(declared[0]))
+        first = categories[0] if categories else None
+        attributes = (("profile.role", None if declared is None else declared[1]), ("profile.category", first))
         return History(
             item_ids=tuple(item_id for item_id, _ in newest),
             weights=tuple(weight for _, (weight, _) in newest),
             timestamps=tuple(moment // 1000 for _, (_, moment) in newest),
             version=version,
-            categories=() if declared is None else tuple(from_json(declared[0])),
+            categories=categories,
             forgotten=forgotten,
-            profile=() if declared is None or declared[1] is None else (("profile.role", declared[1]),),
+            profile=tuple((key, value) for key, value in attributes if value is not None),
         )
 
 

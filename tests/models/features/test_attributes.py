@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recstage.data.catalogue import Catalogue
-from recstage.data.interactions import Interactions
+from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.features import FeatureTable, Past, generate_candidates
@@ -160,6 +160,12 @@ def test_the_second_stage_learns_from_profile_and_context():
     ]
     asked = {"profile.role": np.array(["reader"], object), "context.device": np.array(["phone"], object)}
     users = replace(rows.of([1]), index=np.array([-1], np.int32), given=asked)
+    new = replace(Users.unknown(rows.n_items), given={"profile.role": asked["profile.role"]})
+    assert [bool(model.can_score(new)[0]) for model in models] == [False, True]
+    first = rows.items.id_of(models[1].rank(new, 5).items[0])
+    assert all(int(one[1:]) % 2 == 1 for one in first)
+    assert "what users like you choose" in models[1].explain(new, rows.items.find(first[0])).text
+    assert not models[1].can_score(replace(new, given={"profile.role": np.array(["pilot"], object)}))[0]
     names = [rows.items.id_of(model.rank(users, 5).items[0]) for model in models]
     wanted = [np.mean([int(one[1:]) % 2 == 1 and int(one[1:]) < 14 for one in some]) for some in names]
     assert wanted[1] >= 0.8

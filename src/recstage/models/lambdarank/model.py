@@ -28,9 +28,10 @@ from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, be
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
 from recstage.models.lambdarank.boosting import boost
+from recstage.models.lambdarank.by_profile import PROFILE, ranked_by_profile, scores_by_profile
 from recstage.models.lambdarank.candidate_features import FittedStage, iter_candidate_features
 from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading
-from recstage.models.lambdarank.explanations import explanation_of
+from recstage.models.lambdarank.explanations import PLAIN_WORDS, explanation_of
 from recstage.models.lambdarank.labels import Holdout, hold_out
 from recstage.models.lambdarank.params import BOTH, TREES, LambdaRankParams
 from recstage.models.moment import CONTEXT_KEY, PROFILE_KEY
@@ -201,6 +202,10 @@ class LambdaRank(base.Recommender):
     def unlearned(self, given: Columns) -> list[str]:
         return [*super().unlearned(given), *self.table_.unlearned(given)]
 
+    def can_score(self, users: Users) -> NDArray[np.bool_]:
+        """Also users without a history of whom an attribute is known (`by_profile`)."""
+        return super().can_score(users) | ranked_by_profile(self.table_, users)
+
     # -- ranking ----------------------------------------------------------------------------------------
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
@@ -211,12 +216,14 @@ class LambdaRank(base.Recommender):
         return out
 
     def _ways(self, users: Users) -> list[tuple[str, NDArray[np.int64]]]:
-        """What ranks which users (rows): by segment."""
+        """What ranks which users (rows): by segment, or by the profile alone."""
         names = np.array([self.params.ranked_by(segment) for segment in SEGMENTS], dtype=object)
-        if len(set(names)) == 1:
+        new = ranked_by_profile(self.table_, users)
+        if len(set(names)) == 1 and not new.any():
             return [(names[0], np.arange(len(users)))]
         segment = segments_of(users.lengths, self.params.cold_below, self.params.hot_from)
         way = names[np.array([SEGMENTS.index(one) for one in segment], np.int64)]
+        way[new] = PROFILE
         return [(name, np.flatnonzero(way == name)) for name in dict.fromkeys(way)]
 
     def _score_by(self, name: str, users: Users, items: NDArray[np.int32] | None) -> NDArray[np.float32]:
@@ -224,6 +231,8 @@ class LambdaRank(base.Recommender):
         asked = np.arange(self.n_items, dtype=np.int32) if items is None else items
         if name == TREES:
             return self._score_by_trees(users, asked)
+        if name == PROFILE:
+            return base.gather(scores_by_profile(self.table_, users, self.train_), items)
         if not name.startswith(BOTH):
             return self.retrievers_[name].scores_of(users, asked)
         unseen, everything = ~users.seen.toarray(), np.arange(self.n_items, dtype=np.int32)
@@ -316,6 +325,9 @@ class LambdaRank(base.Recommender):
         name = self._ways(users)[0][0]
         if name in self.retrievers_:
             return self.retrievers_[name].explain(users, item)
+        if name == PROFILE:
+            score = float(scores_by_profile(self.table_, users, self.train_)[0, item])
+            return base.Explanation(self.name, score, f"Reasons for it: {PLAIN_WORDS[PROFILE]}.", ())
         first = next(iter(self.retrievers_.values()))
         for _, candidates, values in self._candidate_features(users):
             place = np.flatnonzero(candidates.item == item)

@@ -86,6 +86,13 @@ def test_declared_categories_come_along_strongest_first(store, do):
     assert store.histories.history("ann").categories == ("drama", "comedy")
 
 
+def test_the_declared_role_and_first_category_are_attributes_of_the_user(store, do):
+    do(PutProfile("ann", role="editor", categories=("drama", "comedy"), opted_out=False))
+    assert store.histories.history("ann").profile == (("profile.role", "editor"), ("profile.category", "drama"))
+    do(PutProfile("ann", role=None, categories=(), opted_out=False))
+    assert store.histories.history("ann").profile == ()
+
+
 def test_users_who_opted_out_have_no_personal_history(store, do):
     do(RecordEvents([event("ann")]))
     do(PutProfile("ann", role=None, categories=("drama",), opted_out=True))

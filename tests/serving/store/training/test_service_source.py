@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy.engine import URL
 
@@ -140,3 +141,25 @@ def test_a_url_that_is_invalid_or_holds_a_password_is_refused(tmp_path):
     with pytest.raises(DataError, match="a run's configuration is logged, and the password with it") as caught:
         service.pinned(ServiceSource(url="postgresql://me:secret@host/name"), tmp_path)
     assert "secret" not in str(caught.value)
+
+
+def test_profiles_and_the_named_context_of_events_are_read_where_the_source_asks_for_them(source, do, tmp_path):
+    seen = [
+        event("ann", "film", context={"device": "phone", "query": "secret"}),
+        event("bob", "film"),
+        event("eve", "book"),
+    ]
+    do(RecordEvents(seen))
+    do(PutProfile("ann", role="editor", categories=("Drama", "Comedy"), opted_out=False))
+    do(PutProfile("zoe", role="reader", categories=(), opted_out=False))
+    do(PutProfile("eve", role="reader", categories=(), opted_out=True))
+    plain = service.read(service.pinned(source, tmp_path))
+    assert plain.users is None
+    assert not [name for name in plain.events if str(name).startswith("context")]
+    asked = service.pinned(source.model_copy(update={"context": ("device", "page"), "users": True}), tmp_path)
+    raw = service.read(asked)
+    assert raw.events["context.device"].tolist() == ["phone", None]
+    assert raw.events["context.page"].isna().all()
+    assert raw.users.to_dict("records") == [{"user_id": "ann", "role": "editor", "category": "Drama"}]
+    stored = pq.read_table(service.files(asked)[0])[extraction.MOMENT].to_pylist()
+    assert stored == ['{"device":"phone"}', None]  # nothing that was not named

@@ -104,18 +104,34 @@ class AttributesGroup(Group):
             if key in given and bool(np.isnan(self._values[name].numbers(given[key])).any())
         ]
 
+    def has_any(self, users: Users) -> NDArray[np.bool_]:
+        """Users of whom any value is known: bool[n]."""
+        return np.any([self._band(users, name)[1] >= 0 for name in self.names], axis=0)
+
+    def lifts_of(self, users: Users) -> NDArray[np.float32]:
+        """The crossed counts of each item, summed over the attributes that are known: float32[n, n_items]."""
+        total = np.zeros((len(users), self.arrays[f"{self.names[0]}.items"].shape[1]), np.float32)
+        for name in self.names:
+            band = self._band(users, name)[1]
+            total += np.where((band >= 0)[:, None], self.arrays[f"{name}.items"][np.maximum(band, 0)], 0)
+        return total
+
+    def _band(self, users: Users, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The value of each user, as a number and as the band that is crossed: of the request, else of training."""
+        values, number = self._values[name], self.known(users, name)
+        given = users.given.get(f"{self.key}{name}")
+        if given is not None:
+            asked = values.numbers(given)
+            number = np.where(np.isnan(asked), number, asked)
+        return number, values.bands(number)
+
     def compute(self, candidates: Candidates) -> NDArray[np.float32]:
         users, row, item = candidates.users, candidates.row, candidates.item
         columns: list[NDArray] = []
         starts, tagged, category, lengths = self._categories(item)
         for name in self.names:
-            values = self._values[name]
-            number = self.known(users, name)
-            given = users.given.get(f"{self.key}{name}")
-            if given is not None:
-                asked = values.numbers(given)
-                number = np.where(np.isnan(asked), number, asked)
-            band = values.bands(number)[row]
+            number, bands = self._band(users, name)
+            band = bands[row]
             known = band >= 0
             of_item = np.where(known, self.arrays[f"{name}.items"][np.maximum(band, 0), item], np.nan)
             of_category = np.full(len(item), np.nan)

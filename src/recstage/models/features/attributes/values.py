@@ -42,7 +42,7 @@ class Values:
     def numbers(self, column: NDArray) -> NDArray[np.float64]:
         """Each value as a number, NaN where it is missing, no number, or none of the known texts: float64[n]."""
         if self.is_text:
-            place = {name: number for number, name in enumerate(self.names)}
+            place: dict[str | None, int] = {name: number for number, name in enumerate(self.names)}
             texts = column if column.dtype == object else [None if np.isnan(one) else f"{one:g}" for one in column]
             return np.array([place.get(value, np.nan) for value in texts], np.float64)
         return column.astype(np.float64) if column.dtype != object else np.array([_number(one) for one in column])
