@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recstage.data.interactions import Interactions
-from recstage.models.ncf.int8 import quantised
+from recstage.models.ncf.storage import stored
 
 if TYPE_CHECKING:
     from recstage.models.ncf.model import Ncf
@@ -30,7 +30,7 @@ class Cost:
 def cost_of_int8(model: Ncf, held_out: Interactions) -> Cost:
     """What storing `model` in eight bits changes, measured on held-out rows here and now."""
     params = model.params.model_copy(update={"export": "int8"})
-    small = type(model).restore(params, quantised(model.weights_), model.train_, model.catalogue_)
+    small = type(model).restore(params, stored(model.weights_, eight_bits=True), model.train_, model.catalogue_)
     both = (model, small)
     return Cost(
         ndcg_at_10=(_ndcg(model, held_out), _ndcg(small, held_out)),

@@ -85,7 +85,11 @@ class TrainSettings(Settings):
     warm_start: str = Field(
         "", description="a version (NAME/NUMBER) whose values the fit begins with, where the model allows; empty: none"
     )
-    work: str = Field("train", description="the tag stage-of-work of the run: train or benchmark")
+    distill_from: str = Field(
+        "",
+        description="a version of ncf (NAME/NUMBER) on the same rows, whose scores are learned; empty: none",
+    )
+    work: str = Field("train", description="the tag stage-of-work of the run: train, fold or benchmark")
 
 
 class CompareSettings(Settings):

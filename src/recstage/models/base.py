@@ -57,6 +57,8 @@ class Recommender(ExternalIdMethods):
     """Whether `score` serves a user whose `index` is -1 from their history alone."""
     warm_starts: ClassVar[bool] = False
     """Whether a fit can begin with the values of an older model of the same class (`Fitting.start`)."""
+    distils: ClassVar[bool] = False
+    """Whether a fit can learn from the scores of a larger model of the same class (`Fitting.teacher`)."""
     reverse: ClassVar[bool] = False
     """Whether it ranks users for items: it is then trained on transposed interactions."""
     needs_order: ClassVar[bool] = False
@@ -71,6 +73,9 @@ class Recommender(ExternalIdMethods):
     fitted_params_: dict[str, Any]
     """Hyperparameters that the fit found by validation rows (`epochs`, chosen models), to be used when refitting with
     them among the training rows."""
+
+    larger_: Recommender | None = None
+    """The fitted model that this one is a smaller form of: its teacher, or itself before it was pruned. Not saved."""
 
     def __init__(self, params: Any | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
@@ -257,9 +262,10 @@ class Recommender(ExternalIdMethods):
         report: Report = silent,
         checkpoint: Path | None = None,
         start: Recommender | None = None,
+        teacher: Recommender | None = None,
     ) -> Self:
         """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
-        `Fitting`. A `start` of another class is ignored.
+        `Fitting`. A `start` of another class is ignored, and so is a `teacher` of a model that does not learn from one.
 
         Where `train` is not ordered, parameters that read an order are off (`ModelParams.without_order`).
 
@@ -279,7 +285,8 @@ class Recommender(ExternalIdMethods):
         self.fitted_params_ = {}
         with memory.told_by_setting(self.name, self.params):
             begin = start if self.warm_starts and type(start) is type(self) else None
-            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin))
+            teaches = teacher if self.distils and type(teacher) is type(self) else None
+            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin, teaches))
         return self
 
     def updated(

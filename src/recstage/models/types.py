@@ -55,7 +55,8 @@ class Fitting:
 
     `checkpoint` is a folder for the fit's progress, to resume from; None: no checkpoints. `validation` is for early
     stopping; None when the final model is refitted. `start` is a fitted model of the same class, whose values a model
-    that `warm_starts` begins with. `refresh` is for updates: whether what changed is learnt anew, too.
+    that `warm_starts` begins with; `teacher` one whose scores a model that `distils` learns from. `refresh` is for
+    updates: whether what changed is learnt anew, too.
     """
 
     seed: int
@@ -64,6 +65,7 @@ class Fitting:
     report: Report
     checkpoint: Path | None
     start: Any = None
+    teacher: Any = None
     refresh: bool = True
 
 

@@ -6,6 +6,7 @@ The test rows are read in one place, after the last decision.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from recstage import bundle, model_card, registry, tracking
+from recstage import model_card, registry, tracking
 from recstage.config import DataConfig, root
 from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.split import Split
-from recstage.errors import ConfigError, TooLittleData
+from recstage.errors import TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build
 from recstage.models.base import Recommender, Report
 from recstage.progress import progress
 from recstage.steps import training_report
+from recstage.steps.earlier_versions import Reduction, start_of, teacher_of
 from recstage.steps.parameter_search import ParameterSearch
 from recstage.steps.train_settings import TrainSettings, settings_from
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from recstage import tuning
 
 __all__ = ["TrainResult", "TrainSettings", "Training", "run", "run_all", "settings_from"]
+
+log = logging.getLogger(__name__)
 
 SHOWN = (
     *("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "mrr_at_10", "map_at_10"),
@@ -92,8 +96,8 @@ def run(
         model = build(settings.model)
         split = data.split.transposed() if model.reverse else data.split
         with checkpoints(settings.model.name, settings.data) if shared is None else nullcontext(shared) as folder:
-            start = _start_of(settings, model)
-            training = Training(settings, data, split, active, folder, start)
+            start, teacher = start_of(settings, model), teacher_of(settings, model, data)
+            training = Training(settings, data, split, active, folder, start, teacher)
             with clock("search"):
                 params = training.parameters()
             tracking.prepare_to_log()
@@ -140,6 +144,7 @@ class Training:
     active: tracking.Run
     checkpoints: Path
     start: Recommender | None = None
+    teacher: Recommender | None = None
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
     gain: dict[str, float] = field(default_factory=dict)
@@ -189,6 +194,7 @@ class Training:
                     report=report,
                     checkpoint=self.checkpoints,
                     start=self.start,
+                    teacher=self.teacher,
                 )
             params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
@@ -201,6 +207,7 @@ class Training:
                 report=report,
                 checkpoint=self.checkpoints,
                 start=self.start,
+                teacher=self.teacher,
             )
 
     def test(self, model: Recommender) -> Evaluation:
@@ -232,6 +239,7 @@ class Training:
                 "seed": self.settings.seed,
             }
             self._describe(model, result, seconds)
+            self._tell_reduction(model, result)
             bar.update()
             uri, size = tracking.log_model(self.run_id, model, facts, self.name_with(result))
             # after the model: MLflow would copy each metric that it finds, one by one
@@ -254,6 +262,16 @@ class Training:
         tracking.log_text(self.run_id, card, "model_card.md")
         tracking.log_note(self.run_id, model_card.description(model, self.data, result, seconds, about))
 
+    def _tell_reduction(self, model: Recommender, result: Evaluation) -> None:
+        """What a distilled or pruned model loses, and what it saves, on the same test users."""
+        if model.larger_ is None:
+            return
+        larger = self._evaluate(model.larger_, self.split.test, quick=True)
+        found = Reduction.measured(model, model.larger_, result, larger)
+        tracking.log_table(self.run_id, "reduction", found.table())
+        tracking.set_tags(self.run_id, {"reduction": str(found)})
+        log.info("%s: %s", model.name, found)
+
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _tried(self, params: Mapping[str, Any], name: str, report: Report) -> Recommender:
@@ -271,6 +289,7 @@ class Training:
                 validation=self.split.validation if model.watches_validation else None,
                 catalogue=self._catalogue(model),
                 report=told,
+                teacher=self.teacher,
             )
 
     def _evaluate(self, model: Recommender, rows: Interactions, *, quick: bool) -> Evaluation:
@@ -317,19 +336,6 @@ class Training:
                 if isinstance(stopped, KeyboardInterrupt) and reported and any(self.checkpoints.glob("*.pt")):
                     stopped.add_note(f"kept the fit up to {model.step_name} {reported}; the same command resumes")
                 raise
-
-
-def _start_of(settings: TrainSettings, model: Recommender) -> Recommender | None:
-    """The model that the fit begins with. Raises `ConfigError` on a `warm_start` that is not NAME/NUMBER,
-    `RegistryError` on an unknown version."""
-    if not settings.warm_start or not model.warm_starts:
-        return None
-    name, _, number = settings.warm_start.rpartition("/")
-    if not name or not number.isdigit():
-        raise ConfigError(
-            f"warm_start = {settings.warm_start}", rule="a version is named NAME/NUMBER", fix="Write recommender/7"
-        )
-    return bundle.load(registry.fetch(registry.version_of(name, number))).model
 
 
 class _Clock:

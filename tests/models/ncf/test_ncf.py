@@ -18,12 +18,12 @@ from experiments.benchmarks.ncf_int8 import cost_of_int8
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
 from recstage.errors import ConfigError, StoreError, TooLittleData
-from recstage.models.ncf import training
+from recstage.models.ncf import pairs as ncf_pairs
 from recstage.models.ncf.gradient import pair_gradient
 from recstage.models.ncf.model import Ncf
 from recstage.models.ncf.network import Network
+from recstage.models.ncf.pairs import Penalty
 from recstage.models.ncf.params import NcfParams
-from recstage.models.ncf.training import Penalty
 from recstage.models.neural.training import in_one_piece, seeded
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_the_softmax_learns_the_checkerboard(variant: str, negatives: str) -> No
 def softmax_loss(train: Interactions, network: Network, **changes: object) -> tuple[float, float]:
     """Mean loss of a positive over 30 epochs, and its standard error."""
     params = NcfParams(variant="gmf", factors=4, batch_size=10_000, objective="softmax", **changes)
-    pairs = training.SoftmaxOfUsers(train, params, 0, torch.device("cpu"))
+    pairs = ncf_pairs.SoftmaxOfUsers(train, params, 0, torch.device("cpu"))
     found = []
     with torch.inference_mode():
         for epoch in range(30 if params.negatives == "sampled" else 1):
@@ -112,7 +112,7 @@ def test_the_softmax_is_that_of_the_whole_catalogue_and_the_sampled_one_near_it(
 
 def test_the_weights_of_a_history_fall_with_age_and_keep_their_mean() -> None:
     rows = replace(uneven(), weight=np.where(np.arange(len(uneven())) % 4 == 3, 0, 1).astype(np.float32))
-    recent = training._recent(rows, 1.0)
+    recent = ncf_pairs.recent(rows, 1.0)
     for user in np.flatnonzero(rows.lengths):
         mine = slice(rows.indptr[user], rows.indptr[user + 1])
         before, after = rows.weight[mine], recent.weight[mine]
@@ -121,7 +121,7 @@ def test_the_weights_of_a_history_fall_with_age_and_keep_their_mean() -> None:
         assert (after[before <= 0] == 0).all()
     last = rows.indptr[1:][rows.lengths == 9] - 1
     assert recent.weight[last][0] / recent.weight[last - 1][0] == pytest.approx(2) or (rows.weight[last - 1] == 0).any()
-    assert training._recent(rows, 0.0) is rows
+    assert ncf_pairs.recent(rows, 0.0) is rows
 
 
 def test_pretrained_neumf_learns_the_checkerboard_and_starts_better() -> None:
@@ -252,13 +252,13 @@ def test_all_pairs_have_the_loss_that_sampled_pairs_have_on_average(exponent: fl
         torch.nn.init.normal_(network.items.weight)
     device = torch.device("cpu")
 
-    def mean_loss(pairs: training.Pairs, epoch: int) -> float:
+    def mean_loss(pairs: ncf_pairs.Pairs, epoch: int) -> float:
         with torch.inference_mode():
             losses = [pairs.loss(network, batch) for batch in pairs.batches(epoch)]
         return float(sum(loss for loss, *_ in losses)) / sum(count for *_, count in losses)
 
-    whole = mean_loss(training.AllPairs(train, params, 0, device), 1)
-    sampled = [mean_loss(training.SampledPairs(train, params, 0, device), epoch) for epoch in range(300)]
+    whole = mean_loss(ncf_pairs.AllPairs(train, params, 0, device), 1)
+    sampled = [mean_loss(ncf_pairs.SampledPairs(train, params, 0, device), epoch) for epoch in range(300)]
     assert whole == pytest.approx(np.mean(sampled), abs=4 * np.std(sampled) / np.sqrt(len(sampled)))
 
 
@@ -290,7 +290,7 @@ def test_strong_regularization_leaves_nothing_but_popularity(negatives: str, epo
 def test_negatives_of_a_user_are_never_what_he_likes() -> None:
     train = uneven()
     liked = train.matrix.toarray()
-    pairs = training.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
+    pairs = ncf_pairs.SampledPairs(train, NcfParams(n_negatives=5), 0, torch.device("cpu"))
     batches = list(pairs.batches(1))
     assert sum(len(users) for users, _, _ in batches) == int((train.weight > 0).sum())
     for users, items, _ in batches:
@@ -386,9 +386,9 @@ def test_training_by_the_written_gradient_reaches_equal_weights(weights: dict, m
 
     def by_autograd(self: object, network: Network, batch: tuple) -> tuple[torch.Tensor, float]:
         calls.append(1)
-        return training._by_autograd(self, network, batch)
+        return ncf_pairs.by_autograd(self, network, batch)
 
-    monkeypatch.setattr(training.SampledPairs, "add_gradients", by_autograd)
+    monkeypatch.setattr(ncf_pairs.SampledPairs, "add_gradients", by_autograd)
     other = fitted(settings)
     assert calls
     for name, value in one.state().items():

@@ -19,8 +19,8 @@ from recstage.data.interactions import Interactions, Users
 from recstage.models import base
 from recstage.models.content.vector_map import from_content, regressed
 from recstage.models.growth import carried_over
-from recstage.models.ncf.int8 import quantised, restored
 from recstage.models.ncf.params import NcfParams
+from recstage.models.ncf.storage import restored, stored
 
 PAIRS_AT_ONCE = 1 << 14  # rows of hidden activations computed at once: they stay in the processor's cache
 
@@ -35,6 +35,7 @@ class Ncf(base.Recommender):
     name = "ncf"
     Params = NcfParams
     minimum_positives = 10
+    distils = True
 
     @property
     def probabilities(self) -> bool:
@@ -43,9 +44,13 @@ class Ncf(base.Recommender):
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         from recstage.models.ncf.training import fit_network
 
-        weights, epochs = fit_network(self, train, fitting)
-        self._load_state(quantised(weights) if self.params.export == "int8" else weights)
-        self.fitted_params_ = {"epochs": epochs}
+        found = fit_network(self, train, fitting)
+        self._load_state(stored(found.weights, eight_bits=self.params.export == "int8"))
+        self.fitted_params_ = {"epochs": found.epochs}
+        self.larger_ = fitting.teacher
+        if found.unpruned is not None and self.larger_ is None:
+            params = self.params.model_copy(update={"prune": 0.0})
+            self.larger_ = type(self).restore(params, found.unpruned, train, self.catalogue_)
 
     def _update(self, before: Self, fitting: base.Fitting) -> None:
         """The network stays. New items get embeddings from their content, new users from the mean embedding of what
@@ -66,7 +71,7 @@ class Ncf(base.Recommender):
         if new.any() and examples.any():
             users[new] = regressed(taste[examples], users[examples], taste[new])
         weights = {**old, **_apart(users, old, user_names), **_apart(items, old, item_names)}
-        self._load_state(quantised(weights) if self.params.export == "int8" else weights)
+        self._load_state(stored(weights, eight_bits=self.params.export == "int8"))
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
         index = users.index.astype(np.int64)
@@ -76,7 +81,7 @@ class Ncf(base.Recommender):
         for start in range(0, len(users), step):
             rows = slice(start, start + step)
             own = items[rows] if items is not None and items.ndim == 2 else items
-            out[rows] = self._logits(index[rows], own)
+            out[rows] = self.logits(index[rows], own)
         return expit(out, out=out) if self.probabilities else out
 
     def can_score(self, users: Users) -> NDArray[np.bool_]:
@@ -111,7 +116,7 @@ class Ncf(base.Recommender):
         """The items' part of the first hidden layer: float32[n_items, layers[0]]."""
         return self.weights_["mlp_items"] @ self.weights_["first_item"]
 
-    def _logits(self, users: NDArray[np.int64], items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+    def logits(self, users: NDArray[np.int64], items: NDArray[np.int32] | None) -> NDArray[np.float32]:
         """Logits float32[n, n_items], or [n, m] for items of shape [m] or [n, m]."""
         some = slice(None) if items is None else items
         each = items is not None and items.ndim == 2

@@ -45,6 +45,15 @@ class NcfParams(base.ModelParams):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of matrix products in training; auto: bf16 where the processor multiplies it natively"
     )
+    prune: float = Field(
+        0.0, ge=0, lt=1, description="share of each matrix's weights, the smallest, set to zero when the training ends"
+    )
+    prune_epochs: NonNegativeInt = Field(5, description="epochs in which the weights that are left are trained on")
+    distillation_weight: float = Field(
+        0.5, ge=0, le=1, description="with a teacher (`distill_from`): share of its scores in the loss"
+    )
+    temperature: float = Field(2.0, gt=0, description="of the softmax of the teacher's scores")
+    distilled_items: PositiveInt = Field(4096, description="of more items, so many are drawn for a step's softmax")
     export: Literal["fp32", "int8"] = Field(
         "fp32", description="int8: weights are rounded to eight bits when the fit ends; a quarter of the bundle's size"
     )

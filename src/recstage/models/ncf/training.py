@@ -1,25 +1,24 @@
-"""Training of NCF: cross-entropy of positives against negatives, sampled or all, by pairs or by a softmax."""
+"""Training of NCF: the epochs of a network over its pairs, and what a fit makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as nnf
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from recstage.data.interactions import Interactions
-from recstage.data.negatives import NegativeSampler
 from recstage.errors import TooLittleData
 from recstage.models import base
-from recstage.models.ncf.gradient import pair_gradient
+from recstage.models.ncf.distillation import DistilledPairs, digest_of
 from recstage.models.ncf.network import Network
+from recstage.models.ncf.pairs import Pairs, pairs_of, recent
+from recstage.models.ncf.pruning import Pruned
 from recstage.models.neural.training import (
     CheckpointFile,
     device_of_choice,
@@ -35,226 +34,36 @@ from recstage.models.neural.training import (
 if TYPE_CHECKING:
     from recstage.models.ncf.params import NcfParams
 
-MINIMUM_STEPS = 20  # of an epoch over all pairs, however few users there are
 VALIDATION_PAIRS_AT_ONCE = 1 << 16
-INITIAL, ORDER, NEGATIVES, STEPS, VALIDATION = range(5)  # streams of randomness
-
-
-class Pairs(Protocol):
-    """The positive and negative pairs of an epoch."""
-
-    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        """The batch of each step of an epoch; every positive is in one of them."""
-
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        """Cross-entropy and penalty of the embeddings, summed over the pairs of a step; and the number of pairs."""
-
-    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-        """Add the gradients of the mean of both to the network's; returns cross-entropy and number of pairs."""
-
-
-def _popularity(liked: Interactions, params: NcfParams, device: torch.device) -> Tensor:
-    """Weight of each item as a negative: float32[n_items], 1 on average."""
-    weight = np.maximum(liked.item_counts, 1) ** float(params.popularity_exponent)
-    return torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device)
-
-
-class Penalty:
-    """L2 of the embeddings of every pair."""
-
-    def __init__(self, params: NcfParams) -> None:
-        self.users = self.items = params.regularization
-        if params.item_regularization is not None:
-            self.items = params.item_regularization
-
-    def __call__(self, users: Callable[[], Tensor], items: Callable[[], Tensor]) -> Tensor | float:
-        """Weighted sum of the squared norms; a norm of weight 0 is not computed."""
-        weighted = ((self.users, users), (self.items, items))
-        return sum((weight * squares() for weight, squares in weighted if weight), start=0.0)
-
-
-def _squares(x: Tensor) -> Tensor:
-    flat = x.flatten()
-    return torch.dot(flat, flat)
-
-
-def _by_autograd(pairs: Pairs, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-    loss, penalty, number = pairs.loss(network, batch)
-    ((loss + penalty) / number).backward()
-    return loss.detach(), number
-
-
-class SampledPairs:
-    """As in the paper: each positive with `n_negatives` unseen items, sampled anew each epoch."""
-
-    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
-        self.liked, self.n, self.seed, self.device = liked, params.n_negatives, seed, device
-        self.rows = max(1, params.batch_size // (1 + self.n))
-        self.sampler = NegativeSampler(liked)
-        self.weights = liked.weight / liked.weight.mean()
-        self.popularity = _popularity(liked, params, device) if params.popularity_exponent else None
-        self.penalty = Penalty(params)
-        self.last, self._sampling = params.epochs, ThreadPoolExecutor(1)
-        self._ahead: dict[int, Future[Sequence[tuple[Tensor, ...]]]] = {}
-
-    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        ahead = self._ahead.pop(epoch, None)
-        if epoch < self.last:  # sampled while this epoch is trained
-            self._ahead[epoch + 1] = self._sampling.submit(self._draw, epoch + 1)
-        return self._draw(epoch) if ahead is None else ahead.result()
-
-    def _draw(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        order = np.random.default_rng((self.seed, epoch, ORDER)).permutation(len(self.liked))
-        users = self.liked.user_index[order]
-        negatives = self.sampler.sample(users, self.n, np.random.default_rng((self.seed, epoch, NEGATIVES)))
-        items = np.concatenate([self.liked.item_index[order, None], negatives], axis=1, dtype=np.int64)
-        users = users.astype(np.int64)
-        whole = [users, items] if np.all(self.weights == 1) else [users, items, self.weights[order]]
-        parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
-        return list(zip(*parts, strict=True))
-
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        users, items, *weights = batch
-        loss, user_emb, item_emb = network.cross_entropy(users, items, self._weight(items, weights))
-        penalty = self.penalty(lambda: items.shape[1] * _squares(user_emb), lambda: _squares(item_emb))
-        return loss, penalty, items.numel()
-
-    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-        if not network.mlp_factors or network.dropout or self.device.type != "cpu":
-            return _by_autograd(self, network, batch)
-        users, items, *weights = batch
-        penalty = {"user_penalty": self.penalty.users, "item_penalty": self.penalty.items}
-        return pair_gradient(network, users, items, self._weight(items, weights), **penalty), items.numel()
-
-    def _weight(self, items: Tensor, of_positives: Sequence[Tensor]) -> Tensor | None:
-        if not of_positives and self.popularity is None:
-            return None
-        weight = torch.ones(items.shape, device=self.device) if self.popularity is None else self.popularity[items]
-        weight[:, 0] = of_positives[0] if of_positives else 1
-        return weight
-
-
-class AllPairs:
-    """The same loss without sampling noise: unseen items weighted by how often they would be sampled on average.
-
-    Steps are batches of users; for GMF one is two matrix products.
-    """
-
-    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
-        self.seed, self.device, self.n = seed, device, params.n_negatives
-        self.matrix = liked.matrix / liked.weight.mean()
-        self.users = np.flatnonzero(liked.lengths).astype(np.int32)
-        self.rows = max(1, min(params.batch_size // liked.n_items, len(self.users) // MINIMUM_STEPS))
-        self.items = torch.arange(liked.n_items, device=device)[None]
-        self.popularity = _popularity(liked, params, device)
-        self.penalty = Penalty(params)
-
-    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
-        return [(part,) for part in torch.from_numpy(users).split(self.rows)]
-
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        users = batch[0].numpy()
-        liked = self.matrix[users]
-        counts = np.diff(liked.indptr)
-        weights = torch.from_numpy((self.n * counts / (liked.shape[1] - counts)).astype(np.float32)).to(self.device)
-        row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
-        column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
-        positive_weights = torch.from_numpy(liked.data).to(self.device)
-        logits, user_emb, item_emb = network(batch[0].to(self.device), self.items)
-        logits = logits.float()
-        own = logits[row, column]
-        # all items as negatives in one product, then each positive corrected: fewer operations than a mask
-        positives = nnf.softplus(-own) * positive_weights
-        as_negatives = nnf.softplus(own) * weights[row] * self.popularity[column]
-        total = (nnf.softplus(logits) @ self.popularity * weights).sum() + (positives - as_negatives).sum()
-        uses = torch.bincount(column, minlength=liked.shape[1]) + weights.sum()
-        pairs = torch.from_numpy((counts * (1 + self.n)).astype(np.float32)).to(self.device)
-        penalty = self.penalty(lambda: pairs @ user_emb.square().sum(1), lambda: uses @ item_emb[0].square().sum(1))
-        return total, penalty, float(pairs.sum())
-
-    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-        return _by_autograd(self, network, batch)
-
-
-class SoftmaxOfUsers:
-    """Cross-entropy of each positive in the softmax over the catalogue: what a user chose is ranked above all else.
-
-    Steps are batches of users. With sampled negatives the sum over the catalogue is estimated by `n_negatives` items
-    that are drawn for a step: each stands for n_items / n_negatives of them (logQ correction; Bengio and Senecal 2008).
-    """
-
-    def __init__(self, liked: Interactions, params: NcfParams, seed: int, device: torch.device) -> None:
-        self.seed, self.device = seed, device
-        self.matrix = liked.matrix / liked.weight.mean()
-        self.users = np.flatnonzero(liked.lengths).astype(np.int32)
-        self.drawn = params.n_negatives if params.negatives == "sampled" else liked.n_items
-        self.rows = max(1, min(params.batch_size // min(self.drawn, liked.n_items), len(self.users) // MINIMUM_STEPS))
-        self.penalty = Penalty(params)
-
-    def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
-        random, n_items = np.random.default_rng((self.seed, epoch, ORDER)), self.matrix.shape[1]
-        users = torch.from_numpy(random.permutation(self.users).astype(np.int64)).split(self.rows)
-        if self.drawn >= n_items:
-            return [(part, torch.arange(n_items)) for part in users]
-        return [(part, torch.from_numpy(random.choice(n_items, self.drawn, replace=False))) for part in users]
-
-    def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
-        users, drawn = batch
-        liked, n_items = self.matrix[users.numpy()], self.matrix.shape[1]
-        counts = np.diff(liked.indptr)
-        row = torch.from_numpy(np.repeat(np.arange(len(users)), counts)).to(self.device)
-        column = torch.from_numpy(liked.indices.astype(np.int64)).to(self.device)
-        weights = torch.from_numpy(liked.data).to(self.device)
-        logits, user_emb, item_emb = network(users.to(self.device), drawn[None].to(self.device))
-        total = logits.float().logsumexp(dim=1)[row] + float(np.log(n_items / len(drawn)))
-        if len(drawn) == n_items:
-            own = logits.float()[row, column]
-        else:
-            own = network(users.to(self.device)[row], column[:, None])[0].float()[:, 0]
-            total = torch.logaddexp(total, own)
-        loss = (weights * (total - own)).sum()
-        pairs = torch.from_numpy(counts.astype(np.float32)).to(self.device)
-        uses = pairs.sum() / len(drawn)
-        penalty = self.penalty(lambda: pairs @ user_emb.square().sum(1), lambda: uses * item_emb[0].square().sum())
-        return loss, penalty, float(pairs.sum())
-
-    def add_gradients(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, float]:
-        return _by_autograd(self, network, batch)
-
-
-def _recent(rows: Interactions, decay: float) -> Interactions:
-    """Rows whose weights fall with their age in the history, by `NcfParams.recency_decay`."""
-    if not decay:
-        return rows
-    nth_last = rows.indptr[1:][rows.user_index] - np.arange(len(rows))
-    factor = nth_last.astype(np.float64) ** -decay
-    positive = rows.weight > 0
-    kept = np.bincount(rows.user_index, np.where(positive, factor, 0), rows.n_users)
-    mean = kept / np.maximum(1, np.bincount(rows.user_index[positive], minlength=rows.n_users))
-    return replace(
-        rows, weight=(rows.weight * factor / np.where(mean > 0, mean, 1)[rows.user_index]).astype(np.float32)
-    )
+INITIAL, STEPS, VALIDATION = 0, 3, 4  # streams of randomness; `pairs` has the others
 
 
 class Trainer:
     """One network in training: its pairs, its optimiser, its epoch and its validation."""
 
-    def __init__(self, network: Network, params: NcfParams, rows: Interactions, fitting: base.Fitting) -> None:
+    def __init__(
+        self,
+        network: Network,
+        params: NcfParams,
+        rows: Interactions,
+        fitting: base.Fitting,
+        pruned: Pruned | None = None,
+    ) -> None:
         self.device = device_of_choice()
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
-        recent = _recent(rows, params.recency_decay)
-        liked = recent.select(recent.weight > 0)
+        weighted = recent(rows, params.recency_decay)
+        liked = weighted.select(weighted.weight > 0)
         # a user who likes everything has no negatives, and nothing left to be ranked
         liked = liked.select(liked.lengths[liked.user_index] < rows.n_items)
         if not len(liked):
             raise TooLittleData(
                 "every user likes every item", rule="ncf learns from what users did not choose", fix="Give more items"
             )
-        by_pairs = AllPairs if params.negatives == "all" else SampledPairs
-        kind = SoftmaxOfUsers if params.objective == "softmax" else by_pairs
-        self.pairs: Pairs = kind(liked, params, fitting.seed, self.device)
+        self.pairs: Pairs = pairs_of(liked, params, fitting.seed, self.device)
+        if fitting.teacher is not None:
+            self.pairs = DistilledPairs(self.pairs, fitting.teacher, params, self.device)
+        self.pruned = pruned
         self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
         self._set_validation(rows, fitting.validation)
 
@@ -277,6 +86,8 @@ class Trainer:
                 self.optimiser.zero_grad(set_to_none=False)
                 loss, pairs = self.pairs.add_gradients(self.network, batch)
                 self.optimiser.step()
+                if self.pruned is not None:
+                    self.pruned.apply(self.network)
                 total += loss
                 count += pairs
         return float(total) / count
@@ -307,21 +118,41 @@ class Trainer:
         return validated(torch.cat(ranks), torch.cat(losses))
 
 
-def fit_network(
-    model: base.Recommender, rows: Interactions, fitting: base.Fitting
-) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Train by `model.params`; returns the weights for `Ncf.score` and the number of epochs they were trained for."""
-    params: NcfParams = model.params
+@dataclass(frozen=True)
+class Trained:
+    """The weights for `Ncf.score`, the number of epochs that they were trained for, and those of before the pruning."""
+
+    weights: dict[str, NDArray[np.float32]]
+    epochs: int
+    unpruned: dict[str, NDArray[np.float32]] | None = None
+
+
+def fit_network(model: base.Recommender, rows: Interactions, fitting: base.Fitting) -> Trained:
+    """Train by `model.params`."""
+    network, epochs = _train(model, model.params, rows, fitting)
+    share = model.params.prune
+    if not share:
+        return Trained(network.export(), epochs)
+    unpruned, pruned = network.export(), Pruned.of(network, share)
+    pruned.apply(network)
+    if model.params.prune_epochs:
+        params = model.params.model_copy(update={"epochs": model.params.prune_epochs, "patience": 0})
+        train_on = replace(fitting, validation=None, report=base.silent)
+        _train_one(model, params, rows, train_on, network=network, pruned=pruned)
+    return Trained(network.export(), epochs, unpruned)
+
+
+def _train(
+    model: base.Recommender, params: NcfParams, rows: Interactions, fitting: base.Fitting
+) -> tuple[Network, int]:
     if params.variant != "neumf" or not params.pretrain:
-        network, epochs = _train_one(model, params, rows, fitting)
-        return network.export(), epochs
+        return _train_one(model, params, rows, fitting)
     alone = base.Fitting(fitting.seed, None, fitting.catalogue, base.silent, fitting.checkpoint)
     gmf, mlp = (
         _train_one(model, params.model_copy(update={"variant": part, "epochs": params.pretrain}), rows, alone)[0]
         for part in ("gmf", "mlp")
     )
-    network, epochs = _train_one(model, params, rows, fitting, start=(gmf, mlp))
-    return network.export(), epochs
+    return _train_one(model, params, rows, fitting, start=(gmf, mlp))
 
 
 def _train_one(
@@ -331,12 +162,18 @@ def _train_one(
     fitting: base.Fitting,
     *,
     start: tuple[Network, Network] | None = None,
+    network: Network | None = None,
+    pruned: Pruned | None = None,
 ) -> tuple[Network, int]:
-    with seeded(fitting.seed, INITIAL):
-        network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
+    if network is None:
+        with seeded(fitting.seed, INITIAL):
+            network = Network(rows.n_users, rows.n_items, params, matrix_type(params.precision, device_of_choice()))
     if start is not None:
         network.start_from(*start)
-    trainer = Trainer(network, params, rows, fitting)
+    trainer = Trainer(network, params, rows, fitting, pruned)
+    stages = [params.variant, *(["pruned"] if pruned else [])]
+    if fitting.teacher is not None:
+        stages.append(digest_of(fitting.teacher))
     epochs = train(
         network,
         trainer.optimiser,
@@ -345,6 +182,6 @@ def _train_one(
         epochs=params.epochs,
         patience=params.patience,
         report=fitting.report,
-        checkpoint=CheckpointFile.of(model, rows, fitting, params.variant),
+        checkpoint=CheckpointFile.of(model, rows, fitting, "-".join(stages)),
     )
     return network, epochs
