@@ -15,6 +15,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Component
+from recstage.models.composition.selection import HeldOutUsers
 from recstage.models.factorization.als import ALS
 from recstage.models.hybrid import Hybrid, HybridParams
 from recstage.models.ncf import Ncf
@@ -180,7 +181,7 @@ def test_two_models_that_are_better_together_stay_together(train):
         scores = random.random((30, 40)).astype(np.float32)
         scores[np.arange(30), later[:, column]], scores[np.arange(30), later[:, 1 - column]] = 1, 0.8
         model.parts_[name] = Planted(scores).attach(train)
-    model._select(train, validation, seed=0)
+    model._select(HeldOutUsers.of(train, validation, cold_below=1, hot_from=2, seed=0))
     assert set(model.params.hot) == {"transitions", "als"}
     assert [one.name for one in model.params.components] == ["als", "transitions"]
 

@@ -319,7 +319,7 @@ class SearchRange(Schema):
 
 
 DataKind = Literal["dense", "sparse", "sessions", "unordered"]
-"""What a data set is like, as far as parameters depend on it: `recstage.steps.data_kind` tells which."""
+"""What a data set is like, as far as parameters depend on it: `recstage.data.kind` tells which."""
 
 
 class Preset(Schema):
@@ -339,3 +339,9 @@ class ModelConfig(Schema):
     search: dict[str, SearchRange] = Field(default_factory=dict)
     presets: dict[str, Preset] = Field(default_factory=dict, description="named sets of params, tried on validation")
     registered_name: ModelName = "recommender"
+
+    def presets_for(self, kind: DataKind) -> dict[str, Preset]:
+        """The presets that are tried on data of a kind."""
+        return {
+            name: one for name, one in self.presets.items() if not one.by_name and (not one.kinds or kind in one.kinds)
+        }

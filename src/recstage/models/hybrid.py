@@ -23,6 +23,7 @@ from recstage.data.segments import SEGMENTS, segments_of
 from recstage.errors import DataError, OutOfMemory, valid_names
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Components, named, updated_parts, without_order
+from recstage.models.composition.presets import with_best_preset
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.explanation import by_popularity
 from recstage.models.ranking import top_k_of
@@ -122,17 +123,22 @@ class Hybrid(base.Recommender):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         self.parts_ = {}
+        held = HeldOutUsers.of_fit(self.name, self.params, train, fitting)
         refused: list[DataError | OutOfMemory] = []
-        for component in self.params.components:
+        components = list(self.params.components)
+        for place, component in enumerate(components):
             try:
-                self.parts_[component.name] = component.fit(train, fitting)
+                if held is not None:
+                    components[place] = with_best_preset(component, train, fitting, held)
+                self.parts_[component.name] = components[place].fit(train, fitting)
             except (DataError, OutOfMemory) as error:
                 logger.warning("hybrid is fitted without %s: %s", component.name, error)
                 refused.append(error)
         if not self.parts_:
             raise refused[0]
-        if self.params.select and fitting.validation is not None:
-            self._select(train, fitting.validation, fitting.seed)
+        if held is not None:
+            self.params = self.params.model_copy(update={"components": tuple(components)})
+            self._select(held)
 
     def _update(self, before: Self, fitting: base.Fitting) -> None:
         """Every part is updated; what ranks each segment stays. Raises `ConfigError` where a part cannot be."""
@@ -140,13 +146,9 @@ class Hybrid(base.Recommender):
 
     # -- choosing the models of each segment ---------------------------------------------------------
 
-    def _select(self, train: Interactions, validation: Interactions, seed: int) -> None:
+    def _select(self, held: HeldOutUsers) -> None:
         """Set the ensembles of the segments, and `fitted_params_` for a fit with validation rows among the others."""
         params: HybridParams = self.params
-        held = HeldOutUsers.of(train, validation, cold_below=params.cold_below, hot_from=params.hot_from, seed=seed)
-        if len(held) < FEWEST_USERS:
-            logger.info("hybrid: %d users on validation are too few to choose by", len(held))
-            return
         gains = {name: held.of_model(part) for name, part in self.parts_.items()}
         everyone = np.arange(len(held))
         overall = self._best_for(held, gains, everyone, [])

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from recstage import tracking
 from recstage.config import ModelConfig, SearchRange, root
-from recstage.config.schemas import DataKind, Preset
+from recstage.config.schemas import DataKind
 from recstage.config.steps import AUTO, DEFAULT
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
+from recstage.data.kind import kind_of
 from recstage.errors import ConfigError, Diverged, valid_names
 from recstage.evaluation.protocol import Evaluation
 from recstage.models import build, params_class
 from recstage.models.base import Recommender, Report, silent
 from recstage.steps import training_report
-from recstage.steps.data_kind import kind_of
 from recstage.steps.train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -49,16 +49,12 @@ def candidates(model: ModelConfig, kind: DataKind, preset: str) -> dict[str, dic
         name: {**model.params, **one.params} for name, one in model.presets.items()
     }
     if preset == AUTO:
-        return {name: params for name, params in known.items() if name == DEFAULT or _suits(model.presets[name], kind)}
+        return {name: known[name] for name in (DEFAULT, *model.presets_for(kind))}
     if preset not in known:
         raise ConfigError(
             f"preset = {preset}", rule=f"{model.name} has no such preset", fix=valid_names(preset, [AUTO, *known])
         )
     return {preset: known[preset]}
-
-
-def _suits(preset: Preset, kind: DataKind) -> bool:
-    return not preset.by_name and (not preset.kinds or kind in preset.kinds)
 
 
 def space_for(space: Mapping[str, SearchRange], rows: Interactions) -> dict[str, SearchRange]:

@@ -14,10 +14,11 @@ Regression Trees", 1984): what is above by more than the standard error of the m
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from scipy import sparse
 
 from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import segments_of
-from recstage.models.base import Recommender, chunks
+from recstage.models.base import Fitting, Recommender, chunks
 from recstage.models.ranking import mask_excluded, top_k
 
 K = 10
@@ -39,6 +40,18 @@ MARGIN = 0.01
 STREAM = 19
 
 Option = TypeVar("Option")
+log = logging.getLogger(__name__)
+
+
+class Selecting(Protocol):
+    """The params of a composite that a choice depends on."""
+
+    @property
+    def select(self) -> bool: ...
+    @property
+    def cold_below(self) -> int: ...
+    @property
+    def hot_from(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +74,19 @@ class HeldOutUsers:
             index = np.sort(np.random.default_rng((seed, STREAM)).choice(index, MOST_USERS, replace=False))
         users = train.of(index)
         return cls(users, liked.of(index).seen, segments_of(users.lengths, cold_below, hot_from))
+
+    @classmethod
+    def of_fit(cls, name: str, params: Selecting, train: Interactions, fitting: Fitting) -> HeldOutUsers | None:
+        """The users by whom a fit of the composite `name` chooses; None where nothing is to be chosen, or where too few
+        of them say what."""
+        if not params.select or fitting.validation is None:
+            return None
+        segments = {"cold_below": params.cold_below, "hot_from": params.hot_from}
+        held = cls.of(train, fitting.validation, **segments, seed=fitting.seed)
+        if len(held) < FEWEST_USERS:
+            log.info("%s: %d users on validation are too few to choose by", name, len(held))
+            return None
+        return held
 
     def __len__(self) -> int:
         return len(self.users)

@@ -24,6 +24,7 @@ from recstage.data.tables.values.columns import Columns
 from recstage.errors import DataError, OutOfMemory
 from recstage.models import base, rank_fusion
 from recstage.models.composition import updated_parts
+from recstage.models.composition.presets import with_best_preset
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
@@ -90,6 +91,9 @@ class LambdaRank(base.Recommender):
         )
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        held_out_users = HeldOutUsers.of_fit(self.name, self.params, train, fitting)
+        if held_out_users is not None:
+            self._choose_presets(train, fitting, held_out_users)
         held = self.held_out(train, fitting.seed)
         past = self.fit_stage(held.past, fitting)
         text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
@@ -97,8 +101,8 @@ class LambdaRank(base.Recommender):
             for retriever in past.retrievers.values():
                 retriever.attach(train, fitting.catalogue)
         self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
-        if self.params.select and fitting.validation is not None:
-            self._select(train, fitting.validation, fitting.seed)
+        if held_out_users is not None:
+            self._select(held_out_users)
 
     def _update(self, before: Self, fitting: base.Fitting) -> None:
         """Retrievers are updated and features counted anew; the trees stay. Raises `ConfigError` where a retriever
@@ -165,15 +169,19 @@ class LambdaRank(base.Recommender):
         self._least = sum(min(map(float, values)) for values in leaves)
         return self
 
-    def _select(self, train: Interactions, validation: Interactions, seed: int) -> None:
+    def _choose_presets(self, train: Interactions, fitting: base.Fitting, held: HeldOutUsers) -> None:
+        """Set the params of the retrievers."""
+        retrievers = list(self.params.retrievers)
+        for place, one in enumerate(retrievers):
+            try:
+                retrievers[place] = with_best_preset(one, train, fitting, held)
+            except (DataError, OutOfMemory):
+                continue  # `fit_stage` leaves it out and says so
+        self.params = self.params.model_copy(update={"retrievers": tuple(retrievers)})
+
+    def _select(self, held: HeldOutUsers) -> None:
         """Set what ranks each segment, and `fitted_params_` for a fit with validation rows among the others."""
         self.params = self.params.model_copy(update={f"{one}_by": TREES for one in SEGMENTS})
-        held = HeldOutUsers.of(
-            train, validation, cold_below=self.params.cold_below, hot_from=self.params.hot_from, seed=seed
-        )
-        if len(held) < FEWEST_USERS:
-            log.info("lambdarank: %d users on validation are too few to choose by", len(held))
-            return
         gains = {name: held.of_model(retriever) for name, retriever in self.retrievers_.items()}
         trees = held.of_model(self)
         everyone, chosen = np.arange(len(held)), {}
@@ -185,7 +193,7 @@ class LambdaRank(base.Recommender):
             chosen[f"{segment}_by"] = single_or_ensemble(single, gains[single][rows], {TREES: trees[rows], **both})
             log.info("lambdarank: %s users by %s, chosen on %d users", segment, chosen[f"{segment}_by"], len(rows))
         self.params = self.params.model_copy(update=chosen)
-        self.fitted_params_ = {**chosen, "select": False}
+        self.fitted_params_ = {**chosen, "retrievers": self.params.retrievers, "unordered": (), "select": False}
 
     def _since(self, rows: Interactions) -> float | None:
         """The time from which rows are used for features and labels; None: all rows are."""

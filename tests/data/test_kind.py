@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recstage.data.interactions import IdMap, Interactions
-from recstage.steps.data_kind import kind_of
+from recstage.data.kind import kind_of
 
 
 def rows(users, items, each, *, ordered=True, weight=1.0):
