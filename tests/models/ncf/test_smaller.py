@@ -99,7 +99,7 @@ def test_the_loss_of_a_student_that_agrees_is_least() -> None:
 
 @pytest.mark.parametrize("changes", [{"negatives": "all"}, {"negatives": "sampled"}, {"distilled_items": 10}])
 def test_a_student_ranks_as_its_teacher_does(changes: dict[str, object]) -> None:
-    """The teacher likes what nobody chose: only from its scores can a student have that."""
+    """The teacher likes what no user chose: only from its scores can a student have that."""
     train, held = checkerboard()
     teacher = fitted({"variant": "gmf"})
     weights = {name: -value if name == "gmf_items" else value for name, value in teacher.weights_.items()}

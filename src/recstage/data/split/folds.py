@@ -24,7 +24,7 @@ def without_the_sources_test(log: EventLog) -> EventLog:
     if not (kept.held_out == VALIDATION).any():
         return kept
     columns = (kept.user_index, kept.item_index, kept.weight, kept.negative, kept.timestamp)
-    return EventLog.build(kept.users, kept.items, *columns, np.zeros(len(kept), bool), kept.ordered)  # type: ignore[arg-type]
+    return EventLog.build(kept.users, kept.items, *columns, np.zeros(len(kept), bool), kept.ordered)
 
 
 def k_fold(log: EventLog, config: SplitConfig, rule: Rule) -> EventLog:

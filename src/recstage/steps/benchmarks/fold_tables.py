@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -90,5 +91,5 @@ def in_markdown(spread: pd.DataFrame, difference: pd.DataFrame) -> str:
     return f"{text}\n{markdown.table(header, rows)}"
 
 
-def _interval(row: Mapping[str, float]) -> str:
+def _interval(row: Mapping[Hashable, Any]) -> str:
     return f"{row['low']:.4f} to {row['high']:.4f}"
