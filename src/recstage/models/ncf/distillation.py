@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recstage.models.ncf.network import Network
 from recstage.models.ncf.pairs import Pairs, by_autograd
 
 if TYPE_CHECKING:
-    from recstage.models.ncf.model import Ncf
     from recstage.models.ncf.params import NcfParams
 
 SCORES_A_STEP = 1 << 20
 """Most scores of the teacher that a step reads."""
+
+
+class Teacher(Protocol):
+    """What is asked of a fitted `Ncf`."""
+
+    @property
+    def n_items(self) -> int: ...
+
+    def logits(self, users: NDArray[np.int64], items: NDArray[np.int32] | None) -> NDArray[np.float32]:
+        """Logits of users [n] and items [m]: float32[n, m]."""
+
+    def state(self) -> dict[str, NDArray]:
+        """All that it scores by."""
 
 
 class DistilledPairs:
@@ -31,7 +44,7 @@ class DistilledPairs:
     Of more than `distilled_items` items so many are drawn for a step, and the softmax is over these.
     """
 
-    def __init__(self, inner: Pairs, teacher: Ncf, params: NcfParams, device: torch.device) -> None:
+    def __init__(self, inner: Pairs, teacher: Teacher, params: NcfParams, device: torch.device) -> None:
         self.inner, self.teacher, self.device = inner, teacher, device
         self.share, self.temperature = params.distillation_weight, params.temperature
         self.items = min(teacher.n_items, params.distilled_items)
@@ -56,7 +69,7 @@ class DistilledPairs:
         return by_autograd(self, network, batch)
 
 
-def digest_of(teacher: Ncf) -> str:
+def digest_of(teacher: Teacher) -> str:
     """Eight hexadecimal digits of what a teacher scores by."""
     digest = hashlib.sha256()
     for name, values in sorted(teacher.state().items()):
