@@ -190,7 +190,7 @@ def searched(tiny, client, rates, *, epochs, trials):
     params = {**config.params, "factors": 4, "epochs": epochs, "learning_rate": 0.05}
     search = {"learning_rate": SearchRange(choices=rates)}
     settings = train.settings_from("ncf", tiny, QUICK, {"trials": trials})
-    model = config.model_copy(update={"params": params, "search": search})
+    model = config.model_copy(update={"params": params, "search": search, "presets": {}})
     run = client.get_run(train.run(settings.model_copy(update={"model": model})).run_id)
     inside = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
     return run, client.search_runs([run.info.experiment_id], inside)
