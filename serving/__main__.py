@@ -48,7 +48,7 @@ def _serve(settings: ServingSettings) -> None:
         os.environ.setdefault(name, "1")
     # Arrow's own allocator keeps the memory that reading a bundle frees, and has a thread that no fork takes along
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    _check_start(settings)
+    check_start(settings)
     if settings.workers == 1:
         _run(settings)
         return
@@ -58,7 +58,7 @@ def _serve(settings: ServingSettings) -> None:
         _run(settings)
 
 
-def _check_start(settings: ServingSettings) -> None:
+def check_start(settings: ServingSettings) -> None:
     """Raise what would keep the application from starting, while it can still be reported in one line."""
     from serving.models.repository import BundleRepository
     from serving.monitoring.metrics import Metrics

@@ -15,7 +15,7 @@ from recstage import config
 from recstage.config import DataConfig, SplitConfig, SyntheticSource
 from recstage.data.dataset import Dataset, prepare
 
-pytest_plugins = ["tests.browser", "tests.evaluation_cases", "tests.registry_driver"]
+pytest_plugins = ["tests.browser", "tests.evaluation_cases", "tests.ray_nodes", "tests.registry_driver"]
 
 TINY = """
 source: {kind: synthetic, users: 80, items: 40, interactions: 3000, seed: 3}

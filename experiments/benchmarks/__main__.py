@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules, storefront, two_versions
 from experiments.benchmarks.report import Measurement
+from experiments.benchmarks.scale import ray_figures
 from experiments.benchmarks.scale.data import data_figures
 from experiments.benchmarks.scale.index import index_figures
 from experiments.benchmarks.scale.workers import worker_memory
@@ -85,11 +87,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What it measures, with which goals, and how it is run; `models`: whether it needs registered models."""
+    """What it measures, with which goals, and how it is run; `models`: whether it needs registered models; `package`:
+    an extra's, without which it runs only where it is named, and says what is missing."""
 
     summary: str
     measure: Callable[[Run], Iterator[Measurement]]
     models: bool = True
+    package: str = ""
 
 
 def _throughput(run: Run) -> Iterator[Measurement]:
@@ -171,6 +175,10 @@ def _slow_models(run: Run) -> Iterator[Measurement]:
     return performance.slow_models(run.environment, SLOW, 10 * run.share)
 
 
+def _scale_ray(run: Run) -> Iterator[Measurement]:
+    return ray_figures.scale_ray(run.environment, run.versions, run.share)
+
+
 def _faults(run: Run) -> Iterator[Measurement]:
     trials = Trials(run.environment, run.versions, brief=run.share < 1, seed=run.seed)
     return table.measure(trials, run.faults)
@@ -201,6 +209,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         _snapshot,
         models=False,
     ),
+    "scale-ray": Benchmark(
+        "two Ray nodes of one core: trials >= 1.7 x one core, a killed node loses nothing, replicas >= 1.6 x one",
+        _scale_ray,
+        package="ray",
+    ),
     "rules": Benchmark("business rules leave >= 85 % of the throughput without", _rules),
     "scale-data": Benchmark(
         "100 million events prepared within 8 GiB, >= 400,000 a second; popularity and ALS on them within 12 GiB",
@@ -224,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen benchmarks; returns the exit status."""
     try:
         chosen = _parser().parse_args(_new_command(list(sys.argv[1:] if arguments is None else arguments)))
-        names = checked(chosen.names or chosen.only or list(BENCHMARKS))
+        names = checked(chosen.names or chosen.only or installed())
         for option, value in (
             ("--kills", chosen.kills),
             ("--seconds", chosen.seconds),
@@ -247,6 +260,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     print(json.dumps([measurement.as_json() for measurement in measurements]))  # noqa: T201
     return 0 if all(measurement.reached for measurement in measurements) else 1
+
+
+def installed() -> list[str]:
+    """Names of the benchmarks whose packages are there."""
+    return [name for name, one in BENCHMARKS.items() if not one.package or find_spec(one.package)]
 
 
 def checked(names: Sequence[str]) -> list[str]:

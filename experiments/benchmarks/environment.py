@@ -115,6 +115,15 @@ class BenchmarkEnvironment:
             yield running
 
     @contextlib.contextmanager
+    def replicas(self, number: int, **settings: object) -> Iterator[Running]:
+        """The same as so many replicas on Ray Serve (`serving.ray`), on the cores of this machine."""
+        program = ("serving.ray", "--replicas", str(number))
+        with start_service(
+            self.folder, f"replicas-{number}", self._variables(), program, **{"api_keys": API_KEYS, **settings}
+        ) as running:
+            yield running
+
+    @contextlib.contextmanager
     def mlflow_server(self, version: int) -> Iterator[Running]:
         """`mlflow models serve` of a registered version, one worker, with its default settings."""
         port = free_port()
@@ -195,12 +204,16 @@ class BenchmarkEnvironment:
 
 @contextlib.contextmanager
 def start_service(
-    folder: Path, name: str, variables: Mapping[str, str] | None = None, **settings: object
+    folder: Path,
+    name: str,
+    variables: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("serving",),
+    **settings: object,
 ) -> Iterator[Running]:
     """The service on a free port, once it is live.
 
     Bundles, log and database are in `folder` under `name`; `variables` of the process's environment; `settings` of the
-    service by name.
+    service by name. `program`: the module, and its own options.
     """
     chosen = {
         "port": free_port(),
@@ -209,7 +222,7 @@ def start_service(
         **settings,
     }
     arguments = [part for key, value in chosen.items() for part in (f"--{key}", str(value))]
-    command = [sys.executable, "-m", "serving", *arguments]
+    command = [sys.executable, "-m", *program, *arguments]
     with _process(command, folder / f"{name}.log", variables or {}) as process:
         running = Running(process, int(str(chosen["port"])))
         running.until(lambda: running.status("/health/live") == 200)

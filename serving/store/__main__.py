@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy.engine import URL
 
+from recstage import cluster
 from recstage.config import SyntheticSource
 from recstage.errors import ConfigError, RecstageError
 from serving import settings
@@ -145,7 +146,8 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
             raise ConfigError(f"{option} {value:g}", rule="it must be above 0", fix="Leave it out for the default")
     configured = settings.load()
     if chosen.audiences is not None:
-        return _precompute_audiences(url, chosen, configured)
+        with cluster.session(chosen.backend):
+            return _precompute_audiences(url, chosen, configured)
     served = configured.model_name
     if chosen.name != served:
         raise ConfigError(
@@ -155,7 +157,10 @@ def _precompute(url: URL, chosen: argparse.Namespace) -> Result:
         )
     users = UserChoice(chosen.active_days, chosen.top, chosen.users)
     users.check()
-    found = batch_recommendations.precompute(url, chosen.name, limit=chosen.limit, hours=chosen.hours, users=users)
+    with cluster.session(chosen.backend):
+        found = batch_recommendations.precompute(
+            url, chosen.name, limit=chosen.limit, hours=chosen.hours, users=users, backend=chosen.backend
+        )
     return {"database": display_url(url), **found}
 
 
@@ -179,6 +184,7 @@ def _precompute_audiences(url: URL, chosen: argparse.Namespace, configured: sett
         min_likes=configured.audience_min_likes,
         limit=chosen.limit,
         hours=chosen.hours,
+        backend=chosen.backend,
     )
     return {"database": display_url(url), **found}
 
@@ -258,6 +264,12 @@ def _parser() -> argparse.ArgumentParser:
         help="in place of lists for users: users for the N most popular items, by the reverse model",
     )
     one.add_argument("--users", type=Path, metavar="FILE", help="only the users of a file, one id a line")
+    one.add_argument(
+        "--backend",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: make the lists on the cluster at RAY_ADDRESS, else on all cores of this machine",
+    )
     one = add("classify", _classify, "Predict categories of the items that a person gave none.")
     one.add_argument("--name", default="item-classifier", help="registered model")
     return parser

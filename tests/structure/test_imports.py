@@ -17,13 +17,19 @@ SERVING_MAY_USE = {
     "classifier",
     "rerank",
     "bundle",
+    "batch",
+    "cluster",
     "pyfunc",
     "tracking",
     "registry",
     "experiments",
     "election",
 }
-ONLY_IN = {"optuna": {"tuning"}, "mlflow": {"tracking", "registry", "pyfunc", "promotion", "mlflow_plugin"}}
+ONLY_IN = {
+    "optuna": {"tuning"},
+    "ray": {"cluster"},
+    "mlflow": {"tracking", "registry", "pyfunc", "promotion", "mlflow_plugin"},
+}
 MOST_MODULES = 12
 FOLDERS = sorted({path.parent for path in MODULES.values()})
 ENTRY_POINTS = {*STEPS, "train"}

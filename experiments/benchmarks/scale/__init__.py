@@ -1,1 +1,1 @@
-"""What grows with the data: catalogues of up to a million items."""
+"""What grows with the data: catalogues of up to a million items, and clusters of more than one machine."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sqlalchemy.engine import URL
 from tqdm import tqdm
 
-from recstage import bundle, registry
+from recstage import batch, bundle, registry
 from recstage.errors import ConfigError
 from recstage.models.base import Recommender
 from serving.store.db.reader import Reader
@@ -21,15 +22,19 @@ USERS_PER_BATCH = 200
 ALL_USERS = UserChoice()
 
 
-def precompute(url: URL, name: str, *, limit: int, hours: float, users: UserChoice = ALL_USERS) -> dict[str, Any]:
+def precompute(
+    url: URL, name: str, *, limit: int, hours: float, users: UserChoice = ALL_USERS, backend: str = "local"
+) -> dict[str, Any]:
     """Store a list of `limit` items, valid for `hours`, for each user the Production version of `name` knows.
 
     Lists of other versions of this model and expired ones are deleted, lists of other models never; users who opted out
-    get none. Raises `ConfigError` where the version ranks users for items (nothing is changed then), `NoProduction`,
-    `BundleError`, `StoreError`.
+    get none. `backend` ray, in a `cluster.session`: lists are made on its cores and stored from here. Raises
+    `ConfigError` where the version ranks users for items (nothing is changed then), `NoProduction`, `BundleError`,
+    `StoreError`.
     """
     version = registry.production(name)
-    model = bundle.load(registry.fetch(version)).model
+    folder = registry.fetch(version)
+    model = bundle.load(folder).model
     if model.reverse:
         raise ConfigError(
             f"name={name}",
@@ -45,8 +50,9 @@ def precompute(url: URL, name: str, *, limit: int, hours: float, users: UserChoi
     writer = Writer(url, busy_timeout=10.0)
     stored = 0
     try:
-        for start in tqdm(range(0, len(user_ids), USERS_PER_BATCH), desc="precompute", disable=None, delay=2):
-            some = precompute_lists(model, user_ids[start : start + USERS_PER_BATCH], limit)
+        starts = tqdm(range(0, len(user_ids), USERS_PER_BATCH), desc="precompute", disable=None, delay=2)
+        asked = (user_ids[start : start + USERS_PER_BATCH] for start in starts)
+        for some in batch.each_by(backend, folder)(partial(precompute_lists, limit=limit), model, asked):
             stored += writer.submit(PutLists(name, str(version.number), some, expires_at)).result()
         removed = writer.submit(DeleteStaleLists(name, keep=str(version.number))).result()
     finally:

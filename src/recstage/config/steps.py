@@ -5,7 +5,7 @@ The schemas know nothing of the steps, so that a misspelt name is told before an
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,13 @@ NOW = "now"
 PREVIOUS = "previous"
 
 
+Backend = Annotated[
+    Literal["local", "ray"],
+    Field(description="local: this process; ray: the cluster at RAY_ADDRESS, else all cores of this machine"),
+]
+"""Where the heavy work of a step runs."""
+
+
 class EvaluateSettings(Settings):
     """Which version is measured, and how."""
 
@@ -43,6 +50,7 @@ class EvaluateSettings(Settings):
     max_loss: float = Field(
         0.02, ge=0, le=1, description="with trade_off: the largest share of NDCG that diversity may cost"
     )
+    backend: Backend = "local"
 
 
 class PipelineSettings(Settings):
@@ -62,6 +70,7 @@ class PipelineSettings(Settings):
     promote: bool = Field(True, description="promote the best version, if the gate allows")
     new_data: bool = Field(False, description="replace a Production of other data: see promote")
     name: ModelName = Field("", description="registered model; empty: recommender")
+    backend: Backend = "local"
 
 
 class PrepareSettings(Settings):
@@ -89,6 +98,7 @@ class TrainSettings(Settings):
         "",
         description="a version of ncf (NAME/NUMBER) on the same rows, whose scores are learned; empty: none",
     )
+    backend: Backend = "local"
     work: str = Field("train", description="the tag stage-of-work of the run: train, fold or benchmark")
 
 

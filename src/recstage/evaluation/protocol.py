@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from recstage.cluster import Each, here
 from recstage.config import EvaluationConfig
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
@@ -87,6 +89,7 @@ def evaluate(
     negatives: NDArray[np.int32] | None = None,
     seed: int = 0,
     progress: bool = True,
+    each: Each = here,
 ) -> Evaluation:
     """Evaluate a fitted model on the positive rows of `test`; users without any are not counted.
 
@@ -94,14 +97,15 @@ def evaluate(
     (over the id maps of `test`, -1: none) adds the sampled protocol. `catalogue` gives categories for diversity (the
     model's own by default). `seed` draws the bootstrap and the users that latency is timed on. With `config.users` only
     so many users are asked, and the intervals, which shrink with the root of their number, are those of a sample.
-    `progress` shows bars on work of more than two seconds at a terminal.
+    `progress` shows bars on work of more than two seconds at a terminal. `each` computes blocks of
+    users, elsewhere perhaps.
 
     Raises `TooLittleData` where `test` has no positive row, `DataError` on negatives that do not fit the users, and
     `ConfigError` on cutoffs that are none.
     """
     cutoffs = _checked(config)
     cases = cases_of(model, test, negatives, config.users)
-    ranking = lists_of(model, cases.users, max(cutoffs), progress)
+    ranking = lists_of(model, cases.users, max(cutoffs), progress, each)
     lists = ranking.items
     columns = _accuracy(lists, cases, cutoffs, model.n_items)
     information = metrics.self_information(model.train_.item_counts, int(np.count_nonzero(model.train_.lengths)))
@@ -112,7 +116,7 @@ def evaluate(
         columns[f"novelty_share_at_{k}"] = metrics.novelty_share(lists[:, :k], in_tail)
         columns[f"diversity_at_{k}"] = diversity[:, i]
     if cases.negatives is not None:
-        columns |= _sampled(model, cases, cutoffs, progress)
+        columns |= _sampled(model, cases, cutoffs, progress, each)
     n_train = cases.users.lengths
     segment = segments_of(n_train, config.cold_below, config.hot_from)
     available = model.catalogue_.available
@@ -185,13 +189,16 @@ def _translation(theirs: IdMap, ours: IdMap) -> NDArray[np.int32]:
 # -- full ranking ------------------------------------------------------------------------------------------------------
 
 
-def lists_of(model: Recommender, users: Users, k: int, progress: bool = True) -> Ranking:
+def lists_of(model: Recommender, users: Users, k: int, progress: bool = True, each: Each = here) -> Ranking:
     """`model.rank` of many users, a block at a time, with a bar."""
-    ranked = [
-        model.rank(users.take(rows), k) for rows in blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress)
-    ]
+    asked = (users.take(rows) for rows in blocks(len(users), USERS_AT_ONCE, "Rank the catalogue", progress))
+    ranked = list(each(partial(_rank, k=k), model, asked))
     parts = ([getattr(block, name) for block in ranked] for name in ("items", "scores", "methods"))
     return Ranking(*map(np.concatenate, parts))
+
+
+def _rank(model: Recommender, users: Users, k: int) -> Ranking:
+    return model.rank(users, k)
 
 
 def _accuracy(lists: NDArray[np.int32], cases: Cases, cutoffs: list[int], n_items: int) -> dict[str, NDArray]:
@@ -219,27 +226,41 @@ def _shares(
 # -- sampled candidates ------------------------------------------------------------------------------------------------
 
 
-def _sampled(model: Recommender, cases: Cases, cutoffs: list[int], progress: bool) -> dict[str, NDArray]:
+def _sampled(
+    model: Recommender, cases: Cases, cutoffs: list[int], progress: bool, each: Each = here
+) -> dict[str, NDArray]:
     """Each test item among the user's candidates; a user's value is the mean over their test items, NaN for a user who
     has no candidates."""
-    assert cases.negatives is not None
     n_relevant = cases.n_relevant
-    first = np.concatenate([[0], np.cumsum(n_relevant)])
     order = np.argsort(n_relevant, kind="stable")  # users with as many test items together: little padding
     found = {f"{name}_at_{k}": np.full(len(order), np.nan) for name in metrics.SAMPLED for k in cutoffs}
-    for block in blocks(len(order), USERS_AT_ONCE, "Rank the candidates", progress):
-        rows = order[block]
-        asked = np.arange(n_relevant[rows].max()) < n_relevant[rows][:, None]
-        tests = np.full(asked.shape, -1, np.int32)
-        tests[asked] = cases.item[_spans(first[rows], n_relevant[rows])]
-        others = cases.negatives[rows]
-        ranks = _ranks(model, cases.users.take(rows), tests, others)
+    first = np.concatenate([[0], np.cumsum(n_relevant)])
+    shown = blocks(len(order), USERS_AT_ONCE, "Rank the candidates", progress)
+    asked = (_candidates(cases, order[block], n_relevant, first) for block in shown)
+    for rows, tests, others, ranks in each(_ranked_candidates, model, asked):
         judged = (others >= 0).any(axis=1)
         for name, metric in metrics.SAMPLED.items():
             for k in cutoffs:
-                value = np.where(asked & (tests >= 0), metric(ranks, k), 0.0).sum(axis=1) / n_relevant[rows]
+                value = np.where(tests >= 0, metric(ranks, k), 0.0).sum(axis=1) / n_relevant[rows]
                 found[f"{name}_at_{k}"][rows[judged]] = value[judged]
     return found
+
+
+Candidates = tuple[NDArray[np.int64], Users, NDArray[np.int32], NDArray[np.int32]]
+"""Rows of `Cases`, their users, their test items (-1: no more) and their other candidates."""
+
+
+def _candidates(cases: Cases, rows: NDArray, n_relevant: NDArray, first: NDArray) -> Candidates:
+    assert cases.negatives is not None
+    asked = np.arange(n_relevant[rows].max()) < n_relevant[rows][:, None]
+    tests = np.full(asked.shape, -1, np.int32)
+    tests[asked] = cases.item[_spans(first[rows], n_relevant[rows])]
+    return rows, cases.users.take(rows), tests, cases.negatives[rows]
+
+
+def _ranked_candidates(model: Recommender, asked: Candidates) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    rows, users, tests, others = asked
+    return rows, tests, others, _ranks(model, users, tests, others)
 
 
 def _ranks(model: Recommender, users: Users, tests: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int64]:

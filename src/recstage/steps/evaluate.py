@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recstage import bundle, registry, tracking
+from recstage import batch, bundle, cluster, registry, tracking
 from recstage.config import DataConfig, EvaluationConfig, check, read_yaml, resolve, root, with_whole_paths
 from recstage.config.steps import SAME, EvaluateSettings
 from recstage.data import dataset
@@ -40,6 +40,11 @@ def settings_from(arguments: Sequence[str] = ()) -> EvaluateSettings:
 
 def run(settings: EvaluateSettings) -> EvaluateResult:
     """Raises `RegistryError` on an unknown version, `DataError` where what it was trained on is gone or has changed."""
+    with cluster.session(settings.backend):
+        return _run(settings)
+
+
+def _run(settings: EvaluateSettings) -> EvaluateResult:
     tracking.connect()
     version = registry.version_of(settings.name, settings.version)
     tags = {"model": version.algorithm, "stage-of-work": "evaluate", "version": str(version.number)}
@@ -47,8 +52,10 @@ def run(settings: EvaluateSettings) -> EvaluateResult:
         data = _data_of(version, settings)
         tracking.log_dataset(active.info.run_id, data)
         tracking.log_config(active.info.run_id, settings.model_dump(mode="json"))
-        model = bundle.load(registry.fetch(version)).model
-        result = measure(model, data, settings.evaluation, settings.seed)
+        folder = registry.fetch(version)
+        model = bundle.load(folder).model
+        each = batch.each_by(settings.backend, folder)
+        result = measure(model, data, settings.evaluation, settings.seed, each)
         tracking.log_evaluation(active.info.run_id, result)
         chosen = _log_trade_off(active.info.run_id, model, data, settings) if settings.trade_off else None
     return EvaluateResult(
@@ -102,8 +109,10 @@ def _data_of(version: Version, settings: EvaluateSettings) -> Dataset:
     return dataset.load(with_whole_paths(config))
 
 
-def measure(model: Recommender, data: Dataset, config: EvaluationConfig, seed: int) -> Evaluation:
+def measure(
+    model: Recommender, data: Dataset, config: EvaluationConfig, seed: int, each: cluster.Each = cluster.here
+) -> Evaluation:
     """Test metrics of a fitted model on a data set that need not be the one it was trained on: users and items are
     matched by id, items that the model does not know count as missed."""
     split = data.split.transposed() if model.reverse else data.split
-    return evaluate(model, split.test, config=config, negatives=split.negatives, seed=seed)
+    return evaluate(model, split.test, config=config, negatives=split.negatives, seed=seed, each=each)

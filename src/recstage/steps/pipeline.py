@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from recstage import models, registry, tracking
+from recstage import cluster, models, registry, tracking
 from recstage.config import model_config_of, resolve
 from recstage.config.steps import DEFAULT_NAME, MODELS, UNORDERED_MODELS, PipelineSettings, TrainSettings
 from recstage.data import dataset
@@ -39,7 +39,8 @@ def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
 def run(settings: PipelineSettings) -> PipelineResult:
     """The whole path. A model that the data is too small for is left out; any other fault ends the job, and is told as
     `notify` of conf/retraining.yaml says."""
-    with notification.told_on_failure(notification.configured(), "main job failed", settings.name or DEFAULT_NAME):
+    told = notification.told_on_failure(notification.configured(), "main job failed", settings.name or DEFAULT_NAME)
+    with told, cluster.session(settings.backend):  # one session for all models
         return _run(settings)
 
 
@@ -84,6 +85,7 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
                 "seed": settings.seed,
                 "register": True,
                 "name": settings.name,
+                "backend": settings.backend,
             },
         )
         for name in names

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from recstage import model_card, registry, tracking
+from recstage import cluster, model_card, registry, tracking
 from recstage.config import DataConfig, root
 from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
-from recstage.data.interactions import Interactions
 from recstage.data.split import Split
 from recstage.errors import TooLittleData
 from recstage.evaluation.protocol import Evaluation, evaluate
@@ -31,7 +30,7 @@ from recstage.models.base import Recommender, Report
 from recstage.progress import progress
 from recstage.steps import training_report
 from recstage.steps.earlier_versions import Reduction, start_of, teacher_of
-from recstage.steps.parameter_search import ParameterSearch
+from recstage.steps.parameter_search import ParameterSearch, TrialData, evaluate_briefly
 from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:
@@ -83,6 +82,11 @@ def run(
     `own_row` lets a nested run stand as a row of its own in the MLflow UI.
 
     Raises `RecstageError` on wrong input; the run is then FAILED."""
+    with cluster.session(settings.backend):
+        return _run(settings, nested, shared, own_row)
+
+
+def _run(settings: TrainSettings, nested: bool, shared: Path | None, own_row: bool) -> TrainResult:
     clock = _Clock()
     tags = {"model": settings.model.name, "stage-of-work": settings.work}
     name = training_report.name_of(settings.model.name, settings.data.name)
@@ -168,14 +172,8 @@ class Training:
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the tested model: the YAML's, a preset, or what a search finds. Raises `ConfigError`."""
-        search = ParameterSearch(
-            self.settings,
-            self.data,
-            self.split.train,
-            self.run_id,
-            self._tried,
-            lambda model: self._evaluate(model, self.split.validation, quick=True),
-        )
+        rows = TrialData(self.settings, self.split.train, self.split.validation, self.data.catalogue, self.teacher)
+        search = ParameterSearch(rows, self.data, self.run_id)
         chosen = search.best()
         self.found, self.gain = search.found, search.gain
         return chosen
@@ -212,7 +210,14 @@ class Training:
 
     def test(self, model: Recommender) -> Evaluation:
         """The one look at the test rows."""
-        return self._evaluate(model, self.split.test, quick=False)
+        return evaluate(
+            model,
+            self.split.test,
+            config=self.settings.evaluation,
+            catalogue=self._catalogue(model),
+            negatives=self.split.negatives,
+            seed=self.settings.seed,
+        )
 
     def log(self, model: Recommender, result: Evaluation, seconds: Mapping[str, float]) -> str:
         """Evaluation, plots, bundle and model card; returns the model's URI."""
@@ -266,44 +271,13 @@ class Training:
         """What a distilled or pruned model loses, and what it saves, on the same test users."""
         if model.larger_ is None:
             return
-        larger = self._evaluate(model.larger_, self.split.test, quick=True)
+        larger = evaluate_briefly(model.larger_, self.split.test, self.settings, self._catalogue(model.larger_))
         found = Reduction.measured(model, model.larger_, result, larger)
         tracking.log_table(self.run_id, "reduction", found.table())
         tracking.set_tags(self.run_id, {"reduction": str(found)})
         log.info("%s: %s", model.name, found)
 
     # -- inside ---------------------------------------------------------------------------------------------
-
-    def _tried(self, params: Mapping[str, Any], name: str, report: Report) -> Recommender:
-        """A trial's model, on the training rows alone."""
-        model = build(self.settings.model, **params)
-        with progress(f"{model.name} {name}", model.steps_planned, model.step_name, within=True) as shown:
-
-            def told(step: int, metrics: Mapping[str, float]) -> None:
-                shown.advance(metrics, step)
-                report(step, metrics)
-
-            return model.fit(
-                self.split.train,
-                seed=self.settings.seed,
-                validation=self.split.validation if model.watches_validation else None,
-                catalogue=self._catalogue(model),
-                report=told,
-                teacher=self.teacher,
-            )
-
-    def _evaluate(self, model: Recommender, rows: Interactions, *, quick: bool) -> Evaluation:
-        config = self.settings.evaluation
-        if quick:
-            config = config.model_copy(update={"latency_requests": 0})
-        return evaluate(
-            model,
-            rows,
-            config=config,
-            catalogue=self._catalogue(model),
-            negatives=None if quick else self.split.negatives,
-            seed=self.settings.seed,
-        )
 
     def _catalogue(self, model: Recommender) -> Catalogue | None:
         return None if model.reverse else self.data.catalogue

@@ -46,7 +46,7 @@ from recstage.tracking.logging import (
 )
 from recstage.tracking.metric_names import in_training, plain
 from recstage.tracking.moved import Misplaced, mend, misplaced
-from recstage.tracking.runs import Run, describe_untaken, peak_memory_mb, run
+from recstage.tracking.runs import Run, begin_nested, describe_untaken, end_nested, peak_memory_mb, run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
@@ -72,6 +72,7 @@ __all__ = [
     "Misplaced",
     "Run",
     "RunFacts",
+    "begin_nested",
     "configure",
     "connect",
     "database_file",
@@ -80,6 +81,7 @@ __all__ = [
     "describe_untaken",
     "digests_of",
     "download",
+    "end_nested",
     "experiment",
     "facts_of",
     "in_training",

@@ -9,7 +9,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 
 import mlflow
@@ -93,6 +93,22 @@ def run(
             with suppress(Exception):  # a lost table is no news
                 usage.finish()
                 log_table(run_id, TABLE, usage.table())
+
+
+def begin_nested(name: str, *, tags: Mapping[str, str]) -> str:
+    """The id of a new run below the active one, of which many can be under way together; `end_nested` ends it."""
+    parent = mlflow.active_run()
+    assert parent is not None
+    below = {"mlflow.parentRunId": parent.info.run_id}
+    made = MlflowClient().create_run(parent.info.experiment_id, tags={**tags, **_provenance(), **below}, run_name=name)
+    return made.info.run_id
+
+
+def end_nested(run_id: str, status: str) -> None:
+    """End a run of `begin_nested`: FINISHED, FAILED or KILLED. Where it did not end well, what ended it matters more
+    than whether this can be written."""
+    with nullcontext() if status == "FINISHED" else suppress(Exception):
+        MlflowClient().set_terminated(run_id, status)
 
 
 def describe_untaken(outcome: str, error: Exception | None = None) -> None:

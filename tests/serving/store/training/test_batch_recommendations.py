@@ -171,3 +171,19 @@ def test_the_most_popular_items_get_the_users_that_the_reverse_model_gives(url, 
 def test_a_version_that_ranks_items_for_users_is_refused_as_a_reverse_model(url, production):
     with pytest.raises(ConfigError, match="version 7 ranks items for users"):
         precompute_audiences(url, "recommender-reverse", top=5, min_likes=1, limit=3, hours=1)
+
+
+@pytest.mark.integration
+def test_lists_that_a_cluster_made_are_those_of_this_process(url, store, production, ray_cluster):
+    from recstage import cluster
+
+    def stored() -> list:
+        user_ids = production.train_.users.ids.tolist()
+        return [store.precomputed.precomputed(user_id, "recommender", "7") for user_id in user_ids]
+
+    batch_recommendations.precompute(url, "recommender", limit=5, hours=1)
+    here = stored()
+    with cluster.session():
+        found = batch_recommendations.precompute(url, "recommender", limit=5, hours=1, backend="ray")
+    assert found["lists"] == len(here)
+    assert stored() == here

@@ -1,4 +1,4 @@
-"""Hyperparameter search: the only module that imports optuna.
+"""One search: a study, its sampler and pruner, and what it found.
 
 Studies live in an SQLite file of their own, each under a name made of all that decides its outcome, so that an
 interrupted search goes on where it stopped. Unpromising trials are pruned where a model reports a validation metric
@@ -22,6 +22,8 @@ from recstage.config import SearchRange
 from recstage.errors import ConfigError
 from recstage.models.base import Report
 from recstage.progress import Progress, progress
+from recstage.tuning.dimensions import holds, suggest, unpacked
+from recstage.tuning.workers import Workers, optimise_elsewhere, show
 
 STARTUP_TRIALS = 5
 WARMUP_STEPS = 2
@@ -54,7 +56,7 @@ Objective = Callable[[dict[str, Any], int, Report], float]
 
 def search(
     space: Mapping[str, SearchRange],
-    objective: Objective,
+    objective: Objective | Workers,
     *,
     trials: int | None,
     seed: int,
@@ -65,7 +67,8 @@ def search(
     go_on: Callable[[], bool] = lambda: True,
 ) -> Search:
     """Maximise `objective` over `space` until the study has `trials` finished trials (None: no limit), or `go_on`,
-    asked after each, says no; the first one tries `start`.
+    asked after each, says no; the first one tries `start`. Given `Workers`, as many trials as they have cores are under
+    way together: what a trial tries then depends on which others have ended, and a seed no longer decides all.
 
     `identity` is all that decides the outcome apart from the space (data, model, seed): the same one resumes the same
     study. `metric` names the reported number that pruning looks at. Raises `ConfigError` where there is no space, or
@@ -87,10 +90,13 @@ def search(
             )
         _clear_interrupted(study)
         resumed = _finished(study)
-        study.sampler = optuna.samplers.TPESampler(seed=seed + resumed, n_startup_trials=STARTUP_TRIALS)
+        here = callable(objective)
+        study.sampler = optuna.samplers.TPESampler(
+            seed=seed + resumed, n_startup_trials=STARTUP_TRIALS, constant_liar=not here
+        )
         if resumed == 0:
             study.enqueue_trial(
-                {key: start[key] for key in space if key in start and _holds(space[key], start[key])},
+                {key: start[key] for key in space if key in start and holds(space[key], start[key])},
                 skip_if_exists=True,
             )
         with progress(
@@ -102,16 +108,17 @@ def search(
             shown.resume(resumed, last=trials is not None and resumed >= trials)
             left = None if trials is None else max(0, trials - resumed)
             try:
-                _optimise(study, space, objective, left, metric, shown, go_on)
+                optimise = _optimise if here else optimise_elsewhere
+                optimise(study, space, objective, left, metric, shown, go_on)  # type: ignore[operator]
             except KeyboardInterrupt as stopped:
                 stopped.add_note(f"kept {_counted(_finished(study), 'finished trial')}; the same command resumes")
                 raise
     if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         raise ConfigError(f"{len(study.trials)} trials", rule="none of them succeeded", fix="Widen the search space")
     return Search(
-        _unpacked(study.best_params, space),
+        unpacked(study.best_params, space),
         study.best_value,
-        [Trial(t.number, _unpacked(t.params, space), t.value, t.state.name.lower()) for t in study.trials],
+        [Trial(t.number, unpacked(t.params, space), t.value, t.state.name.lower()) for t in study.trials],
         _importances(study),
         resumed,
     )
@@ -137,7 +144,7 @@ def _optimise(
     go_on: Callable[[], bool],
 ) -> None:
     def run_trial(trial: optuna.Trial) -> float:
-        params = {key: _suggest(trial, key, dimension) for key, dimension in space.items()}
+        params = {key: suggest(trial, key, dimension) for key, dimension in space.items()}
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
             if metric in metrics:
@@ -148,8 +155,7 @@ def _optimise(
         return objective(params, trial.number, report)
 
     def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        figures = {} if trial.value is None else {metric: trial.value, "best": study.best_value}
-        shown.advance(figures, words="" if figures else trial.state.name.lower())
+        show(study, trial, metric, shown)
         if not go_on():
             study.stop()
 
@@ -166,42 +172,6 @@ def study_name(identity: Mapping[str, Any], space: Mapping[str, SearchRange]) ->
         [dict(identity), {key: value.model_dump() for key, value in space.items()}], sort_keys=True, default=str
     )
     return f"{identity.get('model', 'study')}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-
-
-def _suggest(trial: optuna.Trial, name: str, dimension: SearchRange) -> Any:
-    if dimension.choices is not None:
-        # lists are no categories to Optuna: they travel as JSON
-        return _choice(trial.suggest_categorical(name, [_packed(choice) for choice in dimension.choices]), dimension)
-    assert dimension.low is not None
-    assert dimension.high is not None
-    if dimension.integer:
-        step = int(dimension.step) if dimension.step else 1
-        return trial.suggest_int(name, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
-    return trial.suggest_float(name, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
-
-
-def _holds(dimension: SearchRange, value: Any) -> bool:
-    if dimension.choices is not None:
-        return _packed(value) in [_packed(choice) for choice in dimension.choices]
-    assert dimension.low is not None
-    assert dimension.high is not None
-    on_the_grid = dimension.step is None or (value - dimension.low) % dimension.step == 0
-    return dimension.low <= value <= dimension.high and on_the_grid
-
-
-def _packed(choice: Any) -> Any:
-    return json.dumps(choice) if isinstance(choice, list | tuple) else choice
-
-
-def _choice(packed: Any, dimension: SearchRange) -> Any:
-    return next(choice for choice in dimension.choices or () if _packed(choice) == packed)
-
-
-def _unpacked(params: Mapping[str, Any], space: Mapping[str, SearchRange]) -> dict[str, Any]:
-    return {
-        name: _choice(value, space[name]) if space[name].choices is not None else value
-        for name, value in params.items()
-    }
 
 
 def _counted(n: int, what: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,19 @@ from recstage.config.steps import AUTO, DEFAULT
 from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.kind import kind_of
-from recstage.errors import ConfigError, Diverged, valid_names
-from recstage.evaluation.protocol import Evaluation
+from recstage.errors import ConfigError, valid_names
 from recstage.models import build, params_class
-from recstage.models.base import Recommender, Report, silent
+from recstage.models.base import Report, silent
+from recstage.progress import progress
 from recstage.steps import training_report
+from recstage.steps.parameter_search.on_ray import trials_on_ray
+from recstage.steps.parameter_search.trials import REPORTED_METRIC, TrialData, TrialRecord, Tried, tried
 from recstage.steps.train_settings import TrainSettings
 
 if TYPE_CHECKING:
     from recstage import tuning
 
 log = logging.getLogger(__name__)
-SEARCH_METRIC = "ndcg_at_10"
-REPORTED_METRIC = "validation_ndcg_at_10"
-IN_TRIALS = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10")
-"""What a trial logs of its validation."""
 SIZES = ("factors", "neighbors")
 """Parameters that cannot usefully exceed the number of users and items."""
 
@@ -93,21 +92,22 @@ class Budget:
 
 @dataclass
 class ParameterSearch:
-    """Chooses the parameters of one model on one data set.
+    """Chooses the parameters of one model on one data set."""
 
-    `fit` fits parameters to the training rows (with a name for progress, and a report); `evaluate` measures a model on
-    the validation rows.
-    """
-
-    settings: TrainSettings
+    trials: TrialData
     data: Dataset
-    rows: Interactions
     run_id: str
-    fit: Callable[[Mapping[str, Any], str, Report], Recommender]
-    evaluate: Callable[[Recommender], Evaluation]
     found: tuning.Search | None = None
     gain: dict[str, float] = field(default_factory=dict)
     """What the chosen preset is ahead of the default one by, as a metric of the run."""
+
+    @property
+    def settings(self) -> TrainSettings:
+        return self.trials.settings
+
+    @property
+    def record(self) -> TrialRecord:
+        return TrialRecord(self.settings, self.data)
 
     def best(self) -> dict[str, Any]:
         """The parameters to fit the tested model with. Raises `ConfigError`."""
@@ -119,7 +119,7 @@ class ParameterSearch:
                 rule=f"the model {settings.model.name} has no search space",
                 fix="Give `search` in its YAML, or neither trials nor budget",
             )
-        params = self._preset(candidates(settings.model, kind_of(self.rows), settings.preset), budget)
+        params = self._preset(candidates(settings.model, kind_of(self.trials.train), settings.preset), budget)
         if settings.trials or settings.budget:
             return self._searched(params, budget)
         return params
@@ -158,13 +158,10 @@ class ParameterSearch:
             )
             return params
 
-        def objective(sampled: dict[str, Any], number: int, report: Report) -> float:
-            return self._tried({**around, **sampled}, f"trial {number}", report, budget, sampled)
-
         storage = root() / "data" / "optuna.db"
-        with tracking.translate_store_errors(str(storage)):
+        with self._where(around, budget) as objective, tracking.translate_store_errors(str(storage)):
             self.found = tuning.search(
-                space_for(settings.model.search, self.rows),
+                space_for(settings.model.search, self.trials.train),
                 objective,
                 trials=settings.trials or None,
                 seed=settings.seed,
@@ -182,6 +179,25 @@ class ParameterSearch:
             )
         return {**around, **self.found.best_params}
 
+    @contextmanager
+    def _where(self, around: Mapping[str, Any], budget: Budget) -> Iterator[tuning.Objective | tuning.Workers]:
+        """Trials one after the other here, or beside each other on the cluster."""
+        if self.settings.backend == "ray":
+            if self.trials.teacher is not None:
+                raise ConfigError(
+                    "backend = ray and distill_from",
+                    rule="a teacher does not travel to the nodes of a cluster",
+                    fix="Search with backend=local, or without distill_from",
+                )
+            with trials_on_ray(self.trials, self.record, around, budget.spent) as workers:
+                yield workers
+            return
+
+        def objective(sampled: dict[str, Any], number: int, report: Report) -> float:
+            return self._tried({**around, **sampled}, f"trial {number}", report, budget, sampled)
+
+        yield objective
+
     def _around(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that a search varies. A model that trains for a fixed number of epochs watches validation in a
         search, for as many epochs: only what is watched can be pruned."""
@@ -196,41 +212,29 @@ class ParameterSearch:
         what: str,
         report: Report,
         budget: Budget,
-        logged: Mapping[str, Any] | None = None,
+        sampled: Mapping[str, Any] | None = None,
     ) -> float:
-        """The value of parameters on validation, in a nested run of their own; `logged`: what the run says of them."""
+        """The value of parameters on validation, in a nested run of their own."""
         from recstage import tuning
 
-        name = f"{what} · {self.settings.model.name}"
-        tags = {"model": self.settings.model.name, "stage-of-work": "trial", **tracking.dataset_tags(self.data)}
-        with tracking.run(name, tags=tags, nested=True) as active:
-            tracking.log_config(
-                active.info.run_id,
-                {"model": {"params": logged or build(self.settings.model, **params).params.model_dump(mode="json")}},
-            )
-
-            def told(step: int, metrics: Mapping[str, float]) -> None:
-                if REPORTED_METRIC in metrics:
-                    tracking.log_metrics(active.info.run_id, metrics, step)
-                report(step, metrics)
-
+        record, model = self.record, build(self.settings.model, **params)
+        with tracking.run(record.name(what), tags=record.tags, nested=True) as active:
+            run_id = active.info.run_id
+            record.log_params(run_id, params, sampled)
             started = time.perf_counter()
-            try:
-                model = self.fit(params, what, told)
-            except (tuning.PRUNED, Diverged) as stopped:
-                tracking.log_metrics(
-                    active.info.run_id, {"pruned": 1.0, "diverged": float(isinstance(stopped, Diverged))}
-                )
-                pruned = True
-            else:
-                pruned = False
-                fit_seconds = time.perf_counter() - started
-                result = self.evaluate(model)
-                metrics = {f"validation_{key}": result.metrics[key] for key in IN_TRIALS if key in result.metrics}
-                tracking.log_metrics(active.info.run_id, {**metrics, "fit_seconds": fit_seconds})
+            with progress(f"{model.name} {what}", model.steps_planned, model.step_name, within=True) as shown:
+
+                def told(step: int, metrics: Mapping[str, float]) -> None:
+                    shown.advance(metrics, step)
+                    record.log_step(run_id, step, metrics)
+                    report(step, metrics)
+
+                try:
+                    found = tried(self.trials, params, told)
+                except tuning.PRUNED:
+                    found = Tried.given_up()
+            record.log_outcome(run_id, what, found)
             budget.spent(time.perf_counter() - started)
-            ended = "pruned" if pruned else training_report.short(result.metrics[SEARCH_METRIC])
-            tracking.rename(active.info.run_id, f"{name} · {ended}")
-        if pruned:
+        if found.value is None:
             raise tuning.PRUNED
-        return result.metrics[SEARCH_METRIC]
+        return found.value

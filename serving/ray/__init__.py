@@ -1,0 +1,1 @@
+"""The service as replicas on a Ray cluster: `python -m serving.ray`."""

@@ -1,0 +1,131 @@
+"""A trial: parameters fitted to the training rows, judged on validation rows, and what its nested run says of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recstage import tracking
+from recstage.data.catalogue import Catalogue
+from recstage.data.dataset import Dataset
+from recstage.data.interactions import Interactions
+from recstage.errors import Diverged
+from recstage.evaluation.protocol import Evaluation, evaluate
+from recstage.models import build
+from recstage.models.base import Recommender, Report
+from recstage.steps import training_report
+from recstage.steps.train_settings import TrainSettings
+
+SEARCH_METRIC = "ndcg_at_10"
+REPORTED_METRIC = "validation_ndcg_at_10"
+IN_TRIALS = ("ndcg_at_10", "hit_rate_at_10", "recall_at_20", "coverage_at_10")
+"""What a trial logs of its validation."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrialData:
+    """All that a trial needs, in whichever process it runs."""
+
+    settings: TrainSettings
+    train: Interactions
+    validation: Interactions
+    catalogue: Catalogue
+    teacher: Recommender | None = None
+
+    def fit(self, params: Mapping[str, Any], report: Report) -> Recommender:
+        """A model fitted to the training rows alone."""
+        model = build(self.settings.model, **params)
+        return model.fit(
+            self.train,
+            seed=self.settings.seed,
+            validation=self.validation if model.watches_validation else None,
+            catalogue=self._catalogue(model),
+            report=report,
+            teacher=self.teacher,
+        )
+
+    def evaluate(self, model: Recommender) -> Evaluation:
+        """On validation rows."""
+        return evaluate_briefly(model, self.validation, self.settings, self._catalogue(model))
+
+    def _catalogue(self, model: Recommender) -> Catalogue | None:
+        return None if model.reverse else self.catalogue
+
+
+def evaluate_briefly(
+    model: Recommender, rows: Interactions, settings: TrainSettings, catalogue: Catalogue | None
+) -> Evaluation:
+    """Without latencies and sampled candidates."""
+    config = settings.evaluation.model_copy(update={"latency_requests": 0})
+    return evaluate(model, rows, config=config, catalogue=catalogue, seed=settings.seed)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial came to: its value on validation, None where it was given up, and what its run logs."""
+
+    value: float | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @classmethod
+    def given_up(cls, *, diverged: bool = False) -> Tried:
+        return cls(None, {"pruned": 1.0, "diverged": float(diverged)})
+
+
+def tried(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
+    """Fit and judge parameters; what `report` raises passes on."""
+    started = time.perf_counter()
+    try:
+        model = data.fit(params, report)
+    except Diverged:
+        return Tried.given_up(diverged=True)
+    fitted = time.perf_counter()
+    found = data.evaluate(model).metrics
+    metrics = {f"validation_{key}": found[key] for key in IN_TRIALS if key in found}
+    ended = time.perf_counter()
+    return Tried(found[SEARCH_METRIC], {**metrics, "fit_seconds": fitted - started}, ended - started)
+
+
+def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
+    """`tried` in a process of its own: with its seconds and peak memory, as a run here would log them."""
+    found = tried(data, params, report)
+    used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
+    return Tried(found.value, {**found.metrics, **used}, found.seconds)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """The nested runs of trials: their names, tags, parameters and figures."""
+
+    settings: TrainSettings
+    data: Dataset
+
+    def name(self, what: str) -> str:
+        return f"{what} · {self.settings.model.name}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {
+            "model": self.settings.model.name,
+            "stage-of-work": "trial",
+            **tracking.dataset_tags(self.data),
+        }
+
+    def log_params(self, run_id: str, params: Mapping[str, Any], sampled: Mapping[str, Any] | None = None) -> None:
+        """Those that were sampled, or all."""
+        shown = sampled or build(self.settings.model, **params).params.model_dump(mode="json")
+        tracking.log_config(run_id, {"model": {"params": shown}})
+
+    def log_step(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
+        """What was reported on the way, where the study looks at it."""
+        if REPORTED_METRIC in metrics:
+            tracking.log_metrics(run_id, metrics, step)
+
+    def log_outcome(self, run_id: str, what: str, found: Tried) -> None:
+        """Its figures, and its value in its name."""
+        tracking.log_metrics(run_id, found.metrics)
+        ended = "pruned" if found.value is None else training_report.short(found.value)
+        tracking.rename(run_id, f"{self.name(what)} · {ended}")

@@ -1,0 +1,25 @@
+"""A Ray cluster of processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from experiments.benchmarks.scale.ray_nodes import Nodes
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Nodes]:
+    """Two nodes of one core, for all tests: who kills one adds another; skips where Ray is not installed."""
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'recstage[ray]'")
+    found = Nodes(2)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def ray_cluster(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """The nodes, at RAY_ADDRESS."""
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    return nodes
