@@ -31,7 +31,7 @@ from recstage import verified_files
 from recstage.config import Schema, keep_private
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions
-from recstage.errors import BundleError, ConfigError
+from recstage.errors import BundleError, ConfigError, refuse_newer
 from recstage.models import class_of, target_of
 from recstage.models.base import Recommender
 from recstage.verified_files import VerifiedFiles, write_arrays
@@ -149,7 +149,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        verified_files.refuse_newer(f"bundle {folder}", text, FORMAT)
+        refuse_newer(f"bundle {folder}", text, FORMAT)
         first = error.errors(include_url=False)[0]
         raise _broken(
             folder, f"{MANIFEST} is malformed ({'.'.join(map(str, first['loc']))}: {first['msg']})"

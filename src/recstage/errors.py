@@ -18,6 +18,7 @@ RecstageError
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 
 
@@ -95,6 +96,20 @@ class GateRefused(RecstageError):
     """The promotion gate said no; the program ends with status 3."""
 
     exit_code = 3
+
+
+def refuse_newer(what: str, manifest: bytes, known: int) -> None:
+    """Raise `BundleError` where a manifest, as JSON, is of a later format than the `known` one."""
+    try:
+        found = json.loads(manifest)["format"]
+    except (ValueError, TypeError, KeyError):
+        return
+    if isinstance(found, int) and found > known:
+        raise BundleError(
+            what,
+            rule=f"its format is {found}, and this version of recstage reads up to {known}",
+            fix="Update recstage on this host, or promote a version that it can read",
+        )
 
 
 def _rebuild(kind: type[RecstageError], given: str, rule: str, fix: str) -> RecstageError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import mmap
 import struct
 import zipfile
@@ -31,20 +30,6 @@ _PADDING_ID = 0xD935
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _ZIP64_FIELD = 20
 """Bytes that `zipfile` adds to the local header of a member of any size."""
-
-
-def refuse_newer(what: str, manifest: bytes, known: int) -> None:
-    """Raise `BundleError` where a manifest, as JSON, is of a later format than the `known` one."""
-    try:
-        found = json.loads(manifest)["format"]
-    except (ValueError, TypeError, KeyError):
-        return
-    if isinstance(found, int) and found > known:
-        raise BundleError(
-            what,
-            rule=f"its format is {found}, and this version of recstage reads up to {known}",
-            fix="Update recstage on this host, or promote a version that it can read",
-        )
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:

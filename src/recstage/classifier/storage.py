@@ -25,8 +25,9 @@ from safetensors.numpy import save as dump_arrays
 from recstage.classifier.model import Classifier
 from recstage.config import Schema, keep_private
 from recstage.config.classifier import ClassifierConfig
-from recstage.errors import BundleError, RecstageError
+from recstage.errors import BundleError, RecstageError, refuse_newer
 
+FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 KIND = "item-classifier"
 WEIGHTS, VOCABULARY, TOKENIZER, ENCODER = "weights.safetensors", "vocabulary.json", "tokenizer.json", "encoder.json"
@@ -44,7 +45,7 @@ class Golden(Schema):
 class ClassifierManifest(Schema):
     """What a classifier's bundle records about itself."""
 
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     kind: Literal["item-classifier"] = "item-classifier"
     algorithm: str
     created_at: datetime
@@ -124,10 +125,12 @@ def is_classifier(folder: Path) -> bool:
 def read_manifest(folder: Path) -> ClassifierManifest:
     """The manifest alone. Raises `BundleError` where it is missing or malformed."""
     try:
-        return ClassifierManifest.model_validate_json((folder / MANIFEST).read_bytes())
+        text = (folder / MANIFEST).read_bytes()
+        return ClassifierManifest.model_validate_json(text)
     except OSError as error:
         raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
     except ValidationError as error:
+        refuse_newer(f"classifier's bundle '{folder.name}'", text, FORMAT)
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise _broken(folder, f"{MANIFEST} is malformed ({where}: {first['msg']})") from error

@@ -199,6 +199,14 @@ KNOWN_MESSAGES = {
         f"the database was made by an older MLflow than the {mlflow.__version__} that is installed",
         "Back it up, then bring it up to date: mlflow db upgrade URI",
     ),
+    "too many 500 error responses": (
+        "the MLflow server fails, or its artifact store does not answer",
+        "Look into the server's log, start what is away, and run again",
+    ),
+    "endpoint URL": (
+        "the S3-compatible artifact store does not answer",
+        "Start it, or correct MLFLOW_S3_ENDPOINT_URL",
+    ),
     "Max retries exceeded": ("the MLflow server does not answer", "Start it, or correct MLFLOW_TRACKING_URI"),
 }
 """Part of a message of SQLite, the operating system or the HTTP client: the rule and the fix of the `StoreError`. A

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from recstage.data.schema import USER
+from recstage.data.snapshots import seen_erasures
 from recstage.data.snapshots.connection import digests
-from recstage.data.snapshots.extraction import DIGESTS, SEEN, about, erasure_record, erasures_in
+from recstage.data.snapshots.extraction import DIGESTS, about
 from recstage.data.snapshots.id_digests import KeyedDigests
+from recstage.data.snapshots.seen_erasures import Erased
 from recstage.errors import RecstageError
 
 PREPARED, EXPOSURES = "users.parquet", "exposures.parquet"
@@ -36,7 +38,7 @@ def drop_erased(connection: Connection, snapshots: Path, prepared: Path) -> list
     """Delete the snapshots below `snapshots`, and the data sets of the service below `prepared`, that were made before
     an erasure and hold the user. Returns what was deleted."""
     keyed = digests(connection)
-    rows = [] if keyed is None else erasures_in(connection)
+    rows = [] if keyed is None else seen_erasures.now(connection)
     if keyed is None or not rows:
         return []
     digests_of_erased = np.frombuffer(b"".join(person for person, _ in rows), dtype=">u8")
@@ -55,7 +57,7 @@ def drop_erased(connection: Connection, snapshots: Path, prepared: Path) -> list
     return doomed
 
 
-def _snapshot_holds(folder: Path, rows: list[tuple[bytes, int]]) -> bool:
+def _snapshot_holds(folder: Path, rows: list[Erased]) -> bool:
     try:
         packed = (folder / DIGESTS).read_bytes()
         fresh = _unseen(folder, rows)
@@ -64,12 +66,11 @@ def _snapshot_holds(folder: Path, rows: list[tuple[bytes, int]]) -> bool:
     return bool(np.isin(np.frombuffer(b"".join(fresh), dtype=">u8"), np.frombuffer(packed, dtype=">u8")).any())
 
 
-def _unseen(folder: Path, rows: list[tuple[bytes, int]]) -> list[bytes]:
+def _unseen(folder: Path, rows: list[Erased]) -> list[bytes]:
     """The digests of those who were erased after the snapshot was taken."""
-    if (folder / SEEN).is_file():
-        packed = (folder / SEEN).read_bytes()
-        seen = {packed[at : at + 16] for at in range(0, len(packed), 16)}
-        return [row[0] for row in rows if erasure_record(row) not in seen]
+    fresh = seen_erasures.unseen(folder, rows)
+    if fresh is not None:
+        return fresh
     taken = datetime.fromisoformat(about(folder).taken_at).timestamp() * 1000  # of an earlier version
     return [person for person, moment in rows if moment > taken]
 

@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from recstage.config import ServiceSource
 from recstage.data.schema import ITEM, TYPE, USER, VALUE
+from recstage.data.snapshots import seen_erasures
 from recstage.data.snapshots.connection import connected, digests, shown, url_of
 from recstage.errors import StoreError
 
@@ -41,7 +42,7 @@ EVENTS, EXPOSURES, ITEMS = "events.parquet", "exposures.parquet", "items.parquet
 USERS = "users.parquet"
 MOMENT = "context"
 """What an event said of its moment, the fields that are read, as a JSON object; null where it said nothing of them."""
-DIGESTS, SEEN, ABOUT = "users.digests", "erasures.seen", "snapshot.json"
+DIGESTS, ABOUT = "users.digests", "snapshot.json"
 ROWS_AT_ONCE = 50_000
 A_DAY_MS = 86_400_000
 OCCURRED, SHOWN, REQUEST = "occurred_at", "shown_at", "request_id"
@@ -91,7 +92,6 @@ _SELECT_ITEMS_BEFORE_0004 = text(
 _SELECT_CATEGORIES = text("SELECT item_id, category FROM item_categories ORDER BY item_id, position")
 _NEWEST = text("SELECT max(id) FROM user_interactions")
 _LATEST = text("SELECT max(occurred_at) FROM user_interactions WHERE id <= :until")
-_ERASED = text("SELECT person, erased_at FROM erasures ORDER BY person")
 _OPTED_OUT = text("SELECT count(*) FROM users WHERE opted_out")
 
 
@@ -182,7 +182,7 @@ def _extracted(connection: Connection, config: ServiceSource, folder: Path) -> S
         )
     keyed = digests(connection)
     (folder / DIGESTS).write_bytes(b"" if keyed is None else keyed.packed(users))
-    (folder / SEEN).write_bytes(b"".join(map(erasure_record, erasures_in(connection))))
+    seen_erasures.write(connection, folder)
     return Snapshot(
         database=shown(url_of(config)),
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -246,19 +246,6 @@ def _exploded(rows: Sequence[Row]) -> Iterator[tuple]:
         for rank, entry in enumerate(orjson.loads(items), start=1):
             propensity = entry[2] if len(entry) > 2 else None
             yield request_id, user_id, entry[0], rank, propensity, method, version, shown_at
-
-
-def erasures_in(connection: Connection) -> list[tuple[bytes, int]]:
-    """The digest of each erased user, and when (milliseconds since 1970)."""
-    if not inspect(connection).has_table("erasures"):
-        return []
-    return [(bytes(person), int(moment)) for person, moment in connection.execute(_ERASED)]
-
-
-def erasure_record(erasure: tuple[bytes, int]) -> bytes:
-    """An erasure as `erasures.seen` holds it."""
-    person, moment = erasure
-    return person + moment.to_bytes(8, "big")
 
 
 def _has(connection: Connection, table: str, column: str) -> bool:
