@@ -188,6 +188,15 @@ def test_of_rows_that_the_source_holds_out_and_items_of_their_own(ending: str, t
         assert_same_rows(*prepared_twice(config(source, catalogue=catalogue), tmp_path / catalogue))
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_of_files_whose_names_look_like_patterns(ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a [b]* 'c'?"
+    folder.mkdir()
+    frame().to_csv(folder / "e.csv", index=False) if ending == "csv" else frame().to_parquet(folder / "e.parquet")
+
+    assert_same_rows(*prepared_twice(config(EventsSource(path=str(folder / f"e.{ending}"))), folder))
+
+
 def test_of_a_source_that_is_read_whole(tmp_path: Path) -> None:
     frame().rename(columns={"event": "interaction_type"}).to_json(tmp_path / "e.jsonl", orient="records", lines=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,12 @@ def generated(config: SyntheticSource, folder: Path) -> RawEvents:
 
 def select(path: Path) -> str:
     """SQL of a spill."""
-    return f"SELECT * FROM read_parquet({quoted(str(path))})"
+    return f"SELECT * FROM read_parquet({file_of(path)})"
+
+
+def file_of(path: Path) -> str:
+    """One file in SQL, whatever marks of a pattern its name has."""
+    return quoted(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def quoted(text: str) -> str:

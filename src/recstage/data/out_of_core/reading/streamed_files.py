@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from recstage.config import EventsSource
 from recstage.data.event_log import TEST, TRAIN, VALIDATION
 from recstage.data.out_of_core.reading.column_forms import NeedsWholeColumns, WrittenTimes, values_of
-from recstage.data.out_of_core.reading.raw_events import RawEvents, quoted, select
+from recstage.data.out_of_core.reading.raw_events import RawEvents, file_of, quoted, select
 from recstage.data.out_of_core.reading.spill import Spill
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, Places, Rejected
 from recstage.data.sources.events import Columns, tables_of
@@ -123,7 +123,7 @@ def _of_parquet(parts: Sequence[Part], labels: Sequence[str], config: EventsSour
             f"{_known(value)} AS value",
             f"(CASE {' '.join(lost)} ELSE 0 END)::TINYINT AS lost" if lost else "0::TINYINT AS lost",
         ]
-        file = f"read_parquet({quoted(str(path))}, file_row_number = true, hive_partitioning = false)"
+        file = f"read_parquet({file_of(path)}, file_row_number = true, hive_partitioning = false)"
         selects.append(f"SELECT {', '.join(columns)} FROM {file}")
     timed = parts[0].theirs(TIME) is not None
     return {
