@@ -19,10 +19,11 @@ from recstage.commands.calls import (
 from recstage.commands.help import with_settings
 from recstage.config import names_in
 from recstage.config.classifier import ClassifierSettings
+from recstage.config.resolve import OF_DATA
 from recstage.config.steps import SAME, EvaluateSettings, PipelineSettings, PrepareSettings, TrainSettings
 
 TRIALS = "20"
-ALSO = ("strict", "data", "model")
+ALSO = (*OF_DATA, "data", "model")
 
 
 def models(incomplete: str) -> list[str]:
