@@ -17,6 +17,7 @@ from recstage.config import DataConfig, SearchRange, model_config_of
 from recstage.data import dataset
 from recstage.errors import ConfigError, RegistryError, StoreError, TooLittleData
 from recstage.steps import train
+from recstage.steps.parameter_search import trials as single_trials
 from recstage.tracking import metric_names
 
 pytestmark = pytest.mark.slow
@@ -206,8 +207,8 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(tiny, client):
 
 
 def test_a_model_of_fixed_length_watches_validation_in_a_search_and_is_pruned(tiny, client, monkeypatch):
-    monkeypatch.setattr(tuning, "STARTUP_TRIALS", 1)
-    monkeypatch.setattr(tuning, "WARMUP_STEPS", 0)
+    monkeypatch.setattr(tuning.study, "STARTUP_TRIALS", 1)
+    monkeypatch.setattr(tuning.study, "WARMUP_STEPS", 0)
     assert model_config_of("ncf").params["patience"] == 0
     run, children = searched(tiny, client, (0.05, 1e-7), epochs=4, trials=4)
     lengths = {
@@ -238,6 +239,7 @@ def test_the_test_rows_are_looked_at_once_however_long_the_search(tiny, monkeypa
         return look(model, rows, **options)
 
     monkeypatch.setattr(train, "evaluate", watched)
+    monkeypatch.setattr(single_trials, "evaluate", watched)
     trained(tiny, "als", *ALS[2:], trials=3)
     split = dataset.load(DataConfig(**dataset.config_of(tiny))).split
     assert looked == [split.validation.fingerprint] * 3 + [split.test.fingerprint]
@@ -316,6 +318,7 @@ def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "evaluate", interrupted)
+    monkeypatch.setattr(single_trials, "evaluate", interrupted)
     monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny, "als", *ALS[2:], trials=trials)
