@@ -8,8 +8,9 @@ from experiments.benchmarks.scale import index, vectors
 
 def test_the_index_is_measured_for_each_kind_of_vectors_and_each_size(monkeypatch):
     pytest.importorskip("faiss", reason="FAISS is an extra: pip install recstage[faiss]")
-    monkeypatch.setattr(vectors, "USERS", 1100)
-    monkeypatch.setattr(index, "ASKED", 30)
+    monkeypatch.setattr(vectors, "USERS", 150)
+    monkeypatch.setattr(index, "QUERIES", 100)
+    monkeypatch.setattr(index, "ASKED", 10)
     found = list(index.index_figures([500, 2000], seed=0))
     assert sum(one.name.endswith("processor time of building") for one in found) == 2 * len(vectors.KINDS)
     recalls = {one.name: one for one in found if one.goal is not None}
