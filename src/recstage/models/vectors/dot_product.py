@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 INDEXED_FROM = 100_000
 """Items from which `index = auto` takes an index."""
-QUERIES = 1024
+QUERIES = 512
 """Trained users by whom the index is tuned and its recall is measured, half of them for either."""
 
 

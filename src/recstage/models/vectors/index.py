@@ -24,7 +24,7 @@ from recstage.models.vectors.targets import Targets
 log = logging.getLogger(__name__)
 
 LISTS_PER_ROOT = 4  # lists = 4 * sqrt(vectors), as FAISS's guide advises
-POINTS_A_LIST = 64
+POINTS_A_LIST = 40
 """Vectors a list that k-means learns from: more cost time and find nothing better."""
 DEPTH = 100
 """Recall is measured at this length of a list."""
