@@ -34,6 +34,14 @@ Backend = Annotated[
     Field(description="local: this process; ray: the cluster at RAY_ADDRESS, else all cores of this machine"),
 ]
 """Where the heavy work of a step runs."""
+TrainBackend = Annotated[
+    Literal["local", "ray", "spark"],
+    Field(
+        description="local: this process; ray: the cluster at RAY_ADDRESS, else all cores of this machine; "
+        "spark: als by Spark MLlib"
+    ),
+]
+"""Where a model is searched and fitted."""
 
 
 class EvaluateSettings(Settings):
@@ -98,7 +106,7 @@ class TrainSettings(Settings):
         "",
         description="a version of ncf (NAME/NUMBER) on the same rows, whose scores are learned; empty: none",
     )
-    backend: Backend = "local"
+    backend: TrainBackend = "local"
     work: str = Field("train", description="the tag stage-of-work of the run: train, fold or benchmark")
 
 

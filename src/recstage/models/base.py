@@ -65,6 +65,8 @@ class Recommender(ExternalIdMethods):
     """Whether it learns from what came before what, so that rows without an order are of no use to it."""
     quick_fit: ClassVar[bool] = False
     """Whether a fit takes seconds, so that an update (`updated`) is another fit with the same parameters."""
+    fits_on_spark: ClassVar[bool] = False
+    """Whether a fit with `backend = spark` runs there."""
     minimum_positives: ClassVar[int] = 1
     """Fewest positive interactions that training needs."""
 
@@ -263,6 +265,7 @@ class Recommender(ExternalIdMethods):
         checkpoint: Path | None = None,
         start: Recommender | None = None,
         teacher: Recommender | None = None,
+        backend: str = "local",
     ) -> Self:
         """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
         `Fitting`. A `start` of another class is ignored, and so is a `teacher` of a model that does not learn from one.
@@ -270,8 +273,10 @@ class Recommender(ExternalIdMethods):
         Where `train` is not ordered, parameters that read an order are off (`ModelParams.without_order`).
 
         Raises `TooLittleData` if `train` has fewer positive interactions than the model needs, `NoOrder` if the model
-        needs an order that `train` has not, `OutOfMemory`.
+        needs an order that `train` has not, `ConfigError` if it is no model for the `backend`, `OutOfMemory`.
         """
+        if backend == "spark" and not self.fits_on_spark:
+            raise ConfigError(f"backend = spark for {self.name}", rule="Spark fits als", fix="Use backend=local")
         if not train.ordered:
             self._forget_order()
         positives = int((train.weight > 0).sum())
@@ -286,7 +291,8 @@ class Recommender(ExternalIdMethods):
         with memory.told_by_setting(self.name, self.params):
             begin = start if self.warm_starts and type(start) is type(self) else None
             teaches = teacher if self.distils and type(teacher) is type(self) else None
-            self._fit(train, Fitting(seed, validation, self.catalogue_, report, checkpoint, begin, teaches))
+            given = Fitting(seed, validation, self.catalogue_, report, checkpoint, begin, teaches, backend=backend)
+            self._fit(train, given)
         return self
 
     def updated(

@@ -55,8 +55,8 @@ class Fitting:
 
     `checkpoint` is a folder for the fit's progress, to resume from; None: no checkpoints. `validation` is for early
     stopping; None when the final model is refitted. `start` is a fitted model of the same class, whose values a model
-    that `warm_starts` begins with; `teacher` one whose scores a model that `distils` learns from. `refresh` is for
-    updates: whether what changed is learnt anew, too.
+    that `warm_starts` begins with; `teacher` one whose scores a model that `distils` learns from. `backend` is `spark`
+    where a model that can is fitted by Spark. `refresh` is for updates: whether what changed is learnt anew, too.
     """
 
     seed: int
@@ -66,6 +66,7 @@ class Fitting:
     checkpoint: Path | None
     start: Any = None
     teacher: Any = None
+    backend: str = "local"
     refresh: bool = True
 
 

@@ -193,6 +193,7 @@ class Training:
                     checkpoint=self.checkpoints,
                     start=self.start,
                     teacher=self.teacher,
+                    backend=self.settings.backend,
                 )
             params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
@@ -206,6 +207,7 @@ class Training:
                 checkpoint=self.checkpoints,
                 start=self.start,
                 teacher=self.teacher,
+                backend=self.settings.backend,
             )
 
     def test(self, model: Recommender) -> Evaluation:

@@ -7,6 +7,7 @@ as in Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from recstage.models.growth import Growth, carried_over
 from recstage.models.recent_items import recent
 from recstage.models.vectors.dot_product import DotProduct, DotProductParams
 from recstage.models.vectors.targets import Targets
+
+log = logging.getLogger(__name__)
 
 SPREAD = 1.5
 SWEEPS = 2
@@ -71,16 +74,39 @@ class ALS(DotProduct):
     Params = ALSParams
     folds_in = True
     warm_starts = True
+    fits_on_spark = True
     minimum_positives = 2
 
     user_factors_: NDArray[np.float32]
     item_factors_: NDArray[np.float32]
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
+        extra = self._extra(train.all_users)
+        fit = self._on_spark if fitting.backend == "spark" else self._here
+        self._set(*fit(extra, train, fitting), float(extra.sum(dtype=np.float64)))
+        self._build_index()
+
+    def _on_spark(
+        self, extra: sparse.csr_matrix, train: Interactions, fitting: base.Fitting
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        from recstage.models.factorization.spark_als import factors_by_spark
+
+        params, began = self.params, perf_counter()
+        if params.frequency_scaling != 1:
+            log.info(
+                "%s on Spark: a row is regularised by its number of interactions, not by its confidence", self.name
+            )
+        found = factors_by_spark(extra, params.factors, params.regularization, params.iterations, fitting.seed)
+        loss = _SquaredError.of(extra, None, None)(*found)
+        fitting.report(params.iterations, {"loss": loss, "seconds": perf_counter() - began})
+        return found
+
+    def _here(
+        self, extra: sparse.csr_matrix, train: Interactions, fitting: base.Fitting
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         import implicit.cpu.als  # imported by a fit only: the service does not load it
 
         params = self.params
-        extra = self._extra(train.all_users)
         transposed = extra.T.tocsr()
         by_user = _Groups.of(extra, params.regularization, params.frequency_scaling)
         by_item = _Groups.of(transposed, params.regularization, params.frequency_scaling)
@@ -105,8 +131,7 @@ class ALS(DotProduct):
                     solve(confidence, items[rows], users, regularization, num_threads=threads)
                 seconds = perf_counter() - began
                 fitting.report(iteration, {"loss": error(users, items), "seconds": seconds})
-        self._set(by_user.restore(users), by_item.restore(items), float(extra.sum(dtype=np.float64)))
-        self._build_index()
+        return by_user.restore(users), by_item.restore(items)
 
     def _update(self, before: Self, fitting: base.Fitting) -> None:
         """Vectors of new users and items (with `fitting.refresh` also of those whose rows changed) are the exact

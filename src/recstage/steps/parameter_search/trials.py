@@ -44,6 +44,7 @@ class TrialData:
             catalogue=self._catalogue(model),
             report=report,
             teacher=self.teacher,
+            backend=self.settings.backend,
         )
 
     def evaluate(self, model: Recommender) -> Evaluation:
