@@ -35,6 +35,7 @@ from experiments.benchmarks.scale import ray_figures
 from experiments.benchmarks.scale.data import data_figures
 from experiments.benchmarks.scale.index import index_figures
 from experiments.benchmarks.scale.workers import worker_memory
+from experiments.benchmarks.simulations.fleet import fleet_figures
 from experiments.benchmarks.simulations.loop import loop_simulations
 from experiments.benchmarks.simulations.off_policy import off_policy
 from experiments.loop import snapshot
@@ -167,6 +168,10 @@ def _scale_data(run: Run) -> Iterator[Measurement]:
     return data_figures(run.folder, [int(size * run.share) for size in (10_000_000, 100_000_000)])
 
 
+def _scale_fleet(run: Run) -> Iterator[Measurement]:
+    return fleet_figures(run.share, run.seed)
+
+
 def _scale_workers(run: Run) -> Iterator[Measurement]:
     return worker_memory(run.environment, run.versions[0])
 
@@ -223,6 +228,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scale-index": Benchmark(
         "a million items, 64 factors: recall@100 of the index >= .97, p99 of a list <= 10 ms",
         _scale_index,
+        models=False,
+    ),
+    "scale-fleet": Benchmark(
+        "a simulated fleet: waits as queueing theory knows them, p99 <= 50 ms while a version is promoted",
+        _scale_fleet,
         models=False,
     ),
     "scale-workers": Benchmark("a second worker has at most 60 MB of its own", _scale_workers),

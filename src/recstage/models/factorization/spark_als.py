@@ -62,7 +62,7 @@ def factors_by_spark(
         ).fit(spark.createDataFrame(table))
         users = _dense(fitted.userFactors, extra.shape[0], factors)
         items = _dense(fitted.itemFactors, extra.shape[1], factors)
-    return users / np.float32(balance), items * np.float32(balance)
+    return users * np.float32(balance), items / np.float32(balance)
 
 
 def _dense(frame: Any, n: int, factors: int) -> NDArray[np.float32]:

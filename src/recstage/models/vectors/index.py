@@ -34,7 +34,7 @@ EXACT_BELOW, EXACT_SHARE = 32_768, 1 / 8
 """Where exclusions leave so few vectors, and so small a share of all, they are all compared."""
 OVER_FETCHED = 512
 """Excluded vectors of a query up to which the index is asked for as many more; of more it is told the mask."""
-MOST_FARTHER = 3.0
+MOST_FARTHER = 2.0
 """So many times the groups are searched at most where the excluded vectors may be the best ones."""
 AT_ONCE = 1 << 24
 """Scores that exact search for the measurement holds in memory: 64 MB."""
@@ -169,8 +169,8 @@ class VectorIndex:
     def _probed_without(self, hidden: int) -> int:
         """How many groups are searched where so many vectors are left out: they may be just the best ones, so that what
         is left lies farther away, or so many that it lies thinner."""
-        farther = min(MOST_FARTHER, np.sqrt(1 + hidden / DEPTH))
-        thinner = np.sqrt(len(self.targets) / (len(self.targets) - hidden))
+        farther = min(MOST_FARTHER, np.cbrt(1 + hidden / DEPTH))
+        thinner = np.cbrt(len(self.targets) / (len(self.targets) - hidden))
         return min(self.groups, int(np.ceil(self.probed * max(farther, thinner))))
 
     def _best(

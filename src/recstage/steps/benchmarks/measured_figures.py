@@ -30,7 +30,9 @@ class FigureSet:
 
 SETS: Mapping[str, FigureSet] = {
     "loop": FigureSet("the closed loop", (("loop", "off-policy", "two-versions", "snapshot"),)),
-    "scale": FigureSet("growth", (("scale-data",), ("scale-index",), ("scale-workers",))),
+    "scale": FigureSet(
+        "growth", (("scale-data",), ("scale-ray",), ("scale-index",), ("scale-workers",), ("scale-fleet",))
+    ),
 }
 
 
