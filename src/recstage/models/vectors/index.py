@@ -170,7 +170,7 @@ class VectorIndex:
         """How many groups are searched where so many vectors are left out: they may be just the best ones, so that what
         is left lies farther away, or so many that it lies thinner."""
         farther = min(MOST_FARTHER, np.cbrt(1 + hidden / DEPTH))
-        thinner = np.cbrt(len(self.targets) / (len(self.targets) - hidden))
+        thinner = len(self.targets) / (len(self.targets) - hidden)
         return min(self.groups, int(np.ceil(self.probed * max(farther, thinner))))
 
     def _best(
