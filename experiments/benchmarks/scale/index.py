@@ -39,9 +39,9 @@ def index_figures(sizes: Sequence[int], seed: int) -> Iterator[Measurement]:
 def _figures(case: str, model: ALS, seed: int, with_goals: bool) -> Iterator[Measurement]:
     users = model.train_.all_users
     order = np.random.default_rng(seed).permutation(np.flatnonzero(model.can_score(users)))
-    tuned, asked = order[:QUERIES], users.take(order[QUERIES : QUERIES + ASKED])
+    tuned, asked = users.take(order[:QUERIES]), users.take(order[QUERIES : QUERIES + ASKED])
     began = time.process_time()
-    index = VectorIndex.build(model.targets_, model.user_vectors(users.take(tuned)))
+    index = VectorIndex.build(model.targets_, model.user_vectors(tuned), tuned.seen)
     built = time.process_time() - began
     size = index.state()["index"].nbytes / 1e6
     note = f"{index.probed} of {index.groups} groups searched, {size:.0f} MB"

@@ -102,6 +102,18 @@ def test_an_index_of_other_vectors_is_refused(index: VectorIndex) -> None:
         VectorIndex.from_state(Targets(clustered(7, np.random.default_rng(0))), index.state())
 
 
+def test_the_recall_is_measured_without_what_was_seen() -> None:
+    pytest.importorskip("faiss", reason=EXTRA)
+    rng = np.random.default_rng(7)
+    targets, queries = Targets(clustered(N, rng)), clustered(120, rng)
+    seen = hiding(list(top_k(queries @ targets.all().T, 300)[0]))
+    found, plain = VectorIndex.build(targets, queries[:80], seen[:80]), VectorIndex.build(targets, queries[:80])
+    assert found.hidden == 300
+    assert found.probed > plain.probed, "what is left lies farther away"
+    truth, items = exact(found, queries[80:], seen[80:], 100), found.search(queries[80:], 100, seen[80:])[0]
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(truth, items, strict=True)]) > AIM - 0.02
+
+
 def test_one_query_is_enough_to_build_and_equal_scores_keep_the_order_of_the_items() -> None:
     pytest.importorskip("faiss", reason=EXTRA)
     found = VectorIndex.build(Targets(np.ones((50, 4), np.float32)), np.ones((1, 4), np.float32))

@@ -87,7 +87,8 @@ class DotProduct(base.Recommender):
         if not len(able):
             return
         chosen = able[np.unique(np.linspace(0, len(able) - 1, min(QUERIES, len(able))).astype(np.int64))]
-        self.index_ = VectorIndex.build(self.targets_, self.user_vectors(users.take(chosen)))
+        sample = users.take(chosen)
+        self.index_ = VectorIndex.build(self.targets_, self.user_vectors(sample), sample.seen)
 
     def _wants_index(self) -> bool:
         if self.params.index != "auto":

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recstage.errors import ConfigError
-from recstage.models.ranking import top_k
+from recstage.models.ranking import chunks, mask_excluded, top_k
 from recstage.models.vectors.targets import Targets
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,6 @@ OVER_FETCHED = 512
 """Excluded vectors of a query up to which the index is asked for as many more; of more it is told the mask."""
 MOST_FARTHER = 2.0
 """So many times the groups are searched at most where the excluded vectors may be the best ones."""
-AT_ONCE = 1 << 24
-"""Scores that exact search for the measurement holds in memory: 64 MB."""
 SEED = 1234
 
 
@@ -45,19 +43,26 @@ class VectorIndex:
     """Searches vectors for the highest dot products.
 
     `blob` is FAISS's own form of the index, uint8[bytes]: it is read in place, so that processes that map the same
-    bundle share it. `recall` is the share of the exact `DEPTH` best that a search finds, as measured by `build`.
+    bundle share it. `recall` is the share of the exact `DEPTH` best that a search finds, as measured by `build`, where
+    `hidden` vectors were left out of a list on average.
     """
 
-    def __init__(self, targets: Targets, blob: NDArray[np.uint8], recall: float) -> None:
+    def __init__(self, targets: Targets, blob: NDArray[np.uint8], recall: float, hidden: float) -> None:
         faiss = _faiss()
-        self.targets, self.recall = targets, recall
+        self.targets, self.recall, self.hidden = targets, recall, hidden
         self._blob = blob  # FAISS reads from it as long as the index lives
         self._index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(blob), blob.nbytes))
 
     @classmethod
-    def build(cls, targets: Targets, queries: NDArray[np.float32], seed: int = SEED) -> Self:
+    def build(
+        cls,
+        targets: Targets,
+        queries: NDArray[np.float32],
+        seen: sparse.csr_matrix | None = None,
+        seed: int = SEED,
+    ) -> Self:
         """Group the vectors, and choose on half of the `queries` (float32[n, d]) how many groups are searched; the
-        recall is that of the other half."""
+        recall is that of the other half. Vectors that `seen` (bool[n, n_vectors]) marks are left out, as in lists."""
         faiss = _faiss()
         began = perf_counter()
         vectors = targets.all()
@@ -69,12 +74,15 @@ class VectorIndex:
         index.cp.seed, index.cp.max_points_per_centroid = seed, POINTS_A_LIST
         index.train(vectors)
         index.add(vectors)
-        trial = cls(targets, faiss.serialize_index(index), 0.0)
+        hidden = np.zeros(len(queries)) if seen is None else np.diff(seen.indptr)
+        more = int(min(OVER_FETCHED, hidden.max(initial=0)))
+        trial = cls(targets, faiss.serialize_index(index), 0.0, float(hidden.mean()))
         depth = min(DEPTH, n)
-        truth = _exact(vectors, queries, depth)
+        truth = _exact(vectors, queries, depth, seen)
         tuned, measured = (slice(0, None, 2), slice(1, None, 2)) if len(queries) > 1 else (slice(0, 1), slice(0, 1))
-        trial._probe(queries[tuned], truth[tuned])
-        found = cls(targets, faiss.serialize_index(trial._index), trial._recall(queries[measured], truth[measured]))
+        trial._probe(queries[tuned], truth[tuned], more)
+        recall = trial._recall(queries[measured], truth[measured], more)
+        found = cls(targets, faiss.serialize_index(trial._index), recall, trial.hidden)
         log.info(
             "%d vectors in %d groups, %d searched: recall@%d %.4f of exact search; %.0f s, %.0f MB",
             *(n, lists, found.probed, depth, found.recall, perf_counter() - began, found._blob.nbytes / 1e6),
@@ -83,12 +91,12 @@ class VectorIndex:
 
     def state(self) -> dict[str, NDArray]:
         """What `from_state` makes the index of again."""
-        return {"index": self._blob, "index_recall": np.array(self.recall)}
+        return {"index": self._blob, "index_recall": np.array(self.recall), "index_hidden": np.array(self.hidden)}
 
     @classmethod
     def from_state(cls, targets: Targets, state: Mapping[str, NDArray]) -> Self:
         """The index of `state`. Raises `ConfigError` without FAISS, `ValueError` where it is of other vectors."""
-        found = cls(targets, state["index"], float(state["index_recall"]))
+        found = cls(targets, state["index"], float(state["index_recall"]), float(state.get("index_hidden", 0)))
         if (found._index.ntotal, found._index.d) != targets.vectors.shape:
             raise ValueError(f"an index of {found._index.ntotal} vectors for {len(targets.vectors)}")
         return found
@@ -167,9 +175,9 @@ class VectorIndex:
         return self._best(query, k, self._index.search(query[None], _with_margin(k), params=within)[1][0])
 
     def _probed_without(self, hidden: int) -> int:
-        """How many groups are searched where so many vectors are left out: they may be just the best ones, so that what
-        is left lies farther away, or so many that it lies thinner."""
-        farther = min(MOST_FARTHER, np.cbrt(1 + hidden / DEPTH))
+        """How many groups are searched where so many vectors are left out: more than on average they may be just the
+        best ones, so that what is left lies farther away, or so many that it lies thinner."""
+        farther = np.clip(np.cbrt((DEPTH + hidden) / (DEPTH + self.hidden)), 1.0, MOST_FARTHER)
         thinner = len(self.targets) / (len(self.targets) - hidden)
         return min(self.groups, int(np.ceil(self.probed * max(farther, thinner))))
 
@@ -190,28 +198,32 @@ class VectorIndex:
         kept[hidden] = False
         return self._best(query, k, np.flatnonzero(kept))
 
-    def _probe(self, queries: NDArray[np.float32], truth: NDArray[np.int32]) -> None:
+    def _probe(self, queries: NDArray[np.float32], truth: NDArray[np.int32], more: int) -> None:
         """Set the least number of groups with a recall of `AIM`."""
         low, self._index.nprobe = 0, 1
-        while self._recall(queries, truth) < AIM and self.probed < self.groups:
+        while self._recall(queries, truth, more) < AIM and self.probed < self.groups:
             low, self._index.nprobe = self.probed, min(self.groups, 2 * self.probed)
         high = self.probed
         while high - low > max(1, high // 32):
             self._index.nprobe = (low + high) // 2
-            low, high = (low, self.probed) if self._recall(queries, truth) >= AIM else (self.probed, high)
+            low, high = (low, self.probed) if self._recall(queries, truth, more) >= AIM else (self.probed, high)
         self._index.nprobe = high
 
-    def _recall(self, queries: NDArray[np.float32], truth: NDArray[np.int32]) -> float:
-        """The share of `truth` that the searched groups give: of what is found, exact scores choose the best."""
-        width = min(len(self.targets), _with_margin(truth.shape[1]))
+    def _recall(self, queries: NDArray[np.float32], truth: NDArray[np.int32], more: int) -> float:
+        """The share of `truth` that the searched groups give, asked for `more`: exact scores choose the best of it."""
+        width = min(len(self.targets), _with_margin(truth.shape[1]) + more)
         found = self._index.search(np.ascontiguousarray(queries, np.float32), width)[1]
         row = np.arange(len(queries))[:, None] * len(self.targets)
-        return float(np.isin(truth + row, np.where(found >= 0, found + row, -1)).mean())
+        return float(np.isin((truth + row)[truth >= 0], np.where(found >= 0, found + row, -1)).mean())
 
 
-def _exact(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> NDArray[np.int32]:
-    step = max(1, AT_ONCE // len(vectors))
-    parts = [top_k(queries[at : at + step] @ vectors.T, k)[0] for at in range(0, len(queries), step)]
+def _exact(
+    vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int, seen: sparse.csr_matrix | None
+) -> NDArray[np.int32]:
+    parts = []
+    for rows in chunks(len(queries), len(vectors)):
+        scores = queries[rows] @ vectors.T
+        parts.append(top_k(mask_excluded(scores, None if seen is None else seen[rows]), k)[0])
     return np.concatenate(parts)
 
 
