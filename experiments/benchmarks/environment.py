@@ -208,6 +208,7 @@ def start_service(
     name: str,
     variables: Mapping[str, str] | None = None,
     program: Sequence[str] = ("serving",),
+    /,
     **settings: object,
 ) -> Iterator[Running]:
     """The service on a free port, once it is live.

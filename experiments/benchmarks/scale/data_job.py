@@ -100,7 +100,7 @@ def _config(folder: Path, events: int, memory: str, engine: str) -> DataConfig:
         weights=WEIGHTS,
         split=SplitConfig(negatives=0),
         memory=memory,
-        engine=engine,  # type: ignore[arg-type]
+        engine=engine,
     )
 
 

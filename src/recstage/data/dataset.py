@@ -82,7 +82,7 @@ def prepare(config: DataConfig, fingerprint: str) -> Dataset:
         events = event_weights.to_log(raw, config)
         per_item = np.bincount(events.item_index, minlength=len(events.items))
         validation.refuse_too_little(
-            config, users=len(events.users), items=np.count_nonzero(per_item), interactions=len(events.first)
+            config, users=len(events.users), items=int(np.count_nonzero(per_item)), interactions=len(events.first)
         )
         catalogue = (
             Catalogue.empty(events.items) if raw.items is None else Catalogue.from_frame(raw.items, events.items)

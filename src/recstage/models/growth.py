@@ -33,7 +33,9 @@ class Growth:
         shape = (after.n_users, after.n_items)
         then = sparse.csr_matrix((before.weight[kept], (row[kept], column[kept])), shape=shape)
         now = sparse.csr_matrix((after.weight, (after.user_index, after.item_index)), shape=shape)
-        changed = (now != then).tocoo()
+        difference = sparse.csr_matrix(now - then)
+        difference.eliminate_zeros()
+        changed = difference.tocoo()
         known = then.copy()
         known.data[:] = 1
         there = now.copy()

@@ -142,8 +142,8 @@ def _downloaded(version: Version, folder: Path | None) -> Path:
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=folder))
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=where, dst_path=folder and str(folder)))
+        copy = None if folder is None else tempfile.mkdtemp(dir=folder)
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=where, dst_path=copy))
     except Exception as error:
         if no_space_left(error):
             raise StoreError(

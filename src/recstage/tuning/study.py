@@ -90,9 +90,8 @@ def search(
             )
         _clear_interrupted(study)
         resumed = _finished(study)
-        here = callable(objective)
         study.sampler = optuna.samplers.TPESampler(
-            seed=seed + resumed, n_startup_trials=STARTUP_TRIALS, constant_liar=not here
+            seed=seed + resumed, n_startup_trials=STARTUP_TRIALS, constant_liar=not callable(objective)
         )
         if resumed == 0:
             study.enqueue_trial(
@@ -108,8 +107,10 @@ def search(
             shown.resume(resumed, last=trials is not None and resumed >= trials)
             left = None if trials is None else max(0, trials - resumed)
             try:
-                optimise = _optimise if here else optimise_elsewhere
-                optimise(study, space, objective, left, metric, shown, go_on)  # type: ignore[operator]
+                if callable(objective):
+                    _optimise(study, space, objective, left, metric, shown, go_on)
+                else:
+                    optimise_elsewhere(study, space, objective, left, metric, shown, go_on)
             except KeyboardInterrupt as stopped:
                 stopped.add_note(f"kept {_counted(_finished(study), 'finished trial')}; the same command resumes")
                 raise

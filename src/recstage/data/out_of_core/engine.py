@@ -69,7 +69,7 @@ def opened(folder: Path, memory: int, threads: int, source: str) -> Iterator[Eng
         import duckdb
     except ImportError as error:
         raise missing() from error
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{memory >> 20}MiB",
         "temp_directory": str(folder / "spilled"),
         "threads": threads,

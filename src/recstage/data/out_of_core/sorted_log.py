@@ -140,7 +140,7 @@ class Sorting:
         rows = sum(counts.values())
         each = pd.Series({str(name): counts.get(at, 0) for at, name in enumerate(self._kinds)})
         each = each.sort_values(ascending=False, kind="stable")
-        missing = {name: int(n) for name, n in each.items() if n and name not in {*self._config.weights, HELD_OUT}}
+        missing = {str(name): int(n) for name, n in each.items() if n and name not in {*self._config.weights, HELD_OUT}}
         if sum(missing.values()) > FEW_UNWEIGHTED * rows:
             raise unweighted(missing, rows, self._config.name)
 

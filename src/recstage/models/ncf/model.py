@@ -7,7 +7,7 @@ ranks a whole catalogue without importing torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -137,12 +137,12 @@ class Ncf(base.Recommender):
         return logits
 
 
-def _side_by_side(weights: Mapping[str, NDArray[np.float32]], names: list[str]) -> NDArray[np.float32]:
+def _side_by_side(weights: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> NDArray[np.float32]:
     return np.hstack([weights[name].reshape(len(weights[name]), -1) for name in names])
 
 
 def _apart(
-    table: NDArray[np.float32], like: Mapping[str, NDArray[np.float32]], names: list[str]
+    table: NDArray[np.float32], like: Mapping[str, NDArray[np.float32]], names: Sequence[str]
 ) -> dict[str, NDArray[np.float32]]:
     """The inverse of `_side_by_side`: tables as wide as those of `like`."""
     widths = [like[name].reshape(len(like[name]), -1).shape[1] for name in names]

@@ -131,11 +131,11 @@ class VectorIndex:
         for one in np.unique(classes[~alone]):
             rows = np.flatnonzero(classes == one)
             self._over_fetch(queries, k, rows, int(hidden[rows].max()), excluded, items, scores)
-        for row in np.flatnonzero(alone):
+        for row in np.flatnonzero(alone).tolist():
             columns = _columns(excluded, row)
             one_list = self._exactly if few[row] else self._masked
             items[row], scores[row] = one_list(queries[row], k, columns)
-        for row in np.flatnonzero((items >= 0).sum(axis=1) < np.minimum(k, left)):
+        for row in np.flatnonzero((items >= 0).sum(axis=1) < np.minimum(k, left)).tolist():
             items[row], scores[row] = self._exactly(queries[row], k, _columns(excluded, row))
         return items, scores
 

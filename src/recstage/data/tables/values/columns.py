@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from recstage.data.tables.values.attributes import kind_of
 
@@ -48,7 +48,7 @@ def kinds_of(columns: Columns) -> dict[str, str]:
     return {name: "text" if values.dtype == object else "number" for name, values in columns.items()}
 
 
-def taken(columns: Columns, rows: ArrayLike) -> Columns:
+def taken(columns: Columns, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Columns:
     """The rows of every column."""
     return {name: values[rows] for name, values in columns.items()} if columns else NO_COLUMNS
 
