@@ -59,7 +59,13 @@ OURS = re.compile(r"(?:conf|docs|experiments|notebooks|serving|src|tests)/[\w./-
 """Files of the repository in the words of a command."""
 MADE = {"conf/deploy/.env", "conf/data/shop.yaml", "conf/serving.yaml", "conf/model/mine.yaml"}
 """Files that the reader makes."""
-POSITIONAL = {"register": ["run"], "trained-on": ["user"], "import": ["file"], "diff": ["first", "second"]}
+POSITIONAL = {
+    "register": ["run"],
+    "trained-on": ["user"],
+    "import": ["file"],
+    "diff": ["first", "second"],
+    "cross-validate": ["model"],
+}
 """Parameters of entry points that are words of the subcommand."""
 
 
