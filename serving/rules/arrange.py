@@ -60,7 +60,7 @@ def arrange(
         diversify: chooses k of the candidates.
     """
     counts = _Counts(plan.caps)
-    pins = [pin for pin in plan.pins if pin.rank <= limit and not excluded[pin.item] and counts.take(pin.item)]
+    pins = _pins_of(plan, limit, excluded, counts)
     wanted = limit - len(pins)
     needed = wanted if diversify is None else max(POOL * limit, SMALLEST_POOL)
     pool, items, scores = _pool(plan, limit, retrieve, counts, {pin.item for pin in pins}, needed)
@@ -247,6 +247,15 @@ def _replace(
 
 
 # -- the list ---------------------------------------------------------------------------------------------------------
+
+
+def _pins_of(plan: ListPlan, limit: int, excluded: NDArray[np.bool_], counts: _Counts) -> list[PlacedPin]:
+    """The pins that stand in this list, in order of rank; an item that several rules pin stands at its first rank."""
+    pins: dict[int, PlacedPin] = {}
+    for pin in plan.pins:
+        if pin.item not in pins and pin.rank <= limit and not excluded[pin.item] and counts.take(pin.item):
+            pins[pin.item] = pin
+    return list(pins.values())
 
 
 def _placed(

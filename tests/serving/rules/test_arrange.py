@@ -158,6 +158,11 @@ def test_pins_push_the_others_down():
     assert listed_with(*pins) == ["i9", "i0", "i1", "i2", "i3"]
 
 
+def test_an_item_that_two_rules_pin_stands_once_at_the_first_of_their_ranks():
+    pins = [Pin(type="pin", item_id="i9", rank=4), Pin(type="pin", item_id="i9", rank=2)]
+    assert listed_with(*pins) == ["i0", "i9", "i1", "i2", "i3"]
+
+
 def test_an_excluded_or_seen_item_wins_over_its_pin():
     pin = Pin(type="pin", item_id="i9", rank=1)
     assert listed_with(pin, Exclude(type="exclude", filter="item_id=i9")) == ["i0", "i1", "i2", "i3", "i4"]

@@ -43,7 +43,9 @@ def test_a_retraining_is_refused_while_another_host_is_at_it(other):
 
 def test_of_two_schedulers_one_looks(other, monkeypatch):
     retrained = []
-    monkeypatch.setattr(schedule._Looking, "_retrain", lambda self, direction: retrained.append(direction))
+    monkeypatch.setattr(
+        schedule._Looking, "_run", lambda self, work, direction, *words: retrained.append((work, direction))
+    )
     settings = ScheduleSettings()
     assert other.holds(f"schedule of {settings.name}")
     looking = schedule._Looking(settings)
@@ -53,7 +55,7 @@ def test_of_two_schedulers_one_looks(other, monkeypatch):
     monkeypatch.setattr("recstage.election.elected.CHECK_SECONDS", 0.0)
     looking = schedule._Looking(settings)
     looking.look()
-    assert retrained == ["forward"]
+    assert retrained == [("retrain", "forward")]
     looking.end()
 
 

@@ -66,6 +66,6 @@ def test_the_service_shows_them_as_conditions_and_goes_on(sqlite_url, tmp_path):
         set_revision(sqlite_url, "9999")
         event = {"user_id": "ann", "item_id": "film", "interaction_type": "click"}
         assert client.post("/api/interactions", json=event).status_code == 201
-        ready = client.get("/api/model").json()
-        (told,) = [one for one in ready["conditions"] if one["name"] == "revision-differs"]
+        shown = client.get("/api/operations").json()
+        (told,) = [one for one in shown["conditions"] if one["name"] == "revision-differs"]
         assert told["text"].endswith(f"it is at revision 9999, and this code needs {revision.newest()}")
