@@ -50,6 +50,7 @@ class ItemsSource(Schema):
     ids: IdRule = Field(
         "auto", description="auto: 1.0 is 1, and 01 another id; number: 01 is 1 too; text: as written, blanks cut off"
     )
+    s3_timeout: float = Field(30, gt=0, description="seconds that an object store (s3://...) may be silent")
 
 
 class MovieLensSource(ItemsSource):
@@ -66,7 +67,7 @@ class EventsSource(ItemsSource):
     file, or a folder or pattern of parts."""
 
     kind: Literal["events"] = "events"
-    path: str = Field(description="file, folder, pattern (part-*.csv), sqlite:///... or postgresql://...")
+    path: str = Field(description="file, folder, pattern (part-*.csv), s3://..., sqlite:///... or postgresql://...")
     test_path: str | None = Field(None, description="events to test on, in a file of their own: the split is `given`")
     validation_path: str | None = Field(None, description="events to validate on, beside those of test_path")
     table: str | None = Field(None, description="of a database; none: the only one with users and items")

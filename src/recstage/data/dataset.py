@@ -122,7 +122,7 @@ def fingerprint_of(config: DataConfig) -> str:
     Where the files lie, what the data set is called, whether it is strict and how it is prepared do not matter.
     """
     values = config.model_dump(mode="json", exclude={"name", "strict", "memory", "engine"})
-    for place in (*sources.PATHS, "table", "query", "release"):
+    for place in (*sources.PATHS, "table", "query", "release", "s3_timeout"):
         values["source"].pop(place, None)
     if values["source"]["kind"] == "service":  # the content of its snapshot is what decides
         values["source"] = {"kind": "service"}

@@ -8,6 +8,7 @@ from typing import Any
 
 from recstage.config import named_yaml, names_in, read_yaml, root
 from recstage.config.naming import usable
+from recstage.data.files import object_store
 from recstage.data.files.file_tree import ARCHIVES, FileTree, unpacked
 from recstage.data.sources import PATHS, events, json_layout, movielens, ncf
 from recstage.data.tables import database, opening
@@ -44,6 +45,10 @@ def config_of(name_or_path: str) -> dict[str, Any]:
         url, _, table = name_or_path.partition("#")
         source = {"kind": "events", "path": url, "default_type": "interaction", **({"table": table} if table else {})}
         return {"name": name_of(Path(url.rpartition("/")[2])), "source": source, **ANY_TYPE}
+    if object_store.is_url(name_or_path):
+        source = {"kind": "events", "path": name_or_path, "default_type": "interaction"}
+        place = object_store.without_wildcards(name_or_path).rstrip("/")
+        return {"name": name_of(Path(place.rpartition("/")[2])), "source": source, **ANY_TYPE}
     if name_or_path in names_in("data"):
         return _beside(root(), named_yaml("data", name_or_path), first=True)
     path = Path(name_or_path).expanduser()

@@ -25,7 +25,7 @@ from recstage.steps.onboarding.facts import further_columns, warnings
 from recstage.steps.onboarding.facts.columns import Meanings
 from recstage.steps.onboarding.facts.contents import Contents
 from recstage.steps.onboarding.facts.form import Form, form_of
-from recstage.steps.onboarding.facts.given import Given, given_of
+from recstage.steps.onboarding.facts.given import Given, given_of, on_disk
 from recstage.steps.onboarding.facts.profile import Join, join_of, profile_of
 from recstage.steps.onboarding.next_commands import next_commands
 from recstage.steps.onboarding.questions import Questions
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class InitSettings(Settings):
     """The file, and what is said of it beforehand: each of the others is a setting of `source` in docs/data.md."""
 
-    path: str = Field(description="a file, folder or pattern of events, sqlite:///... or postgresql://...")
+    path: str = Field(description="a file, folder or pattern of events, s3://..., sqlite:///... or postgresql://...")
     items: str = Field("", description="a file that describes the items; none: not the one beside it either")
     name: str = Field("", description="of the data set; empty: from the file's")
     yes: bool = Field(False, description="ask nothing, and replace a YAML of that name")
@@ -62,6 +62,7 @@ class InitSettings(Settings):
     time: str = Field("auto", description="auto, seconds, milliseconds, iso, day-first, month-first, rank")
     ids: str = Field("auto", description="auto, text, number")
     zone: ZoneName = Field("UTC", description="of times that name none, as Europe/Berlin")
+    s3_timeout: float = Field(30, gt=0, description="seconds that an object store (s3://...) may be silent")
 
 
 def settings_from(arguments: Sequence[str] = ()) -> InitSettings:
@@ -170,6 +171,8 @@ def _said(settings: InitSettings) -> dict[str, Any]:
     """What the user says of the source, besides its columns and further files."""
     names = ("table", "query", "separator", "encoding", "header", "sheet", "items_columns")
     found = {name: value for name in names if (value := getattr(settings, name)) not in ("", None, {})}
+    if settings.s3_timeout != InitSettings.model_fields["s3_timeout"].default:
+        found["s3_timeout"] = settings.s3_timeout
     autos = {name: value for name in ("decimal", "time", "ids") if (value := getattr(settings, name)) != "auto"}
     return found | autos
 
@@ -211,7 +214,7 @@ def _source(given: Given, meanings: Meanings, settings: InitSettings, questions:
 def _ids_of_items(source: Mapping[str, Any], meanings: Meanings) -> dict[str, Any]:
     """`items_columns` with the column that the events call the item by, where the items file has it and no other."""
     said, theirs = source.get("items_columns", {}), meanings.columns.get(ITEM)
-    places = places_of(source["items_path"])
+    places = places_of(on_disk(source["items_path"], source, "items_path"))
     if ITEM in said or theirs is None or len(places) != 1 or source["items_path"].endswith((".dat", ".item")):
         return {}
     names = opened(*places[0], Format()).names

@@ -9,7 +9,7 @@ from typing import Any
 
 from recstage.config import EventsSource, root
 from recstage.data import sources
-from recstage.data.files import layout_detection
+from recstage.data.files import layout_detection, object_store
 from recstage.data.files.file_tree import FileTree
 from recstage.data.files.layout_detection import ITEM_STEMS, TEST_STEMS, VALIDATION_STEMS, stem_of
 from recstage.data.sources import json_layout, movielens, ncf
@@ -41,9 +41,10 @@ def given_of(path: str, how: Format, more: Mapping[str, Any]) -> Given:
     if database.is_url(path):
         url, _, table = path.partition("#")
         source = {"kind": "events", "path": _whole_url(url), **({"table": table} if table else {}), **more}
-        kept: Any = sources.located(EventsSource(**{**source, "path": url}), root() / "data" / "downloads")
-        return Given(source, [opened(tree, name) for tree, name in places_of(kept.path)])
+        return Given(source, [opened(tree, name) for tree, name in places_of(on_disk(url, source))])
     source = {"kind": "events", "path": path, **more}
+    if object_store.is_url(path):
+        return Given(source, _opened(places_of(on_disk(path, more)), path, how))
     if WILD.search(path) and not Path(path).expanduser().exists():
         return Given(source, _opened(places_of(path), path, how))
     tree = FileTree(path)
@@ -55,6 +56,12 @@ def given_of(path: str, how: Format, more: Mapping[str, Any]) -> Given:
         file = opened(tree, tree.names[0], how)
         return Given(source, [file], beside=_beside(tree.path, file, how))
     return _of_folder(tree, source, how)
+
+
+def on_disk(path: str, source: Mapping[str, Any], setting: str = "path") -> str:
+    """The files that a path of a source means, in one of its settings; of a database or an object store, copies."""
+    config = EventsSource(**{**source, "path": "", setting: path})
+    return str(getattr(sources.located(config, root() / "data" / "downloads"), setting))
 
 
 def _is_known_layout(tree: FileTree, a_file: bool) -> bool:
