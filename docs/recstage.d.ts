@@ -383,6 +383,8 @@ export interface KnownProfileBody {
   role: string | null;
   /** preferred categories, strongest first */
   categories: string[];
+  /** by name */
+  attributes: Record<string, unknown>;
   opted_out: boolean;
   known_since: string | null;
   /** null: nothing was ever declared */
@@ -619,6 +621,8 @@ export interface ProfileBody {
   role?: string | null;
   /** preferred categories, strongest first */
   categories?: string[];
+  /** texts, numbers and truth values by name: `@profile.NAME` of filters and rules, features of versions that learned them */
+  attributes?: Record<string, string | number | boolean | null>;
   /** no personalisation: popularity only, and nothing personal is recorded */
   opted_out?: boolean;
 }
@@ -690,6 +694,8 @@ export interface RankedBody {
   experiment: ExperimentBody | null;
   /** to be sent with feedback on this list */
   request_id: string;
+  /** names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any */
+  unlearned?: string[] | null;
 }
 
 /** One item of a list made for a user. */
@@ -1011,6 +1017,8 @@ export interface SessionListBody {
   degraded: boolean;
   /** to be sent with feedback on this list */
   request_id: string;
+  /** names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any */
+  unlearned?: string[] | null;
 }
 
 /** Which users the version in Staging is shown to. */

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -44,6 +44,16 @@ class History:
 
 
 NO_HISTORY = History()
+
+
+def told(where: str, values: Mapping[str, Any]) -> tuple[tuple[str, str | float], ...]:
+    """Attributes of a user (`where`: profile) or of a request (context) as models, filters and rules take them: keys
+    `WHERE.NAME` in order, truth values as the texts true and false, and nothing of what is null or empty."""
+    return tuple(
+        (f"{where}.{name}", str(value).lower() if isinstance(value, bool) else value)
+        for name, value in sorted(values.items())
+        if value is not None and value != ""
+    )
 
 
 class HistorySource(Protocol):

@@ -22,7 +22,7 @@ from pydantic import (
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from serving.errors import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS, Problem
-from serving.interfaces import ID_LENGTH
+from serving.interfaces import ID_LENGTH, told
 from serving.models.user import Given
 
 BELOW_AN_ID = ("history", "profile", "erasure", "stats", "patterns", "recommended-users", "similar")
@@ -212,13 +212,7 @@ GivenInQuery = Annotated[
 
 def given_of(profile: Mapping[str, Any] | None, context: Mapping[str, Any] | None) -> Given:
     """What a request says of the user and of its moment, as the ranking takes it; nothing of what is null or empty."""
-    named = [("profile.", profile or {}), ("context.", context or {})]
-    found = [(f"{prefix}{name}", value) for prefix, values in named for name, value in values.items()]
-    return tuple(
-        (key, str(value).lower() if isinstance(value, bool) else value)
-        for key, value in sorted(found)
-        if value is not None and value != ""
-    )
+    return (*told("context", context or {}), *told("profile", profile or {}))
 
 
 def _split(value: Any) -> Any:

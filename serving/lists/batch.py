@@ -61,7 +61,10 @@ def recommend_many(
     contexts = [served.user_context(user_id, history, request.given) for user_id, history in users]
     personal = bool(references(request.filters))
     filtered = None if personal else rules.excluded(served, request.all_filters)
-    plans = [rules.plan(served, request.list_kind, len(one.users.items), request.categories) for one in contexts]
+    plans = [
+        rules.plan(served, request.list_kind, len(one.users.items), request.categories, request.known(history.profile))
+        for one, (_, history) in zip(contexts, users, strict=True)
+    ]
     if personal or any(plan is not None and plan.arranges for plan in plans):
         return [
             recommend(served, replace(request, user_id=user_id), history, hidden, on_failure, rules)

@@ -50,7 +50,8 @@ def rank_candidates(
     index = served.train.items.index_of(list(item_ids))
     excluded = excluded_items(served, user, request, hidden)
     filtered = rules.excluded(served, request.filters_for(history.profile))
-    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+    said = request.known(history.profile)
+    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories, said)
     ruled_out = None if plan is None else plan.excluded
     known = index >= 0
     listed = known.copy()

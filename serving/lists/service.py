@@ -43,6 +43,8 @@ class UserListResult:
     degraded: bool
     experiment: dict[str, object] | None
     """The place of the list in an experiment, for the response."""
+    unlearned: dict[str, list[str]]
+    """What of the request its version could make nothing of, for the response."""
 
 
 class ListService:
@@ -199,7 +201,8 @@ class ListService:
                 found = interleaved(found, made[assignment.other.key][user_id], requests[user_id].limit)
             to_store = history if shown else replace(history, personal=False)
             self._recommender.record(found, requests[user_id], to_store, own_id, seconds, assignment)
-            results.append(UserListResult(user_id, found, own_id, degraded, assignment.body))
+            told = requests[user_id].unlearned_by(assignment.served)
+            results.append(UserListResult(user_id, found, own_id, degraded, assignment.body, told))
         return results
 
     async def _lists(

@@ -78,7 +78,8 @@ def recommend(
     filtered = rules.excluded(served, request.filters_for(history.profile))
     if filtered is not None:
         mask |= filtered
-    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+    said = request.known(history.profile)
+    plan = rules.plan(served, request.list_kind, len(user.users.items), request.categories, said)
     if plan is not None and plan.excluded is not None:
         mask |= plan.excluded
     if plan is not None and plan.arranges:
@@ -145,7 +146,7 @@ def explored(
     rules arrange is left as it is: chance must not move what an editor placed.
     """
     seen = len(served.user_context(request.user_id, history, request.given).users.items)
-    plan = rules.plan(served, request.list_kind, seen, request.categories)
+    plan = rules.plan(served, request.list_kind, seen, request.categories, request.known(history.profile))
     if plan is not None and plan.arranges:
         return recommend(served, request, history, hidden, on_failure, rules), ()
     pool = max(POOL * request.limit, SMALLEST_POOL)

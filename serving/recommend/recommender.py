@@ -190,7 +190,7 @@ class RecommendationService(StateReader):
     ) -> SerializedList:
         """The list by one version, from the cache where it is there. Explored lists are drawn anew for each request."""
         if request.given:  # a list does not depend on what its version does not look at
-            used = state.served.request_keys | references(request.filters)
+            used = state.served.request_keys | references(request.filters) | state.rules.ruleset.references
             request = replace(request, given=tuple(one for one in request.given if one[0] in used))
         if explore and self._settings.exploration > 0 and history.personal:
             return await self._explored(state, request, history)
@@ -329,7 +329,8 @@ class RecommendationService(StateReader):
             return None
         if stored is None:
             return None
-        plan = state.rules.plan(served, request.list_kind, len(user.users.items), request.categories)
+        known = request.known(history.profile)
+        plan = state.rules.plan(served, request.list_kind, len(user.users.items), request.categories, known)
         return _as_now(served, request, state.hidden, stored, plan)
 
     def record(

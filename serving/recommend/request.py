@@ -46,11 +46,20 @@ class RecommendationRequest:
             return self.filters
         return (*self.filters, Filter((Condition("category", "=", self.categories),)))
 
+    def known(self, profile: Given) -> dict[str, str | float]:
+        """What is known of the user (`profile`, and in place of it what the request says) and of the request, by key:
+        what `@profile.NAME` and `@context.NAME` stand for."""
+        return dict((*profile, *self.given))
+
     def filters_for(self, profile: Given) -> tuple[Filter, ...]:
-        """`all_filters` with what is known of the user (`profile`, and what the request says) and of the request in
-        place of `@profile.NAME` and `@context.NAME`."""
+        """`all_filters` with what is known in place of `@profile.NAME` and `@context.NAME`."""
         filters = self.all_filters
-        return bound(filters, dict((*profile, *self.given))) if references(filters) else filters
+        return bound(filters, self.known(profile)) if references(filters) else filters
+
+    def unlearned_by(self, served: LoadedModel) -> dict[str, list[str]]:
+        """For the response: what of the request a version could make nothing of, where there is any."""
+        found = served.unlearned(self.given) if self.given else []
+        return {"unlearned": found} if found else {}
 
 
 @dataclass(frozen=True, slots=True)

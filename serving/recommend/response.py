@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
@@ -21,6 +21,16 @@ NO_TITLES: Mapping[str, str] = {}
 
 
 _RANDOM = np.random.default_rng()
+
+
+Unlearned = Annotated[
+    list[str] | None,
+    Field(
+        examples=[["context.page", "context.device=fridge"]],
+        description="names of `context` and `profile` that the version does not look at, and values that it was not"
+        " trained with; only where there are any",
+    ),
+]
 
 
 class RecommendedItem(BaseModel):
@@ -69,12 +79,7 @@ class RecommendationsBody(BaseModel):
     )
     experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
-    unlearned: list[str] | None = Field(
-        None,
-        examples=[["context.page", "context.device=fridge"]],
-        description="names of `context` and `profile` that the version does not look at, and values that it was not"
-        " trained with; only where there are any",
-    )
+    unlearned: Unlearned = None
     next: str | None = Field(
         None,
         examples=["MbJ2c0d3"],

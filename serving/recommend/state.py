@@ -36,7 +36,8 @@ class ListState:
 
         Where filters or business rules hold for the list there are none: those look at attributes of trained items.
         """
-        ruled = self.rules.plan(self.served, request.list_kind, len(history.item_ids), request.categories)
+        known = request.known(history.profile)
+        ruled = self.rules.plan(self.served, request.list_kind, len(history.item_ids), request.categories, known)
         if not self.new_items or request.filters or ruled is not None:
             return []
         refused = {*request.exclude, *(history.item_ids if request.exclude_seen else ())} | self.hidden.item_ids

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,11 +20,13 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions
 from recstage.errors import valid_names
 from serving.rules.columns import Column, Kind, Numbers, Patched, Value, column_of, kind_of
-from serving.rules.query import Filter, InvalidFilter
+from serving.rules.query import Filter, InvalidFilter, references
 
 AGE, CATEGORY = "age_days", "category"
 ALIASES = {"categories": CATEGORY}
 BUILT_IN: Mapping[str, Kind] = {CATEGORY: "list", "title": "text", "item_id": "text", AGE: "number"}
+FITTING: Mapping[Kind, str] = {"number": "0", "boolean": "true", "text": "2000-01-01", "list": "a"}
+"""A value of each kind that every operator of the kind takes."""
 DAY, HOUR = 86_400.0, 3_600.0
 MAX_MASKS = 256
 """Masks of filters that are kept for each loaded model."""
@@ -130,8 +132,15 @@ class ItemAttributes:
         return found
 
     def check(self, wanted: Filter) -> None:
-        """Raise `InvalidFilter` where the filter does not fit these attributes."""
-        self.mask(wanted)
+        """Raise `InvalidFilter` where the filter does not fit these attributes, whatever `@profile.NAME` and
+        `@context.NAME` stand for."""
+        for one in wanted.conditions:
+            column = self.column(one.attribute)
+            column.matches(replace(one, values=(FITTING[column.kind],)) if references([Filter((one,))]) else one)
+
+    def knows(self, wanted: Filter) -> bool:
+        """Whether items have every attribute that the filter names."""
+        return all(ALIASES.get(one.attribute, one.attribute) in self.kinds for one in wanted.conditions)
 
     def column(self, name: str, hour: int = 0) -> Column:
         """The column of an attribute; `hour`: since 1970, for `age_days`. Raises `InvalidFilter` on an unknown name."""

@@ -17,7 +17,7 @@ from recstage.data.interactions import Interactions
 from recstage.data.segments import segment_of
 from serving.rules.attributes import CatalogueColumns, ItemAttributes
 from serving.rules.plan import ListPlan, compile_plan
-from serving.rules.query import Filter
+from serving.rules.query import NOTHING_KNOWN, Filter, Known
 from serving.rules.ruleset import NO_RULES, RuleSet
 
 log = logging.getLogger("serving.rules")
@@ -26,6 +26,8 @@ COMPILED = "compiled"
 NOTHING_TO_DO = ListPlan()
 Place = tuple[str, str | None, tuple[str, ...]]
 """The kind of a list, the segment of its user (None: no user), and the categories it is filtered to."""
+Named = tuple[tuple[str, str | float], ...]
+"""What is known, of all that the rules name: keys and values."""
 
 
 class CataloguedModel(Protocol):
@@ -47,7 +49,7 @@ class _Compiled:
     def __init__(self, ruleset: RuleSet, columns: CatalogueColumns) -> None:
         self.ruleset, self.columns = ruleset, columns
         self.attributes = ItemAttributes(columns, ruleset.posted)
-        self.plans: dict[Place, ListPlan] = {}
+        self.plans: dict[tuple[Place, Named], ListPlan] = {}
         self.misfits: set[str] = set()
 
 
@@ -89,6 +91,7 @@ class RuleEngine:
         list_kind: str,
         interactions: int | None = None,
         categories: tuple[str, ...] = (),
+        known: Known = NOTHING_KNOWN,
     ) -> ListPlan | None:
         """What the rules say of a list; None where there is nothing to do.
 
@@ -98,24 +101,26 @@ class RuleEngine:
             list_kind: one of `definitions.LIST_KINDS`.
             interactions: of its user; None for a list of no user.
             categories: that the list is filtered to.
+            known: of its user and its request.
         """
         if not ruleset.rules:
             return None
         place = (list_kind, self._segment(interactions), categories)
+        named = tuple((key, known[key]) for key in sorted(ruleset.references) if key in known)
         compiled = self._of(served, ruleset)
-        found = compiled.plans.get(place)
+        found = compiled.plans.get((place, named))
         if found is None:
-            found = self._compile(served, compiled, place)
+            found = self._compile(served, compiled, place, named)
             if len(compiled.plans) >= MAX_PLANS:
                 compiled.plans.clear()
-            compiled.plans[place] = found
+            compiled.plans[(place, named)] = found
         return None if found is NOTHING_TO_DO else found
 
-    def _compile(self, served: CataloguedModel, compiled: _Compiled, place: Place) -> ListPlan:
+    def _compile(self, served: CataloguedModel, compiled: _Compiled, place: Place, named: Named) -> ListPlan:
         rules = [rule for rule in compiled.ruleset.rules if rule.target.holds_for(*place)]
         if not rules:
             return NOTHING_TO_DO
-        found = compile_plan(rules, served.catalogue.items, compiled.attributes, time.time())
+        found = compile_plan(rules, served.catalogue.items, compiled.attributes, time.time(), dict(named))
         compiled.misfits.update(found.misfits)
         self._on_misfits(len(compiled.misfits))
         if found.misfits:
@@ -160,9 +165,10 @@ class ActiveRules:
         list_kind: str,
         interactions: int | None = None,
         categories: tuple[str, ...] = (),
+        known: Known = NOTHING_KNOWN,
     ) -> ListPlan | None:
         """See `RuleEngine.plan`."""
-        return self.engine.plan(served, self.ruleset, list_kind, interactions, categories)
+        return self.engine.plan(served, self.ruleset, list_kind, interactions, categories, known)
 
 
 WITHOUT_RULES = ActiveRules(RuleEngine(EvaluationConfig()))

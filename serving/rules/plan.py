@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from recstage.data.interactions import IdMap
 from serving.rules.attributes import ItemAttributes
 from serving.rules.columns import places
 from serving.rules.definitions import Boost, Bury, Cap, Exclude, Floor, Include, Objective, Pin, Rule
-from serving.rules.query import InvalidFilter
+from serving.rules.query import NOTHING_KNOWN, Filter, InvalidFilter, Known, bound, references
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ class ListPlan:
         return bool(self.pins or self.caps is not None or self.shifts or self.floors)
 
 
-def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes, now: float) -> ListPlan:
+def compile_plan(
+    rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes, now: float, known: Known = NOTHING_KNOWN
+) -> ListPlan:
     """The plan of the rules that hold for one kind of list.
 
     Args:
@@ -101,6 +103,8 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
         items: of the loaded model.
         attributes: of these items.
         now: seconds since 1970, for `age_days`.
+        known: of the user and the request, in place of `@profile.NAME` and `@context.NAME`. A rule that names something
+            unknown, or whose attribute the value does not fit, does not hold.
     """
     excluded = np.zeros(len(items), bool)
     excluding: list[Rule] = []
@@ -109,9 +113,9 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
     shifts: list[CompiledShift] = []
     floors: list[CompiledFloor] = []
     misfits: list[str] = []
-    for rule in rules:
+    for rule, wanted in _holding(rules, attributes, now, known):
         action = rule.action
-        matched = _matched(rule, attributes, now, misfits)
+        matched = _matched(rule, wanted, attributes, now, misfits)
         match action:
             case Exclude() | Include():
                 out = matched if isinstance(action, Exclude) else ~matched
@@ -151,13 +155,38 @@ def compile_plan(rules: Iterable[Rule], items: IdMap, attributes: ItemAttributes
     )
 
 
-def _matched(rule: Rule, attributes: ItemAttributes, now: float, misfits: list[str]) -> NDArray[np.bool_]:
+def _holding(
+    rules: Iterable[Rule], attributes: ItemAttributes, now: float, known: Known
+) -> Iterator[tuple[Rule, Filter | None]]:
+    """Each rule with its filter, which names nothing of the user or the request any more."""
+    for rule in rules:
+        wanted = rule.filter
+        if wanted is not None and (named := references([wanted])):
+            if not named <= known.keys():
+                continue
+            (wanted,) = bound([wanted], known)
+            if attributes.knows(wanted) and not _fits(wanted, attributes, now):
+                continue
+        yield rule, wanted
+
+
+def _fits(wanted: Filter, attributes: ItemAttributes, now: float) -> bool:
+    try:
+        attributes.mask(wanted, now)
+    except InvalidFilter:
+        return False
+    return True
+
+
+def _matched(
+    rule: Rule, wanted: Filter | None, attributes: ItemAttributes, now: float, misfits: list[str]
+) -> NDArray[np.bool_]:
     """Items that the rule's filter matches, none where it has none: bool[n_items]."""
     nothing = np.zeros(len(attributes), bool)
-    if rule.filter is None:
+    if wanted is None:
         return nothing
     try:
-        return attributes.mask(rule.filter, now)
+        return attributes.mask(wanted, now)
     except InvalidFilter:
         misfits.append(rule.name)
         return nothing

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from recstage.errors import InputError
@@ -55,6 +56,9 @@ class Filter:
         return " and ".join(map(str, self.conditions))
 
 
+Known = Mapping[str, str | float]
+"""What is known of the user (`profile.NAME`) and of the request (`context.NAME`)."""
+NOTHING_KNOWN: Known = MappingProxyType({})
 _REFERENCE = re.compile(r"@((?:profile|context)\.[^\s|]+)")
 
 
@@ -64,7 +68,7 @@ def references(filters: Iterable[Filter]) -> frozenset[str]:
     return frozenset(found[1] for value in values if (found := _REFERENCE.fullmatch(value)) is not None)
 
 
-def bound(filters: Sequence[Filter], known: Mapping[str, str | float]) -> tuple[Filter, ...]:
+def bound(filters: Sequence[Filter], known: Known) -> tuple[Filter, ...]:
     """The filters with what is `known` in place of `@profile.NAME` and `@context.NAME`.
 
     A condition that names something unknown says nothing, and is left out.
@@ -73,7 +77,7 @@ def bound(filters: Sequence[Filter], known: Mapping[str, str | float]) -> tuple[
     return tuple(one for one in made if one.conditions)
 
 
-def _bound(conditions: Iterable[Condition], known: Mapping[str, str | float]) -> Iterator[Condition]:
+def _bound(conditions: Iterable[Condition], known: Known) -> Iterator[Condition]:
     for one in conditions:
         found = [_REFERENCE.fullmatch(value) for value in one.values]
         if any(match is not None and match[1] not in known for match in found):

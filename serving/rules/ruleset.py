@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from serving.rules.attributes import AGE, NOTHING_POSTED, PostedItems, uses_age
 from serving.rules.definitions import Exclude, Include, Rule
+from serving.rules.query import references
 
 HOUR_MS = 3_600_000
 
@@ -32,6 +34,11 @@ class RuleSet:
     def key(self) -> tuple[int, int, int]:
         """Part of each cache key: differs where anything of it does."""
         return self.state, self.posted.version, self.moment
+
+    @cached_property
+    def references(self) -> frozenset[str]:
+        """What of the user or the request the rules name: `profile.NAME` and `context.NAME`."""
+        return references(rule.filter for rule in self.rules if rule.filter is not None)
 
     @property
     def arranges(self) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, Field, StrictBool
 
 from serving.api.dependencies import (
     AdminRole,
@@ -19,7 +19,7 @@ from serving.api.dependencies import (
     run_read,
     run_write,
 )
-from serving.api.fields import Body, Category, Name, PathId, moment_of
+from serving.api.fields import Body, Category, Context, Name, PathId, moment_of
 from serving.errors import Problem, documented, without_paths
 from serving.models.loaded_model import LoadedModel
 from serving.store.erasure.erasures import Erase, erasure_state
@@ -66,12 +66,25 @@ class HistoryBody(BaseModel):
     )
 
 
+def _not_a_field(attributes: dict[str, Any]) -> dict[str, Any]:
+    for name in ("role", "category", "user_id"):
+        if name in attributes:
+            raise ValueError(f"'{name}' has a field of its own (role, categories, the id in the path); rename it")
+    return attributes
+
+
 class ProfileBody(Body):
     """The profile a user declares."""
 
     role: Name | None = Field(None, examples=["editor"])
     categories: list[Category] = Field(
         default_factory=list, max_length=100, description="preferred categories, strongest first", examples=[["Drama"]]
+    )
+    attributes: Annotated[Context, AfterValidator(_not_a_field)] = Field(
+        default_factory=dict,
+        description="texts, numbers and truth values by name: `@profile.NAME` of filters and rules, features of"
+        " versions that learned them",
+        examples=[{"region": "DE", "age": 37}],
     )
     opted_out: StrictBool = Field(
         False, description="no personalisation: popularity only, and nothing personal is recorded"
@@ -84,6 +97,7 @@ class KnownProfileBody(BaseModel):
     user_id: str = Field(examples=["42"])
     role: str | None = Field(examples=["editor"])
     categories: list[str] = Field(examples=[["Drama"]], description="preferred categories, strongest first")
+    attributes: dict[str, Any] = Field(examples=[{"region": "DE", "age": 37}], description="by name")
     opted_out: bool = Field(examples=[False])
     known_since: datetime | None = Field(examples=["2026-11-20T18:15:00Z"])
     changed_at: datetime | None = Field(description="null: nothing was ever declared")
@@ -148,9 +162,9 @@ async def put_profile(
     """Replace the declared profile of a user; it takes effect with the next request."""
     require_self_or_service(caller, user_id)
     categories = tuple(dict.fromkeys(body.categories))
-    return _profile(
-        await run_write(store, PutProfile(user_id, role=body.role, categories=categories, opted_out=body.opted_out))
-    )
+    attributes = {name: value for name, value in body.attributes.items() if value is not None}
+    declared = {"role": body.role, "categories": categories, "attributes": attributes}
+    return _profile(await run_write(store, PutProfile(user_id, opted_out=body.opted_out, **declared)))
 
 
 @router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))
@@ -239,6 +253,7 @@ def _profile(found: StoredProfile) -> KnownProfileBody:
         user_id=found.user_id,
         role=found.role,
         categories=list(found.categories),
+        attributes=dict(found.attributes),
         opted_out=found.opted_out,
         known_since=None if found.created_at is None else moment_of(found.created_at),
         changed_at=None if found.updated_at is None else moment_of(found.updated_at),

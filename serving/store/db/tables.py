@@ -72,7 +72,7 @@ class User(Table):
 
 
 class UserProfile(Table):
-    """What a user declared: role and preferred categories."""
+    """What is declared of a user: role, preferred categories, and attributes of any name."""
 
     __tablename__ = "user_profiles"
 
@@ -80,6 +80,8 @@ class UserProfile(Table):
     role: Mapped[str | None] = mapped_column(String(64))
     categories: Mapped[list[str]] = mapped_column(JSON)
     updated_at: Mapped[int] = mapped_column(Milliseconds)
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Texts, numbers and truth values by name."""
 
     __table_args__ = (Index("ix_user_profiles_role", "role", "user_id"),)
 

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import aliased
 
 from recstage.config import DataConfig, ValueWeight
-from serving.interfaces import NO_HISTORY, HiddenItems, History
+from serving.interfaces import NO_HISTORY, HiddenItems, History, told
 from serving.store.db import change_counters
 from serving.store.db.reader import Query, Reader, from_json
 from serving.store.db.tables import Counter, ItemCategory, User, UserInteraction, UserProfile
@@ -42,7 +42,10 @@ _EVENTS = Query(
     .limit(bindparam("limit")),
 )
 _DECLARED = Query(
-    "declared", select(UserProfile.categories, UserProfile.role).where(UserProfile.user_id == bindparam("user_id"))
+    "declared",
+    select(UserProfile.categories, UserProfile.role, UserProfile.attributes).where(
+        UserProfile.user_id == bindparam("user_id")
+    ),
 )
 _KNOWN = Query("known_user", select(User.opted_out).where(User.user_id == bindparam("user_id")))
 _PAGE = Query(
@@ -208,9 +211,12 @@ class UserHistoryReader:
         pairs = self._weighting.aggregate(reversed(events))
         newest = sorted(pairs.items(), key=lambda pair: pair[1][1])[-self._limit :]
         declared = self._reader.row(_DECLARED, {"user_id": user_id})
-        categories = () if declared is None else tuple(from_json(declared[0]))
-        first = categories[0] if categories else None
-        attributes = (("profile.role", None if declared is None else declared[1]), ("profile.category", first))
+        categories: tuple[str, ...] = ()
+        attributes: dict[str, Any] = {}
+        if declared is not None:
+            categories = tuple(from_json(declared[0]))
+            first = categories[0] if categories else None
+            attributes = {**(from_json(declared[2]) or {}), "role": declared[1], "category": first}
         return History(
             item_ids=tuple(item_id for item_id, _ in newest),
             weights=tuple(weight for _, (weight, _) in newest),
@@ -218,7 +224,7 @@ class UserHistoryReader:
             version=version,
             categories=categories,
             forgotten=forgotten,
-            profile=tuple((key, value) for key, value in attributes if value is not None),
+            profile=told("profile", attributes),
         )
 
 

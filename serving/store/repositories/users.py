@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -30,7 +31,14 @@ from serving.store.repositories.events import RefusedUsers, now_ms, touch_users
 
 _PROFILE = Query(
     "profile",
-    select(User.opted_out, User.created_at, UserProfile.role, UserProfile.categories, UserProfile.updated_at)
+    select(
+        User.opted_out,
+        User.created_at,
+        UserProfile.role,
+        UserProfile.categories,
+        UserProfile.attributes,
+        UserProfile.updated_at,
+    )
     .select_from(User)
     .outerjoin(UserProfile, UserProfile.user_id == User.user_id)
     .where(User.user_id == bindparam("user_id")),
@@ -58,6 +66,7 @@ class Profile:
     opted_out: bool = False
     created_at: int | None = None
     updated_at: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def profile(reader: Reader, user_id: str) -> Profile | None:
@@ -65,8 +74,9 @@ def profile(reader: Reader, user_id: str) -> Profile | None:
     row = reader.row(_PROFILE, {"user_id": user_id})
     if row is None:
         return None
-    opted_out, created_at, role, categories, updated_at = row
-    return Profile(user_id, role, tuple(from_json(categories) or ()), bool(opted_out), created_at, updated_at)
+    opted_out, created_at, role, categories, attributes, updated_at = row
+    declared = tuple(from_json(categories) or ())
+    return Profile(user_id, role, declared, bool(opted_out), created_at, updated_at, from_json(attributes) or {})
 
 
 def erased_at(reader: Reader, user_id: str) -> int | None:
@@ -132,14 +142,25 @@ class UserReader:
 
 # -- writing ----------------------------------------------------------------------------------------------------------
 
+NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
+
 
 class PutProfile(Task[Profile]):
     """Replace the profile of a user, who is added if unknown. Opting out deletes the user's precomputed lists."""
 
     name = "put_profile"
 
-    def __init__(self, user_id: str, *, role: str | None, categories: tuple[str, ...], opted_out: bool) -> None:
+    def __init__(
+        self,
+        user_id: str,
+        *,
+        role: str | None,
+        categories: tuple[str, ...],
+        opted_out: bool,
+        attributes: Mapping[str, Any] = NO_ATTRIBUTES,
+    ) -> None:
         self.user_id, self.role, self.categories, self.opted_out = user_id, role, categories, opted_out
+        self.attributes = attributes
 
     def run(self, connection: Connection) -> Profile:
         now = now_ms()
@@ -147,20 +168,21 @@ class PutProfile(Task[Profile]):
         touch_users(connection, [self.user_id], now, erased)
         connection.execute(update(User).where(User.user_id == self.user_id).values(opted_out=self.opted_out))
         declared = orjson.dumps(self.categories).decode()
-        _PUT_PROFILE(connection, [(self.user_id, self.role, declared, now)])
+        attributes = orjson.dumps(dict(self.attributes)).decode() if self.attributes else None
+        _PUT_PROFILE(connection, [(self.user_id, self.role, declared, attributes, now)])
         if self.opted_out:
             for table in (UserRecommendation, ItemAudience, UserPattern):
                 connection.execute(delete(table).where(table.user_id == self.user_id))
         change_counters.bump(connection, change_counters.USERS, now)
         created_at = connection.execute(select(User.created_at).where(User.user_id == self.user_id)).scalar_one()
-        return Profile(self.user_id, self.role, self.categories, self.opted_out, created_at, now)
+        return Profile(self.user_id, self.role, self.categories, self.opted_out, created_at, now, self.attributes)
 
 
 def _replace_profile(statement: Any) -> Any:
-    columns = ("role", "categories", "updated_at")
+    columns = ("role", "categories", "attributes", "updated_at")
     return statement.on_conflict_do_update(
         index_elements=["user_id"], set_={name: statement.excluded[name] for name in columns}
     )
 
 
-_PUT_PROFILE = BulkInsert(UserProfile, ("user_id", "role", "categories", "updated_at"), _replace_profile)
+_PUT_PROFILE = BulkInsert(UserProfile, ("user_id", "role", "categories", "attributes", "updated_at"), _replace_profile)

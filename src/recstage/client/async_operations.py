@@ -401,6 +401,7 @@ class AsyncOperations(AsyncSender):
         *,
         role: str | Unset | None = UNSET,
         categories: Sequence[str] | None = None,
+        attributes: dict[str, str | float | bool | None] | None = None,
         opted_out: bool | None = None,
     ) -> KnownProfileBody:
         """Replace the declared profile of a user; it takes effect with the next request."""
@@ -408,7 +409,10 @@ class AsyncOperations(AsyncSender):
             "PUT",
             "/api/users/{user_id}/profile",
             path={"user_id": user_id},
-            body=given({"role": role, "categories": categories, "opted_out": opted_out}, nullable=["role"]),
+            body=given(
+                {"role": role, "categories": categories, "attributes": attributes, "opted_out": opted_out},
+                nullable=["role"],
+            ),
         )
         return await self.send(call, KnownProfileBody)
 

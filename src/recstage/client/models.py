@@ -393,6 +393,7 @@ class KnownProfileBody(Model):
     user_id: str
     role: str | None = None
     categories: list[str] = Field(description="preferred categories, strongest first")
+    attributes: dict[str, Any] = Field(description="by name")
     opted_out: bool
     known_since: datetime | None = None
     changed_at: datetime | None = Field(None, description="null: nothing was ever declared")
@@ -602,6 +603,10 @@ class ProfileBody(Model):
 
     role: str | None = None
     categories: list[str] | None = Field(None, description="preferred categories, strongest first")
+    attributes: dict[str, str | float | bool | None] | None = Field(
+        None,
+        description="texts, numbers and truth values by name: `@profile.NAME` of filters and rules, features of versions that learned them",
+    )
     opted_out: bool = Field(False, description="no personalisation: popularity only, and nothing personal is recorded")
 
 
@@ -670,6 +675,10 @@ class RankedBody(Model):
     degraded: bool = Field(description="made without the live history: the database was unavailable")
     experiment: ExperimentBody | None = Field(None, description="null: outside any experiment")
     request_id: str = Field(description="to be sent with feedback on this list")
+    unlearned: list[str] | None = Field(
+        None,
+        description="names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any",
+    )
 
 
 class RankedItem(Model):
@@ -958,6 +967,10 @@ class SessionListBody(Model):
     rules_applied: list[str] = Field(description="business rules that had a part in this list, by name")
     degraded: bool = Field(description="hidden items are those last read, because the database was unavailable")
     request_id: str = Field(description="to be sent with feedback on this list")
+    unlearned: list[str] | None = Field(
+        None,
+        description="names of `context` and `profile` that the version does not look at, and values that it was not trained with; only where there are any",
+    )
 
 
 class ShareBody(Model):

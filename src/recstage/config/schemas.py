@@ -128,7 +128,9 @@ class ServiceSource(Schema):
         (), description="fields of the events' context that are read, by name (device, page): features of `context`"
     )
     users: bool = Field(
-        False, description="read what profiles declare as attributes of users: `role`, and the first of the categories"
+        False,
+        description="read what profiles declare as attributes of users: `role`, the first of the categories, and the"
+        " profiles' own attributes",
     )
     until: int | None = Field(None, ge=0, description="number of the last event to read; none: the newest")
     path: str | None = Field(None, description="folder of the snapshot that is read; filled in; none: take one now")

@@ -54,6 +54,26 @@ def test_names_and_values_that_the_version_did_not_learn_are_told(client):
     assert items(plain) == items(body)
 
 
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("recommendations/session", {"items": [{"item_id": "i02"}]}),
+        ("rank", {"user_id": "u001", "items": ["i00", "i01"]}),
+        ("recommendations/batch", {"user_ids": ["u001", "u002"]}),
+    ],
+)
+def test_bodies_are_told_what_the_version_did_not_learn(client, route, body):
+    def answers(**given) -> list[dict]:
+        found = client.post(f"/api/{route}", json={**body, **given})
+        assert found.status_code == 200, found.text
+        return found.json().get("lists", [found.json()])
+
+    for one in answers(context={"device": "fridge", "page": "home"}, profile={"age": 30}):
+        assert one["unlearned"] == ["context.page", "context.device=fridge"]
+    for one in answers(context={"device": "phone"}):
+        assert "unlearned" not in one
+
+
 def test_bad_context_is_refused_in_one_line(client):
     for asked, what in (
         ({"context[device]": "x" * 501}, "context"),

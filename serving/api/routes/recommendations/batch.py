@@ -76,7 +76,8 @@ async def recommend_to_many(body: BatchListBody, request: Request, service: Serv
     wanted = body.to_request(service.settings.diversity)
     found = await service.batch(wanted, user_ids, request_id, shown=body.shown)
     lists = (
-        one.found.with_request(one.user_id, one.request_id, one.degraded, experiment=one.experiment) for one in found
+        one.found.with_request(one.user_id, one.request_id, one.degraded, experiment=one.experiment, **one.unlearned)
+        for one in found
     )
     return Response(b'{"lists":[%s]}' % b",".join(lists), media_type="application/json")
 

@@ -11,7 +11,6 @@ from serving.api.cursor import Page
 from serving.api.fields import check_limit
 from serving.api.query import RECOMMENDATION_LISTS, RecommendationQuery, parameters_of, read_query
 from serving.errors import documented
-from serving.recommend.request import Assignment, RecommendationRequest
 from serving.recommend.response import RecommendationsBody
 from serving.security.authentication import principal_of
 from serving.service import Service
@@ -50,19 +49,13 @@ async def recommendations(request: Request) -> Response:
     wanted = query.to_request(service.settings.diversity)
     if query.cursor is None:
         found, degraded, assignment = await service.recommend(wanted, request_id)
-        told = _unlearned(assignment, wanted)
+        told = wanted.unlearned_by(assignment.served)
         return JsonBytes(found.with_request(query.user_id, request_id, degraded, experiment=assignment.body, **told))
     page = Page.of(request, query.cursor, replace(wanted, limit=0, explain=False, fields=()))
     found, degraded, assignment = await service.recommend(replace(wanted, shown=page.shown), request_id)
-    more = page.next(found.item_ids, query.limit) | _unlearned(assignment, wanted)
+    more = page.next(found.item_ids, query.limit) | wanted.unlearned_by(assignment.served)
     body = found.with_request(query.user_id, request_id, degraded, experiment=assignment.body, **more)
     return JsonBytes(body)
-
-
-def _unlearned(assignment: Assignment, wanted: RecommendationRequest) -> dict[str, list[str]]:
-    """For the response: what of the request the version could make nothing of."""
-    found = assignment.served.unlearned(wanted.given) if wanted.given else []
-    return {"unlearned": found} if found else {}
 
 
 DIRECT_ROUTES = {("GET", PREFIX + PATH): recommendations}

@@ -14,7 +14,7 @@ from serving.api.fields import LookupId
 from serving.api.list_body import ListBody
 from serving.errors import Problem, documented
 from serving.lists.candidates import Cause
-from serving.recommend.response import ExperimentBody, RecommendedItem
+from serving.recommend.response import ExperimentBody, RecommendedItem, Unlearned
 from serving.security.authentication import Principal, requires
 
 router = APIRouter(prefix="/api", tags=["recommendations"])
@@ -61,6 +61,7 @@ class RankedBody(BaseModel):
     degraded: bool = Field(examples=[False], description="made without the live history: the database was unavailable")
     experiment: ExperimentBody | None = Field(description="null: outside any experiment")
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    unlearned: Unlearned = None
 
 
 @router.post("/rank", response_model=RankedBody, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
@@ -78,5 +79,6 @@ async def rank(
     request_id: str = request.scope["request_id"]
     found, left_out, degraded, assignment = await service.rank(wanted, candidates, request_id)
     causes = [{"item_id": item_id, "cause": cause} for item_id, cause in left_out.items()]
-    content = found.with_request(body.user_id, request_id, degraded, left_out=causes, experiment=assignment.body)
+    more = {"left_out": causes, "experiment": assignment.body, **wanted.unlearned_by(assignment.served)}
+    content = found.with_request(body.user_id, request_id, degraded, **more)
     return Response(content, media_type="application/json")

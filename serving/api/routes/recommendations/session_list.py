@@ -15,7 +15,7 @@ from serving.api.fields import Body, Id, LookupId, PastTime, check_limit, millis
 from serving.api.list_body import ListBody
 from serving.errors import Problem, documented
 from serving.interfaces import History
-from serving.recommend.response import RecommendedItem
+from serving.recommend.response import RecommendedItem, Unlearned
 from serving.security.authentication import Principal, requires
 from serving.store.db.tables import InteractionType
 from serving.store.repositories.events import Event, RecordEvents, now_ms
@@ -67,6 +67,7 @@ class SessionListBody(BaseModel):
         examples=[False], description="hidden items are those last read, because the database was unavailable"
     )
     request_id: str = Field(examples=["b8d1c0c4a6f34a57"], description="to be sent with feedback on this list")
+    unlearned: Unlearned = None
 
 
 @router.post(
@@ -94,7 +95,8 @@ async def recommend_to_session(
     wanted = body.to_request(service.settings.diversity)
     found, degraded = await service.lists.session(served, wanted, history, body.store_as, request_id)
     unknown = [item_id for item_id in history.item_ids if served.train.items.find(item_id) < 0]
-    content = found.with_request(body.store_as, request_id, degraded, unknown_items=unknown)
+    told = wanted.unlearned_by(served)
+    content = found.with_request(body.store_as, request_id, degraded, unknown_items=unknown, **told)
     return Response(content, media_type="application/json")
 
 

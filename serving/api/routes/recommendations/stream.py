@@ -66,7 +66,8 @@ async def stream(request: Request) -> Response:
     async def make_list(number: int) -> bytes:
         own_id = f"{request_id[:56]}-{number}"  # each list is an impression of its own
         found, degraded, assignment = await service.recommend(wanted, own_id)
-        return found.with_request(query.user_id, own_id, degraded, experiment=assignment.body)
+        told = wanted.unlearned_by(assignment.served)
+        return found.with_request(query.user_id, own_id, degraded, experiment=assignment.body, **told)
 
     async def state() -> Hashable:
         history, _ = await service.recommender.history(query.user_id)

@@ -188,7 +188,7 @@ def check_rule(rule: Rule, service: Service, store: Store) -> None:
         return
     attributes = service.rule_engine.attributes(served, store.rules.rules())
     if rule.filter is not None:
-        attributes.mask(rule.filter)
+        attributes.check(rule.filter)
     if isinstance(rule.action, Cap):
         attributes.column(rule.action.attribute)
     if isinstance(rule.action, Objective):

@@ -4,7 +4,7 @@
         events.parquet      id, user_id, item_id, interaction_type, value, occurred_at, request_id; context, if read
         exposures.parquet   request_id, user_id, item_id, rank, propensity, method, model_version, shown_at
         items.parquet       item_id, title, text, categories, available
-        users.parquet       user_id, role, category: where the source reads profiles
+        users.parquet       user_id, role, category, attributes (JSON): where the source reads profiles
         erasures.seen       the erasures that were there to be seen: digest and time, eight bytes each
         users.digests       keyed digests of the ids of all users in it, eight bytes each, sorted
         snapshot.json       counts, the window, where and when it was taken
@@ -58,7 +58,7 @@ EXPOSURE_SCHEMA = pa.schema(
     [(REQUEST, _TEXT), (USER, _TEXT), (ITEM, _TEXT), ("rank", pa.int32()), ("propensity", pa.float64()),
      ("method", _TEXT), ("model_version", _TEXT), (SHOWN, pa.int64())]
 )  # fmt: skip
-USER_SCHEMA = pa.schema([(USER, _TEXT), ("role", _TEXT), ("category", _TEXT)])
+USER_SCHEMA = pa.schema([(USER, _TEXT), ("role", _TEXT), ("category", _TEXT), (ATTRIBUTES, _TEXT)])
 ITEM_SCHEMA = pa.schema(
     [(ITEM, _TEXT), ("title", _TEXT), ("text", _TEXT), ("categories", pa.list_(_TEXT)), ("available", pa.bool_()),
      (ATTRIBUTES, _TEXT)]
@@ -75,8 +75,12 @@ _SELECT_EVENTS_WITH_CONTEXT = text(
     " WHERE x.id <= :until AND x.occurred_at >= :since AND NOT u.opted_out ORDER BY x.id"
 )
 _SELECT_PROFILES = text(
-    "SELECT p.user_id, p.role, CAST(p.categories AS TEXT) FROM user_profiles p JOIN users u ON u.user_id = p.user_id"
-    " WHERE NOT u.opted_out ORDER BY p.user_id"
+    "SELECT p.user_id, p.role, CAST(p.categories AS TEXT), CAST(p.attributes AS TEXT) FROM user_profiles p"
+    " JOIN users u ON u.user_id = p.user_id WHERE NOT u.opted_out ORDER BY p.user_id"
+)
+_SELECT_PROFILES_BEFORE_0011 = text(
+    "SELECT p.user_id, p.role, CAST(p.categories AS TEXT), NULL FROM user_profiles p"
+    " JOIN users u ON u.user_id = p.user_id WHERE NOT u.opted_out ORDER BY p.user_id"
 )
 _SELECT_LISTS = text(
     "SELECT x.request_id, x.user_id, CAST(x.items AS TEXT), x.method, x.model_version, x.shown_at"
@@ -263,9 +267,10 @@ def _chosen(moment: str | None, names: Sequence[str]) -> str | None:
 def profiles_of(connection: Connection) -> list[tuple]:
     """What users declared, as rows of `USER_SCHEMA`."""
     found = []
-    for user_id, role, categories in connection.execute(_SELECT_PROFILES):
+    query = _SELECT_PROFILES if _has(connection, "user_profiles", ATTRIBUTES) else _SELECT_PROFILES_BEFORE_0011
+    for user_id, role, categories, attributes in connection.execute(query):
         declared = orjson.loads(categories) if categories else []
-        found.append((user_id, role, declared[0] if declared else None))
+        found.append((user_id, role, declared[0] if declared else None, attributes))
     return found
 
 

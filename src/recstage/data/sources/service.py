@@ -71,7 +71,7 @@ def read(config: ServiceSource) -> RawData:
         events[TIME] = events.pop(extraction.OCCURRED).astype(np.float64) / 1000
         items = pq.read_table(folder / extraction.ITEMS).to_pandas()
         shown = exposures.by_pair(folder / extraction.EXPOSURES)
-        users = pq.read_table(folder / extraction.USERS).to_pandas() if config.users else None
+        users = _with_attributes(pq.read_table(folder / extraction.USERS).to_pandas()) if config.users else None
     except (OSError, ValueError) as error:
         raise StoreError(str(folder), rule="the snapshot is damaged", fix="Delete it and take another") from error
     items["categories"] = items["categories"].map(list)
@@ -95,14 +95,14 @@ def _moments(given: pd.Series, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=given.index)
 
 
-def _with_attributes(items: pd.DataFrame) -> pd.DataFrame:
-    """The items with a column for each attribute, of its kind, in place of the one that holds them all as JSON."""
-    if extraction.ATTRIBUTES not in items:  # a snapshot of an earlier version
-        return items
-    rows = [orjson.loads(text) if isinstance(text, str) else {} for text in items.pop(extraction.ATTRIBUTES)]
+def _with_attributes(table: pd.DataFrame) -> pd.DataFrame:
+    """Items or users with a column for each attribute, of its kind, in place of the one that holds them all as JSON."""
+    if extraction.ATTRIBUTES not in table:  # a snapshot of an earlier version
+        return table
+    rows = [orjson.loads(text) if isinstance(text, str) else {} for text in table.pop(extraction.ATTRIBUTES)]
     names = sorted({name for row in rows for name in row})
-    columns = {name: _of_one_kind([row.get(name) for row in rows], items.index) for name in names}
-    return pd.concat([items, pd.DataFrame(columns, index=items.index)], axis=1) if names else items
+    columns = {name: _of_one_kind([row.get(name) for row in rows], table.index) for name in names}
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1) if names else table
 
 
 def _of_one_kind(values: list[Any], index: pd.Index) -> pd.Series:
@@ -110,6 +110,8 @@ def _of_one_kind(values: list[Any], index: pd.Index) -> pd.Series:
     given = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
         return pd.Series(values, index=index, dtype=np.float64)
+    if all(isinstance(value, bool) for value in given):
+        return pd.Series(values, index=index, dtype=object).astype("boolean")
     if len({type(value) for value in given}) > 1:
         values = [None if value is None else str(value) for value in values]
     return pd.Series(values, index=index, dtype=object)

@@ -88,7 +88,7 @@ def test_declared_categories_come_along_strongest_first(store, do):
 
 def test_the_declared_role_and_first_category_are_attributes_of_the_user(store, do):
     do(PutProfile("ann", role="editor", categories=("drama", "comedy"), opted_out=False))
-    assert store.histories.history("ann").profile == (("profile.role", "editor"), ("profile.category", "drama"))
+    assert store.histories.history("ann").profile == (("profile.category", "drama"), ("profile.role", "editor"))
     do(PutProfile("ann", role=None, categories=(), opted_out=False))
     assert store.histories.history("ann").profile == ()
 

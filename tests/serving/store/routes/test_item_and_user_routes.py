@@ -164,6 +164,23 @@ def test_a_profile_is_put_and_read(client):
     assert client.get("/api/users/ann/profile").json() == put
 
 
+def test_a_profile_holds_attributes_of_any_name_until_it_is_replaced_or_erased(client):
+    body = {"attributes": {"region": "DE", "age": 37, "member": True, "street": None}}
+    assert client.put("/api/users/ann/profile", json=body).json()["attributes"] == {
+        "region": "DE",
+        "age": 37,
+        "member": True,
+    }
+    histories = client.app.state.store.histories
+    known = (("profile.age", 37), ("profile.member", "true"), ("profile.region", "DE"))
+    assert histories.history("ann").profile == known
+    assert client.get("/api/users/ann/profile").json()["attributes"]["age"] == 37
+    assert client.put("/api/users/ann/profile", json={"role": "editor"}).json()["attributes"] == {}
+    client.put("/api/users/ann/profile", json=body)
+    client.delete("/api/users/ann")
+    assert histories.history("ann").profile == ()
+
+
 def test_after_opting_out_nothing_is_kept_and_the_service_knows(client, sqlite_url):
     client.post("/api/interactions", json=CLICK)
     assert client.put("/api/users/ann/profile", json={"opted_out": True}).json()["opted_out"]
@@ -182,6 +199,9 @@ def test_after_opting_out_nothing_is_kept_and_the_service_knows(client, sqlite_u
         ({"categories": ["a"] * 101}, "categories: List should have at most 100 items"),
         ({"opted_out": "yes"}, "opted_out: Input should be a valid boolean"),
         ({"age": 3}, "age: Extra inputs are not permitted"),
+        ({"attributes": {"role": "editor"}}, "'role' has a field of its own"),
+        ({"attributes": {"tastes": ["drama"]}}, "texts, numbers, true, false and null, and nothing nested"),
+        ({"attributes": {f"a{i}": 1 for i in range(21)}}, "attributes: Dictionary should have at most 20 items"),
         ([], "Input should be a valid dictionary"),
     ],
 )

@@ -104,9 +104,45 @@ def test_what_is_posted_of_an_item_counts_from_the_next_list_on(open_worker):
     assert one.get("/api/items/i5").json()["attributes"] == {"released": "2026-06-15", **posted}
 
 
+def test_a_rule_may_name_what_is_known_of_the_user_and_of_the_request(open_worker):
+    client, other = open_worker(cache_size=100), open_worker(cache_size=100)
+    plain = ids(client, limit=12)
+    add(client, "own-region", {"type": "include", "filter": "regions=@profile.region"})
+    add(client, "budget", {"type": "exclude", "filter": "price>@context.budget"})
+    assert ids(other, limit=12) == plain  # nothing is known: neither rule holds
+    client.put("/api/users/ann/profile", json={"attributes": {"region": "US"}})
+    everything = {"limit": 12, "exclude_seen": False}
+    assert set(ids(other, "ann", **everything)) == {"i0", "i2", "i4", "i6", "i8", "i10"}
+    told = listed(other, "ann", **everything, **{"context[budget]": "3"})
+    assert {one["item_id"] for one in told["items"]} == {"i0", "i2"}
+    assert told["rules_applied"] == ["budget", "own-region"]
+    german = listed(other, "ann", **everything, **{"profile[region]": "DE"})  # the request counts more
+    assert {one["item_id"] for one in german["items"]} == {"i1", "i3", "i7", "i9", "i11"}
+    assert listed(other, "ann", **everything, **{"context[budget]": "much"})["rules_applied"] == ["own-region"]
+    body = {"user_ids": ["ann", "new"], "limit": 12, "exclude_seen": False}
+    lists = other.post("/api/recommendations/batch", json=body).json()["lists"]
+    assert [one["rules_applied"] for one in lists] == [["own-region"], []]
+    ranked = other.post("/api/rank", json={"user_id": "ann", "items": ["i0", "i1", "i2"]}).json()
+    assert ranked["left_out"] == [{"item_id": "i1", "cause": "rule"}]
+    session = {"items": [{"item_id": "i0"}], "limit": 12, "profile": {"region": "DE"}}
+    answer = other.post("/api/recommendations/session", json=session).json()
+    assert {one["item_id"] for one in answer["items"]} == {"i1", "i3", "i7", "i9", "i11"}
+
+
+def test_a_profile_that_changes_changes_the_lists_that_rules_make_of_it(open_worker):
+    client, other = open_worker(cache_size=100), open_worker(cache_size=100)
+    add(client, "own-region", {"type": "include", "filter": "regions=@profile.region"})
+    for region, expected in (("US", "i2"), ("AT", "i1"), ("US", "i2")):
+        client.put("/api/users/eve/profile", json={"attributes": {"region": region}})
+        assert expected in ids(other, "eve", limit=12)
+        assert not {"i1", "i2"} - {expected} & set(ids(other, "eve", limit=12))
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
+        ({"action": {**EXCLUDE, "filter": "colour=@profile.colour"}}, "attribute 'colour': no item has it"),
+        ({"action": {**EXCLUDE, "filter": "new<@profile.member"}}, "new"),
         ({"action": {**PIN, "item_id": "nothing"}}, "a pin of item 'nothing': neither the served version nor the"),
         ({"action": {**PIN, "rank": 0}}, "rank: Input should be greater than or equal to 1"),
         ({"action": {**PIN, "rank": 3}}, "the rule 'known' pins item 'i1' at that rank of the same lists"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy.engine import URL
@@ -12,6 +13,7 @@ from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap
 from recstage.data.snapshots import extraction
 from recstage.data.sources import service
+from recstage.data.tables.values.columns import columns_of
 from recstage.errors import DataError, StoreError, TooLittleData
 from serving.store.db.connection import open_tool_engine
 from serving.store.erasure.erasures import Erase
@@ -150,7 +152,9 @@ def test_profiles_and_the_named_context_of_events_are_read_where_the_source_asks
         event("eve", "book"),
     ]
     do(RecordEvents(seen))
-    do(PutProfile("ann", role="editor", categories=("Drama", "Comedy"), opted_out=False))
+    known = {"age": 37, "member": True}
+    do(PutProfile("ann", role="editor", categories=("Drama", "Comedy"), opted_out=False, attributes=known))
+    do(PutProfile("bob", role=None, categories=(), opted_out=False, attributes={"region": "DE"}))
     do(PutProfile("zoe", role="reader", categories=(), opted_out=False))
     do(PutProfile("eve", role="reader", categories=(), opted_out=True))
     plain = service.read(service.pinned(source, tmp_path))
@@ -160,6 +164,10 @@ def test_profiles_and_the_named_context_of_events_are_read_where_the_source_asks
     raw = service.read(asked)
     assert raw.events["context.device"].tolist() == ["phone", None]
     assert raw.events["context.page"].isna().all()
-    assert raw.users.to_dict("records") == [{"user_id": "ann", "role": "editor", "category": "Drama"}]
+    ann, bob = raw.users.to_dict("records")
+    assert ann == {"user_id": "ann", "role": "editor", "category": "Drama", "age": 37.0, "member": True, "region": None}
+    assert (pd.isna(bob["role"]), bob["member"], bob["region"], pd.isna(bob["age"])) == (True, None, "DE", True)
+    columns = columns_of(raw.users.drop(columns="user_id"))
+    assert (columns["age"][0], columns["member"][0], columns["region"].tolist()) == (37.0, "true", [None, "DE"])
     stored = pq.read_table(service.files(asked)[0])[extraction.MOMENT].to_pylist()
     assert stored == ['{"device":"phone"}', None]  # nothing that was not named
