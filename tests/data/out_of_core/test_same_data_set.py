@@ -125,6 +125,26 @@ def test_of_delimited_text(form: Events, tmp_path: Path) -> None:
     assert_same_rows(*prepared_twice(config(EventsSource(path=str(tmp_path / "e.csv"))), tmp_path))
 
 
+def as_text(events: pd.DataFrame) -> pd.DataFrame:
+    """Every column as a snapshot of a database has it, with some that cannot be read."""
+    events = events.astype({"timestamp": object, "value": object}).reset_index(drop=True)
+    events.loc[5:8, "timestamp"] = "soon"
+    events.loc[11:13, "value"] = ["much", "", "NULL"]
+    return pd.DataFrame({name: [None if pd.isna(v) else str(v) for v in events[name]] for name in events})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_parquet_whose_columns_are_all_text(form: Events, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    events = form(frame())
+    as_text(events if "timestamp" in events else events.assign(timestamp=None)).drop(
+        columns=[] if "timestamp" in events else "timestamp"
+    ).to_parquet(tmp_path / "e.parquet", index=False)
+
+    with caplog.at_level("INFO"):
+        assert_same_rows(*prepared_twice(config(EventsSource(path=str(tmp_path / "e.parquet"))), tmp_path))
+    assert "read in memory before" not in caplog.text
+
+
 def test_of_dates_that_are_written_out_and_of_rows_that_cannot_be_read(tmp_path: Path) -> None:
     events = frame()
     events["timestamp"] = pd.to_datetime(events["timestamp"], unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")

@@ -171,6 +171,12 @@ def _connected(url: str, where: str) -> Iterator[Connection]:
         ) from error
     except SQLAlchemyError as error:
         reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"])[0]
+        if getattr(error, "connection_invalidated", False):
+            raise StoreError(
+                where,
+                rule=f"the server ended the connection in the middle ({reason})",
+                fix="Once it is back, run again: of the part that was read nothing is kept",
+            ) from error
         raise StoreError(
             where, rule=f"cannot be read ({reason})", fix="Correct the URL, source.table or source.query"
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,7 +18,7 @@ from recstage.data.tables.dialect import ONE_BYTE, SWAP, Dialect, dialect_of, ev
 from recstage.data.tables.encodings import TextBlocks
 from recstage.data.tables.records import Framer, Records
 from recstage.data.tables.signatures import what_it_is
-from recstage.data.tables.table import Table
+from recstage.data.tables.table import Account, Table
 from recstage.data.tables.values.ids import NULLS
 from recstage.errors import DataError
 
@@ -27,15 +26,6 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 SAMPLE = 1 << 18
 SWAP_BYTES = bytes.maketrans(b"'\"", b"\"'")
 FIELDS = "wrong number of fields"
-
-
-@dataclass(frozen=True)
-class Account:
-    """What a reading came to beside its rows: how many there were, which are missing, and what there is to say."""
-
-    rows_read: int
-    rejected: Rejected
-    notes: tuple[str, ...]
 
 
 class DelimitedFile:

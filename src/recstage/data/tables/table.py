@@ -29,6 +29,15 @@ class Table:
             )
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a reading came to beside its rows: how many there were, which are missing, and what there is to say."""
+
+    rows_read: int
+    rejected: Rejected
+    notes: tuple[str, ...]
+
+
 class TableFile(Protocol):
     """One file with a table. `where`: as messages call it; `names`: its columns; `unit`: what its rows are counted by;
     `has_header`: whether the names are the file's own; `rows`: the first of them, as text."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recstage.data.files.file_tree import FileTree, damaged_is_an_error, unpacked
-from recstage.data.schema import Places
+from recstage.data.schema import NONE_REJECTED, Places
 from recstage.data.tables.dialect import names_columns, unique_names
 from recstage.data.tables.names import is_usual
-from recstage.data.tables.table import Table
+from recstage.data.tables.table import Account, Table
 from recstage.errors import DataError, valid_names
 
 PARQUET, ARROW = (".parquet", ".pq", ".parq"), (".arrow", ".feather", ".ipc", ".arrows")
 SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SAMPLE_ROWS = 200
+ROWS_AT_ONCE = 100_000
 
 
 class ArrowFile:
@@ -65,6 +66,27 @@ class ArrowFile:
             frame = pd.DataFrame({name: _series(table[name], name in coded) for name in chosen})
         frame.index = pd.Index(np.arange(1, len(table) + 1, dtype=np.int64))
         return Table(frame, len(frame), places=Places(unit="row"))
+
+    def stream(
+        self, columns: Sequence[str], coded: Collection[str], take: Callable[[pa.Table, np.ndarray], None]
+    ) -> Account:
+        """Columns of text in blocks, of a file that `is_plain_parquet`: `take` gets the rows of each, with their
+        numbers."""
+        rows = 0
+        with damaged_is_an_error(self.on_disk):
+            for batch in self._file.iter_batches(ROWS_AT_ONCE, columns=list(columns)):
+                table = pa.Table.from_batches([batch]).select(list(columns))
+                table.validate(full=True)
+                for at, name in enumerate(columns):
+                    column = table[name].cast(pa.string())
+                    table = table.set_column(at, name, column.dictionary_encode() if name in coded else column)
+                take(table, np.arange(rows + 1, rows + len(table) + 1))
+                rows += len(table)
+        return Account(rows, NONE_REJECTED, ())
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Of the columns of a Parquet file."""
+        return {field.name: field.type for field in self._file.schema_arrow}
 
     @property
     def on_disk(self) -> Path:

@@ -59,10 +59,10 @@ def _iso(column: pd.Series, where: str, zone: str) -> NDArray[np.float64]:
 def _numbers(column: pd.Series, otherwise: str) -> NDArray[np.float64]:
     texts = pc.utf8_trim_whitespace(as_text(column))
     try:
-        found = texts.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        found = np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:
         words = texts.to_pandas().astype(object)
-        found = pd.to_numeric(words, errors="coerce").to_numpy("float64")
+        found = np.array(pd.to_numeric(words, errors="coerce"), np.float64)
         left = words[np.isnan(found) & words.notna().to_numpy()]
         if left.astype(str).str.contains(r"\d|[★⭐]").any() or 2 * len(left) > words.notna().sum():
             raise NeedsWholeColumns(otherwise) from None

@@ -1,4 +1,4 @@
-"""Files of events that are never whole in memory: Parquet is read by the engine itself, delimited text in blocks.
+"""Files of events that are never whole in memory: Parquet is read by the engine itself, text in blocks.
 
 What a column means is sometimes found out from all of its values (which of several writings its dates are in, whether a
 comma parts thousands). Where that could be so, `NeedsWholeColumns` says it, and the source is read in memory instead.
@@ -70,7 +70,9 @@ def streamed(config: EventsSource, folder: Path) -> RawEvents:
         raise NeedsWholeColumns("times in several columns")
     if len({tuple(sorted(part.columns.ours)) for part in parts}) > 1:
         raise NeedsWholeColumns("parts with different columns")
-    if all(isinstance(part.file, ArrowFile) for part in parts):
+    if all(_holds_text(part) for part in parts):
+        found = _of_text(parts, labels, config, folder)
+    elif all(isinstance(part.file, ArrowFile) for part in parts):
         found = _of_parquet(parts, labels, config)
     elif all(isinstance(part.file, DelimitedFile) for part in parts):
         found = _of_text(parts, labels, config, folder)
@@ -147,7 +149,7 @@ def _text(part: Part, kinds: Mapping[str, pa.DataType], ours: str, config: Event
     kind = kinds.get(name)
     if kind is not None and pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+    if kind is None or not (_is_text(kind) or pa.types.is_integer(kind)):
         raise NeedsWholeColumns(f"{name}, which is no column of text or whole numbers")
     return f"{_named(name)}::VARCHAR"
 
@@ -186,7 +188,25 @@ def _named(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# -- delimited text ----------------------------------------------------------------------------------------------------
+# -- delimited text, and Parquet whose times and values are text as in a snapshot of a database ------------------------
+
+
+def _holds_text(part: Part) -> bool:
+    """Whether a file is Parquet of which times and values, where it has any, are text."""
+    if not isinstance(part.file, ArrowFile) or not part.file.is_plain_parquet:
+        return False
+    types = part.file.types()
+    given = [name for name in map(part.theirs, (TIME, VALUE)) if name is not None]
+    ids = [name for name in map(part.theirs, (USER, ITEM, TYPE)) if name is not None and name not in part.constants]
+    return (
+        bool(given)
+        and all(name in types and _is_text(types[name]) for name in given)
+        and all(_is_text(types[name]) or pa.types.is_integer(types[name]) for name in ids)
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _of_text(parts: Sequence[Part], labels: Sequence[str], config: EventsSource, folder: Path) -> dict[str, Any]:
@@ -216,7 +236,7 @@ def _of_text(parts: Sequence[Part], labels: Sequence[str], config: EventsSource,
         "texts": spill.all_texts,
         "rows_read": rows,
         "rejected": rejected,
-        "places": Places(tuple(labels), "line"),
+        "places": Places(tuple(labels), parts[0].file.unit),
         "lost": lost,
         "number_form": config.time if timed and not times.is_iso else None,
         "notes": _notes(parts, labels, notes),
