@@ -31,10 +31,10 @@ from experiments.benchmarks.faults import table
 from experiments.benchmarks.faults.fault import Trials
 from experiments.benchmarks.lists import endpoints, rules, storefront, two_versions
 from experiments.benchmarks.report import Measurement
-from experiments.benchmarks.scale import ray_figures
+from experiments.benchmarks.scale import ray_figures, wrk
 from experiments.benchmarks.scale.data import data_figures
 from experiments.benchmarks.scale.index import index_figures
-from experiments.benchmarks.scale.workers import worker_memory
+from experiments.benchmarks.scale.workers import worker_memory, worker_throughput
 from experiments.benchmarks.simulations.fleet import fleet_figures
 from experiments.benchmarks.simulations.loop import loop_simulations
 from experiments.benchmarks.simulations.off_policy import off_policy
@@ -173,7 +173,11 @@ def _scale_fleet(run: Run) -> Iterator[Measurement]:
 
 
 def _scale_workers(run: Run) -> Iterator[Measurement]:
-    return worker_memory(run.environment, run.versions[0])
+    yield from worker_memory(run.environment, run.versions[0])
+    if not wrk.installed():
+        _log("two workers against one: left out, for it needs `wrk` (apt install wrk)")
+        return
+    yield from worker_throughput(run.environment, run.versions[0], max(10.0, 60 * run.share))
 
 
 def _slow_models(run: Run) -> Iterator[Measurement]:
@@ -235,7 +239,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         _scale_fleet,
         models=False,
     ),
-    "scale-workers": Benchmark("a second worker has at most 60 MB of its own", _scale_workers),
+    "scale-workers": Benchmark(
+        "a second worker has at most 60 MB of its own, and two answer >= 1.7 x the requests of one", _scale_workers
+    ),
     "storefront": Benchmark("the first list of the storefront is painted within 300 ms, in Chromium", _storefront),
     "slow-models": Benchmark("latency of ncf, two-tower, lambdarank, hybrid: p50/p95/p99 <= 10/25/50 ms", _slow_models),
 }

@@ -293,11 +293,11 @@ class Running:
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 line, ended = " ".join(process.cmdline()), process.status() == psutil.STATUS_ZOMBIE
-                if "forkserver" in line and process.ppid() != self.process.pid:
-                    line = "worker"  # its command line is still that of the process it was forked from
+                # the command line of a worker is still that of the process it was forked from
+                worker = "forkserver" in line and process.ppid() != self.process.pid
             except psutil.Error:
                 continue
-            if kind in line and not ended:
+            if (worker if kind == "worker" else kind in line and not worker) and not ended:
                 found.append(process)
         return found
 

@@ -1,15 +1,21 @@
-"""Memory that a worker process has for itself, beside what it shares with the others."""
+"""A second worker: the memory that it has for itself, and the requests that it adds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 import psutil
 
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
-from experiments.benchmarks.report import Measurement, at_most
+from experiments.benchmarks.report import Measurement, at_least, at_most
+from experiments.benchmarks.scale import wrk
 
 MOST_MB = 60.0
+LEAST_SPEED_UP = 1.7
+CONNECTIONS = 16
+ROUNDS = 5
+WITHOUT_LIMITS = {"cache_size": 0, "max_lag_ms": 60_000, "queue_lag_ms": 60_000, "poll_seconds": 5}
 
 
 def worker_memory(environment: BenchmarkEnvironment, version: int) -> Iterator[Measurement]:
@@ -25,6 +31,32 @@ def worker_memory(environment: BenchmarkEnvironment, version: int) -> Iterator[M
     note = f"2 workers: {', '.join(f'{one:.0f}' for one in workers)} MB; {shared:.0f} MB of each are shared"
     yield Measurement("memory of a worker's own", max(workers), at_most(MOST_MB), unit="MB", note=note)
     yield Measurement("  of the process they are forked from", server, unit="MB")
+
+
+def worker_throughput(environment: BenchmarkEnvironment, version: int, seconds: float) -> Iterator[Measurement]:
+    """Lists a second of a service of two workers against one of one, in turn, by `wrk`, whose processor time is told:
+    what it takes of two cores the second worker cannot have."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    generator = 0.0
+    with (
+        environment.service("one-worker", **WITHOUT_LIMITS) as one,
+        environment.service("two-workers", workers=2, **WITHOUT_LIMITS) as two,
+    ):
+        for service in (one, two):
+            service.serves(version)
+            wrk.ask(service.port, environment.lists(), seconds=1.0, connections=CONNECTIONS)
+        for _ in range(ROUNDS):
+            for workers, service in ((1, one), (2, two)):
+                found = wrk.ask(service.port, environment.lists(), seconds / ROUNDS, CONNECTIONS)
+                rates[workers].append(found.a_second)
+                generator += found.cpu_seconds / (2 * seconds)
+    yield Measurement("one worker, requests/s, best round", max(rates[1]))
+    yield Measurement("two workers, requests/s, best round", max(rates[2]))
+    in_turn = median(b / a for a, b in zip(rates[1], rates[2], strict=True))
+    note = f"median of the rounds in turn {in_turn:.2f}; the load generator took {generator:.0%} of a core"
+    yield Measurement(
+        "  two workers against one", max(rates[2]) / max(rates[1]), at_least(LEAST_SPEED_UP), unit="x", note=note
+    )
 
 
 def _own_mb(service: Running, kind: str) -> list[float]:
