@@ -120,3 +120,16 @@ def test_a_budget_that_is_no_time_and_one_without_a_space_are_refused(tiny):
         train.settings_from("als", tiny, ["--budget", "soon"])
     with pytest.raises(ConfigError, match="budget: the model popularity has no search space"):
         train.run(train.settings_from("popularity", tiny, ["--budget", "5s"]))
+
+
+@pytest.mark.slow
+def test_a_model_of_too_many_epochs_ends_within_the_budget_and_is_whole(tiny, client, caplog):
+    long = ["--budget", "4s", "--model.params.epochs", "100000", "--model.params.factors", "8"]
+    settings = train.settings_from("two-tower", tiny, [*QUICK, *long])
+    run = client.get_run(train.run(settings).run_id)
+    assert "two-tower: budget of 4 s: one fit takes" in caplog.text
+    assert 0 < float(run.data.metrics["ndcg_at_10"]) <= 1
+    (probe,) = mlflow.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'", output_format="list"
+    )
+    assert probe.info.run_name.startswith("first epoch · two-tower")

@@ -266,6 +266,7 @@ class Recommender(ExternalIdMethods):
         start: Recommender | None = None,
         teacher: Recommender | None = None,
         backend: str = "local",
+        seconds: float = 0.0,
     ) -> Self:
         """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
         `Fitting`. A `start` of another class is ignored, and so is a `teacher` of a model that does not learn from one.
@@ -291,7 +292,9 @@ class Recommender(ExternalIdMethods):
         with memory.told_by_setting(self.name, self.params):
             begin = start if self.warm_starts and type(start) is type(self) else None
             teaches = teacher if self.distils and type(teacher) is type(self) else None
-            given = Fitting(seed, validation, self.catalogue_, report, checkpoint, begin, teaches, backend=backend)
+            given = Fitting(
+                seed, validation, self.catalogue_, report, checkpoint, begin, teaches, backend=backend, seconds=seconds
+            )
             self._fit(train, given)
         return self
 

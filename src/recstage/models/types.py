@@ -57,6 +57,7 @@ class Fitting:
     stopping; None when the final model is refitted. `start` is a fitted model of the same class, whose values a model
     that `warm_starts` begins with; `teacher` one whose scores a model that `distils` learns from. `backend` is `spark`
     where a model that can is fitted by Spark. `refresh` is for updates: whether what changed is learnt anew, too.
+    `seconds`: a model that is trained in epochs ends with the last one that ends in that time; 0: with the last of all.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class Fitting:
     teacher: Any = None
     backend: str = "local"
     refresh: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,8 @@ class Training:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     found: tuning.Search | None = None
     gain: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    """What a budget leaves for the fit of the tested model; 0: no limit."""
     held: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     """Points of the learning curve that are not logged yet: MLflow shows first what was logged first."""
 
@@ -175,7 +177,7 @@ class Training:
         rows = TrialData(self.settings, self.split.train, self.split.validation, self.data.catalogue, self.teacher)
         search = ParameterSearch(rows, self.data, self.run_id)
         chosen = search.best()
-        self.found, self.gain = search.found, search.gain
+        self.found, self.gain, self.seconds = search.found, search.gain, search.seconds
         return chosen
 
     def final(self, params: dict[str, Any]) -> Recommender:
@@ -183,6 +185,7 @@ class Training:
         train + validation with what they chose."""
         candidate = build(self.settings.model, **params)
         if candidate.watches_validation:
+            started = time.perf_counter()
             with self._progress(candidate, "fit") as report:
                 candidate.fit(
                     self.split.train,
@@ -194,7 +197,10 @@ class Training:
                     start=self.start,
                     teacher=self.teacher,
                     backend=self.settings.backend,
+                    seconds=self.seconds / 2,
                 )
+            if self.seconds:
+                self.seconds = max(1.0, self.seconds - (time.perf_counter() - started))
             params = {**params, **candidate.fitted_params_}
         final = build(self.settings.model, **params)
         stage = "refit" if candidate.watches_validation else "fit"
@@ -208,6 +214,7 @@ class Training:
                 start=self.start,
                 teacher=self.teacher,
                 backend=self.settings.backend,
+                seconds=self.seconds,
             )
 
     def test(self, model: Recommender) -> Evaluation:

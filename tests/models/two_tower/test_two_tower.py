@@ -15,8 +15,8 @@ import torch
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import IdMap, Interactions, Users
 from recstage.errors import DataError, TooLittleData
-from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
-from recstage.models.neural.training import seeded, validated
+from recstage.models.neural.softmax_loss import SampledSoftmaxLoss, SoftmaxLoss
+from recstage.models.neural.training import Progress, seeded, validated
 from recstage.models.two_tower.encoding import encode
 from recstage.models.two_tower.model import TwoTower
 from recstage.models.two_tower.params import TwoTowerParams
@@ -140,6 +140,18 @@ def test_windows_cover_each_step_of_each_history_once() -> None:
         assert sorted(seen) == sorted(steps)
 
 
+@pytest.mark.parametrize("page", [2, 3])
+def test_rows_that_may_share_a_page_change_places_with_their_neighbours_alone(page: int) -> None:
+    train = walks()
+    order = Windows(train, 8, page).turned(torch.Generator().manual_seed(0)).numpy()
+    assert sorted(order) == list(range(len(train)))
+    assert np.array_equal(train.user_index[order], train.user_index)
+    moved = np.abs(order - np.arange(len(train)))
+    assert 0 < moved.max() <= page - 1
+    again = Windows(train, 8, page).turned(torch.Generator().manual_seed(0)).numpy()
+    assert np.array_equal(order, again)
+
+
 def test_the_pieced_softmax_has_the_loss_and_gradients_of_the_whole() -> None:
     draw = torch.Generator().manual_seed(0)
     hidden = torch.randn(300, 8, generator=draw, requires_grad=True)
@@ -160,11 +172,30 @@ def test_the_pieced_softmax_has_the_loss_and_gradients_of_the_whole() -> None:
 
 def test_a_softmax_that_samples_every_item_is_the_full_one() -> None:
     draw = torch.Generator().manual_seed(0)
-    hidden, items = torch.randn(30, 8, generator=draw), torch.randn(50, 8, generator=draw)
-    targets = torch.randint(50, (30,), generator=draw)
-    full = torch.nn.functional.cross_entropy(hidden @ items.T, targets)
-    sampled = sampled_softmax_loss(hidden, items, targets, None, torch.randperm(50, generator=draw))
+    hidden = torch.randn(300, 8, generator=draw, requires_grad=True)
+    items = torch.randn(50, 8, generator=draw, requires_grad=True)
+    targets, weights = torch.randint(50, (300,), generator=draw), torch.rand(300, generator=draw)
+    every = torch.randperm(50, generator=draw)
+    full = SoftmaxLoss.apply(hidden, items, targets, weights, 0.0, torch.float32)
+    sampled = SampledSoftmaxLoss.apply(hidden, items, targets, weights, every, torch.float32)
     torch.testing.assert_close(sampled, full)
+    for ours, theirs in zip(*(torch.autograd.grad(one, (hidden, items)) for one in (sampled, full)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_pieced_sampled_softmax_has_the_loss_and_gradients_of_the_whole() -> None:
+    draw = torch.Generator().manual_seed(0)
+    hidden = torch.randn(300, 8, generator=draw, requires_grad=True)
+    items = torch.randn(50, 8, generator=draw, requires_grad=True)
+    targets, sampled = torch.randint(50, (300,), generator=draw), torch.randperm(50, generator=draw)[:20]
+    own = (hidden * items[targets]).sum(dim=1, keepdim=True)
+    others = hidden @ items[sampled].T + np.log(50 / 20)
+    others = others.masked_fill(targets[:, None] == sampled, -torch.inf)
+    whole = (torch.logsumexp(torch.cat([own, others], dim=1), dim=1) - own[:, 0]).mean()
+    pieced = SampledSoftmaxLoss.apply(hidden, items, targets, None, sampled, torch.float32)
+    torch.testing.assert_close(pieced, whole)
+    for ours, theirs in zip(*(torch.autograd.grad(one, (hidden, items)) for one in (pieced, whole)), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_it_learns_with_a_sampled_softmax_too() -> None:
@@ -224,6 +255,23 @@ def test_resuming_an_interrupted_fit_equals_never_stopping_bit_for_bit(tmp_path:
     resumed = fitted(params, catalogue=texts(), checkpoint=tmp_path).state()
     for name, value in whole.items():
         np.testing.assert_array_equal(value, resumed[name])
+
+
+def test_a_fit_that_is_given_a_time_ends_with_a_whole_epoch(tmp_path: Path) -> None:
+    done: list[int] = []
+    short = fitted({"epochs": 400}, seconds=1e-3, report=lambda epoch, _: done.append(epoch))
+    assert (done, short.fitted_params_) == ([1], {"epochs": 1})
+    whole = fitted({"epochs": 3}, seconds=1e6)
+    for name, value in fitted({"epochs": 3}).state().items():
+        np.testing.assert_array_equal(value, whole.state()[name])
+
+
+@pytest.mark.parametrize(
+    ("done", "spent", "planned"), [(0, 0.0, 40), (1, 8.0, 12), (4, 25.0, 16), (4, 1.0, 40), (7, 300.0, 7)]
+)
+def test_epochs_are_planned_by_what_they_have_taken(done: int, spent: float, planned: int) -> None:
+    assert Progress(done, spent).planned(40, 100.0) == planned
+    assert Progress(done, spent).planned(40, 0.0) == 40
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:

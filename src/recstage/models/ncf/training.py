@@ -75,14 +75,14 @@ class Trainer:
         if len(asked):
             self.validation = rows, validation.user_index[asked], validation.item_index[asked]
 
-    def run_epoch(self, epoch: int) -> float:
+    def run_epoch(self, epoch: int, planned: int) -> float:
         """Train on every positive once, with its negatives. Returns the mean loss of a pair."""
         self.network.train()
         batches = self.pairs.batches(epoch)
         total, count = torch.zeros((), device=self.device), 0.0
         with seeded(self.seed, epoch, STEPS):
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
-                set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / self.params.epochs)
+                set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / planned)
                 self.optimiser.zero_grad(set_to_none=False)
                 loss, pairs = self.pairs.add_gradients(self.network, batch)
                 self.optimiser.step()
@@ -137,7 +137,7 @@ def fit_network(model: base.Recommender, rows: Interactions, fitting: base.Fitti
     pruned.apply(network)
     if model.params.prune_epochs:
         params = model.params.model_copy(update={"epochs": model.params.prune_epochs, "patience": 0})
-        train_on = replace(fitting, validation=None, report=base.silent)
+        train_on = replace(fitting, validation=None, report=base.silent, seconds=0.0)
         _train_one(model, params, rows, train_on, network=network, pruned=pruned)
     return Trained(network.export(), epochs, unpruned)
 
@@ -183,5 +183,6 @@ def _train_one(
         patience=params.patience,
         report=fitting.report,
         checkpoint=CheckpointFile.of(model, rows, fitting, "-".join(stages)),
+        seconds=fitting.seconds,
     )
     return network, epochs

@@ -7,6 +7,7 @@ sampling.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -62,16 +63,59 @@ class SoftmaxLoss(torch.autograd.Function):
         return hidden_grad.float() * scale, items_grad * scale, None, None, None, None
 
 
-def sampled_softmax_loss(
-    hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None, sampled: Tensor
-) -> Tensor:
-    """`SoftmaxLoss` against `sampled` items (int64[m], uniform without replacement) instead of the whole catalogue.
+class SampledSoftmaxLoss(torch.autograd.Function):
+    """`SoftmaxLoss` against some `sampled` items (int64[m], uniform without replacement) and the target instead of the
+    whole catalogue.
 
-    Each sampled item stands for n_items / m of them: log(n_items / m) is added to its logit (logQ correction; Bengio
-    and Senécal 2008). A sampled item that is a row's own target does not count in that row.
+    Call `SampledSoftmaxLoss.apply(hidden, items, targets, weights, sampled, dtype)`. Each sampled item stands for
+    n_items / m of them: log(n_items / m) is added to its logit (logQ correction; Bengio and Senécal 2008). A sampled
+    item that is a row's own target does not count in that row.
     """
-    own = (hidden * items[targets]).sum(dim=1, keepdim=True)
-    others = hidden @ items[sampled].T + torch.log(torch.tensor(len(items) / len(sampled)))
-    others = others.masked_fill(targets[:, None] == sampled, -torch.inf)
-    losses = torch.logsumexp(torch.cat([own, others], dim=1).float(), dim=1) - own[:, 0].float()
-    return (losses if weights is None else losses * weights).mean()
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        sampled: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        low_hidden, low_others = hidden.detach().to(dtype), items.detach()[sampled].to(dtype)
+        own_items = items.detach()[targets].to(dtype)
+        hidden_grad = torch.empty_like(low_hidden)
+        others_grad = torch.zeros(low_others.shape, device=items.device)
+        own_grad = torch.empty(len(hidden), device=items.device)
+        total = torch.zeros((), device=hidden.device)
+        place = torch.full((len(items),), -1, device=items.device)
+        place[sampled] = torch.arange(len(sampled), device=items.device)
+        correction = math.log(len(items) / len(sampled))
+        for start in range(0, len(hidden), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            own = (low_hidden[rows] * own_items[rows]).sum(dim=1, keepdim=True).float() - correction
+            logits = low_hidden[rows] @ low_others.T
+            drawn = place[targets[rows]]
+            hit = torch.nonzero(drawn >= 0)[:, 0]
+            logits[hit, drawn[hit]] = -torch.inf
+            highest = torch.maximum(logits.max(dim=1, keepdim=True).values.float(), own)
+            grad = torch.exp_(logits.sub_(highest))  # becomes the gradient in place, as above
+            own = torch.exp(own - highest)
+            whole = grad.sum(dim=1, keepdim=True, dtype=torch.float32) + own
+            share = (own / whole)[:, 0]
+            weight = 1.0 if weights is None else weights[rows]
+            total += (-share.clamp(min=1e-30).log() * weight).sum()
+            grad *= (torch.as_tensor(weight, device=hidden.device)[..., None] / whole).to(dtype)
+            own_grad[rows] = (share - 1) * weight
+            torch.mm(grad, low_others, out=hidden_grad[rows])
+            others_grad += grad.T @ low_hidden[rows]
+        hidden_grad += own_grad[:, None].to(dtype) * own_items
+        items_grad = torch.zeros_like(items).index_add_(0, sampled, others_grad.to(items.dtype))
+        items_grad.index_add_(0, targets, own_grad[:, None] * hidden.detach().float())
+        ctx.save_for_backward(hidden_grad, items_grad)
+        ctx.rows = len(hidden)
+        return total / len(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None, None, None]:
+        return SoftmaxLoss.backward(ctx, *grads)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,6 +160,7 @@ class CheckpointFile:
             "train": train.fingerprint,
             "texts": hashlib.sha256("\x00".join(fitting.catalogue.documents).encode()).hexdigest(),
             "validation": None if fitting.validation is None else fitting.validation.fingerprint,
+            **({"within": True} if fitting.seconds else {}),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         return cls(fitting.checkpoint / "-".join(part for part in (model.name, stage, f"{digest}.pt") if part))
@@ -201,9 +203,18 @@ class Progress:
     """State of a training after `epoch` epochs; `best` are the weights of the epoch with the highest metric."""
 
     epoch: int = 0
+    spent: float = 0.0
+    """Seconds of all epochs, their validation included."""
     best_epoch: int = 0
     best_metric: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
+
+    def planned(self, epochs: int, seconds: float) -> int:
+        """Epochs in all: as many of `epochs` as end in so many seconds (0: all), if those to come take as long as those
+        that are done; one at least."""
+        if not seconds or not self.epoch:
+            return epochs
+        return min(epochs, max(self.epoch, int(self.epoch * seconds / self.spent)))
 
     def note(self, metric: float, network: nn.Module) -> None:
         """Keep the weights if they are the best so far."""
@@ -215,24 +226,28 @@ class Progress:
 def train(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    run_epoch: Callable[[int], float],
+    run_epoch: Callable[[int, int], float],
     validate: Callable[[], Mapping[str, float]] | None,
     *,
     epochs: int,
     patience: int,
     report: base.Report,
     checkpoint: CheckpointFile | None,
+    seconds: float = 0.0,
 ) -> int:
     """Train `network` in place and return the number of epochs that its weights were trained for.
 
-    `run_epoch(epoch)` (from 1) trains one epoch and returns its mean loss. With `validate`, the weights of the epoch
-    with the highest `METRIC` are restored, and training stops after `patience` epochs without a gain; without it, all
-    epochs run and the last weights stay. What `report` raises ends the training; a checkpoint of each finished epoch is
-    on disk by then. Raises `Diverged` if the loss is no longer a number.
+    `run_epoch(epoch, planned)` (from 1) trains one epoch, of those planned, by which the learning rate falls, and
+    returns its mean loss; `seconds` as in `Fitting`. With `validate`, the weights of the epoch with the highest
+    `METRIC` are restored, and training stops after `patience` epochs without a gain; without it, all epochs run and the
+    last weights stay. What `report` raises ends the training; a checkpoint of each finished epoch is on disk by then.
+    Raises `Diverged` if the loss is no longer a number.
     """
     progress = _resume(network, optimiser, checkpoint)
-    while progress.epoch < epochs and progress.epoch - progress.best_epoch < (patience if validate else epochs):
-        loss = run_epoch(progress.epoch + 1)
+    planned = progress.planned(epochs, seconds)
+    while progress.epoch < planned and progress.epoch - progress.best_epoch < (patience if validate else epochs):
+        started = time.perf_counter()
+        loss = run_epoch(progress.epoch + 1, planned)
         if not math.isfinite(loss):
             rate = optimiser.param_groups[0].get("initial_lr")
             raise Diverged(
@@ -242,9 +257,11 @@ def train(
         metrics = {"loss": loss, **(validate() if validate else {})}
         if validate:
             progress.note(metrics[METRIC], network)
+        progress.spent += time.perf_counter() - started
         if checkpoint is not None:
             checkpoint.write({**vars(progress), "network": network.state_dict(), "optimiser": optimiser.state_dict()})
         report(progress.epoch, metrics)
+        planned = progress.planned(epochs, seconds)
     if not validate:
         return progress.epoch
     network.load_state_dict(progress.best)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from recstage.data.interactions import Interactions
 from recstage.data.tables.values.timestamps import A_CLOCK
 from recstage.models import base
-from recstage.models.neural.softmax_loss import SoftmaxLoss, sampled_softmax_loss
+from recstage.models.neural.softmax_loss import SampledSoftmaxLoss, SoftmaxLoss
 from recstage.models.neural.training import (
     CheckpointFile,
     device_of_choice,
@@ -112,14 +112,16 @@ class Network(nn.Module):
 class Windows:
     """All histories, cut into windows of consecutive items, with the items that follow them as targets."""
 
-    def __init__(self, liked: Interactions, window: int) -> None:
+    def __init__(self, liked: Interactions, window: int, page: int = 1) -> None:
         self.items = torch.from_numpy(liked.item_index.astype(np.int64))
         self.times = torch.from_numpy(liked.timestamp.astype(np.int64))
         weights = liked.weight / liked.weight.mean()
         self.weights = None if np.all(weights == 1) else torch.from_numpy(weights.astype(np.float32))
         self.first = torch.from_numpy(liked.indptr[:-1].copy())
+        self.lengths = torch.from_numpy(liked.lengths.astype(np.int64))
         self.steps = torch.from_numpy(np.maximum(liked.lengths - 1, 0))
-        self.window = window
+        self.window, self.page = window, page
+        self.order: Tensor | None = None
 
     def cut(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Starts and lengths of windows that cover every step from an item to the next once.
@@ -136,9 +138,18 @@ class Windows:
         kept = length > 0
         return (self.first[user] + start)[kept], length[kept]
 
+    def turned(self, generator: torch.Generator) -> Tensor:
+        """An order of all rows in which rows of a history less than `page` places apart may have changed places."""
+        places = torch.arange(len(self.items))
+        user = torch.repeat_interleave(torch.arange(len(self.steps)), self.lengths)
+        keys = places + user * self.page + torch.rand(len(places), generator=generator, dtype=torch.float64) * self.page
+        return torch.argsort(keys)
+
     def batches(self, positions: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Starts and lengths of the windows of each step, up to `positions` items (padding included) a step."""
         start, length = self.cut(generator)
+        if self.page > 1:
+            self.order = self.turned(generator)
         order = torch.randperm(len(start), generator=generator)
         order = order[torch.argsort(length[order] // LENGTHS_TOGETHER, stable=True)]
         lengths = length[order].tolist()
@@ -157,6 +168,8 @@ class Windows:
         real = ahead < length[:, None]
         place = (start[:, None] + ahead).clamp_(max=len(self.items) - 2)
         following = place[real] + 1
+        if self.order is not None:
+            place, following = self.order[place], self.order[following]
         weights = None if self.weights is None else self.weights[following]
         return self.items[place], self.times[place], real, self.items[following], weights
 
@@ -170,7 +183,7 @@ class Trainer:
         self.network = network.to(device)
         self.params, self.seed, self.device = params, fitting.seed, device
         self.dtype = matrix_type(params.precision, device)
-        self.windows = Windows(liked, params.window)
+        self.windows = Windows(liked, params.window, 1 if _a_clock(liked) else params.page)
         self.n_items = liked.n_items
         self.n_sampled = params.n_negatives
         if not self.n_sampled and self.n_items > FULL_SOFTMAX_UP_TO:
@@ -193,7 +206,7 @@ class Trainer:
         if len(rows):
             self.validation = liked, validation.user_index[rows], validation.item_index[rows]
 
-    def run_epoch(self, epoch: int) -> float:
+    def run_epoch(self, epoch: int, planned: int) -> float:
         """Train on every step from an item to the next, once. Returns the mean loss."""
         self.network.train()
         positions = self.params.batch_size * self.params.window
@@ -203,7 +216,7 @@ class Trainer:
             for i, (start, length) in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 done = epoch - 1 + i / len(batches)
                 warm_up = min(1.0, (done * len(batches) + 1) / WARM_UP_STEPS)
-                set_learning_rate(self.optimiser, done / self.params.epochs, warm_up)
+                set_learning_rate(self.optimiser, done / planned, warm_up)
                 histories, times, real, targets, weights = self.windows.read(start, length)
                 loss = self._step(histories, times, real, targets, weights)
                 total += loss * len(targets)
@@ -223,8 +236,7 @@ class Trainer:
         vectors = self.network.targets(vectors)
         if self.n_sampled:
             sampled = torch.randperm(self.n_items, device=self.device)[: self.n_sampled]
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-                loss = sampled_softmax_loss(outputs, vectors, targets, weights, sampled)
+            loss = SampledSoftmaxLoss.apply(outputs, vectors, targets, weights, sampled, self.dtype)
         else:
             loss = SoftmaxLoss.apply(outputs, vectors, targets, weights, self.params.label_smoothing, self.dtype)
         self.optimiser.zero_grad(set_to_none=True)
@@ -263,7 +275,11 @@ class Trainer:
 
 def reads_clock(params: TwoTowerParams, liked: Interactions) -> bool:
     """Whether the block reads times and these are seconds since 1970, not ranks (as sources tell them apart)."""
-    return params.block == "hstu" and float(np.median(liked.timestamp)) > A_CLOCK
+    return params.block == "hstu" and _a_clock(liked)
+
+
+def _a_clock(liked: Interactions) -> bool:
+    return float(np.median(liked.timestamp)) > A_CLOCK
 
 
 def fit_network(
@@ -283,5 +299,6 @@ def fit_network(
         patience=params.patience,
         report=fitting.report,
         checkpoint=CheckpointFile.of(model, liked, fitting),
+        seconds=fitting.seconds,
     )
     return network.export(), epochs

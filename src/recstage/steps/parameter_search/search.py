@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,11 @@ class Budget:
         """Whether one more fit ends in time."""
         return not self.seconds or time.perf_counter() - self.started + 2 * self.longest <= self.seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds for what is to come; 0: no limit."""
+        return max(1.0, self.seconds - (time.perf_counter() - self.started)) if self.seconds else 0.0
+
     def spent(self, seconds: float) -> None:
         """A fit took so long."""
         self.longest = max(self.longest, seconds)
@@ -98,6 +103,8 @@ class ParameterSearch:
     data: Dataset
     run_id: str
     found: tuning.Search | None = None
+    seconds: float = 0.0
+    """What the budget leaves for the fit of the tested model; 0: no limit."""
     gain: dict[str, float] = field(default_factory=dict)
     """What the chosen preset is ahead of the default one by, as a metric of the run."""
 
@@ -121,8 +128,27 @@ class ParameterSearch:
             )
         params = self._preset(candidates(settings.model, kind_of(self.trials.train), settings.preset), budget)
         if settings.trials or settings.budget:
-            return self._searched(params, budget)
+            if settings.budget and not budget.longest:
+                self._probe(params, budget)
+            params = self._searched(params, budget)
+        self.seconds = budget.left
         return params
+
+    def _probe(self, params: Mapping[str, Any], budget: Budget) -> None:
+        """Tell the budget what a fit will take, by its first epoch, of a model that is trained in epochs."""
+        from recstage import tuning
+
+        planned = getattr(params_class(self.settings.model)(**params), "epochs", 0)
+        if planned < 2:
+            return
+
+        def stop(step: int, metrics: Mapping[str, float]) -> None:
+            raise tuning.PRUNED
+
+        started = time.perf_counter()
+        with suppress(tuning.PRUNED):
+            self._tried(self._around(params), "first epoch", stop, budget)
+        budget.spent((time.perf_counter() - started) * planned)
 
     def _preset(self, found: Mapping[str, dict[str, Any]], budget: Budget) -> dict[str, Any]:
         """The best of some sets of parameters; nothing is fitted where there is one."""
@@ -151,7 +177,8 @@ class ParameterSearch:
         base = params_class(settings.model)(**around).model_dump()
         if settings.budget and not budget.allows():
             log.warning(
-                "%s: budget of %.0f s: one fit takes %.1f s, and the tested model is another one; nothing is searched",
+                "%s: budget of %.0f s: one fit takes %.1f s, and the tested model is another one; nothing is searched,"
+                " and a model that is trained in epochs has as many as end in time",
                 settings.model.name,
                 settings.budget,
                 budget.longest,
