@@ -1,7 +1,7 @@
 """What two nodes of one core gain over one core, and what a node that is killed costs.
 
-Trials of a search and lists of many users are computed on nodes that are processes of this machine; replicas are asked
-while versions are promoted. Figures of a machine that does other work say nothing.
+Trials of a search, epochs of a two-tower and lists of many users are computed on nodes that are processes of this
+machine; replicas are asked while versions are promoted. Figures of a machine that does other work say nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
 from experiments.benchmarks.report import Measurement, at_least, at_most
 from experiments.benchmarks.scale.ray_nodes import cluster_of
+from experiments.benchmarks.scale.ray_training import training
 from recstage import batch, bundle, cluster
 from recstage.config import root
 from recstage.data.interactions import Users
@@ -32,6 +33,7 @@ weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
 TRIALS, FEWEST_TRIALS = 40, 8
+EPOCHS, FEWEST_EPOCHS = 10, 4
 USERS_AT_ONCE = 100
 LIST = 100
 
@@ -39,6 +41,7 @@ LIST = 100
 def scale_ray(environment: BenchmarkEnvironment, versions: tuple[int, int], share: float) -> Iterator[Measurement]:
     """Every row that Ray has in the table of scale; `share` of the full length."""
     yield from trials(environment.folder, max(FEWEST_TRIALS, int(TRIALS * share)))
+    yield from training(environment.folder, DATA, max(FEWEST_EPOCHS, int(EPOCHS * share)))
     yield from lists(environment, versions[0])
     yield from replicas(environment, versions, max(3.0, 20 * share))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
-from recstage.cluster import ADDRESS_VARIABLE, needs_ray
+from recstage.cluster import ADDRESS_VARIABLE, needs_ray, started
 
 STORE_BYTES = 150 * 1024 * 1024
 LOOPBACK = "127.0.0.1"
-PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+LISTENS = "dashboard_agent_listen_port"
+PORTS = ("metrics_agent_port", "metrics_export_port", LISTENS, "runtime_env_agent_port")
+NODE_ID_BYTES = 28
 
 
 class Nodes:
@@ -23,9 +27,11 @@ class Nodes:
         os.environ.setdefault("RAY_worker_niceness", "0")
         from ray.cluster_utils import Cluster
 
-        self._ray = ray
-        self._cluster = Cluster(initialize_head=True, head_node_args=_arguments())
-        self._others = [self._cluster.add_node(**_arguments()) for _ in range(count - 1)]
+        self._ray, self._session = ray, f"session_{os.getpid()}_{secrets.token_hex(4)}"
+        self._cluster = started(lambda: Cluster(initialize_head=True, head_node_args=_arguments(self._session)))
+        self._others: list[Any] = []
+        for _ in range(count - 1):
+            self.add()
 
     @property
     def address(self) -> str:
@@ -33,7 +39,7 @@ class Nodes:
 
     def add(self) -> None:
         """One more node."""
-        self._others.append(self._cluster.add_node(**_arguments()))
+        self._others.append(started(lambda: self._cluster.add_node(**_arguments(self._session))))
 
     def kill(self) -> None:
         """End the processes of the node that was added last, by SIGKILL."""
@@ -60,13 +66,19 @@ def cluster_of(count: int) -> Iterator[Nodes]:
         nodes.close()
 
 
-def _arguments() -> dict[str, Any]:
-    """Of a node. Its agents get ports here: a node that waits for them to choose gives up after 15 seconds, which is
-    too short for a busy machine."""
+def _arguments(session: str) -> dict[str, Any]:
+    """Of a node. Its agents get ports here, and what a node reads of the last one is written here: it would wait for
+    either for 15 seconds at most, which is too short for a busy machine."""
+    from ray._common.utils import get_default_ray_temp_dir
+
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in PORTS]
         for one in sockets:
             one.bind((LOOPBACK, 0))
         ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+    node, folder = secrets.token_hex(NODE_ID_BYTES), Path(get_default_ray_temp_dir()) / session
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{LISTENS}_{node}").write_text(str(ports[LISTENS]))
+    named = {"session_name": session, "env_vars": {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": node}}
     common = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    return {**common, **ports}
+    return {**common, **named, **ports}

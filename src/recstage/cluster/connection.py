@@ -7,15 +7,20 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from recstage.errors import ConfigError, ExternalToolError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 5.0
+START_ATTEMPTS = 3
+OUT_OF_MEMORY_RETRIES = "3"
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def needs_ray(given: str = "backend = ray", otherwise: str = ", or use backend=local") -> Any:
@@ -23,6 +28,7 @@ def needs_ray(given: str = "backend = ray", otherwise: str = ", or use backend=l
     it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning at each start
+    os.environ.setdefault("RAY_task_oom_retries", OUT_OF_MEMORY_RETRIES)  # else for ever
     try:
         import ray
     except ImportError as error:
@@ -63,16 +69,34 @@ def _connect(ray: Any, address: str) -> None:
 
 def _start_here(ray: Any, quiet: dict[str, Any]) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 is for workers beside other programs
-    try:
+
+    def start() -> None:
         ray.init(address="local", include_dashboard=False, _node_ip_address=LOOPBACK, **quiet)
-    except Exception as error:  # Ray raises no type of its own
-        if "timed out" not in str(error):
-            raise
-        raise ExternalToolError(
-            "Ray on this machine",
-            rule="it did not start within half a minute",
-            fix="Try again when the machine is less busy, or use backend=local",
-        ) from error
+
+    started(start, ray.shutdown)
+
+
+def started(start: Callable[[], T], after_a_failure: Callable[[], object] = lambda: None) -> T:
+    """What `start` returns, which starts a node here. Raises `ExternalToolError` where the machine is too busy for it.
+
+    A node ends itself where its agent takes more than 15 seconds to start. No setting lengthens that
+    (https://github.com/ray-project/ray/issues/65983), so it is tried again.
+    """
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            return start()
+        except Exception as error:  # Ray raises no type of its own
+            if "timed out" not in str(error):
+                raise
+            after_a_failure()
+            if attempt == START_ATTEMPTS:
+                raise ExternalToolError(
+                    "Ray on this machine",
+                    rule=f"it did not start in {START_ATTEMPTS} attempts of half a minute",
+                    fix="Try again when the machine is less busy, or use backend=local",
+                ) from error
+            log.info("Ray did not start in time on this busy machine: it is tried again")
+    raise AssertionError("unreachable")
 
 
 def _join(ray: Any, address: str, quiet: dict[str, Any]) -> None:

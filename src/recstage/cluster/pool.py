@@ -7,17 +7,15 @@ refused, whatever it would compute.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from recstage.cluster.connection import needs_ray
-from recstage.errors import ConfigError, ExternalToolError, OutOfMemory, RecstageError
+from recstage.cluster.failures import is_loss, told
+from recstage.cluster.nodes import actor_here, cores
+from recstage.cluster.workers import code_digest, other_code
+from recstage.errors import ExternalToolError, RecstageError
 
 RETRIES = 3
 WAIT_SECONDS = 0.2
@@ -64,14 +62,13 @@ class Pool:
         self._function = function
         self._shared = self._ray.put(shared)
         self._call = self._ray.remote(num_cpus=1, max_retries=RETRIES)(_call)
-        self._mailbox = _mailbox_here() if reports else None
+        self._mailbox = actor_here(_Mailbox) if reports else None
         self._running: dict[Any, int] = {}
 
     @property
     def cores(self) -> int:
         """Cores of the nodes that are there now, one at least."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        return max(1, int(sum(node.get("CPU", 0) for node in nodes)))
+        return cores()
 
     def __len__(self) -> int:
         """Calls that have not ended."""
@@ -114,30 +111,19 @@ class Pool:
 
     def _end(self, reference: Any) -> Ended:
         key = self._running.pop(reference)
-        errors = self._ray.exceptions
         try:
             ended: Ended = self._ray.get(reference)
-        except errors.OutOfMemoryError as error:
-            raise OutOfMemory(
-                "a worker of the Ray cluster",
-                rule="it was ended because its node ran out of memory",
-                fix="Give the nodes fewer cores (--num-cpus) or more memory",
-            ) from error
-        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
-            raise ExternalToolError(
-                f"call {key} on the Ray cluster",
-                rule=f"its worker was lost {RETRIES + 1} times",
-                fix="See what ends the workers in the logs of the nodes; the same command resumes",
-            ) from error
         except Exception as error:
-            missing = re.search(r"No module named '([\w.]+)'", str(error))
-            if missing is None:
+            if is_loss(error):
+                raise ExternalToolError(
+                    f"call {key} on the Ray cluster",
+                    rule=f"its worker was lost {RETRIES + 1} times",
+                    fix="See what ends the workers in the logs of the nodes; the same command resumes",
+                ) from error
+            line = told(error)
+            if line is None:
                 raise
-            raise ExternalToolError(
-                "a worker of the Ray cluster",
-                rule=f"the module {missing[1]} is not installed there",
-                fix="Install the same recstage on every node",
-            ) from error
+            raise line from error
         return ended
 
 
@@ -169,16 +155,6 @@ def in_order(function: Function, shared: Any, arguments: Iterable[Any]) -> Itera
                 following += 1
 
 
-@cache
-def code_digest() -> str:
-    """Changes with every line of the library."""
-    digest = hashlib.sha256()
-    folder = Path(__file__).parents[1]
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 # -- on a node --------------------------------------------------------------------------------------------------------
 
 _shared: dict[Any, Any] = {}
@@ -187,15 +163,9 @@ _shared: dict[Any, Any] = {}
 
 def _call(function: Function, shared: list[Any], argument: Any, key: int, mailbox: Any, digest: str) -> Ended:
     ray = needs_ray()
-    if digest != code_digest():
-        return Ended(
-            key,
-            error=ConfigError(
-                f"recstage on {socket.gethostname()}",
-                rule=f"its code ({code_digest()}) is not that of the caller ({digest})",
-                fix="Install the same version on every node",
-            ),
-        )
+    other = other_code(digest)
+    if other is not None:
+        return Ended(key, error=other)
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         if mailbox is not None and ray.get(mailbox.report.remote(key, step, dict(metrics))):
@@ -230,12 +200,3 @@ class _Mailbox:
     def taken(self) -> list[tuple[int, int, dict[str, float]]]:
         found, self._reports = self._reports, []
         return found
-
-
-def _mailbox_here() -> Any:
-    """On the caller's node: it is lost with the caller alone."""
-    ray = needs_ray()
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(_Mailbox).options(scheduling_strategy=here).remote()

@@ -56,7 +56,9 @@ class Fitting:
     `checkpoint` is a folder for the fit's progress, to resume from; None: no checkpoints. `validation` is for early
     stopping; None when the final model is refitted. `start` is a fitted model of the same class, whose values a model
     that `warm_starts` begins with; `teacher` one whose scores a model that `distils` learns from. `backend` is `spark`
-    where a model that can is fitted by Spark. `refresh` is for updates: whether what changed is learnt anew, too.
+    where a model that can is fitted by Spark, `ray` where one that can uses the nodes of a cluster; `team` is set in a
+    fit that is one process of several (`models.neural.team.Team`). `refresh` is for updates: whether what changed is
+    learnt anew, too.
     `seconds`: a model that is trained in epochs ends with the last one that ends in that time; 0: with the last of all.
     """
 
@@ -70,6 +72,7 @@ class Fitting:
     backend: str = "local"
     refresh: bool = True
     seconds: float = 0.0
+    team: Any = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from recstage.models.neural.training import Progress, seeded, validated
 from recstage.models.two_tower.encoding import encode
 from recstage.models.two_tower.model import TwoTower
 from recstage.models.two_tower.params import TwoTowerParams
-from recstage.models.two_tower.training import Network, Windows
+from recstage.models.two_tower.training import Network
+from recstage.models.two_tower.windows import Windows
 
 pytestmark = pytest.mark.slow
 

@@ -38,7 +38,13 @@ class Component(Schema):
         Raises `ConfigError` on an unknown model.
         """
         model = build(model_config_of(self.model), **self.params)
-        return model.fit(rows, seed=fitting.seed, catalogue=fitting.catalogue, checkpoint=fitting.checkpoint)
+        return model.fit(
+            rows,
+            seed=fitting.seed,
+            catalogue=fitting.catalogue,
+            checkpoint=fitting.checkpoint,
+            backend=fitting.backend,
+        )
 
 
 def _by_name(value: Any) -> Any:

@@ -94,6 +94,8 @@ class LambdaRank(base.Recommender):
         held_out_users = HeldOutUsers.of_fit(self.name, self.params, train, fitting)
         if held_out_users is not None:
             self._choose_presets(train, fitting, held_out_users)
+        if fitting.backend == "ray":
+            log.info("%s: its trees are trained in this process: Ray's LightGBM trainer knows no groups", self.name)
         held = self.held_out(train, fitting.seed)
         past = self.fit_stage(held.past, fitting)
         text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)

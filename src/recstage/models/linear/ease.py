@@ -67,7 +67,7 @@ class Ease(ItemToItem):
         penalty = np.float32(params.l2) + np.float32(params.dropout / (1 - params.dropout)) * rows.squares
         discount = np.maximum(train.item_counts, 1).astype(np.float64) ** -params.popularity_discount
         collected = Collector(train.n_items, params.weights_per_item)
-        for columns, inverse in inverse_columns(rows, penalty):
+        for columns, inverse in inverse_columns(rows, penalty, fitting.backend):
             weights = _weights(inverse, columns, penalty[columns], params.diagonal)
             collected.add(columns, weights * discount[columns].astype(np.float32))
         self.weights_ = collected.weights()

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
+
+from recstage import cluster
 
 DENSE_ITEMS = 6_000
 """Up to so many items the products of all columns are made once, in at most 144 MB."""
@@ -28,34 +33,69 @@ Products = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 """Products of the given columns with each other: int32[m] to float32[m, m]."""
 
 
-def weights(
-    rows: sparse.csr_matrix,
-    candidates: NDArray[np.int32],
-    *,
-    l1: float,
-    l2: float,
-    positive: bool,
-    max_sweeps: int,
-    tolerance: float,
-) -> NDArray[np.float32]:
-    """Weights of each target's candidates: float32[n, k]. `rows` csr float32[n_users, n]; `candidates` int32[n, k] are
-    the columns that may speak for each column (-1: no more), itself not among them."""
-    products = _products(rows)
-    out = np.zeros(candidates.shape, np.float32)
+@dataclass(frozen=True)
+class Penalty:
+    """What a weight costs, whether it may be below zero, and how long the descent goes on."""
 
-    def solve(targets: range) -> None:
-        for target in targets:
-            columns = candidates[target][candidates[target] >= 0]  # they come first
+    l1: float
+    l2: float
+    positive: bool
+    max_sweeps: int
+    tolerance: float
+
+
+@dataclass(eq=False)
+class Targets:
+    """All columns of `rows` csr float32[n_users, n], and `candidates` int32[n, k], the columns that may speak for each
+    (-1: no more), itself not among them."""
+
+    rows: sparse.csr_matrix
+    candidates: NDArray[np.int32]
+    penalty: Penalty
+
+    @cached_property
+    def products(self) -> Products:
+        return _products(self.rows)
+
+    def solved(self, targets: range) -> NDArray[np.float32]:
+        """Weights of the candidates of some targets: float32[len(targets), k]."""
+        out = np.zeros((len(targets), self.candidates.shape[1]), np.float32)
+        for row, target in enumerate(targets):
+            columns = self.candidates[target][self.candidates[target] >= 0]  # they come first
             if len(columns):
-                gram = products(np.append(columns, np.int32(target)))
-                out[target, : len(columns)] = _minimum(gram, l1, l2, positive, max_sweeps, tolerance)
+                gram = self.products(np.append(columns, np.int32(target)))
+                out[row, : len(columns)] = _minimum(gram, self.penalty)
+        return out
 
-    parts = [range(i, min(len(out), i + TARGETS_AT_ONCE)) for i in range(0, len(out), TARGETS_AT_ONCE)]
-    with warnings.catch_warnings(), ThreadPoolExecutor(_threads()) as pool:
-        warnings.filterwarnings("ignore", message="Objective did not converge")  # `max_sweeps` says how long
-        for _ in tqdm(pool.map(solve, parts), total=len(parts), desc="SLIM", disable=None, delay=2, leave=False):
-            pass
+
+def weights(targets: Targets, backend: str = "local") -> NDArray[np.float32]:
+    """Weights of each target's candidates: float32[n, k]; in threads here, or, with `backend` ray, on the cluster."""
+    n, out = len(targets.candidates), np.empty(targets.candidates.shape, np.float32)
+    parts = [range(at, min(n, at + TARGETS_AT_ONCE)) for at in range(0, n, TARGETS_AT_ONCE)]
+    with ExitStack() as inside:
+        if backend == "ray":
+            inside.enter_context(cluster.session())
+            found = cluster.in_order(_solved_there, targets, parts)
+        else:
+            _ = targets.products  # once, not by each thread
+            inside.enter_context(_quietly())
+            found = inside.enter_context(ThreadPoolExecutor(_threads())).map(targets.solved, parts)
+        shown = tqdm(found, total=len(parts), desc="SLIM", disable=None, delay=2, leave=False)
+        for part, solved in zip(parts, shown, strict=True):
+            out[part.start : part.stop] = solved
     return out
+
+
+def _solved_there(targets: Targets, part: range, report: cluster.Report) -> NDArray[np.float32]:
+    with _quietly():
+        return targets.solved(part)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Objective did not converge")  # `max_sweeps` says how long
+        yield
 
 
 def bytes_needed(n_items: int, candidates: int) -> int:
@@ -80,9 +120,7 @@ def _products(rows: sparse.csr_matrix) -> Products:
     return product
 
 
-def _minimum(
-    products: NDArray[np.float32], l1: float, l2: float, positive: bool, max_sweeps: int, tolerance: float
-) -> NDArray[np.float32]:
+def _minimum(products: NDArray[np.float32], penalty: Penalty) -> NDArray[np.float32]:
     """The weights that tell the last column by the others: float32[m - 1], from the products float32[m, m]."""
     from sklearn.linear_model import enet_path  # serving never fits, and shall not load it
 
@@ -93,13 +131,13 @@ def _minimum(
     _, found, _ = enet_path(
         np.zeros((1, len(gram)), order="F"),
         length,
-        l1_ratio=l1 / (l1 + l2),
-        alphas=[l1 + l2],
+        l1_ratio=penalty.l1 / (penalty.l1 + penalty.l2),
+        alphas=[penalty.l1 + penalty.l2],
         precompute=gram,
         Xy=right,
-        positive=positive,
-        max_iter=max_sweeps,
-        tol=tolerance,
+        positive=penalty.positive,
+        max_iter=penalty.max_sweeps,
+        tol=penalty.tolerance,
         check_input=False,
     )
     return found[:, 0].astype(np.float32)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg.lapack import spotrf, spotri
+from scipy.linalg.lapack import spotrf, spotri, spotrs
 
+from recstage import cluster
 from recstage.errors import ConfigError
 from recstage.models.linear.memory import FLOAT
 
@@ -62,23 +63,28 @@ class Rows:
         return (users + np.square(self.features, dtype=np.float64).sum(axis=0)).astype(np.float32)
 
 
-def inverse_columns(rows: Rows, penalty: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """All columns of P in blocks: which, and float32[n_items, width]. `penalty` float32[n_items] is above zero. Raises
-    `ConfigError` where it is too small for single precision."""
-    return _dual(rows, penalty) if rows.is_dual else _primal(rows, penalty)
+def inverse_columns(
+    rows: Rows, penalty: NDArray[np.float32], backend: str = "local"
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """All columns of P in blocks: which, and float32[n_items, width]. `penalty` float32[n_items] is above zero. With
+    `backend` ray blocks of the inverse are found on the cluster, equal but for rounding. Raises `ConfigError` where the
+    penalty is too small for single precision."""
+    return _dual(rows, penalty, backend) if rows.is_dual else _primal(rows, penalty, backend)
 
 
-def _primal(rows: Rows, penalty: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _primal(rows: Rows, penalty: NDArray[np.float32], backend: str) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     matrix = _gram(rows.users)
     if len(rows.features):
         matrix += rows.features.T @ rows.features
     matrix.flat[:: len(matrix) + 1] += penalty
-    inverse = _inverted(matrix.T)  # symmetric: the transpose of a C-ordered matrix is the same one in LAPACK's order
+    inverse = _inverted(
+        matrix.T, backend
+    )  # symmetric: the transpose of a C-ordered matrix is the same one in LAPACK's order
     for columns in _blocks(rows.n_items):
         yield columns, inverse[:, columns]
 
 
-def _dual(rows: Rows, penalty: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _dual(rows: Rows, penalty: NDArray[np.float32], backend: str) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     scale = (1 / penalty).astype(np.float32)
     users = sparse.csc_matrix(rows.users.multiply(scale), dtype=np.float32)
     features = rows.features * scale
@@ -90,7 +96,7 @@ def _dual(rows: Rows, penalty: NDArray[np.float32]) -> Iterator[tuple[slice, NDA
         matrix[n_users:, :n_users] = matrix[:n_users, n_users:].T
         matrix[n_users:, n_users:] = features @ rows.features.T
     matrix.flat[:: len(matrix) + 1] += 1
-    inner = np.ascontiguousarray(_inverted(matrix.T).T)
+    inner = np.ascontiguousarray(_inverted(matrix.T, backend).T)
     transposed = users.T.tocsr()
     for columns in _blocks(rows.n_items):
         # (I + R L R')^-1 R L of these columns, then what it takes away from L
@@ -117,10 +123,13 @@ def _gram(users: sparse.csr_matrix) -> NDArray[np.float32]:
     return out
 
 
-def _inverted(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _inverted(matrix: NDArray[np.float32], backend: str) -> NDArray[np.float32]:
     """Inverse of a symmetric positive definite matrix in Fortran order, in place."""
     factor, failed = spotrf(matrix, lower=1, overwrite_a=1, clean=0)
-    if not failed:
+    inverse = factor
+    if not failed and backend == "ray":
+        inverse = _inverse_on_cluster(factor)
+    elif not failed:
         inverse, failed = spotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise ConfigError(
@@ -133,6 +142,24 @@ def _inverted(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         corner = np.tril(inverse[rows, rows])
         inverse[rows, rows] = corner + np.tril(corner, -1).T
     return inverse
+
+
+def _inverse_on_cluster(factor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The lower triangle of the inverse by its Cholesky factor, by blocks of columns on the cluster."""
+    inverse, blocks = np.empty_like(factor), _blocks(len(factor))
+    with cluster.session():
+        for columns, found in zip(blocks, cluster.in_order(_trailing, factor, blocks), strict=True):
+            inverse[columns.start :, columns] = found
+    return inverse
+
+
+def _trailing(factor: NDArray[np.float32], columns: slice, report: cluster.Report) -> NDArray[np.float32]:
+    """These columns of the inverse, from their diagonal down: the trailing part of the factor is all that they need."""
+    below = np.asfortranarray(factor[columns.start :, columns.start :])
+    identity = np.eye(len(below), columns.stop - columns.start, dtype=np.float32, order="F")
+    found, failed = spotrs(below, identity, lower=1, overwrite_b=1)
+    assert not failed
+    return found
 
 
 def _blocks(n: int) -> list[slice]:

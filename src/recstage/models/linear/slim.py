@@ -58,16 +58,9 @@ class Slim(ItemToItem):
             for_what=f"{neighbors} neighbours",
             fix="Lower neighbors, or raise memory_gb",
         )
-        candidates, _ = Rows(sparse.csr_matrix(rows.T)).nearest(neighbors)
-        found = elastic_net.weights(
-            rows,
-            candidates,
-            l1=params.l1,
-            l2=params.l2,
-            positive=params.positive,
-            max_sweeps=params.max_sweeps,
-            tolerance=params.tolerance,
-        )
+        candidates, _ = Rows(sparse.csr_matrix(rows.T)).nearest(neighbors, fitting.backend)
+        penalty = elastic_net.Penalty(params.l1, params.l2, params.positive, params.max_sweeps, params.tolerance)
+        found = elastic_net.weights(elastic_net.Targets(rows, candidates, penalty), fitting.backend)
         self.vectors_ = _vectors(candidates, found, fitting.seed)
         discount = popularity_discount(train.item_counts, params.popularity_discount)
         weights = table(candidates, found * discount[:, None], train.n_items).T.tocsr()

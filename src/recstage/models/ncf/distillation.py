@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recstage.models.ncf.network import Network
 from recstage.models.ncf.pairs import Pairs, by_autograd
+from recstage.models.neural.team import Team
 
 if TYPE_CHECKING:
     from recstage.models.ncf.params import NcfParams
@@ -51,6 +52,9 @@ class DistilledPairs:
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         return self.inner.batches(epoch)
+
+    def part(self, batch: tuple[Tensor, ...], team: Team) -> tuple[Tensor, ...]:
+        return self.inner.part(batch, team)
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         loss, penalty, number = self.inner.loss(network, batch)

@@ -43,8 +43,9 @@ class Ncf(base.Recommender):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         from recstage.models.ncf.training import fit_network
+        from recstage.models.neural.on_cluster import trained
 
-        found = fit_network(self, train, fitting)
+        found = trained(fit_network, self, train, fitting)
         self._load_state(stored(found.weights, eight_bits=self.params.export == "int8"))
         self.fitted_params_ = {"epochs": found.epochs}
         self.larger_ = fitting.teacher

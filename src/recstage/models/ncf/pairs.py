@@ -16,6 +16,7 @@ from recstage.data.interactions import Interactions
 from recstage.data.negatives import NegativeSampler
 from recstage.models.ncf.gradient import pair_gradient
 from recstage.models.ncf.network import Network
+from recstage.models.neural.team import Team
 
 if TYPE_CHECKING:
     from recstage.models.ncf.params import NcfParams
@@ -29,6 +30,9 @@ class Pairs(Protocol):
 
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         """The batch of each step of an epoch; every positive is in one of them."""
+
+    def part(self, batch: tuple[Tensor, ...], team: Team) -> tuple[Tensor, ...]:
+        """What a member of the team computes of a batch; its first tensor, which has a row each, may be empty."""
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         """Cross-entropy and penalty of the embeddings, summed over the pairs of a step; and the number of pairs."""
@@ -97,6 +101,9 @@ class SampledPairs:
         parts = [torch.from_numpy(values).to(self.device).split(self.rows) for values in whole]
         return list(zip(*parts, strict=True))
 
+    def part(self, batch: tuple[Tensor, ...], team: Team) -> tuple[Tensor, ...]:
+        return team.part(*batch)
+
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users, items, *weights = batch
         loss, user_emb, item_emb = network.cross_entropy(users, items, self._weight(items, weights))
@@ -136,6 +143,9 @@ class AllPairs:
     def batches(self, epoch: int) -> Sequence[tuple[Tensor, ...]]:
         users = np.random.default_rng((self.seed, epoch, ORDER)).permutation(self.users).astype(np.int64)
         return [(part,) for part in torch.from_numpy(users).split(self.rows)]
+
+    def part(self, batch: tuple[Tensor, ...], team: Team) -> tuple[Tensor, ...]:
+        return team.part(*batch)
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users = batch[0].numpy()
@@ -182,6 +192,10 @@ class SoftmaxOfUsers:
         if self.drawn >= n_items:
             return [(part, torch.arange(n_items)) for part in users]
         return [(part, torch.from_numpy(random.choice(n_items, self.drawn, replace=False))) for part in users]
+
+    def part(self, batch: tuple[Tensor, ...], team: Team) -> tuple[Tensor, ...]:
+        users, drawn = batch
+        return (*team.part(users), drawn)
 
     def loss(self, network: Network, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | float, float]:
         users, drawn = batch

@@ -19,8 +19,9 @@ from recstage.models.ncf.distillation import DistilledPairs, digest_of
 from recstage.models.ncf.network import Network
 from recstage.models.ncf.pairs import Pairs, pairs_of, recent
 from recstage.models.ncf.pruning import Pruned
+from recstage.models.neural.checkpoint import CheckpointFile
+from recstage.models.neural.team import ALONE, Team
 from recstage.models.neural.training import (
-    CheckpointFile,
     device_of_choice,
     in_one_piece,
     matrix_type,
@@ -52,6 +53,7 @@ class Trainer:
         self.device = device_of_choice()
         self.network = network.to(self.device)
         self.params, self.seed = params, fitting.seed
+        self.team: Team = fitting.team or ALONE
         weighted = recent(rows, params.recency_decay)
         liked = weighted.select(weighted.weight > 0)
         # a user who likes everything has no negatives, and nothing left to be ranked
@@ -64,7 +66,8 @@ class Trainer:
         if fitting.teacher is not None:
             self.pairs = DistilledPairs(self.pairs, fitting.teacher, params, self.device)
         self.pruned = pruned
-        self.optimiser = torch.optim.Adam([in_one_piece(self.network)], lr=params.learning_rate, fused=True)
+        self.in_one_piece = [in_one_piece(self.network)]
+        self.optimiser = torch.optim.Adam(self.in_one_piece, lr=params.learning_rate, fused=True)
         self._set_validation(rows, fitting.validation)
 
     def _set_validation(self, rows: Interactions, validation: Interactions | None) -> None:
@@ -73,6 +76,7 @@ class Trainer:
             return
         asked = validation_rows(validation.weight > 0, self.seed, VALIDATION)
         if len(asked):
+            (asked,) = self.team.part(asked)
             self.validation = rows, validation.user_index[asked], validation.item_index[asked]
 
     def run_epoch(self, epoch: int, planned: int) -> float:
@@ -80,17 +84,20 @@ class Trainer:
         self.network.train()
         batches = self.pairs.batches(epoch)
         total, count = torch.zeros((), device=self.device), 0.0
-        with seeded(self.seed, epoch, STEPS):
+        with seeded(self.seed, epoch, STEPS, *self.team.stream):
             for i, batch in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 set_learning_rate(self.optimiser, (epoch - 1 + i / len(batches)) / planned)
                 self.optimiser.zero_grad(set_to_none=False)
-                loss, pairs = self.pairs.add_gradients(self.network, batch)
+                own, pairs = self.pairs.part(batch, self.team), 0.0
+                if len(own[0]):
+                    loss, pairs = self.pairs.add_gradients(self.network, own)
+                    total += loss
+                    count += pairs
+                self.team.average(self.in_one_piece, pairs)
                 self.optimiser.step()
                 if self.pruned is not None:
                     self.pruned.apply(self.network)
-                total += loss
-                count += pairs
-        return float(total) / count
+        return self.team.mean({"loss": float(total) / max(1.0, count)}, count)["loss"]
 
     def validate(self) -> Mapping[str, float]:
         """NDCG@10 and HR@10 of each held-out item among all items that its user has not seen, and the mean loss of a
@@ -100,7 +107,7 @@ class Trainer:
         n = self.params.n_negatives
         self.network.eval()
         everything = torch.arange(rows.n_items, device=self.device)[None]
-        ranks, losses = [], []
+        ranks, losses = [torch.empty(0, dtype=torch.int64, device=self.device)], [torch.empty(0, device=self.device)]
         step = max(1, VALIDATION_PAIRS_AT_ONCE // rows.n_items)
         with torch.inference_mode():
             for start in range(0, len(users), step):
@@ -115,7 +122,7 @@ class Trainer:
                 unseen = torch.isfinite(scores).sum(dim=1).clamp(min=1)
                 others = nnf.softplus(scores).sum(dim=1) / unseen
                 losses.append((nnf.softplus(-target[:, 0]) + n * others) / (1 + n))
-        return validated(torch.cat(ranks), torch.cat(losses))
+        return self.team.mean(validated(torch.cat(ranks), torch.cat(losses)), len(users))
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ def _train(
 ) -> tuple[Network, int]:
     if params.variant != "neumf" or not params.pretrain:
         return _train_one(model, params, rows, fitting)
-    alone = base.Fitting(fitting.seed, None, fitting.catalogue, base.silent, fitting.checkpoint)
+    alone = replace(fitting, validation=None, report=base.silent, start=None, teacher=None, seconds=0.0)
     gmf, mlp = (
         _train_one(model, params.model_copy(update={"variant": part, "epochs": params.pretrain}), rows, alone)[0]
         for part in ("gmf", "mlp")
@@ -184,5 +191,6 @@ def _train_one(
         report=fitting.report,
         checkpoint=CheckpointFile.of(model, rows, fitting, "-".join(stages)),
         seconds=fitting.seconds,
+        team=trainer.team,
     )
     return network, epochs

@@ -44,7 +44,9 @@ class Graph(ItemNeighbors):
         per_user = _degree(edges, 1) ** (-alpha / 2)
         per_item = _degree(edges, 0) ** -alpha
         walks = sparse.diags_array(per_item) @ edges.power(alpha).T @ sparse.diags_array(per_user)
-        neighbors, strength = Rows(sparse.csr_matrix(walks), cosine=False).nearest(self.params.neighbors)
+        neighbors, strength = Rows(sparse.csr_matrix(walks), cosine=False).nearest(
+            self.params.neighbors, fitting.backend
+        )
         self._set(neighbors, (strength / per_item[:, None]).astype(np.float32))
 
 

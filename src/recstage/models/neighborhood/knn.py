@@ -50,7 +50,7 @@ class Knn(ItemNeighbors):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         self._compare(train)
-        found, similarity = self._compared.nearest(self.params.neighbors)
+        found, similarity = self._compared.nearest(self.params.neighbors, fitting.backend)
         self._set(found, similarity**self.params.amplification)
 
     def score(self, users: Users, items: NDArray[np.int32] | None = None) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
 
+from recstage import cluster
 from recstage.data.interactions import Users
 from recstage.models import base
 from recstage.models.explanation import by_history
@@ -19,6 +20,8 @@ from recstage.models.recent_items import recent
 
 ROWS_AT_ONCE = 256
 """Rows whose similarity to all others is held at once."""
+ROWS_OF_A_CALL = 2_048
+"""Rows whose neighbours one call on a cluster finds."""
 
 Found = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Neighbours of n rows, nearest first: indices int32[n, k] padded with -1, similarities float32[n, k] padded with 0."""
@@ -36,9 +39,15 @@ class Rows:
         self._columns = rows.T.tocsr()
         self._lengths = lengths(rows)
 
-    def nearest(self, k: int) -> Found:
-        """The k rows most similar to each row, itself left out."""
+    def nearest(self, k: int, backend: str = "local") -> Found:
+        """The k rows most similar to each row, itself left out; with `backend` ray by blocks on the cluster.
+
+        Similarities are the same either way; of neighbours that are equally similar another may be the last that is
+        kept.
+        """
         n = self.rows.shape[0]
+        if backend == "ray":
+            return self._on_cluster(k)
         if self.shrinkage > 0 and self.cosine:
             return self.similar(self.rows, k, itself=np.arange(n))
         from implicit.nearest_neighbours import all_pairs_knn  # compiled and threaded; imported by a fit only
@@ -48,6 +57,16 @@ class Rows:
         pairs = all_pairs_knn(columns, min(k, n - 1) + 1, show_progress=False, num_threads=threads)
         others, values = pairs.col.reshape(n, -1), pairs.data.reshape(n, -1).astype(np.float32)
         return _best(others, np.where(others == np.arange(n)[:, None], 0, values), k)
+
+    def _on_cluster(self, k: int) -> Found:
+        compared = self
+        if not (self.shrinkage > 0 and self.cosine):  # in float64, as the compiled search does
+            rows = unit(self.rows) if self.cosine else self.rows
+            compared = Rows(sparse.csr_matrix(rows, dtype=np.float64), cosine=False)
+        blocks = (slice(at, at + ROWS_OF_A_CALL) for at in range(0, self.rows.shape[0], ROWS_OF_A_CALL))
+        with cluster.session():
+            found = list(cluster.in_order(_similar_to, (compared, k), blocks))
+        return np.concatenate([indices for indices, _ in found]), np.concatenate([values for _, values in found])
 
     def similar(self, queries: sparse.csr_matrix, k: int, *, itself: NDArray[np.int64] | None = None) -> Found:
         """The k rows most similar to each query; with `itself`, query i is the row `itself[i]`, which is left out."""
@@ -64,6 +83,12 @@ class Rows:
             scores[scores <= 0] = -np.inf
             indices[part], values[part] = top_k(scores.astype(np.float32), k)
         return indices, np.where(indices >= 0, values, 0).astype(np.float32)
+
+
+def _similar_to(shared: tuple[Rows, int], block: slice, report: cluster.Report) -> Found:
+    compared, k = shared
+    rows = compared.rows[block]
+    return compared.similar(rows, k, itself=np.arange(block.start, block.start + rows.shape[0]))
 
 
 class ItemNeighbors(base.Recommender):

@@ -1,22 +1,18 @@
-"""The training loop of the neural models: epochs, early stopping, checkpoints that resume exactly, choice of device.
+"""The training loop of the neural models: epochs, early stopping, choice of device.
 
 A model supplies a network, an optimiser, a function that trains one epoch and one that validates; `train` decides when
-to stop and leaves the best weights in the network. Randomness is a function of (seed, epoch)
-alone, so a checkpoint needs no generator states and a resumed run repeats an uninterrupted one bit for bit on the CPU.
+to stop and leaves the best weights in the network. Randomness is a function of (seed, epoch), and of the place in a
+team, so a checkpoint needs no generator states and a resumed run repeats an uninterrupted one bit for bit on the CPU.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from recstage.config import keep_private
-from recstage.data.interactions import Interactions
-from recstage.errors import Diverged, StoreError
+from recstage.errors import Diverged
 from recstage.models import base
+from recstage.models.neural.checkpoint import CheckpointFile
+from recstage.models.neural.team import ALONE, Team
 
 METRIC = "validation_ndcg_at_10"
-CHECKPOINT_FORMAT = 2
 VALIDATION_ROWS = 2_048
 
 
@@ -129,72 +124,6 @@ def validated(rank: Tensor, loss: Tensor) -> dict[str, float]:
     }
 
 
-# -- checkpoints -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CheckpointFile:
-    """One file of a checkpoint folder.
-
-    Its name holds a digest of everything that determines the fit, so that a fit resumes its own progress and no
-    other's.
-    """
-
-    path: Path
-
-    @classmethod
-    def of(
-        cls, model: base.Recommender, train: Interactions, fitting: base.Fitting, stage: str = ""
-    ) -> CheckpointFile | None:
-        """The file for fitting `model` to `train` by `fitting`, None if that names no folder.
-
-        `stage` distinguishes several trainings of one fit.
-        """
-        if fitting.checkpoint is None:
-            return None
-        identity = {
-            "format": CHECKPOINT_FORMAT,
-            "model": model.name,
-            "params": model.params.model_dump(mode="json"),
-            "seed": fitting.seed,
-            "train": train.fingerprint,
-            "texts": hashlib.sha256("\x00".join(fitting.catalogue.documents).encode()).hexdigest(),
-            "validation": None if fitting.validation is None else fitting.validation.fingerprint,
-            **({"within": True} if fitting.seconds else {}),
-        }
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(fitting.checkpoint / "-".join(part for part in (model.name, stage, f"{digest}.pt") if part))
-
-    def read(self, device: torch.device) -> dict[str, Any] | None:
-        """The content written last; None before the first write. Raises `StoreError` on a damaged file."""
-        if not self.path.is_file():
-            return None
-        try:
-            return torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # a damaged archive surfaces as one of many types
-            raise StoreError(
-                str(self.path),
-                rule=f"the checkpoint cannot be read ({type(error).__name__})",
-                fix="Delete it to start again",
-            ) from error
-
-    def write(self, content: Mapping[str, Any]) -> None:
-        """Replace the file atomically: after a crash it is the old one or the new one. Raises `StoreError`."""
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(dict(content), partial)
-            keep_private(partial)
-            os.replace(partial, self.path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            partial.unlink(missing_ok=True)
-            raise StoreError(
-                str(self.path),
-                rule=f"the checkpoint cannot be written ({error})",
-                fix="Free disk space or choose another folder",
-            ) from error
-
-
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +163,7 @@ def train(
     report: base.Report,
     checkpoint: CheckpointFile | None,
     seconds: float = 0.0,
+    team: Team = ALONE,
 ) -> int:
     """Train `network` in place and return the number of epochs that its weights were trained for.
 
@@ -241,12 +171,14 @@ def train(
     returns its mean loss; `seconds` as in `Fitting`. With `validate`, the weights of the epoch with the highest
     `METRIC` are restored, and training stops after `patience` epochs without a gain; without it, all epochs run and the
     last weights stay. What `report` raises ends the training; a checkpoint of each finished epoch is on disk by then.
-    Raises `Diverged` if the loss is no longer a number.
+    Every member of a `team` calls this alike, and what both functions return is the team's. Raises `Diverged` if the
+    loss is no longer a number.
     """
     progress = _resume(network, optimiser, checkpoint)
     planned = progress.planned(epochs, seconds)
     while progress.epoch < planned and progress.epoch - progress.best_epoch < (patience if validate else epochs):
         started = time.perf_counter()
+        team.give_weights(network)
         loss = run_epoch(progress.epoch + 1, planned)
         if not math.isfinite(loss):
             rate = optimiser.param_groups[0].get("initial_lr")
@@ -257,11 +189,12 @@ def train(
         metrics = {"loss": loss, **(validate() if validate else {})}
         if validate:
             progress.note(metrics[METRIC], network)
-        progress.spent += time.perf_counter() - started
+        progress.spent += team.mean({"seconds": time.perf_counter() - started}, 1)["seconds"]
         if checkpoint is not None:
             checkpoint.write({**vars(progress), "network": network.state_dict(), "optimiser": optimiser.state_dict()})
         report(progress.epoch, metrics)
         planned = progress.planned(epochs, seconds)
+    team.give_weights(network)
     if not validate:
         return progress.epoch
     network.load_state_dict(progress.best)

@@ -46,12 +46,14 @@ class TwoTower(DotProduct):
                 rule=f"{self.name} learns which item follows another",
                 fix="Give longer histories or choose another model",
             )
+        from recstage.models.neural.on_cluster import trained
         from recstage.models.two_tower.training import fit_network
 
         features = None
         if self.params.text_factors:
             features = ItemFeatures.learn(self.catalogue_, self.params.text_factors, fitting.seed)
-        weights, epochs = fit_network(self, liked, fitting, None if features is None else features.of(self.catalogue_))
+        described = None if features is None else features.of(self.catalogue_)
+        weights, epochs = trained(fit_network, self, liked, fitting, described)
         self._set(weights, features)
         self._build_index()
         self.fitted_params_ = {"epochs": epochs}

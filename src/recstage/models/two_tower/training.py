@@ -1,4 +1,4 @@
-"""Training of the two-tower: both towers in PyTorch, histories cut into windows, and the epoch."""
+"""Training of the two-tower: both towers in PyTorch, and the epoch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from tqdm import tqdm
 from recstage.data.interactions import Interactions
 from recstage.data.tables.values.timestamps import A_CLOCK
 from recstage.models import base
+from recstage.models.neural.checkpoint import CheckpointFile
 from recstage.models.neural.softmax_loss import SampledSoftmaxLoss, SoftmaxLoss
+from recstage.models.neural.team import ALONE, Team
 from recstage.models.neural.training import (
-    CheckpointFile,
     device_of_choice,
     dropout,
     generator_of,
@@ -30,6 +31,7 @@ from recstage.models.neural.training import (
     validation_rows,
 )
 from recstage.models.two_tower.blocks import ages_of, block_of
+from recstage.models.two_tower.windows import Windows
 
 if TYPE_CHECKING:
     from recstage.models.two_tower.params import TwoTowerParams
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 FULL_SOFTMAX_UP_TO = 20_000
 NEGATIVES_OF_LARGE_CATALOGUES = 4_096
 WARM_UP_STEPS = 100
-LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: little padding is computed
 INITIAL, WINDOWS, STEPS, VALIDATION = range(4)  # streams of randomness
 
 
@@ -109,71 +110,6 @@ class Network(nn.Module):
         return {name: np.ascontiguousarray(value.detach().float().cpu().numpy()) for name, value in out.items()}
 
 
-class Windows:
-    """All histories, cut into windows of consecutive items, with the items that follow them as targets."""
-
-    def __init__(self, liked: Interactions, window: int, page: int = 1) -> None:
-        self.items = torch.from_numpy(liked.item_index.astype(np.int64))
-        self.times = torch.from_numpy(liked.timestamp.astype(np.int64))
-        weights = liked.weight / liked.weight.mean()
-        self.weights = None if np.all(weights == 1) else torch.from_numpy(weights.astype(np.float32))
-        self.first = torch.from_numpy(liked.indptr[:-1].copy())
-        self.lengths = torch.from_numpy(liked.lengths.astype(np.int64))
-        self.steps = torch.from_numpy(np.maximum(liked.lengths - 1, 0))
-        self.window, self.page = window, page
-        self.order: Tensor | None = None
-
-    def cut(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Starts and lengths of windows that cover every step from an item to the next once.
-
-        Histories longer than a window are cut at a random place, another in each epoch, so that contexts vary.
-        """
-        offset = torch.randint(1, self.window + 1, self.steps.shape, generator=generator)
-        head = torch.where(self.steps <= self.window, self.steps, offset)
-        counts = 1 + (self.steps - head + self.window - 1) // self.window
-        user = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        nth = torch.arange(len(user)) - (counts.cumsum(0) - counts)[user]
-        start = torch.where(nth == 0, 0, head[user] + (nth - 1) * self.window)
-        length = torch.where(nth == 0, head[user], (self.steps[user] - start).clamp(max=self.window))
-        kept = length > 0
-        return (self.first[user] + start)[kept], length[kept]
-
-    def turned(self, generator: torch.Generator) -> Tensor:
-        """An order of all rows in which rows of a history less than `page` places apart may have changed places."""
-        places = torch.arange(len(self.items))
-        user = torch.repeat_interleave(torch.arange(len(self.steps)), self.lengths)
-        keys = places + user * self.page + torch.rand(len(places), generator=generator, dtype=torch.float64) * self.page
-        return torch.argsort(keys)
-
-    def batches(self, positions: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """Starts and lengths of the windows of each step, up to `positions` items (padding included) a step."""
-        start, length = self.cut(generator)
-        if self.page > 1:
-            self.order = self.turned(generator)
-        order = torch.randperm(len(start), generator=generator)
-        order = order[torch.argsort(length[order] // LENGTHS_TOGETHER, stable=True)]
-        lengths = length[order].tolist()
-        edges, longest = [0], 0
-        for i, own in enumerate(lengths):
-            longest = max(longest, own)
-            if longest * (i + 1 - edges[-1]) > positions and i > edges[-1]:
-                edges.append(i)
-                longest = own
-        parts = [order[a:b] for a, b in zip(edges, [*edges[1:], len(order)], strict=True)]
-        return [(start[parts[i]], length[parts[i]]) for i in torch.randperm(len(parts), generator=generator).tolist()]
-
-    def read(self, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        """Histories and times [n, t], where they are real (bool[n, t]); targets and weights of the real positions."""
-        ahead = torch.arange(int(length.max()))
-        real = ahead < length[:, None]
-        place = (start[:, None] + ahead).clamp_(max=len(self.items) - 2)
-        following = place[real] + 1
-        if self.order is not None:
-            place, following = self.order[place], self.order[following]
-        weights = None if self.weights is None else self.weights[following]
-        return self.items[place], self.times[place], real, self.items[following], weights
-
-
 class Trainer:
     """One network in training: its windows, its optimiser, its epoch and its validation."""
 
@@ -182,6 +118,7 @@ class Trainer:
     ) -> None:
         self.network = network.to(device)
         self.params, self.seed, self.device = params, fitting.seed, device
+        self.team: Team = fitting.team or ALONE
         self.dtype = matrix_type(params.precision, device)
         self.windows = Windows(liked, params.window, 1 if _a_clock(liked) else params.page)
         self.n_items = liked.n_items
@@ -204,26 +141,33 @@ class Trainer:
         eligible = (validation.weight > 0) & (liked.lengths[validation.user_index] > 0)
         rows = validation_rows(eligible, self.seed, VALIDATION)
         if len(rows):
+            (rows,) = self.team.part(rows)
             self.validation = liked, validation.user_index[rows], validation.item_index[rows]
 
     def run_epoch(self, epoch: int, planned: int) -> float:
         """Train on every step from an item to the next, once. Returns the mean loss."""
         self.network.train()
-        positions = self.params.batch_size * self.params.window
-        batches = self.windows.batches(positions, generator_of(torch.device("cpu"), self.seed, epoch, WINDOWS))
+        most = self.params.batch_size * self.params.window
+        batches = self.windows.batches(most, generator_of(torch.device("cpu"), self.seed, epoch, WINDOWS))
         total, count = torch.zeros((), device=self.device), 0
-        with seeded(self.seed, epoch, STEPS):
-            for i, (start, length) in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
+        with seeded(self.seed, epoch, STEPS, *self.team.stream):
+            for i, whole in enumerate(tqdm(batches, f"epoch {epoch}", leave=False, delay=2, disable=None)):
                 done = epoch - 1 + i / len(batches)
                 warm_up = min(1.0, (done * len(batches) + 1) / WARM_UP_STEPS)
                 set_learning_rate(self.optimiser, done / planned, warm_up)
-                histories, times, real, targets, weights = self.windows.read(start, length)
-                loss = self._step(histories, times, real, targets, weights)
-                total += loss * len(targets)
-                count += len(targets)
-        return float(total) / count
+                start, length = self.team.part(*whole)
+                self.optimiser.zero_grad(set_to_none=True)
+                positions = int(length.sum())
+                if positions:
+                    total += self._add_gradients(*self.windows.read(start, length)) * positions
+                    count += positions
+                self.team.average(self.network.parameters(), positions)
+                self.optimiser.step()
+        return self.team.mean({"loss": float(total) / max(1, count)}, count)["loss"]
 
-    def _step(self, histories: Tensor, times: Tensor, real: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    def _add_gradients(
+        self, histories: Tensor, times: Tensor, real: Tensor, targets: Tensor, weights: Tensor | None
+    ) -> Tensor:
         histories, times = histories.to(self.device), times.to(self.device)
         real, targets = real.to(self.device), targets.to(self.device)
         weights = None if weights is None else weights.to(self.device)
@@ -239,9 +183,7 @@ class Trainer:
             loss = SampledSoftmaxLoss.apply(outputs, vectors, targets, weights, sampled, self.dtype)
         else:
             loss = SoftmaxLoss.apply(outputs, vectors, targets, weights, self.params.label_smoothing, self.dtype)
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimiser.step()
         return loss.detach()
 
     def validate(self) -> Mapping[str, float]:
@@ -249,11 +191,13 @@ class Trainer:
         assert self.validation is not None
         liked, users, held = self.validation
         self.network.eval()
-        ranks, losses = [], []
+        ranks, losses = [torch.empty(0, dtype=torch.int64, device=self.device)], [torch.empty(0, device=self.device)]
         lengths = np.minimum(liked.lengths[users], self.params.window)
         with torch.inference_mode():
             vectors = self.network.item_tower()
-            for some in np.array_split(np.argsort(lengths, kind="stable"), math.ceil(len(users) / 64)):
+            for some in (
+                np.array_split(np.argsort(lengths, kind="stable"), math.ceil(len(users) / 64)) if len(users) else []
+            ):
                 ends = liked.indptr[users[some] + 1]
                 ahead = np.arange(lengths[some].max())
                 place = np.minimum((ends - lengths[some])[:, None] + ahead, len(liked) - 1)
@@ -270,7 +214,7 @@ class Trainer:
                 ranks.append((scores > target).sum(dim=1))
                 scores.scatter_(1, own, target)
                 losses.append(torch.logsumexp(scores.float(), dim=1) - target[:, 0].float())
-        return validated(torch.cat(ranks), torch.cat(losses))
+        return self.team.mean(validated(torch.cat(ranks), torch.cat(losses)), len(users))
 
 
 def reads_clock(params: TwoTowerParams, liked: Interactions) -> bool:
@@ -300,5 +244,6 @@ def fit_network(
         report=fitting.report,
         checkpoint=CheckpointFile.of(model, liked, fitting),
         seconds=fitting.seconds,
+        team=trainer.team,
     )
     return network.export(), epochs

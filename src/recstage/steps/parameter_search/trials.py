@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from recstage import tracking
@@ -91,8 +91,10 @@ def tried(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
 
 
 def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
-    """`tried` in a process of its own: with its seconds and peak memory, as a run here would log them."""
-    found = tried(data, params, report)
+    """`tried` in a process of its own, which fits alone: with its seconds and peak memory, as a run here would log
+    them."""
+    alone = replace(data, settings=data.settings.model_copy(update={"backend": "local"}))
+    found = tried(alone, params, report)
     used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
     return Tried(found.value, {**found.metrics, **used}, found.seconds)
 
