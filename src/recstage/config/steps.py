@@ -5,6 +5,7 @@ The schemas know nothing of the steps, so that a misspelt name is told before an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,14 +15,19 @@ from recstage.config.memory_size import MemorySize
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
 from recstage.config.retraining import NotifyConfig, RetrainingConfig
-from recstage.config.schemas import DataConfig, EvaluationConfig, ModelConfig, PromotionConfig
+from recstage.config.schemas import DataConfig, DataKind, EvaluationConfig, ModelConfig, PromotionConfig
 
 DEFAULT_NAME = "recommender"
 """The registered model where none is named; `name` says another one, for each data set that is served on its own."""
 SAME = "same"
-MODELS = ("popularity", "als", "knn", "ncf", "lambdarank")
-UNORDERED_MODELS = ("popularity", "als", "knn", "spectral", "ease", "lambdarank")
-"""What the main job trains where nothing says what came first; docs/decisions/0021 has the figures."""
+MODELS: Mapping[DataKind, tuple[str, ...]] = {
+    "dense": ("popularity", "transitions", "ease", "spectral", "knn", "als", "ncf", "lambdarank"),
+    "sparse": ("popularity", "transitions", "ease", "slim", "spectral", "knn", "als", "lambdarank"),
+    "sessions": ("popularity", "transitions", "ease", "slim", "spectral", "knn", "als", "lambdarank"),
+    "unordered": ("popularity", "ease", "slim", "spectral", "knn", "als", "lambdarank"),
+}
+"""What the main job trains on each kind of data: the simplest, then single models from the strongest on, then what is
+made of them; docs/decisions/0021 has the figures."""
 BEST = "best"
 DEFAULT, AUTO = "default", "auto"
 """Presets of every model: the params of the YAML; the best of those and of the presets for such data."""
@@ -65,12 +71,12 @@ class PipelineSettings(Settings):
     """What the main job trains, and on what."""
 
     data: str = Field("synthetic", description="a name of conf/data, a YAML file, or a file or folder with data")
-    models: tuple[str, ...] = Field(
-        (), description="names of conf/model; empty: those that suit ordered or unordered data"
-    )
+    models: tuple[str, ...] = Field((), description="names of conf/model; empty: those that suit the kind of data")
     trials: int = Field(0, ge=0, description="trials of each model's hyperparameter search")
     budget: Duration = Field(
-        0.0, description="search for so long at most, all models together, such as 10m; 0: no limit"
+        0.0,
+        description="search for so long at most, all single models together, each for half of what is left; such as "
+        "10m; 0: no limit",
     )
     seed: int = Field(42, ge=0)
     strict: bool = Field(False, description="refuse data with bad rows instead of dropping and counting them")

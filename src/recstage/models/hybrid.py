@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,13 @@ from recstage.errors import DataError, OutOfMemory, valid_names
 from recstage.models import base, rank_fusion
 from recstage.models.composition import Components, named, updated_parts, without_order
 from recstage.models.composition.presets import with_best_preset
-from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
+from recstage.models.composition.selection import (
+    FEWEST_USERS,
+    HeldOutUsers,
+    best_of,
+    best_single,
+    single_or_ensemble,
+)
 from recstage.models.explanation import by_popularity
 from recstage.models.ranking import top_k_of
 
@@ -33,6 +39,7 @@ logger = logging.getLogger(__name__)
 SHARES = (0.7, 0.5)
 """Weights of the first model that are tried on validation."""
 LARGEST_ENSEMBLE = 3
+Combine = Literal["rank", "minmax"]
 Ensemble = tuple[tuple[str, ...], float]
 """Names of models, and the weight of the first; a single model has the weight 1."""
 
@@ -65,7 +72,7 @@ class HybridParams(base.ModelParams):
     cold_share: float = Field(0.5, gt=0, le=1, description="weight of the first model used for cold users")
     warm_share: float = Field(0.5, gt=0, le=1, description="weight of the first model used for warm users")
     hot_share: float = Field(0.5, gt=0, le=1, description="weight of the first model used for hot users")
-    combine: Literal["rank", "minmax"] = Field(
+    combine: Combine = Field(
         "rank", description="fused are 61 / (60 + rank) among unseen items, or scores scaled to 0..1 over them"
     )
 
@@ -151,6 +158,8 @@ class Hybrid(base.Recommender):
         params: HybridParams = self.params
         gains = {name: held.of_model(part) for name, part in self.parts_.items()}
         everyone = np.arange(len(held))
+        if len(gains) > 1:
+            self.params = params = params.model_copy(update={"combine": self._best_way(held, gains, everyone)})
         overall = self._best_for(held, gains, everyone, [])
         chosen: dict[str, Ensemble] = {}
         for segment in SEGMENTS:
@@ -162,8 +171,21 @@ class Hybrid(base.Recommender):
             logger.info("hybrid: %s users by %s, chosen on %d users", segment, by, len(everyone if few else rows))
         self.params = params.with_ensembles(chosen, self._kept(chosen, gains))
         self.parts_ = {one.name: self.parts_[one.name] for one in self.params.components}
-        found = ("components", "unordered", "select", *SEGMENTS, *(f"{segment}_share" for segment in SEGMENTS))
+        shares = (f"{segment}_share" for segment in SEGMENTS)
+        found = ("components", "unordered", "select", "combine", *SEGMENTS, *shares)
         self.fitted_params_ = {name: getattr(self.params, name) for name in found}
+
+    def _best_way(
+        self, held: HeldOutUsers, gains: Mapping[str, NDArray[np.float64]], rows: NDArray[np.int64]
+    ) -> Combine:
+        """The way of fusing with the best ensemble, that of the parameters first among equal ones."""
+        options = _ensembles(best_single(gains, rows), gains, rows)
+        found: dict[Combine, NDArray[np.float64]] = {}
+        for way in dict.fromkeys((self.params.combine, *get_args(Combine))):
+            self.params = self.params.model_copy(update={"combine": way})
+            values = held.of_scores(self._fused_by, options, rows, ~self.catalogue_.available)
+            found[way] = values[best_of(values)]
+        return best_of(found)
 
     def _best_for(
         self,
@@ -176,9 +198,7 @@ class Hybrid(base.Recommender):
         models."""
         single = best_single(gains, rows)
         alone: Ensemble = ((single,), 1.0)
-        best = sorted(gains, key=lambda name: (name != single, -float(gains[name][rows].mean())))[:LARGEST_ENSEMBLE]
-        tried = [(tuple(best[:n]), share) for n in range(2, len(best) + 1) for share in SHARES]
-        options: list[Ensemble] = list(dict.fromkeys([*asked, *tried]))
+        options = list(dict.fromkeys([*asked, *_ensembles(single, gains, rows)]))
         values = held.of_scores(self._fused_by, options, rows, ~self.catalogue_.available)
         return single_or_ensemble(alone, gains[single][rows], values)
 
@@ -319,3 +339,9 @@ class Hybrid(base.Recommender):
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
         """All fitted values are in the parts."""
+
+
+def _ensembles(single: str, gains: Mapping[str, NDArray[np.float64]], rows: NDArray[np.int64]) -> list[Ensemble]:
+    """The single model with the one or two next best for the users at `rows`."""
+    best = sorted(gains, key=lambda name: (name != single, -float(gains[name][rows].mean())))[:LARGEST_ENSEMBLE]
+    return [(tuple(best[:n]), share) for n in range(2, len(best) + 1) for share in SHARES]

@@ -1,21 +1,30 @@
-"""The main job: prepare the data, train (and tune) several models, compare them, promote the best through the gate."""
+"""The main job: prepare the data, train (and tune) several models, compare them, promote the best through the gate.
+
+Which models, the kind of data says. Of a budget each single model searches for half of what is left, the strongest of
+such data first; composites are not searched, and have their members with the parameters that were found for these.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recstage import cluster, models, registry, tracking
 from recstage.config import model_config_of, resolve
-from recstage.config.steps import DEFAULT_NAME, MODELS, UNORDERED_MODELS, PipelineSettings, TrainSettings
+from recstage.config.steps import DEFAULT_NAME, MODELS, PipelineSettings, TrainSettings
 from recstage.data import dataset
+from recstage.data.kind import kind_of
 from recstage.errors import GateRefused, TooLittleData
+from recstage.models.composition import is_composite, with_members
 from recstage.steps import notification, prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
 
 log = logging.getLogger(__name__)
+LEAST_SECONDS = 1.0
+"""Of a budget that is used up: presets are tried while they fit in, and nothing is searched."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +54,16 @@ def run(settings: PipelineSettings) -> PipelineResult:
 
 
 def _run(settings: PipelineSettings) -> PipelineResult:
-    plans = _plans(settings, settings.models or MODELS)
+    plans = _plans(settings, settings.models or MODELS["dense"])  # an unknown name is told before anything is read
     with tracking.run(f"main · {plans[0].data.name}", tags={"stage-of-work": "pipeline"}) as active:
         data = dataset.located(plans[0].data)  # once: all models learn from the same
-        prepared = prepare.prepare(data)
-        if not settings.models and not prepared.ordered:
-            plans = _plans(settings, UNORDERED_MODELS)
+        prepare.prepare(data)
+        if not settings.models:
+            kind = kind_of(dataset.load(data).split.train)
+            plans = _plans(settings, MODELS[kind])
+            log.info("main: %s data, so that %s are trained", kind, ", ".join(MODELS[kind]))
         plans = [plan.model_copy(update={"data": data}) for plan in plans]
-        trained, skipped = train.run_all("main", plans, own_rows=True)
+        trained, skipped = train.run_all("main", plans, own_rows=True, adapt=_Adapting(settings.budget))
         if not trained:
             raise TooLittleData(
                 settings.data,
@@ -71,9 +82,7 @@ def _run(settings: PipelineSettings) -> PipelineResult:
 
 
 def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettings]:
-    """The training runs of the job; a budget is shared out evenly among the models that can be searched."""
-    searched = [name for name in names if _tunable(name)]
-    shares = dict.fromkeys(searched, settings.budget / max(1, len(searched)))
+    """The training runs of the job."""
     return [
         train_settings.settings_from(
             name,
@@ -81,7 +90,6 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
             [*(["--strict"] if settings.strict else []), *(["--memory", settings.memory] if settings.memory else [])],
             overrides={
                 "trials": settings.trials if _tunable(name) else 0,
-                "budget": f"{shares[name]:.3f}s" if shares.get(name) else "",
                 "seed": settings.seed,
                 "register": True,
                 "name": settings.name,
@@ -90,6 +98,24 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
         )
         for name in names
     ]
+
+
+@dataclass
+class _Adapting:
+    """Each plan by what was trained before it: its share of the time left, and what was found for its members."""
+
+    budget: float
+    began: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, plan: TrainSettings, done: Sequence[TrainResult]) -> TrainSettings:
+        model = plan.model
+        if is_composite(model):
+            params = with_members(model, {result.model: result.params for result in done})
+            return plan.model_copy(update={"model": model.model_copy(update={"params": params})})
+        if not self.budget or not model.search:
+            return plan
+        left = self.budget - (time.perf_counter() - self.began)
+        return plan.model_copy(update={"budget": max(left / 2, LEAST_SECONDS)})
 
 
 def _reverse(name: str) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,8 @@ LOGGED_SECONDS = ("fit", "search", "evaluation")
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training run came to: its headline metrics; `version` is None where it was not registered."""
+    """What a training run came to: its headline metrics, and the parameters that the model was fitted with; `version`
+    is None where it was not registered."""
 
     run_id: str
     model: str
@@ -63,6 +64,11 @@ class TrainResult:
     version: int | None
     metrics: dict[str, float]
     seconds: dict[str, float]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+Adapt = Callable[[TrainSettings, Sequence[TrainResult]], TrainSettings]
+"""A plan by what has been trained before it."""
 
 
 @contextmanager
@@ -116,19 +122,22 @@ def _run(settings: TrainSettings, nested: bool, shared: Path | None, own_row: bo
         version = registry.register(model_uri, name=settings.model.registered_name) if settings.register_ else None
     number = None if version is None else int(version.number)
     shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
-    return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds)
+    params = model.params.model_dump(mode="json")
+    return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds, params)
 
 
 def run_all(
-    job: str, plans: Sequence[TrainSettings], *, own_rows: bool = False
+    job: str, plans: Sequence[TrainSettings], *, own_rows: bool = False, adapt: Adapt = lambda plan, _: plan
 ) -> tuple[list[TrainResult], dict[str, str]]:
     """Runs on one data set that share their checkpoints; and by model, why the data was too small for it. They are
-    nested below the run of the job, or, with `own_rows`, stand beside it with its id in the tag `job`."""
-    results, skipped = [], {}
+    nested below the run of the job, or, with `own_rows`, stand beside it with its id in the tag `job`. `adapt` may
+    change a plan just before it is run."""
+    results: list[TrainResult] = []
+    skipped = {}
     with checkpoints(job, plans[0].data) as shared:
         for plan in plans:
             try:
-                results.append(run(plan, nested=True, shared=shared, own_row=own_rows))
+                results.append(run(adapt(plan, results), nested=True, shared=shared, own_row=own_rows))
             except TooLittleData as error:
                 skipped[plan.model.name] = str(error)
             except KeyboardInterrupt as stopped:

@@ -22,7 +22,7 @@ from tests.synthetic_data import chains, disappointing, without_last
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None}
+SMALL = {"candidates": 25, "num_boost_round": 30, "min_data_in_leaf": 5, "num_leaves": 7, "negatives": None, "folds": 1}
 
 
 def params(**changes) -> LambdaRankParams:

@@ -6,7 +6,8 @@ from recstage.models.composition.components import (
     is_composite,
     named,
     updated_parts,
+    with_members,
     without_order,
 )
 
-__all__ = ["Component", "Components", "is_composite", "named", "updated_parts", "without_order"]
+__all__ = ["Component", "Components", "is_composite", "named", "updated_parts", "with_members", "without_order"]

@@ -92,6 +92,20 @@ def is_composite(config: ModelConfig) -> bool:
     return any(isinstance(one, Component) for _, value in values if isinstance(value, tuple) for one in value)
 
 
+def with_members(config: ModelConfig, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The params of a composite, its components without params of their own having those `found` for their model."""
+    values = params_class(config)(**config.params)
+    known = {
+        name: [
+            (one if one.params or one.model not in found else one.model_copy(update={"params": found[one.model]}))
+            for one in value
+        ]
+        for name, value in values
+        if isinstance(value, tuple) and value and all(isinstance(one, Component) for one in value)
+    }
+    return {**config.params, **{name: [one.model_dump() for one in members] for name, members in known.items()}}
+
+
 def named(*models: str) -> tuple[Component, ...]:
     """Components by the names of their models."""
     return tuple(Component(model=name) for name in models)

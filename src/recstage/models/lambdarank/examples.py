@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from recstage.data.interactions import Interactions
 from recstage.models.features import Candidates
 from recstage.models.lambdarank.candidate_features import ExclusionMask, FittedStage, iter_candidate_features
-from recstage.models.lambdarank.labels import Step
+from recstage.models.lambdarank.labels import Holdout, Step
 
 GRADES = 4
 DISMISSED, UNTOUCHED = 0, 1
@@ -23,14 +24,23 @@ DISMISSED, UNTOUCHED = 0, 1
 class Examples:
     """Candidates with `features` float32[p, f] and `labels` int32[p]: dismissed, untouched, or 1 + a positive's grade.
 
-    They lie in groups of `sizes`, one per user and step, each with a positive or a dismissal. `groups` is the number of
-    users and steps with a positive, including those whose positive no retriever found.
+    They lie in groups of `sizes`, one per user and step, each with a positive or a dismissal; `user` int64[g] is the
+    user of each. `groups` is the number of users and steps with a positive, including those whose positive no retriever
+    found.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.int32]
     sizes: NDArray[np.int64]
+    user: NDArray[np.int64]
     groups: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """All of them, one after the other. Raises `ValueError` where there are none."""
+        fields = ("features", "labels", "sizes", "user")
+        whole = (np.concatenate([getattr(part, name) for part in parts]) for name in fields)
+        return cls(*whole, sum(part.groups for part in parts))
 
     def ndcg(self, scores: NDArray[np.float64], k: int) -> float:
         """Mean NDCG@k over `groups`, zero for those that the retrievers missed; gains are 2**grade - 1."""
@@ -42,10 +52,25 @@ class Examples:
 
     def head(self, groups: int) -> Examples:
         """The first groups."""
-        sizes = self.sizes[:groups]
-        rows = int(sizes.sum())
-        counted = round(self.groups * len(sizes) / max(1, len(self.sizes)))
-        return Examples(self.features[:rows], self.labels[:rows], sizes, counted)
+        return self.of(np.arange(len(self.sizes)) < groups)
+
+    def of(self, chosen: NDArray[np.bool_]) -> Examples:
+        """The groups that `chosen` bool[g] marks."""
+        rows = np.repeat(chosen, self.sizes)
+        counted = round(self.groups * np.count_nonzero(chosen) / max(1, len(chosen)))
+        return Examples(self.features[rows], self.labels[rows], self.sizes[chosen], self.user[chosen], counted)
+
+    def with_negatives(self, n: int | None, seed: int) -> Examples:
+        """Of the untouched items of each group `n`, drawn at random; None: all."""
+        if n is None:
+            return self
+        group = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        first = np.cumsum(self.sizes) - self.sizes
+        touched = self.labels != UNTOUCHED
+        kept = touched | _first(group, first, n, touched + np.random.default_rng(seed).random(len(group)))
+        sizes = np.bincount(group[kept], minlength=len(self.sizes))
+        some = sizes > 0
+        return Examples(self.features[kept], self.labels[kept], sizes[some], self.user[some], self.groups)
 
 
 def _dcg(
@@ -56,6 +81,13 @@ def _dcg(
     place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     value = np.where(place < k, gain[order] / np.log2(place + 2), 0)
     return np.asarray(np.bincount(group, value, len(sizes)), np.float64)
+
+
+class LabelledPast(NamedTuple):
+    """Labels held out of some rows, and retrievers and features fitted to the rows before them."""
+
+    held: Holdout
+    stage: FittedStage
 
 
 @dataclass(frozen=True)
@@ -96,6 +128,7 @@ class ExampleMaker:
         random = np.random.default_rng(seed)
         features = [np.empty((0, len(self.stage.table.names)), np.float32)]
         labels, sizes, groups = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+        user = [np.empty(0, np.int64)]
         for step in tqdm(steps, desc="make examples", disable=None, delay=2, leave=False):
             step = _only(step, chosen[step.users.index])
             groups += len(np.unique(step.row[step.weight > 0]))
@@ -103,12 +136,14 @@ class ExampleMaker:
                 # a group without a positive and without a dismissal has no order to learn
                 kept = np.bincount(candidates.row, own != UNTOUCHED, len(candidates.users))[candidates.row] > 0
                 if negatives is not None:
-                    kept &= hit | _drawn(candidates, negatives, random)
+                    kept &= hit | _first(candidates.row, candidates.indptr[:-1], negatives, random.random(len(own)))
                 features.append(values[kept])
                 labels.append(own[kept])
                 counts = np.bincount(candidates.row[kept], minlength=len(candidates.users))
                 sizes.append(counts[counts > 0])
-        return Examples(np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), groups)
+                user.append(candidates.users.index[counts > 0].astype(np.int64))
+        whole = (np.concatenate(parts) for parts in (features, labels, sizes, user))
+        return Examples(*whole, groups)
 
     def _labelled(
         self, step: Step
@@ -128,11 +163,11 @@ class ExampleMaker:
             yield candidates, values, own, hit
 
 
-def _drawn(candidates: Candidates, n: int, random: np.random.Generator) -> NDArray[np.bool_]:
-    """A random choice of at most n pairs of each user."""
-    order = np.lexsort((random.random(len(candidates)), candidates.row))
-    place = np.empty(len(candidates), np.int64)
-    place[order] = np.arange(len(candidates)) - candidates.indptr[candidates.row]
+def _first(group: NDArray[np.int64], first: NDArray[np.int64], n: int, by: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """At most n of each group, the lowest in `by`; `group` int64[p] ascends, its rows begin at `first`."""
+    order = np.lexsort((by, group))
+    place = np.empty(len(group), np.int64)
+    place[order] = np.arange(len(group)) - first[group]
     return place < n
 
 

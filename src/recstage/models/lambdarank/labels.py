@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,10 +33,17 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """`past` are the rows that retrievers and features may learn from; no row of any step is among them."""
+    """`past` are the rows that retrievers and features may learn from; no row of any step is among them. `in_time`: all
+    labels are later than it."""
 
     past: Interactions
     steps: list[Step]
+    in_time: bool = False
+
+    @property
+    def groups(self) -> int:
+        """Users and steps with labels."""
+        return sum(len(step.users) for step in self.steps)
 
 
 def hold_out(
@@ -61,12 +69,29 @@ def hold_out(
     return _last(rows if rows.ordered else rows.shuffled(seed), params, since, seed)
 
 
+def earlier(held: Holdout, params: LambdaRankParams, *, enough: int, since: float | None = None) -> Iterator[Holdout]:
+    """The periods before that of `held`, the latest first, each with the rows before it as its past.
+
+    Only while all together have fewer than `enough` groups, `params.windows` of them at most with that of `held`, and
+    none where labels are not held out in time.
+    """
+    groups = held.groups
+    for _ in range(params.windows - 1 if held.in_time else 0):
+        if groups >= enough or not len(held.past):
+            return
+        held = _in_time(held.past, params, since)
+        if len(held.steps[0].users) < FEWEST_GROUPS:
+            return
+        groups += held.groups
+        yield held
+
+
 def _in_time(rows: Interactions, params: LambdaRankParams, since: float | None) -> Holdout:
     moment = np.quantile(rows.timestamp, 1 - params.holdout_share, method="higher")
     later = rows.timestamp >= max(moment, moment if since is None else since)
     past = rows.select(~later)
     able = (past.lengths >= params.min_interactions) & (np.bincount(rows.user_index[later], minlength=rows.n_users) > 0)
-    return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able), grown=False)])
+    return Holdout(past, [_step(past, rows.select(later), np.flatnonzero(able), grown=False)], in_time=True)
 
 
 def _last(rows: Interactions, params: LambdaRankParams, since: float | None, seed: int) -> Holdout:

@@ -31,9 +31,10 @@ from recstage.models.features.group import DAY
 from recstage.models.lambdarank.boosting import boost
 from recstage.models.lambdarank.by_profile import PROFILE, ranked_by_profile, scores_by_profile
 from recstage.models.lambdarank.candidate_features import FittedStage, iter_candidate_features
-from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading
+from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading, LabelledPast
 from recstage.models.lambdarank.explanations import PLAIN_WORDS, explanation_of
-from recstage.models.lambdarank.labels import Holdout, hold_out
+from recstage.models.lambdarank.folds import FEW_GROUPS, added, by_fold
+from recstage.models.lambdarank.labels import Holdout, earlier, hold_out
 from recstage.models.lambdarank.params import BOTH, TREES, LambdaRankParams
 from recstage.models.moment import CONTEXT_KEY, PROFILE_KEY
 
@@ -96,9 +97,9 @@ class LambdaRank(base.Recommender):
             self._choose_presets(train, fitting, held_out_users)
         if fitting.backend == "ray":
             log.info("%s: its trees are trained in this process: Ray's LightGBM trainer knows no groups", self.name)
-        held = self.held_out(train, fitting.seed)
-        past = self.fit_stage(held.past, fitting)
-        text = self.boosted(self.examples(held, past, fitting.seed), past, fitting)
+        pasts = self.pasts(train, fitting)
+        past = pasts[0].stage
+        text = self.boosted(self.examples(pasts, fitting.seed), past, fitting)
         if self.params.evaluate_only:
             for retriever in past.retrievers.values():
                 retriever.attach(train, fitting.catalogue)
@@ -118,6 +119,20 @@ class LambdaRank(base.Recommender):
         """Labels, and the rows before them."""
         is_clock = Past(train, self.catalogue_).now is not None
         return hold_out(train, self.params, is_clock=is_clock, since=self._since(train), seed=seed)
+
+    def pasts(self, train: Interactions, fitting: base.Fitting) -> list[LabelledPast]:
+        """What the trees learn from: labels with what was fitted to the rows before them, also of earlier periods where
+        the labels of the last are few."""
+        held = self.held_out(train, fitting.seed)
+        found = [LabelledPast(held, self.fit_stage(held.past, fitting))]
+        params = self.params
+        for one in earlier(held, params, enough=FEW_GROUPS, since=self._since(train)):
+            stage = self.fit_stage(one.past, fitting)
+            if self.params != params:  # too few rows for a retriever, so that its features would be missing
+                self.params = params
+                break
+            found.append(LabelledPast(one, stage))
+        return found
 
     def fit_stage(self, rows: Interactions, fitting: base.Fitting) -> FittedStage:
         """Retrievers and features, fitted to `rows`."""
@@ -146,21 +161,39 @@ class LambdaRank(base.Recommender):
         table.learn(Past(recent, fitting.catalogue, fitting.seed))
         return table
 
-    def examples(self, held: Holdout, past: FittedStage, seed: int) -> tuple[Examples, Examples | None]:
-        """Examples that the trees learn from, and those that stop the training (None without a validation split)."""
-        params = self.params
+    def examples(self, pasts: Sequence[LabelledPast], seed: int) -> list[tuple[Examples, Examples | None]]:
+        """For each booster the examples that it learns from, and those that stop its training (None without a
+        validation split)."""
+        params, grading = self.params, Grading.of(self.train_)
+        makers = [ExampleMaker(stage, params.candidates, self._excluded, grading) for _, stage in pasts]
+        if params.folds > 1 and params.validation_split and sum(held.groups for held, _ in pasts) < FEW_GROUPS:
+            everyone = np.ones(self.train_.n_users, bool)
+            made = [
+                maker.make(held.steps, everyone, None, seed) for maker, (held, _) in zip(makers, pasts, strict=True)
+            ]
+            if folds := by_fold(Examples.joined(made), params, self.train_.n_users, seed):
+                return folds
         watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
-        maker = ExampleMaker(past, params.candidates, self._excluded, Grading.of(self.train_))
-        learning = maker.make(held.steps, ~watching, params.negatives, seed)
-        if not watching.any():
-            return learning, None
-        return learning, maker.make(held.steps[-1:], watching, None, seed)
+        steps = pasts[0].held.steps
+        learning = makers[0].make(steps, ~watching, params.negatives, seed)
+        return [(learning, makers[0].make(steps[-1:], watching, None, seed) if watching.any() else None)]
 
-    def boosted(self, examples: tuple[Examples, Examples | None], past: FittedStage, fitting: base.Fitting) -> str:
-        """The trees as LightGBM writes them; sets `fitted_params_`."""
-        text, rounds = boost(*examples, past.table.names, self.params, seed=fitting.seed, report=fitting.report)
-        self.fitted_params_ = {"num_boost_round": rounds}
-        return text
+    def boosted(
+        self, examples: Sequence[tuple[Examples, Examples | None]], past: FittedStage, fitting: base.Fitting
+    ) -> str:
+        """The trees as LightGBM writes them; sets `fitted_params_`. The curve of the first booster is reported."""
+        found = [
+            boost(
+                *one,
+                past.table.names,
+                self.params,
+                seed=fitting.seed + place,
+                report=fitting.report if place == 0 else base.silent,
+            )
+            for place, one in enumerate(examples)
+        ]
+        self.fitted_params_ = {"num_boost_round": round(float(np.mean([rounds for _, rounds in found])))}
+        return added([text for text, _ in found])
 
     def set_booster(self, stage: FittedStage, text: str) -> Self:
         """Rank by these retrievers, features and trees (LightGBM's text) from now on."""

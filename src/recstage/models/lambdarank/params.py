@@ -67,6 +67,14 @@ class LambdaRankParams(base.ModelParams):
     validation_split: float = Field(
         0.15, ge=0, lt=1, description="share of users whose labels are held out to stop the training"
     )
+    folds: int = Field(
+        5,
+        ge=1,
+        description="with few labels: so many boosters, each stopped by another part of the users, added; 1: one",
+    )
+    windows: int = Field(
+        3, ge=1, description="with few labels, held out in time: at most so many periods have labels; 1: the last"
+    )
     num_boost_round: int = Field(300, ge=1, description="maximum number of trees")
     patience: int = Field(50, ge=0, description="rounds without a gain in validation NDCG@10 that end it; 0: never")
     learning_rate: float = Field(0.08, gt=0, le=1, description="of each round of boosting")

@@ -25,7 +25,7 @@ from recstage.errors import ConfigError
 from recstage.evaluation.protocol import evaluate
 from recstage.evaluation.significance import paired_bootstrap
 from recstage.models import base
-from recstage.models.lambdarank.examples import Examples
+from recstage.models.lambdarank.examples import Examples, LabelledPast
 from recstage.models.lambdarank.model import FittedStage, LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
 from recstage.steps.benchmarks import docs_tables
@@ -158,8 +158,7 @@ class _Bench:
         self.train, self.params = train, params
         self.fitting = base.Fitting(seed, None, catalogue, base.silent, None)
         whole = self._model(params)
-        self.held = whole.held_out(train, seed)
-        self.past = whole.fit_stage(self.held.past, self.fitting)
+        self.pasts = whole.pasts(train, self.fitting)
         self.present = whole.fit_stage(train, self.fitting)
 
     @property
@@ -169,25 +168,27 @@ class _Bench:
 
     def models(self) -> Iterator[tuple[str, str, base.Recommender]]:
         """Kind, name and model of each row of the table."""
-        whole = self._model(self.params).examples(self.held, self.past, self.fitting.seed)
-        yield "everything", WHOLE, self._boosted(self.params, self.past, whole)
+        whole = self._model(self.params).examples(self.pasts, self.fitting.seed)
+        past = self.pasts[0].stage
+        yield "everything", WHOLE, self._boosted(self.params, past, whole)
         for name, retriever in self.present.retrievers.items():
             yield "alone", name, retriever
         for name in self.present.retrievers if len(self.params.retrievers) > 1 else ():
             params = _without(self.params, "retrievers", [one for one in self.params.retrievers if one.name != name])
-            past = self.past.only(params)
-            examples = self._model(params).examples(self.held, past, self.fitting.seed)
-            yield "retriever", name, self._boosted(params, past, examples)
+            pasts = [LabelledPast(held, stage.only(params)) for held, stage in self.pasts]
+            examples = self._model(params).examples(pasts, self.fitting.seed)
+            yield "retriever", name, self._boosted(params, pasts[0].stage, examples)
         for name in self.params.groups if len(self.params.groups) > 1 else ():
             params = _without(self.params, "groups", [group for group in self.params.groups if group != name])
-            past = self.past.only(params)
-            kept = np.array([self.past.table.group_of[feature] != name for feature in self.past.table.names])
-            learning, watched = (None if part is None else _narrowed(part, kept) for part in whole)
-            assert learning is not None
-            yield "group", name, self._boosted(params, past, (learning, watched))
+            kept = np.array([past.table.group_of[feature] != name for feature in past.table.names])
+            narrow = [
+                (_narrowed(learning, kept), None if watched is None else _narrowed(watched, kept))
+                for learning, watched in whole
+            ]
+            yield "group", name, self._boosted(params, past.only(params), narrow)
 
     def _boosted(
-        self, params: LambdaRankParams, past: FittedStage, examples: tuple[Examples, Examples | None]
+        self, params: LambdaRankParams, past: FittedStage, examples: Sequence[tuple[Examples, Examples | None]]
     ) -> LambdaRank:
         model = self._model(params)
         return model.set_booster(self.present.only(params), model.boosted(examples, past, self.fitting))
