@@ -186,6 +186,23 @@ def test_two_models_that_are_better_together_stay_together(train):
     assert [one.name for one in model.params.components] == ["als", "transitions"]
 
 
+@pytest.mark.parametrize("better", ["rank", "minmax"])
+def test_scores_are_fused_in_the_way_that_ranks_best(better, train):
+    """Planted: one item is second and first of the two models, the other first and fifth, but nearly as high as the
+    first: ranks put the one first, scores the other."""
+    unseen = np.array([np.flatnonzero(~train.of([u]).seen.toarray()[0])[:6] for u in range(30)])
+    scores = {name: np.zeros((30, 40), np.float32) for name in ("als", "transitions")}
+    for name, values in {"als": (0.01, 1, 0, 0, 0, 0), "transitions": (1, 0.9, 0.98, 0.96, 0.94, 0)}.items():
+        np.put_along_axis(scores[name], unseen, np.array([values], np.float32), axis=1)
+    held_out = unseen[:, 0 if better == "rank" else 1]
+    validation = Interactions.from_arrays(train.users, train.items, np.arange(30), held_out)
+    other = {"rank": "minmax", "minmax": "rank"}[better]
+    model = Hybrid(params(cold_below=1, hot_from=2, hot=["als"], combine=other)).attach(train)
+    model.parts_ = {name: Planted(its).attach(train) for name, its in scores.items()}
+    model._select(HeldOutUsers.of(train, validation, cold_below=1, hot_from=2, seed=0))
+    assert model.params.combine == model.fitted_params_["combine"] == better
+
+
 def test_too_few_validation_users_decide_nothing(caplog):
     train, validation = without_last(chains(n_users=15))
     with caplog.at_level(logging.INFO):

@@ -9,13 +9,14 @@ from recstage.config.steps import MODELS
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation.trade_off import LAMBDAS, best_lambda
 from recstage.steps import evaluate, pipeline, prepare, train
+from recstage.steps.train import TrainResult
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.slow
 
 
 def ran(data, *models, **options):
-    return pipeline.run(pipeline.PipelineSettings(data=data, models=models or MODELS, **options))
+    return pipeline.run(pipeline.PipelineSettings(data=data, models=models, **options))
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def telling(workspace):
 def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client):
     result = ran(telling)
     assert result.kept_because is None
-    assert [one.model for one in result.trained] == list(MODELS)
+    assert [one.model for one in result.trained] == list(MODELS["dense"])
     assert result.skipped == {}
     production = registry.production()
     assert production.number == result.production
@@ -48,6 +49,27 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     assert {"plots/feature_importance.png", "plots/learning_curve.png"} <= plots
     answer = mlflow.pyfunc.load_model("models:/recommender/Production").predict({"user_id": ["u1"]})
     assert len(answer["item_ids"][0]) > 0
+    members = mlflow.artifacts.load_dict(f"runs:/{ranker}/config.yaml")["model"]["params"]["retrievers"]
+    found = {one.model: one.params for one in result.trained}
+    assert {one["model"]: one["params"] for one in members} == {
+        one["model"]: found.get(one["model"], {}) for one in members
+    }
+
+
+def test_each_model_has_half_of_the_time_left_and_composites_the_parameters_that_were_found(tiny):
+    plans = {name: train.settings_from(name, tiny) for name in ("popularity", "knn", "lambdarank")}
+    adapt = pipeline._Adapting(budget=600.0)
+    done = [TrainResult("r", "knn", "m", 1, {}, {}, {"neighbors": 7})]
+    assert adapt(plans["popularity"], []).budget == 0
+    assert adapt(plans["knn"], []).budget == pytest.approx(300, abs=5)
+    ranker = adapt(plans["lambdarank"], done)
+    assert ranker.budget == 0
+    members = ranker.model.params["retrievers"]
+    assert {one["model"]: one["params"] for one in members}["knn"] == {"neighbors": 7}
+    assert {one["model"]: one["params"] for one in members}["als"] == {}
+    adapt.began -= 1e6
+    assert adapt(plans["knn"], done).budget == pipeline.LEAST_SECONDS
+    assert pipeline._Adapting(0.0)(plans["knn"], done) is plans["knn"]
 
 
 def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(telling):

@@ -8,7 +8,7 @@ from recstage.config import model_config_of
 from recstage.data.catalogue import Catalogue
 from recstage.data.kind import kind_of
 from recstage.models import base, build
-from recstage.models.composition.components import Component
+from recstage.models.composition.components import Component, with_members
 from recstage.models.composition.presets import with_best_preset
 from recstage.models.composition.selection import HeldOutUsers
 from recstage.models.hybrid import Hybrid, HybridParams
@@ -44,6 +44,16 @@ def test_params_that_were_given_stay(held: HeldOutUsers) -> None:
     assert with_best_preset(given, TRAIN, FITTING, held) is given
     plain = Component(model="popularity")
     assert with_best_preset(plain, TRAIN, FITTING, held) is plain
+
+
+def test_components_without_params_have_those_that_were_found_for_their_model() -> None:
+    config = model_config_of("lambdarank-all")
+    found = with_members(config, {"als": {"factors": 8}, "two-tower": {"epochs": 1}})
+    members = {one["model"]: one["params"] for one in found["retrievers"]}
+    assert members["als"] == {"factors": 8}
+    assert members["two-tower"] == config.params["retrievers"][0]["params"]
+    assert members["knn"] == {}
+    assert (found["candidates"], build(config, **found).params.candidates) == (200, 200)
 
 
 @pytest.mark.parametrize("composite", ["hybrid", "lambdarank"])

@@ -13,7 +13,7 @@ from recstage.models.lambdarank.folds import added, by_fold
 from recstage.models.lambdarank.labels import earlier, hold_out
 from recstage.models.lambdarank.model import LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
-from tests.synthetic_data import chains, without_last
+from tests.synthetic_data import chains, interactions, without_last
 
 SMALL = {"retrievers": ["transitions"], "candidates": 25, "num_boost_round": 8, "min_data_in_leaf": 5, "num_leaves": 7}
 
@@ -102,3 +102,15 @@ def test_each_period_has_retrievers_of_its_own() -> None:
     rows_of = [len(stage.retrievers["transitions"].train_) for _, stage in pasts]
     assert rows_of == sorted(rows_of, reverse=True)
     assert len(set(rows_of)) == len(pasts) == 3
+
+
+def test_short_histories_give_fewer_labels_and_keep_what_is_before_them() -> None:
+    lengths = [3, 4, 5, 6, 12]
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    items = np.concatenate([np.arange(length) for length in lengths])
+    found = hold_out(interactions(users, items, 12), params(labels_per_user=3, page=2), is_clock=False, seed=1)
+    labels = np.zeros(len(lengths), int)
+    for step in found.steps:
+        np.add.at(labels, step.users.index[step.row], 1)
+    assert labels.tolist() == [0, 0, 1, 2, 3]
+    assert found.past.lengths.tolist() == [3, 4, 3, 3, 8]

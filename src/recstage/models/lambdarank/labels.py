@@ -60,7 +60,8 @@ def hold_out(
 
     Of rows without an order, each user's are shuffled first: the last ones are then drawn at random.
 
-    Users with fewer than `min_interactions` rows before give no label, nor do rows older than `since`.
+    At least `min_interactions` rows stay before the labels of a user, so that a short history gives fewer or none;
+    rows older than `since` give none.
     """
     if params.holdout != "last" and is_clock:
         cut = _in_time(rows, params, since)
@@ -98,7 +99,9 @@ def _last(rows: Interactions, params: LambdaRankParams, since: float | None, see
     labels_per_user, page = params.labels_per_user, params.page
     held = labels_per_user + page - 1
     left = rows.indptr[rows.user_index + 1] - 1 - np.arange(len(rows))  # rows of the same user that follow
-    labelled = (left < held) & (rows.lengths[rows.user_index] >= params.min_interactions + held)
+    most = np.clip(rows.lengths - params.min_interactions, 0, held)
+    most = np.where(most >= page, most, 0)[rows.user_index]  # a short history gives fewer labels, each of a whole page
+    labelled = left < most
     if since is not None:
         labelled &= rows.timestamp >= since
     dismissed = labelled & (rows.weight <= 0)
@@ -106,7 +109,7 @@ def _last(rows: Interactions, params: LambdaRankParams, since: float | None, see
     random = np.random.default_rng(seed)
     for place in reversed(range(labels_per_user)):
         drawn = place + random.integers(0, page, rows.n_users)[rows.user_index]
-        target = labelled & (left == drawn)
+        target = labelled & (left == drawn) & (place + page <= most)
         history = rows.select((~labelled | (left >= place)) & ~target)
         then = rows.select(target | (dismissed & (left < place)))
         grown = place < labels_per_user - 1 or page > 1
