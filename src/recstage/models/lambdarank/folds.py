@@ -2,7 +2,7 @@
 
 Where a hundred users have labels, the part of them that stops the training is a dozen, and its best round is chance.
 Each of the parts stops one booster that learns from the others, and their scores are added: Breiman, "Bagging
-Predictors" (1996), with the samples of a cross-validation, as in his "Stacked Regressions" of the same year.
+Predictors" (1996), with the samples of a cross-validation.
 """
 
 from __future__ import annotations
