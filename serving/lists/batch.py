@@ -29,7 +29,7 @@ from serving.recommend.ranking import (
     recommend,
 )
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import POOL, SMALLEST_POOL
+from serving.rules.candidates import POOL, SMALLEST_POOL
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.query import references
 

@@ -15,7 +15,8 @@ from serving.models.exclusion import as_row, excluded_mask
 from serving.models.loaded_model import LoadedModel
 from serving.recommend.ranking import diversity_of
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import POOL, SMALLEST_POOL, arrange_scores
+from serving.rules.arrange import arrange_scores
+from serving.rules.candidates import POOL, SMALLEST_POOL
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.plan import ListPlan
 

@@ -25,7 +25,8 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.user import UserContext
 from serving.recommend.explanations import PREFERENCES, reasons_for
 from serving.recommend.request import RankedItems, RecommendationRequest
-from serving.rules.arrange import POOL, SMALLEST_POOL, Arranged, arrange, best_of
+from serving.rules.arrange import Arranged, arrange, best_of
+from serving.rules.candidates import POOL, SMALLEST_POOL
 from serving.rules.engine import WITHOUT_RULES, ActiveRules
 from serving.rules.plan import ListPlan
 
