@@ -141,18 +141,6 @@ def test_windows_cover_each_step_of_each_history_once() -> None:
         assert sorted(seen) == sorted(steps)
 
 
-@pytest.mark.parametrize("page", [2, 3])
-def test_rows_that_may_share_a_page_change_places_with_their_neighbours_alone(page: int) -> None:
-    train = walks()
-    order = Windows(train, 8, page).turned(torch.Generator().manual_seed(0)).numpy()
-    assert sorted(order) == list(range(len(train)))
-    assert np.array_equal(train.user_index[order], train.user_index)
-    moved = np.abs(order - np.arange(len(train)))
-    assert 0 < moved.max() <= page - 1
-    again = Windows(train, 8, page).turned(torch.Generator().manual_seed(0)).numpy()
-    assert np.array_equal(order, again)
-
-
 def test_the_pieced_softmax_has_the_loss_and_gradients_of_the_whole() -> None:
     draw = torch.Generator().manual_seed(0)
     hidden = torch.randn(300, 8, generator=draw, requires_grad=True)

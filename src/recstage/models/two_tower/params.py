@@ -22,11 +22,6 @@ class TwoTowerParams(DotProductParams):
     layers: PositiveInt = Field(2, description="blocks of the transformer")
     heads: PositiveInt = Field(2, description="attention heads; must divide factors")
     window: PositiveInt = Field(100, description="most recent items of a history that are read")
-    page: PositiveInt = Field(
-        1,
-        description="where timestamps are ranks: rows of a history less than so many places apart may change places in"
-        " an epoch, as where several share a moment; 1: the order is as given",
-    )
     epochs: PositiveInt = Field(30, description="most passes over the data; the learning rate falls to 0 over them")
     learning_rate: float = Field(0.003, gt=0, description="highest, of AdamW")
     batch_size: PositiveInt = Field(64, description="full windows a step")

@@ -120,7 +120,7 @@ class Trainer:
         self.params, self.seed, self.device = params, fitting.seed, device
         self.team: Team = fitting.team or ALONE
         self.dtype = matrix_type(params.precision, device)
-        self.windows = Windows(liked, params.window, 1 if _a_clock(liked) else params.page)
+        self.windows = Windows(liked, params.window)
         self.n_items = liked.n_items
         self.n_sampled = params.n_negatives
         if not self.n_sampled and self.n_items > FULL_SOFTMAX_UP_TO:
@@ -219,11 +219,7 @@ class Trainer:
 
 def reads_clock(params: TwoTowerParams, liked: Interactions) -> bool:
     """Whether the block reads times and these are seconds since 1970, not ranks (as sources tell them apart)."""
-    return params.block == "hstu" and _a_clock(liked)
-
-
-def _a_clock(liked: Interactions) -> bool:
-    return float(np.median(liked.timestamp)) > A_CLOCK
+    return params.block == "hstu" and float(np.median(liked.timestamp)) > A_CLOCK
 
 
 def fit_network(

@@ -14,16 +14,14 @@ LENGTHS_TOGETHER = 10  # windows whose lengths differ by less share a step: litt
 class Windows:
     """All histories, cut into windows of consecutive items, with the items that follow them as targets."""
 
-    def __init__(self, liked: Interactions, window: int, page: int = 1) -> None:
+    def __init__(self, liked: Interactions, window: int) -> None:
         self.items = torch.from_numpy(liked.item_index.astype(np.int64))
         self.times = torch.from_numpy(liked.timestamp.astype(np.int64))
         weights = liked.weight / liked.weight.mean()
         self.weights = None if np.all(weights == 1) else torch.from_numpy(weights.astype(np.float32))
         self.first = torch.from_numpy(liked.indptr[:-1].copy())
-        self.lengths = torch.from_numpy(liked.lengths.astype(np.int64))
         self.steps = torch.from_numpy(np.maximum(liked.lengths - 1, 0))
-        self.window, self.page = window, page
-        self.order: Tensor | None = None
+        self.window = window
 
     def cut(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Starts and lengths of windows that cover every step from an item to the next once.
@@ -40,18 +38,9 @@ class Windows:
         kept = length > 0
         return (self.first[user] + start)[kept], length[kept]
 
-    def turned(self, generator: torch.Generator) -> Tensor:
-        """An order of all rows in which rows of a history less than `page` places apart may have changed places."""
-        places = torch.arange(len(self.items))
-        user = torch.repeat_interleave(torch.arange(len(self.steps)), self.lengths)
-        keys = places + user * self.page + torch.rand(len(places), generator=generator, dtype=torch.float64) * self.page
-        return torch.argsort(keys)
-
     def batches(self, positions: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Starts and lengths of the windows of each step, up to `positions` items (padding included) a step."""
         start, length = self.cut(generator)
-        if self.page > 1:
-            self.order = self.turned(generator)
         order = torch.randperm(len(start), generator=generator)
         order = order[torch.argsort(length[order] // LENGTHS_TOGETHER, stable=True)]
         lengths = length[order].tolist()
@@ -70,7 +59,5 @@ class Windows:
         real = ahead < length[:, None]
         place = (start[:, None] + ahead).clamp_(max=len(self.items) - 2)
         following = place[real] + 1
-        if self.order is not None:
-            place, following = self.order[place], self.order[following]
         weights = None if self.weights is None else self.weights[following]
         return self.items[place], self.times[place], real, self.items[following], weights
