@@ -24,7 +24,11 @@ from serving.settings import ServingSettings
 log = logging.getLogger("serving.models.sync_process")
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "AWS_MAX_ATTEMPTS": "2",  # of a minute each, where the artifact store is spoken to directly
+}
 """MLflow tries for minutes by itself: the sync process polls again anyway, and tells what it waits for."""
 
 

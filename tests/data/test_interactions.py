@@ -129,3 +129,25 @@ def test_few_ids_and_many_are_found_alike(number):
     found = id_map.index_of(wanted)
     assert found.dtype == np.int32
     assert found.tolist() == [place if place % 3 else -1 for place in range(number)]
+
+
+@pytest.mark.parametrize("form", ["in order", "two runs that follow each other", "two runs in a mess", "drawn"])
+def test_rows_in_any_form_end_in_the_order_of_user_and_time(form: str) -> None:
+    rng = np.random.default_rng(0)
+    user, time = np.sort(rng.integers(0, 9, 60)), rng.integers(0, 30, 60)
+    if form != "drawn":
+        time = np.concatenate([np.sort(time[user == one]) for one in range(9)])
+    run = np.arange(60) % 2 if form == "two runs in a mess" else np.concatenate([[0, 1]] * 30)
+    if form == "two runs that follow each other":
+        run = (time >= 15).astype(int)
+    at = np.arange(60) if form in ("in order", "drawn") else np.argsort(run, kind="stable")
+    user, item, time = user[at].astype(np.int32), np.arange(60, dtype=np.int32)[at], time[at]
+    users, items = IdMap.of_size(9), IdMap.of_size(60)
+
+    found = Interactions.from_arrays(users, items, user, item, np.ones(60, np.float32), time)
+
+    wanted = np.lexsort((time, user))
+    assert found.item_index.tolist() == item[wanted].tolist()
+    assert found.timestamp.tolist() == time[wanted].tolist()
+    assert user.flags.writeable
+    assert time.flags.writeable

@@ -246,17 +246,39 @@ class Interactions:
         context: Columns = NO_COLUMNS,
     ) -> Interactions:
         """From indices; sorts by user and time (stable). Raises `DataError` on unknown ids and on pairs given twice."""
-        user, item = np.asarray(user_index, np.int32), np.asarray(item_index, np.int32)
+        user, item = np.array(user_index, np.int32), np.array(item_index, np.int32)
         if len(user) and (min(user.min(), item.min()) < 0 or user.max() >= len(users) or item.max() >= len(items)):
             raise DataError(
                 "an id outside the id maps", rule="every row's ids are known", fix="Build the maps from all rows"
             )
-        weight = np.ones(len(user), np.float32) if weight is None else np.asarray(weight, np.float32)
-        timestamp = np.zeros(len(user), np.int64) if timestamp is None else np.asarray(timestamp, np.int64)
+        weight = np.ones(len(user), np.float32) if weight is None else np.array(weight, np.float32)
+        timestamp = np.zeros(len(user), np.int64) if timestamp is None else np.array(timestamp, np.int64)
         pair = np.sort(user.astype(np.int64) * len(items) + item)
         if (pair[1:] == pair[:-1]).any():
             raise DataError("a (user, item) pair twice", rule="one row a pair", fix="Aggregate repeats first")
-        order = np.lexsort((timestamp, user))
+        return cls.of_pairs(
+            users, items, user, item, weight, timestamp, ordered=ordered, profiles=profiles, context=context
+        )
+
+    @classmethod
+    def of_pairs(
+        cls,
+        users: IdMap,
+        items: IdMap,
+        user: NDArray[np.int32],
+        item: NDArray[np.int32],
+        weight: NDArray[np.float32],
+        timestamp: NDArray[np.int64],
+        *,
+        ordered: bool,
+        profiles: Columns = NO_COLUMNS,
+        context: Columns = NO_COLUMNS,
+    ) -> Interactions:
+        """As `from_arrays` of pairs that are known to be different and inside the id maps; rows that come in order, or
+        in several runs of it, are not sorted again."""
+        order = _order(user, timestamp)
+        if order is None:
+            return cls(users, items, user, item, weight, timestamp, ordered, profiles, context)
         columns = (user[order], item[order], weight[order], timestamp[order])
         return cls(users, items, *columns, ordered, profiles, taken(context, order))
 
@@ -345,7 +367,7 @@ class Interactions:
 
     def union(self, other: Interactions) -> Interactions:
         """The rows of both (they must share id maps and no pair)."""
-        return Interactions.from_arrays(
+        return Interactions.of_pairs(
             self.users,
             self.items,
             np.concatenate([self.user_index, other.user_index]),
@@ -390,3 +412,17 @@ class Interactions:
         for values in (self.user_index, self.item_index, self.weight, self.timestamp):
             digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()[:16]
+
+
+def _order(user: NDArray[np.int32], timestamp: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """What sorts rows by user and time (stable); None where they are sorted. Runs of users are merged before times are
+    looked at, since the parts of a split mostly follow each other in every user."""
+    if _is_sorted(user, timestamp):
+        return None
+    order = np.argsort(user, kind="stable")
+    return order if _is_sorted(user[order], timestamp[order]) else np.lexsort((timestamp, user))
+
+
+def _is_sorted(user: NDArray[np.int32], timestamp: NDArray[np.int64]) -> bool:
+    later = timestamp[1:] >= timestamp[:-1]
+    return bool(((user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & later)).all())

@@ -1,11 +1,15 @@
-"""An S3-compatible store that refuses while a version is fetched: told, the old version stays, and then the new one."""
+"""An S3-compatible store that refuses, or is silent, while a version is fetched: told, the old version serves on, and
+then the new one."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
+from mlflow.store.artifact import s3_artifact_repo
 
 from recstage import registry, tracking
 from serving.models.registry_sync import RegistrySync
@@ -45,7 +49,18 @@ def _answers(port: int) -> bool:
         return False
 
 
-def test_a_store_that_refuses_is_told_and_followed_once_it_answers(door, workspace, tmp_path):
+@contextmanager
+def new_clients() -> Iterator[None]:
+    """MLflow keeps its clients of S3 with the time limits that they were made with."""
+    s3_artifact_repo._cached_get_s3_client.cache_clear()
+    yield
+    s3_artifact_repo._cached_get_s3_client.cache_clear()
+
+
+@pytest.mark.parametrize("state", ["shut", "slow"])
+def test_a_store_that_refuses_or_is_silent_is_told_and_followed_once_it_answers(
+    door, state, workspace, tmp_path, monkeypatch
+):
     client = tracking.connect()
     driver = RegistryDriver(client, workspace, client.create_experiment("s3", artifact_location="s3://mlflow/runs"))
     repository = BundleRepository(tmp_path / "bundles", "recommender")
@@ -57,12 +72,16 @@ def test_a_store_that_refuses_is_told_and_followed_once_it_answers(door, workspa
 
     assert driver.register("popularity") == 2
     registry.set_production("recommender", 2, how="promote", by="ada")
-    door.be("shut")
-    sync.poll()
+    config = pytest.importorskip("botocore.config").Config
+    door.be(state)
+    with monkeypatch.context() as patch, new_clients():
+        patch.setitem(config.OPTION_DEFAULTS, "read_timeout", 0.5)  # a minute by default
+        sync.poll()
     told = repository.last_poll()
     assert (told.about, told.version, repository.production().version) == ("version", "2", "1")
     assert "its bundle cannot be fetched from the artifact store" in told.problem
     assert "See that the artifact store answers" in told.problem
+    assert "\n" not in told.problem
 
     door.be("open")
     repository.request_poll()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -102,7 +103,7 @@ class ObjectStore:
         with self._asked(lambda: self._files.open_input_file(one.path)) as file:
             for start in range(0, one.size, CHUNK):
                 size = min(CHUNK, one.size - start)
-                chunk = self._asked(lambda size=size, start=start: file.read_at(size, start))
+                chunk = self._asked(partial(file.read_at, size, start))
                 if len(chunk) < size:
                     raise self._truncated(one.path, f"{start + len(chunk)} of {one.size} bytes came")
                 yield chunk

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,10 +98,15 @@ class Sorting:
         """Raises `DataError` where types of more than a few rows have no weight."""
         self._refuse_unweighted()
         once = self._raw.ordered and not self._one_time()
-        columns = "home, item, kind, part, time, value, position"
-        sql = f"SELECT {columns} FROM ({self._judged}) ORDER BY home, part, time, position"
-        for rows in _by_user(self._engine.batches(sql)):
-            self._take(rows, once)
+        part = " part," if self.log.has_held_out else ""  # a column less to sort where it is the same in every row
+        columns = f"home, item, kind,{part} time, value, position"
+        sql = f"SELECT {columns} FROM ({self._judged}) ORDER BY home,{part} time, position"
+        with ThreadPoolExecutor(1) as pool:  # a block is taken while the engine merges the next one
+            taken = pool.submit(lambda: None)
+            for rows in _by_user(self._engine.batches(sql)):
+                taken.result()
+                taken = pool.submit(self._take, rows, once)
+            taken.result()
         for file in self._files.values():
             file.close()
         self.figures.close()
@@ -156,6 +162,7 @@ class Sorting:
 
     def _take(self, rows: dict[str, NDArray], once: bool) -> None:
         """A block of whole users, or bad rows."""
+        rows.setdefault("part", np.full(len(rows["home"]), TRAIN, np.int8))
         bad = rows["home"] < 0
         if bad.any():
             self.bad.add({name: values[bad] for name, values in rows.items()}, -rows["home"][bad])
