@@ -219,7 +219,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         models=False,
     ),
     "scale-ray": Benchmark(
-        "two Ray nodes of one core: trials >= 1.7 x one core, a killed node loses nothing, replicas >= 1.6 x one",
+        "two Ray nodes of one core: trials >= 1.7 x one, epochs >= 1.5 x, a killed node costs time, replicas >= 1.6 x",
         _scale_ray,
         package="ray",
     ),
