@@ -61,6 +61,10 @@ class NoOrder(TooLittleData):
     """A data set that says nothing of what came first, for a model that learns from the order."""
 
 
+class TooMuchData(DataError):
+    """A data set that is larger than a model can take in, such as a catalogue for a dense item-item matrix."""
+
+
 class BundleError(InputError):
     """A saved model that is broken, incomplete, or not one of ours."""
 

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -8,6 +9,7 @@ from recstage import registry
 from recstage.config.steps import MODELS
 from recstage.errors import ConfigError, DataError, TooLittleData
 from recstage.evaluation.trade_off import LAMBDAS, best_lambda
+from recstage.models.linear import memory
 from recstage.steps import evaluate, pipeline, prepare, train
 from recstage.steps.train import TrainResult
 from tests.conftest import TINY
@@ -86,6 +88,14 @@ def test_models_that_the_data_is_too_small_for_are_left_out_by_name(workspace):
     result = ran(str(workspace / "few.csv"), "popularity", "lambdarank")
     assert [one.model for one in result.trained] == ["popularity"]
     assert "lambdarank needs at least 100" in result.skipped["lambdarank"]
+
+
+def test_a_model_that_the_catalogue_is_too_large_for_is_left_out_by_name(tiny, monkeypatch):
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    result = ran(tiny, "ease", "popularity")
+    assert [one.model for one in result.trained] == ["popularity"]
+    assert "ease needs about" in result.skipped["ease"]
+    assert "this machine has 0 MB free" in result.skipped["ease"]
 
 
 def test_data_that_no_model_can_use_ends_the_job(workspace, client):

@@ -30,7 +30,7 @@ LEAST_SECONDS = 1.0
 @dataclass(frozen=True)
 class PipelineResult:
     """`production` is the version in Production afterwards; `kept_because` the gate's message where it did not change;
-    `skipped` the models that the data set is too small for, with the reason."""
+    `skipped` the models that the data set is too small or too large for, with the reason."""
 
     run_id: str
     trained: list[TrainResult]
@@ -46,8 +46,8 @@ def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
 
 
 def run(settings: PipelineSettings) -> PipelineResult:
-    """The whole path. A model that the data is too small for is left out; any other fault ends the job, and is told as
-    `notify` of conf/retraining.yaml says."""
+    """The whole path. A model that the data is too small or too large for is left out; any other fault ends the job,
+    and is told as `notify` of conf/retraining.yaml says."""
     told = notification.told_on_failure(notification.configured(), "main job failed", settings.name or DEFAULT_NAME)
     with told, cluster.session(settings.backend):  # one session for all models
         return _run(settings)

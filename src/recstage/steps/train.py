@@ -23,7 +23,7 @@ from recstage.data import dataset
 from recstage.data.catalogue import Catalogue
 from recstage.data.dataset import Dataset
 from recstage.data.split import Split
-from recstage.errors import TooLittleData
+from recstage.errors import OutOfMemory, TooLittleData, TooMuchData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build
 from recstage.models.base import Recommender, Report
@@ -129,16 +129,16 @@ def _run(settings: TrainSettings, nested: bool, shared: Path | None, own_row: bo
 def run_all(
     job: str, plans: Sequence[TrainSettings], *, own_rows: bool = False, adapt: Adapt = lambda plan, _: plan
 ) -> tuple[list[TrainResult], dict[str, str]]:
-    """Runs on one data set that share their checkpoints; and by model, why the data was too small for it. They are
-    nested below the run of the job, or, with `own_rows`, stand beside it with its id in the tag `job`. `adapt` may
-    change a plan just before it is run."""
+    """Runs on one data set that share their checkpoints; and by model, why the data was too small or too large for it.
+    They are nested below the run of the job, or, with `own_rows`, stand beside it with its id in the tag `job`. `adapt`
+    may change a plan just before it is run."""
     results: list[TrainResult] = []
     skipped = {}
     with checkpoints(job, plans[0].data) as shared:
         for plan in plans:
             try:
                 results.append(run(adapt(plan, results), nested=True, shared=shared, own_row=own_rows))
-            except TooLittleData as error:
+            except (TooLittleData, TooMuchData, OutOfMemory) as error:
                 skipped[plan.model.name] = str(error)
             except KeyboardInterrupt as stopped:
                 if results:

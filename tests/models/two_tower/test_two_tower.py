@@ -110,6 +110,13 @@ def test_users_of_many_lengths_are_scored_as_each_alone(walker: TwoTower) -> Non
     )
 
 
+def test_of_a_history_longer_than_the_window_the_last_items_are_read(walker: TwoTower) -> None:
+    items = np.random.default_rng(4).permutation(N_ITEMS)[: 2 * walker.params.window]
+    whole, last = (Users.unknown(N_ITEMS, items[-n:]) for n in (len(items), walker.params.window))
+    np.testing.assert_allclose(walker.score(whole), walker.score(last), atol=1e-6)
+    assert not np.allclose(walker.score(whole), walker.score(Users.unknown(N_ITEMS, items[:-1])))
+
+
 @pytest.mark.parametrize("t", [1, 5, 8])
 def test_numpy_encodes_as_pytorch_does(t: int) -> None:
     params = TwoTowerParams(**{**SMALL, "layers": 3, "heads": 4})

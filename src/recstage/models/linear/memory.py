@@ -6,7 +6,7 @@ import logging
 
 import psutil
 
-from recstage.errors import DataError
+from recstage.errors import TooMuchData
 
 GB = 1 << 30
 FLOAT, SPARSE = 4, 8
@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def require_memory(model: str, needed: int, limit_gb: float, *, n_items: int, for_what: str, fix: str) -> None:
-    """Say how much memory a fit takes (`needed` bytes). Raises `DataError` where that is above `limit_gb` GB or above
+    """Say how much memory a fit takes (`needed` bytes). Raises `TooMuchData` where that is above `limit_gb` GB or above
     what this machine has free."""
     logger.info("%s: about %s for %s of %s items", model, _size(needed), for_what, f"{n_items:,}")
     free = psutil.virtual_memory().available
     if needed <= min(limit_gb * GB, free):
         return
     short = f"memory_gb = {limit_gb:g}" if needed > limit_gb * GB else f"this machine has {_size(free)} free"
-    raise DataError(
+    raise TooMuchData(
         f"{n_items:,} items",
         rule=f"{model} needs about {_size(needed)} for {for_what}, and {short}",
         fix=fix,
