@@ -91,7 +91,8 @@ def test_models_that_the_data_is_too_small_for_are_left_out_by_name(workspace):
 
 
 def test_a_model_that_the_catalogue_is_too_large_for_is_left_out_by_name(tiny, monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    full = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(memory, "psutil", full)
     result = ran(tiny, "ease", "popularity")
     assert [one.model for one in result.trained] == ["popularity"]
     assert "ease needs about" in result.skipped["ease"]
