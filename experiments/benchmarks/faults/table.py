@@ -38,7 +38,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(22, "poisoned events", "others' lists do not change", requests.poisoned),
     Fault(23, "Redis flushed, slow, away", SERVES, surroundings.redis),
     Fault(24, "clocks that disagree", f"{SERVES}, each sees the other's events", surroundings.clocks),
-    Fault(25, "memory and descriptors over time", f"{SERVES}, memory +20 MB/h at most", loads.an_hour),
+    Fault(25, "memory and descriptors over time", f"{SERVES}, memory +3 % at most", loads.over_time),
     Fault(26, "erasure while all else goes on", "gone at once, no job fails", surroundings.erasure),
     Fault(27, "dependencies and secrets", "pinned, unaltered, licensed; no key in a log", surroundings.dependencies),
     Fault(28, "kill -9 of a retraining at each step", "one Production, the next one finishes it", retraining.killed),

@@ -62,11 +62,11 @@ def run(settings: ClassifierSettings) -> ClassifierResult:
         config = _searched(settings, data, parts) if settings.trials else settings.classifier
         trained = _trained(settings, config, data, parts, run_id)
         test = data.take(parts.test)
-        metrics = {**_measured(run_id, trained.classifier, test), "fit_seconds": trained.seconds["fit"]}
+        measured, table = _measured(run_id, trained.classifier, test)
+        metrics = {**measured, "fit_seconds": trained.seconds["fit"]}
         if trained.unrounded is not None:
             metrics |= _before_rounding(trained.unrounded, test)
         tracking.log_config(run_id, _resolved(settings, config))
-        table = _per_class(trained.classifier, test)
         tracking.log_note(run_id, report.note(data, trained.classifier, metrics, table))
         uri = _log_model(run_id, settings, trained.classifier, data, parts, metrics)
         tracking.log_metrics(run_id, metrics, model=uri.removeprefix("models:/"))
@@ -134,11 +134,11 @@ def _with(config: ClassifierConfig, params: Mapping[str, Any]) -> ClassifierConf
     return ClassifierConfig(**values)
 
 
-def _measured(run_id: str, classifier: Classifier, test: LabelledTexts) -> dict[str, float]:
-    """The one look at the test texts: figures, tables and plots."""
+def _measured(run_id: str, classifier: Classifier, test: LabelledTexts) -> tuple[dict[str, float], pd.DataFrame]:
+    """The one look at the test texts: figures, tables and plots. Returns the figures, and those of each class."""
     probabilities = classifier.probabilities(test.texts)
     predicted = classifier.predicted(probabilities)
-    table = _per_class(classifier, test, probabilities)
+    table = measures.per_class(test.labels, test.truth, probabilities, predicted, classifier.thresholds)
     tracking.log_table(run_id, "evaluation/per_class", table)
     confused = measures.confusion_of_pairs(test.labels, test.truth, predicted)
     tracking.log_table(run_id, "evaluation/confusion", confused)
@@ -148,7 +148,8 @@ def _measured(run_id: str, classifier: Classifier, test: LabelledTexts) -> dict[
         "f1_by_class": report.per_class_plot(table),
     }
     tracking.log_figures(run_id, plots)
-    return {**measures.summary(test.truth, probabilities, predicted), "latency_p95_ms": latency(classifier, test.texts)}
+    figures = measures.summary(test.truth, probabilities, predicted)
+    return {**figures, "latency_p95_ms": latency(classifier, test.texts)}, table
 
 
 def _before_rounding(classifier: Classifier, test: LabelledTexts) -> dict[str, float]:
@@ -159,11 +160,6 @@ def _before_rounding(classifier: Classifier, test: LabelledTexts) -> dict[str, f
     return {
         f"fp32_{name}": value for name, value in {**kept, "latency_p95_ms": latency(classifier, test.texts)}.items()
     }
-
-
-def _per_class(classifier: Classifier, test: LabelledTexts, probabilities: Any = None) -> pd.DataFrame:
-    found = classifier.probabilities(test.texts) if probabilities is None else probabilities
-    return measures.per_class(test.labels, test.truth, found, classifier.predicted(found), classifier.thresholds)
 
 
 def latency(classifier: Classifier, given: Sequence[str]) -> float:
