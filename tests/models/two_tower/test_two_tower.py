@@ -19,6 +19,7 @@ from recstage.models.neural.softmax_loss import SampledSoftmaxLoss, SoftmaxLoss
 from recstage.models.neural.training import Progress, seeded, validated
 from recstage.models.two_tower.encoding import encode
 from recstage.models.two_tower.model import TwoTower
+from recstage.models.two_tower.neighbors import neighbor_vectors
 from recstage.models.two_tower.params import TwoTowerParams
 from recstage.models.two_tower.training import Network
 from recstage.models.two_tower.windows import Windows
@@ -146,6 +147,25 @@ def test_windows_cover_each_step_of_each_history_once() -> None:
             for a in train.item_index[train.indptr[u] : train.indptr[u + 1] - 1]
         ]
         assert sorted(seen) == sorted(steps)
+
+
+def test_first_vectors_tell_who_stands_near_whom() -> None:
+    vectors = neighbor_vectors(walks(), 16, seed=0)
+    assert vectors.shape == (N_ITEMS, 16)
+    assert vectors.std() == pytest.approx(0.05, rel=1e-3)
+    near = vectors @ vectors.T
+    np.fill_diagonal(near, -np.inf)
+    steps = np.abs(np.arange(N_ITEMS) - near.argmax(axis=1))
+    assert (np.minimum(steps, N_ITEMS - steps) <= 2).mean() > 0.9
+    wide = neighbor_vectors(walks(), 2 * N_ITEMS, seed=0)
+    assert not wide[:, N_ITEMS:].any()
+
+
+def test_it_learns_sooner_from_the_vectors_of_neighbors() -> None:
+    few = {"epochs": 3}
+    models = (fitted({**few, "first_vectors": one}) for one in ("random", "neighbors"))
+    plain, ahead = (share_continued(model, walks()) for model in models)
+    assert ahead > plain
 
 
 def test_the_pieced_softmax_has_the_loss_and_gradients_of_the_whole() -> None:

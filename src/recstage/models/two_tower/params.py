@@ -22,6 +22,11 @@ class TwoTowerParams(DotProductParams):
     layers: PositiveInt = Field(2, description="blocks of the transformer")
     heads: PositiveInt = Field(2, description="attention heads; must divide factors")
     window: PositiveInt = Field(100, description="most recent items of a history that are read")
+    first_vectors: Literal["random", "neighbors"] = Field(
+        "random",
+        description="of items, when a fit begins: small random numbers, or singular vectors of which items stand within"
+        " five places of each other",
+    )
     epochs: PositiveInt = Field(30, description="most passes over the data; the learning rate falls to 0 over them")
     learning_rate: float = Field(0.003, gt=0, description="highest, of AdamW")
     batch_size: PositiveInt = Field(64, description="full windows a step")

@@ -31,6 +31,7 @@ from recstage.models.neural.training import (
     validation_rows,
 )
 from recstage.models.two_tower.blocks import ages_of, block_of
+from recstage.models.two_tower.neighbors import neighbor_vectors
 from recstage.models.two_tower.windows import Windows
 
 if TYPE_CHECKING:
@@ -229,6 +230,9 @@ def fit_network(
     params: TwoTowerParams = model.params
     with seeded(fitting.seed, INITIAL):
         network = Network(liked.n_items, params, features, params.times and reads_clock(params, liked))
+    if params.first_vectors == "neighbors":
+        with torch.no_grad():
+            network.ids.weight.copy_(torch.from_numpy(neighbor_vectors(liked, params.factors, fitting.seed)))
     trainer = Trainer(network, params, liked, fitting, device_of_choice())
     epochs = train(
         network,
