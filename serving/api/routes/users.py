@@ -163,8 +163,8 @@ async def put_profile(
     require_self_or_service(caller, user_id)
     categories = tuple(dict.fromkeys(body.categories))
     attributes = {name: value for name, value in body.attributes.items() if value is not None}
-    declared = {"role": body.role, "categories": categories, "attributes": attributes}
-    return _profile(await run_write(store, PutProfile(user_id, opted_out=body.opted_out, **declared)))
+    put = PutProfile(user_id, role=body.role, categories=categories, opted_out=body.opted_out, attributes=attributes)
+    return _profile(await run_write(store, put))
 
 
 @router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))

@@ -38,9 +38,13 @@ class Examples:
     @classmethod
     def joined(cls, parts: Sequence[Examples]) -> Examples:
         """All of them, one after the other. Raises `ValueError` where there are none."""
-        fields = ("features", "labels", "sizes", "user")
-        whole = (np.concatenate([getattr(part, name) for part in parts]) for name in fields)
-        return cls(*whole, sum(part.groups for part in parts))
+        return cls(
+            features=np.concatenate([part.features for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            sizes=np.concatenate([part.sizes for part in parts]),
+            user=np.concatenate([part.user for part in parts]),
+            groups=sum(part.groups for part in parts),
+        )
 
     def ndcg(self, scores: NDArray[np.float64], k: int) -> float:
         """Mean NDCG@k over `groups`, zero for those that the retrievers missed; gains are 2**grade - 1."""
@@ -142,8 +146,9 @@ class ExampleMaker:
                 counts = np.bincount(candidates.row[kept], minlength=len(candidates.users))
                 sizes.append(counts[counts > 0])
                 user.append(candidates.users.index[counts > 0].astype(np.int64))
-        whole = (np.concatenate(parts) for parts in (features, labels, sizes, user))
-        return Examples(*whole, groups)
+        return Examples(
+            np.concatenate(features), np.concatenate(labels), np.concatenate(sizes), np.concatenate(user), groups
+        )
 
     def _labelled(
         self, step: Step
