@@ -13,10 +13,16 @@ MOST_REQUESTS = 10_000
 """Under way in a replica: above it Ray's proxy would keep them waiting, and the service sheds load itself."""
 
 
-class Replica:
-    """What Ray Serve runs in a process of its own: the application of `serving.app`, with the given settings."""
+OF_STORES = ("MLFLOW_", "AWS_", "RECSTAGE_")
+"""Beginnings of the variables that say where the registry and its artifacts are, and how to sign in there."""
 
-    def __init__(self, settings: ServingSettings) -> None:
+
+class Replica:
+    """What Ray Serve runs in a process of its own: the application of `serving.app`, with the given settings, and with
+    the `variables` of the environment where the service was started: a node has its own."""
+
+    def __init__(self, settings: ServingSettings, variables: dict[str, str]) -> None:
+        os.environ.update(variables)
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # as `serving.__main__` says
         self._settings = settings
 
@@ -50,7 +56,8 @@ def start(settings: ServingSettings, replicas: int) -> None:
         ray_actor_options={"num_cpus": 1},
         graceful_shutdown_timeout_s=10,
     )(serve.ingress()(Replica))
-    serve.run(deployment.bind(settings), name=NAME, route_prefix="/")
+    variables = {name: value for name, value in os.environ.items() if name.startswith(OF_STORES)}
+    serve.run(deployment.bind(settings, variables), name=NAME, route_prefix="/")
 
 
 def stop() -> None:

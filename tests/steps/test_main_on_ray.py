@@ -9,7 +9,7 @@ import pytest
 from experiments.benchmarks.environment import start_service
 from tests.steps.test_mlflow_run import mlflow_run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def test_the_main_job_ends_with_a_version_that_both_services_follow(ray_cluster, tiny, workspace):

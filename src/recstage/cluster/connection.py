@@ -29,6 +29,7 @@ def needs_ray(given: str = "backend = ray", otherwise: str = ", or use backend=l
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning at each start
     os.environ.setdefault("RAY_task_oom_retries", OUT_OF_MEMORY_RETRIES)  # else for ever
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")  # 5 are too short for a busy machine
     try:
         import ray
     except ImportError as error:
