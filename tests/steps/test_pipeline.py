@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 
 from recstage import registry
 from recstage.config.steps import MODELS
@@ -51,11 +52,11 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     assert {"plots/feature_importance.png", "plots/learning_curve.png"} <= plots
     answer = mlflow.pyfunc.load_model("models:/recommender/Production").predict({"user_id": ["u1"]})
     assert len(answer["item_ids"][0]) > 0
-    members = mlflow.artifacts.load_dict(f"runs:/{ranker}/config.yaml")["model"]["params"]["retrievers"]
-    found = {one.model: one.params for one in result.trained}
-    assert {one["model"]: one["params"] for one in members} == {
-        one["model"]: found.get(one["model"], {}) for one in members
-    }
+    config = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{ranker}/config.yaml"))
+    members = {one["model"]: one["params"] for one in config["model"]["params"]["retrievers"]}
+    found = {one.model: one.params for one in result.trained if one.model in members}
+    assert found
+    assert {name: members[name] for name in found} == found
 
 
 def test_each_model_has_half_of_the_time_left_and_composites_the_parameters_that_were_found(tiny):
