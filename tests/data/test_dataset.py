@@ -342,3 +342,18 @@ def test_a_file_without_permission_is_named(write: Writer, tmp_path: Path) -> No
 
     with pytest.raises(DataError, match="cannot be read"):
         load(events_config(path), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(True, "the test rows are those given"), (False, "split ratio draws by its seed")]
+)
+def test_data_without_an_order_tell_where_their_test_rows_come_from(tmp_path, caplog, given, told):
+    rows = [f"u{user},i{item}" for user in range(8) for item in range(6)]
+    events, test = tmp_path / "events.csv", tmp_path / "test.csv"
+    events.write_text("\n".join(["user_id,item_id", *rows]) + "\n")
+    test.write_text("user_id,item_id\n" + "\n".join(f"u{user},i6" for user in range(8)) + "\n")
+    source = EventsSource(path=str(events), default_type="view", **({"test_path": str(test)} if given else {}))
+    split = SplitConfig(method="given" if given else "ratio")
+    with caplog.at_level(logging.WARNING):
+        load(events_config(events, source=source, split=split), cache=tmp_path / "data")
+    assert f"unordered (nothing says what came first): {told}, recency" in caplog.text

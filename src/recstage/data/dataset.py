@@ -186,11 +186,9 @@ def _tell(dataset: Dataset) -> None:
         first = "; ".join(report["first_items_dropped"][reason])
         log.warning("%s: left out %d rows of the items file: %s (%s)", name, count, reason, first)
     if not dataset.ordered:
-        log.warning(
-            "%s: unordered (nothing says what came first): split %s draws by its seed, recency and sequence are off",
-            name,
-            dataset.split.method,
-        )
+        method = dataset.split.method
+        drawn = "the test rows are those given" if method == "given" else f"split {method} draws by its seed"
+        log.warning("%s: unordered (nothing says what came first): %s, recency and sequence are off", name, drawn)
     elif report["ties"]:
         log.info("%s: %.1f %% of the events share their time with another of the same user: they keep the order of the"
                  " file", name, 100 * report["ties"])  # fmt: skip
