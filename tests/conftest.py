@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def _loggers() -> Iterator[None]:
     for one, (level, propagate, handlers, disabled) in zip(loggers, before, strict=True):
         one.setLevel(level)
         one.propagate, one.handlers, one.disabled = propagate, handlers, disabled
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A run that is interrupted ignores further signals, and programs inherit that: the next test's shall not."""
+    signs = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(sign) for sign in signs]
+    yield
+    for sign, handler in zip(signs, before, strict=True):
+        signal.signal(sign, handler)
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,7 @@ assert get_telemetry_client() is None
 """
 
 
+@pytest.mark.integration
 def test_importing_every_step_changes_nothing_in_the_process():
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "_MLFLOW", "GIT"))

@@ -81,6 +81,7 @@ def test_a_notebook_runs_from_top_to_bottom(path, workspace, monkeypatch):
     assert "**What was found**" in notebook.cells[-1].source
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("folder", [".", "notebooks", "src/recstage", "tests"])
 def test_the_tracking_store_is_the_same_wherever_one_starts(folder):
     code = "from recstage.tracking import store_uri; print(store_uri())"

@@ -15,6 +15,8 @@ from recstage.data import dataset
 from recstage.errors import DataError, RegistryError
 from recstage.steps import doctor, evaluate
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def trained(workspace, tiny, capsys):

@@ -151,7 +151,7 @@ def test_the_requirements_of_the_service_are_pinned_and_leave_out_what_only_trai
     assert not set(names) & set(TRAINING_ONLY)
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_the_service_and_the_commands_of_its_registry_import_nothing_that_only_trains():
     block = f"""
 import sys

@@ -14,7 +14,7 @@ from tests.classifier.small_texts import samples
 NAME = "item-classifier"
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_a_classifier_is_trained_registered_promoted_and_rolled_back(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     file = tmp_path / "topics.jsonl"

@@ -8,7 +8,7 @@ from recstage import tracking
 from recstage.errors import ConfigError, RegistryError
 from recstage.steps import train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 QUICK = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=0", "--model.params.epochs=4"]
 
 

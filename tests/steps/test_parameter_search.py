@@ -10,8 +10,10 @@ from recstage.config import ModelConfig, SearchRange, model_config_of, names_in
 from recstage.config.steps import AUTO
 from recstage.errors import ConfigError
 from recstage.models import build
+from recstage.models.ncf import Ncf
 from recstage.steps import train
 from recstage.steps.parameter_search import Budget, candidates, space_for
+from recstage.steps.parameter_search.trials import REPORTED_METRIC
 from tests.models.synthetic_blocks import blocks
 
 MODEL = ModelConfig(
@@ -133,3 +135,22 @@ def test_a_model_of_too_many_epochs_ends_within_the_budget_and_is_whole(tiny, cl
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'", output_format="list"
     )
     assert probe.info.run_name.startswith("first epoch · two-tower")
+
+
+def test_no_parameters_are_fitted_twice_to_the_training_rows(tiny, client, monkeypatch):
+    fitted = []
+    fit = Ncf._fit
+    monkeypatch.setattr(Ncf, "_fit", lambda self, *given: (fitted.append(self.params), fit(self, *given)))
+    few = ["--model.params.epochs", "3", "--model.params.patience", "2", "--trials", "1"]
+    result = train.run(train.settings_from("ncf", tiny, [*QUICK, *few]))
+    trial, refit = fitted
+    assert refit.factors == trial.factors
+    assert refit.patience == 0 or refit.epochs <= trial.epochs
+    run = client.get_run(result.run_id)
+    (nested,) = mlflow.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{result.run_id}'", output_format="list"
+    )
+    reported = [one.value for one in client.get_metric_history(nested.info.run_id, REPORTED_METRIC)]
+    curve = client.get_metric_history(result.run_id, tracking.in_training(REPORTED_METRIC))
+    assert [one.value for one in curve] == reported[: len(curve)]
+    assert len(curve) in {2, 3}

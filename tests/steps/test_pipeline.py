@@ -75,6 +75,7 @@ def test_each_model_has_half_of_the_time_left_and_composites_the_parameters_that
     assert pipeline._Adapting(0.0)(plans["knn"], done) is plans["knn"]
 
 
+@pytest.mark.integration
 def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(telling):
     first = ran(telling, "popularity", "als")
     second = ran(telling, "popularity", "als")

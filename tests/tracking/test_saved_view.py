@@ -66,6 +66,7 @@ def trained(name: str, work: str, value: float, parent: str = "") -> str:
     return run.info.run_id
 
 
+@pytest.mark.integration
 def test_the_saved_view_shows_models_best_first_with_their_figures(visit: Any, ui: str) -> None:
     worst = trained("als · shop · .111", "train", 0.111)
     trained("lambdarank · shop · .194", "train", 0.194)

@@ -42,6 +42,7 @@ def test_two_programs_that_meet_at_a_fresh_store_both_find_it_ready(workspace):
     assert both[0].stdout == both[1].stdout
 
 
+@pytest.mark.integration
 def test_artifacts_lie_in_the_repository_wherever_a_program_starts(workspace, tmp_path):
     done = python(workspace, SNIPPET, cwd=tmp_path)
     assert done.stdout.strip().endswith("/home/mlruns/recstage")
@@ -54,6 +55,7 @@ def test_an_exported_uri_wins(workspace, monkeypatch, tmp_path):
     assert tracking.store_uri() == f"sqlite:///{tmp_path / 'other.db'}"
 
 
+@pytest.mark.integration
 def test_a_locked_database_is_one_clear_error(workspace, monkeypatch):
     tracking.experiment()
     holder = sqlite3.connect(workspace / "mlflow.db", isolation_level=None)
@@ -210,6 +212,7 @@ def test_a_notebook_stays_interruptible_after_an_interrupt(workspace, monkeypatc
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.integration
 def test_a_terminated_program_leaves_its_run_killed(workspace):
     code = """
 import sys, time
@@ -270,6 +273,7 @@ def test_the_commit_is_a_tag(workspace):
     assert root() == workspace
 
 
+@pytest.mark.integration
 def test_what_logging_needs_is_loaded_while_something_else_is_under_way():
     done = subprocess.run(
         [

@@ -170,6 +170,7 @@ def test_an_old_class_name_in_a_bundle_brings_no_warning(caplog):
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("old", "arguments", "says"),
     [

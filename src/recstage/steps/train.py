@@ -30,7 +30,7 @@ from recstage.models.base import Recommender, Report
 from recstage.progress import progress
 from recstage.steps import training_report
 from recstage.steps.earlier_versions import Reduction, start_of, teacher_of
-from recstage.steps.parameter_search import ParameterSearch, TrialData, evaluate_briefly
+from recstage.steps.parameter_search import ParameterSearch, TrialData, Tried, evaluate_briefly
 from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ class Training:
     gain: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     """What a budget leaves for the fit of the tested model; 0: no limit."""
+    tried: Tried | None = None
+    """What the chosen parameters came to in the search, if they were fitted there."""
     held: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     """Points of the learning curve that are not logged yet: MLflow shows first what was logged first."""
 
@@ -187,6 +189,7 @@ class Training:
         search = ParameterSearch(rows, self.data, self.run_id)
         chosen = search.best()
         self.found, self.gain, self.seconds = search.found, search.gain, search.seconds
+        self.tried = search.known(chosen) if self.start is None else None
         return chosen
 
     def final(self, params: dict[str, Any]) -> Recommender:
@@ -194,23 +197,7 @@ class Training:
         train + validation with what they chose."""
         candidate = build(self.settings.model, **params)
         if candidate.watches_validation:
-            started = time.perf_counter()
-            with self._progress(candidate, "fit") as report:
-                candidate.fit(
-                    self.split.train,
-                    seed=self.settings.seed,
-                    validation=self.split.validation,
-                    catalogue=self._catalogue(candidate),
-                    report=report,
-                    checkpoint=self.checkpoints,
-                    start=self.start,
-                    teacher=self.teacher,
-                    backend=self.settings.backend,
-                    seconds=self.seconds / 2,
-                )
-            if self.seconds:
-                self.seconds = max(1.0, self.seconds - (time.perf_counter() - started))
-            params = {**params, **candidate.fitted_params_}
+            params = {**params, **self._found_by_validation(candidate)}
         final = build(self.settings.model, **params)
         stage = "refit" if candidate.watches_validation else "fit"
         with self._progress(final, stage) as report:
@@ -225,6 +212,31 @@ class Training:
                 backend=self.settings.backend,
                 seconds=self.seconds,
             )
+
+    def _found_by_validation(self, candidate: Recommender) -> dict[str, Any]:
+        """What a fit to the training rows finds by validation rows: that of the search, where these parameters were
+        fitted in it, or another one."""
+        if self.tried is not None:
+            for step, metrics in self.tried.curve:
+                self._keep("fit", step, metrics)
+            return self.tried.fitted_params
+        started = time.perf_counter()
+        with self._progress(candidate, "fit") as report:
+            candidate.fit(
+                self.split.train,
+                seed=self.settings.seed,
+                validation=self.split.validation,
+                catalogue=self._catalogue(candidate),
+                report=report,
+                checkpoint=self.checkpoints,
+                start=self.start,
+                teacher=self.teacher,
+                backend=self.settings.backend,
+                seconds=self.seconds / 2,
+            )
+        if self.seconds:
+            self.seconds = max(1.0, self.seconds - (time.perf_counter() - started))
+        return candidate.fitted_params_
 
     def test(self, model: Recommender) -> Evaluation:
         """The one look at the test rows."""
@@ -300,6 +312,14 @@ class Training:
     def _catalogue(self, model: Recommender) -> Catalogue | None:
         return None if model.reverse else self.data.catalogue
 
+    def _keep(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        """A point of the learning curve."""
+        named = {key if stage == "fit" else f"{stage}_{key}": value for key, value in metrics.items()}
+        for key, value in named.items():
+            self.curves.setdefault(key, []).append((step, value))
+        if named:
+            self.held.append((step, {tracking.in_training(key): value for key, value in named.items()}))
+
     @contextmanager
     def _progress(self, model: Recommender, stage: str) -> Iterator[Report]:
         """A report that shows progress, keeps the learning curve and logs it to the run."""
@@ -311,11 +331,7 @@ class Training:
                 if not reported and step > 1 and model.step_name == "epoch":  # an interrupted fit, from its checkpoint
                     shown.resume(step - 1)
                 reported = step
-                named = {key if stage == "fit" else f"{stage}_{key}": value for key, value in metrics.items()}
-                for key, value in named.items():
-                    self.curves.setdefault(key, []).append((step, value))
-                if named:
-                    self.held.append((step, {tracking.in_training(key): value for key, value in named.items()}))
+                self._keep(stage, step, metrics)
                 if time.monotonic() >= live_from:
                     self.log_curves()
                 shown.advance(metrics, step)

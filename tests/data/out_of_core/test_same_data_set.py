@@ -223,8 +223,8 @@ def test_of_a_source_that_is_read_whole(tmp_path: Path) -> None:
     assert_same_rows(*prepared_twice(config(EventsSource(path=str(tmp_path / "e.jsonl"))), tmp_path))
 
 
+@pytest.mark.integration
 @pytest.mark.data
-@pytest.mark.slow
 @pytest.mark.skipif(not SHARED, reason="RECSTAGE_SHARED_DATA names no folder")
 @pytest.mark.parametrize("name", ["ml-100k", "ml-1m-ncf", "ml-1m-newcomers"])
 def test_of_the_shared_data_sets(name: str, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def member(rank: int, folder: Path) -> None:
         team.keep(Path("epoch.pt"))
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_members_share_out_rows_and_agree_on_weighted_means(tmp_path):
     torch.multiprocessing.spawn(member, (tmp_path,), nprocs=2)
     found = [eval((tmp_path / f"found-{rank}").read_text()) for rank in (0, 1)]

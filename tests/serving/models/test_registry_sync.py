@@ -333,6 +333,7 @@ def test_one_of_several_workers_has_the_sync_process_and_another_takes_over(star
     second.stop()
 
 
+@pytest.mark.integration
 def test_the_sync_process_ends_when_its_standard_input_closes(tmp_path):
     command = [sys.executable, "-m", "serving.models.registry_sync", str(tmp_path / "bundles"), "60", "recommender"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/nowhere/mlflow.db"}

@@ -17,7 +17,7 @@ from serving.settings import ServingSettings
 from tests.serving.doubles import FakePointer
 from tests.serving.pages.browsing import Observed, running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 KEYS = [{"name": f"{role}-key", "role": role, "key": f"a-key-for-the-role-{role}"} for role in ("client", "service")]
 SECRET = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n"
 PATIENCE_MS = 120_000
@@ -48,7 +48,6 @@ def listed(url: str) -> str | None:
     return httpx.get(f"{url}/api/recommendations?user_id=u0", timeout=10).json().get("model_version")
 
 
-@pytest.mark.integration
 def test_an_admin_is_refused_by_the_gate_shows_the_challenger_to_a_share_and_rolls_back(
     visit, registry_driver, tmp_path
 ):

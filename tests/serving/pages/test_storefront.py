@@ -12,7 +12,7 @@ import pytest
 from tests.serving.doubles import FakePointer
 from tests.serving.pages.browsing import Observed, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 KEYS = [{"name": "shop", "role": "service", "key": "a-Strong-one-4-tests9"}]
 SECRET = "Vq7-kT9xW2mZp4_hR8aD3sYf6uJ1cB5n"
 _users = itertools.count()

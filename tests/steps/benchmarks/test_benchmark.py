@@ -35,6 +35,7 @@ def page(workspace):
     return path
 
 
+@pytest.mark.integration
 def test_the_benchmark_ranks_the_models_by_what_their_runs_logged(tiny, client, page):
     result = benchmark.run(
         benchmark.settings_from(["--data", str(tiny), "--models", '["random", "popularity", "graph"]', "--write=true"])

@@ -16,7 +16,7 @@ from recstage.steps.retraining import retrain
 from recstage.tracking import journal
 from recstage.tracking.journal import Journal
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 
 WRITES = [
     (Journal, "put"),
@@ -79,7 +79,6 @@ def test_without_a_kill_it_stages_the_better_of_both(looped):
     check_finished(retrain.run(looped))
 
 
-@pytest.mark.integration
 def test_a_kill_before_any_write_is_finished_by_the_next_one(looped, monkeypatch, settings_of):
     """One retraining after the other, each killed one write later than the one before."""
     n = 0
@@ -130,7 +129,6 @@ def test_an_interrupted_one_of_other_settings_is_not_gone_on_with(looped, monkey
     assert set(done.versions) == {"knn"}
 
 
-@pytest.mark.integration
 def test_a_program_that_is_killed_by_the_system_is_finished_by_the_next_one(
     workspace, settings_of, registry_driver, tiny
 ):

@@ -16,6 +16,7 @@ from recstage.tracking import journal
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.integration
 def test_the_whole_of_it_with_models_that_are_fitted(settings_of):
     looked = retrain.run(settings_of("--dry_run", "true"))
     assert looked.due

@@ -23,29 +23,42 @@ MEASURED_GROUPS = 2000
 """Groups whose NDCG is reported as that of all training groups."""
 
 
+def binned(
+    examples: Examples, names: list[str], params: LambdaRankParams, seed: int, like: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
+    """The examples as LightGBM's data, features in bins: those of `like`, or of their own. `names` are those of the
+    features. Raises `TooLittleData` if no user's label is among the candidates."""
+    if not len(examples.sizes):
+        raise TooLittleData(
+            f"{examples.groups} users with labels, none of them among the candidates",
+            rule="lambdarank learns from users whose later interactions are among the candidates",
+            fix="Give more data, more candidates or lower min_interactions",
+        )
+    return lightgbm.Dataset(
+        examples.features,
+        examples.labels,
+        group=examples.sizes,
+        feature_name=names,
+        params=_settings(params, seed),
+        reference=like,
+    )
+
+
 def boost(
+    data: lightgbm.Dataset,
     train: Examples,
     validation: Examples | None,
-    names: list[str],
     params: LambdaRankParams,
     *,
     seed: int,
     report: Report,
 ) -> tuple[str, int]:
-    """The booster as LightGBM's text, and its number of rounds.
+    """The booster of `data`, which is `train`, as LightGBM's text, and its number of rounds.
 
     With `validation`, the rounds are those with the best NDCG@10 there, and training stops after `params.patience`
-    rounds without a gain (0: never). `names` are those of the features. Raises `TooLittleData` if no user's label is
-    among the candidates, and what `report` raises.
+    rounds without a gain (0: never). Raises what `report` raises.
     """
-    if not len(train.sizes):
-        raise TooLittleData(
-            f"{train.groups} users with labels, none of them among the candidates",
-            rule="lambdarank learns from users whose later interactions are among the candidates",
-            fix="Give more data, more candidates or lower min_interactions",
-        )
     settings = _settings(params, seed)
-    data = lightgbm.Dataset(train.features, train.labels, group=train.sizes, feature_name=names, params=settings)
     booster = lightgbm.Booster(settings, data)
     seen = train.head(MEASURED_GROUPS)
     watched = validation if validation is not None and len(validation.sizes) else None
@@ -93,6 +106,7 @@ def _measured(evaluate: Callable[..., list], name: str, examples: Examples) -> d
     """NDCG at each of `CUTOFFS`; LightGBM's own counts groups without a positive, and gains of untouched items."""
 
     def ndcg(scores: NDArray[np.float64], _: lightgbm.Dataset) -> list[tuple[str, float, bool]]:
-        return [(f"ndcg_at_{k}", examples.ndcg(scores[: len(examples.labels)], k), True) for k in CUTOFFS]
+        found = examples.ndcg(scores[: len(examples.labels)], CUTOFFS)
+        return [(f"ndcg_at_{k}", value, True) for k, value in zip(CUTOFFS, found, strict=True)]
 
     return {f"{name}_{metric}": float(value) for _, metric, value, _ in evaluate(ndcg)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -46,13 +47,42 @@ class Examples:
             groups=sum(part.groups for part in parts),
         )
 
-    def ndcg(self, scores: NDArray[np.float64], k: int) -> float:
-        """Mean NDCG@k over `groups`, zero for those that the retrievers missed; gains are 2**grade - 1."""
-        n = len(self.sizes)
-        group = np.repeat(np.arange(n), self.sizes)
-        gain = 2.0 ** np.maximum(self.labels - UNTOUCHED, 0) - 1
-        found, ideal = (_dcg(group, gain, order, self.sizes, k) for order in (-scores, -gain))
-        return float((found[ideal > 0] / ideal[ideal > 0]).sum() / max(1, self.groups))
+    def ndcg(self, scores: NDArray[np.float64], cutoffs: Sequence[int]) -> list[float]:
+        """Mean NDCG at each of `cutoffs` over `groups`, zero for those that the retrievers missed; gains are
+        2**grade - 1."""
+        gain = self._ranked_gain(-scores)
+        found = []
+        for k in cutoffs:
+            ideal = self._dcg(self._ideal_gain, k)
+            some = ideal > 0
+            found.append(float((self._dcg(gain, k)[some] / ideal[some]).sum() / max(1, self.groups)))
+        return found
+
+    @cached_property
+    def _group(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    @cached_property
+    def _place(self) -> NDArray[np.int64]:
+        return np.arange(len(self.labels)) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+
+    @cached_property
+    def _gain(self) -> NDArray[np.float64]:
+        return np.asarray(2.0 ** np.maximum(self.labels - UNTOUCHED, 0) - 1, np.float64)
+
+    @cached_property
+    def _ideal_gain(self) -> NDArray[np.float64]:
+        return self._ranked_gain(-self._gain)
+
+    def _ranked_gain(self, key: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Gains in the order of the groups, and within each by ascending `key`."""
+        return self._gain[np.lexsort((key, self._group))]
+
+    def _dcg(self, ranked_gain: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+        """DCG@k of each group."""
+        first = self._place < k
+        value = ranked_gain[first] / np.log2(self._place[first] + 2)
+        return np.asarray(np.bincount(self._group[first], value, len(self.sizes)), np.float64)
 
     def head(self, groups: int) -> Examples:
         """The first groups."""
@@ -68,23 +98,12 @@ class Examples:
         """Of the untouched items of each group `n`, drawn at random; None: all."""
         if n is None:
             return self
-        group = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        first = np.cumsum(self.sizes) - self.sizes
+        group, first = self._group, np.cumsum(self.sizes) - self.sizes
         touched = self.labels != UNTOUCHED
         kept = touched | _first(group, first, n, touched + np.random.default_rng(seed).random(len(group)))
         sizes = np.bincount(group[kept], minlength=len(self.sizes))
         some = sizes > 0
         return Examples(self.features[kept], self.labels[kept], sizes[some], self.user[some], self.groups)
-
-
-def _dcg(
-    group: NDArray[np.int64], gain: NDArray[np.float64], key: NDArray[np.float64], sizes: NDArray[np.int64], k: int
-) -> NDArray[np.float64]:
-    """DCG@k of each group, its rows by ascending `key`."""
-    order = np.lexsort((key, group))
-    place = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    value = np.where(place < k, gain[order] / np.log2(place + 2), 0)
-    return np.asarray(np.bincount(group, value, len(sizes)), np.float64)
 
 
 class LabelledPast(NamedTuple):

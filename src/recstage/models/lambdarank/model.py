@@ -28,7 +28,7 @@ from recstage.models.composition.presets import with_best_preset
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
 from recstage.models.features import Candidates, FeatureTable, Past
 from recstage.models.features.group import DAY
-from recstage.models.lambdarank.boosting import boost
+from recstage.models.lambdarank.boosting import binned, boost
 from recstage.models.lambdarank.by_profile import PROFILE, ranked_by_profile, scores_by_profile
 from recstage.models.lambdarank.candidate_features import FittedStage, iter_candidate_features
 from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading, LabelledPast
@@ -182,16 +182,13 @@ class LambdaRank(base.Recommender):
         self, examples: Sequence[tuple[Examples, Examples | None]], past: FittedStage, fitting: base.Fitting
     ) -> str:
         """The trees as LightGBM writes them; sets `fitted_params_`. The curve of the first booster is reported."""
-        found = [
-            boost(
-                *one,
-                past.table.names,
-                self.params,
-                seed=fitting.seed + place,
-                report=fitting.report if place == 0 else base.silent,
-            )
-            for place, one in enumerate(examples)
-        ]
+        found: list[tuple[str, int]] = []
+        bins = None
+        for place, (learning, watched) in enumerate(examples):
+            seed, report = fitting.seed + place, fitting.report if place == 0 else base.silent
+            data = binned(learning, past.table.names, self.params, seed, like=bins)
+            bins = bins or data
+            found.append(boost(data, learning, watched, self.params, seed=seed, report=report))
         self.fitted_params_ = {"num_boost_round": round(float(np.mean([rounds for _, rounds in found])))}
         return added([text for text, _ in found])
 

@@ -13,16 +13,17 @@ from typing import Any
 from recstage import cluster, tracking, tuning
 from recstage.steps.parameter_search.trials import TrialData, TrialRecord, Tried, with_resources
 
+Ended = Callable[[Mapping[str, Any], Tried], None]
+
 
 class TrialsOnRay:
-    """`tuning.Workers` of a cluster; `around` are the parameters that no trial varies, `spent` is told the seconds of
-    each trial."""
+    """`tuning.Workers` of a cluster; `around` are the parameters that no trial varies, `ended` is told the parameters
+    and the outcome of each trial."""
 
-    def __init__(
-        self, pool: cluster.Pool, record: TrialRecord, around: Mapping[str, Any], spent: Callable[[float], None]
-    ) -> None:
-        self._pool, self._record, self._around, self._spent = pool, record, around, spent
+    def __init__(self, pool: cluster.Pool, record: TrialRecord, around: Mapping[str, Any], ended: Ended) -> None:
+        self._pool, self._record, self._around, self._told = pool, record, around, ended
         self._runs: dict[int, str] = {}
+        self._params: dict[int, dict[str, Any]] = {}
         self._steps: dict[int, int] = {}
 
     @property
@@ -34,6 +35,7 @@ class TrialsOnRay:
         run_id = tracking.begin_nested(self._record.name(f"trial {number}"), tags=self._record.tags)
         self._runs[number] = run_id
         whole = {**self._around, **params}
+        self._params[number] = whole
         self._record.log_params(run_id, whole, params)
         self._pool.start(number, whole)
 
@@ -63,7 +65,7 @@ class TrialsOnRay:
             tracking.end_nested(run_id, "FAILED")
             return tuning.Outcome(event.key, error=event.error)
         outcome: Tried = Tried.given_up() if event.stopped else event.result
-        self._spent(outcome.seconds)
+        self._told(self._params.pop(event.key), outcome)
         self._record.log_outcome(run_id, f"trial {event.key}", outcome)
         tracking.end_nested(run_id, "FINISHED")
         return tuning.Outcome(event.key, outcome.value)
@@ -71,11 +73,11 @@ class TrialsOnRay:
 
 @contextmanager
 def trials_on_ray(
-    data: TrialData, record: TrialRecord, around: Mapping[str, Any], spent: Callable[[float], None]
+    data: TrialData, record: TrialRecord, around: Mapping[str, Any], ended: Ended
 ) -> Iterator[TrialsOnRay]:
     """Trials on the cluster of the session."""
     with cluster.Pool(with_resources, data, reports=True) as pool:
-        trials = TrialsOnRay(pool, record, around, spent)
+        trials = TrialsOnRay(pool, record, around, ended)
         try:
             yield trials
         finally:

@@ -107,6 +107,8 @@ class ParameterSearch:
     """What the budget leaves for the fit of the tested model; 0: no limit."""
     gain: dict[str, float] = field(default_factory=dict)
     """What the chosen preset is ahead of the default one by, as a metric of the run."""
+    _known: dict[str, Tried] = field(default_factory=dict)
+    """What parameters came to: no two fits of one search are the same."""
 
     @property
     def settings(self) -> TrainSettings:
@@ -133,6 +135,17 @@ class ParameterSearch:
             params = self._searched(params, budget)
         self.seconds = budget.left
         return params
+
+    def known(self, params: Mapping[str, Any]) -> Tried | None:
+        """What these parameters came to, if they were tried."""
+        return self._known.get(self._key(params))
+
+    def _key(self, params: Mapping[str, Any]) -> str:
+        return str(params_class(self.settings.model)(**params).model_dump_json())
+
+    def _remember(self, params: Mapping[str, Any], found: Tried) -> None:
+        if found.value is not None:
+            self._known[self._key(params)] = found
 
     def _probe(self, params: Mapping[str, Any], budget: Budget) -> None:
         """Tell the budget what a fit will take, by its first epoch, of a model that is trained in epochs."""
@@ -216,7 +229,12 @@ class ParameterSearch:
                     rule="a teacher does not travel to the nodes of a cluster",
                     fix="Search with backend=local, or without distill_from",
                 )
-            with trials_on_ray(self.trials, self.record, around, budget.spent) as workers:
+
+            def ended(params: Mapping[str, Any], found: Tried) -> None:
+                self._remember(params, found)
+                budget.spent(found.seconds)
+
+            with trials_on_ray(self.trials, self.record, around, ended) as workers:
                 yield workers
             return
 
@@ -257,11 +275,20 @@ class ParameterSearch:
                     report(step, metrics)
 
                 try:
-                    found = tried(self.trials, params, told)
+                    found = self._again(params, told) or tried(self.trials, params, told)
                 except tuning.PRUNED:
                     found = Tried.given_up()
             record.log_outcome(run_id, what, found)
             budget.spent(time.perf_counter() - started)
+            self._remember(params, found)
         if found.value is None:
             raise tuning.PRUNED
         return found.value
+
+    def _again(self, params: Mapping[str, Any], report: Report) -> Tried | None:
+        """What these parameters came to before, reported once more; what `report` raises passes on."""
+        found = self.known(params)
+        if found is not None:
+            for step, metrics in found.curve:
+                report(step, metrics)
+        return found

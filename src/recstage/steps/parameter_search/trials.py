@@ -65,11 +65,14 @@ def evaluate_briefly(
 
 @dataclass(frozen=True)
 class Tried:
-    """What a trial came to: its value on validation, None where it was given up, and what its run logs."""
+    """What a trial came to: its value on validation, None where it was given up, and what its run logs; `curve` is what
+    the fit reported, by step, and `fitted_params` what it found by validation rows."""
 
     value: float | None
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    curve: tuple[tuple[int, dict[str, float]], ...] = ()
+    fitted_params: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def given_up(cls, *, diverged: bool = False) -> Tried:
@@ -79,15 +82,22 @@ class Tried:
 def tried(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
     """Fit and judge parameters; what `report` raises passes on."""
     started = time.perf_counter()
+    curve: list[tuple[int, dict[str, float]]] = []
+
+    def kept(step: int, metrics: Mapping[str, float]) -> None:
+        curve.append((step, dict(metrics)))
+        report(step, metrics)
+
     try:
-        model = data.fit(params, report)
+        model = data.fit(params, kept)
     except Diverged:
         return Tried.given_up(diverged=True)
     fitted = time.perf_counter()
     found = data.evaluate(model).metrics
     metrics = {f"validation_{key}": found[key] for key in IN_TRIALS if key in found}
     ended = time.perf_counter()
-    return Tried(found[SEARCH_METRIC], {**metrics, "fit_seconds": fitted - started}, ended - started)
+    metrics["fit_seconds"] = fitted - started
+    return Tried(found[SEARCH_METRIC], metrics, ended - started, tuple(curve), model.fitted_params_)
 
 
 def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
@@ -96,7 +106,7 @@ def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -
     alone = replace(data, settings=data.settings.model_copy(update={"backend": "local"}))
     found = tried(alone, params, report)
     used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
-    return Tried(found.value, {**found.metrics, **used}, found.seconds)
+    return replace(found, metrics={**found.metrics, **used})
 
 
 @dataclass(frozen=True)
