@@ -267,6 +267,7 @@ class Recommender(ExternalIdMethods):
         teacher: Recommender | None = None,
         backend: str = "local",
         seconds: float = 0.0,
+        shared: Any = None,
     ) -> Self:
         """Learn from scratch, or, where the model `warm_starts`, from what `start` had learnt; parameters as in
         `Fitting`. A `start` of another class is ignored, and so is a `teacher` of a model that does not learn from one.
@@ -293,7 +294,16 @@ class Recommender(ExternalIdMethods):
             begin = start if self.warm_starts and type(start) is type(self) else None
             teaches = teacher if self.distils and type(teacher) is type(self) else None
             given = Fitting(
-                seed, validation, self.catalogue_, report, checkpoint, begin, teaches, backend=backend, seconds=seconds
+                seed,
+                validation,
+                self.catalogue_,
+                report,
+                checkpoint,
+                begin,
+                teaches,
+                backend=backend,
+                seconds=seconds,
+                shared=shared,
             )
             self._fit(train, given)
         return self

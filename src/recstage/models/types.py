@@ -59,6 +59,8 @@ class Fitting:
     where a model that can is fitted by Spark, `ray` where one that can uses the nodes of a cluster; `team` is set in a
     fit that is one process of several (`models.neural.team.Team`). `refresh` is for updates: whether what changed is
     learnt anew, too.
+    `shared` (`models.composition.SharedFits`) keeps components for the other fits of one search, all with one seed and
+    catalogue; None: each fit has its own.
     `seconds`: a model that is trained in epochs ends with the last one that ends in that time; 0: with the last of all.
     """
 
@@ -73,6 +75,7 @@ class Fitting:
     refresh: bool = True
     seconds: float = 0.0
     team: Any = None
+    shared: Any = None
 
 
 @dataclass(frozen=True)

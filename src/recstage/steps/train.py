@@ -27,6 +27,7 @@ from recstage.errors import OutOfMemory, TooLittleData, TooMuchData
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build
 from recstage.models.base import Recommender, Report
+from recstage.models.composition import SharedFits
 from recstage.progress import progress
 from recstage.steps import training_report
 from recstage.steps.earlier_versions import Reduction, start_of, teacher_of
@@ -185,7 +186,8 @@ class Training:
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of the tested model: the YAML's, a preset, or what a search finds. Raises `ConfigError`."""
-        rows = TrialData(self.settings, self.split.train, self.split.validation, self.data.catalogue, self.teacher)
+        split, catalogue = self.split, self.data.catalogue
+        rows = TrialData(self.settings, split.train, split.validation, catalogue, self.teacher, SharedFits())
         search = ParameterSearch(rows, self.data, self.run_id)
         chosen = search.best()
         self.found, self.gain, self.seconds = search.found, search.gain, search.seconds

@@ -9,5 +9,15 @@ from recstage.models.composition.components import (
     with_members,
     without_order,
 )
+from recstage.models.composition.shared_fits import SharedFits
 
-__all__ = ["Component", "Components", "is_composite", "named", "updated_parts", "with_members", "without_order"]
+__all__ = [
+    "Component",
+    "Components",
+    "SharedFits",
+    "is_composite",
+    "named",
+    "updated_parts",
+    "with_members",
+    "without_order",
+]

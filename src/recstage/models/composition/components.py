@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -37,14 +38,19 @@ class Component(Schema):
 
         Raises `ConfigError` on an unknown model.
         """
-        model = build(model_config_of(self.model), **self.params)
-        return model.fit(
-            rows,
-            seed=fitting.seed,
-            catalogue=fitting.catalogue,
-            checkpoint=fitting.checkpoint,
-            backend=fitting.backend,
-        )
+
+        def fitted() -> Recommender:
+            return build(model_config_of(self.model), **self.params).fit(
+                rows,
+                seed=fitting.seed,
+                catalogue=fitting.catalogue,
+                checkpoint=fitting.checkpoint,
+                backend=fitting.backend,
+            )
+
+        if fitting.shared is None:
+            return fitted()
+        return fitting.shared.get(f"{self.model} {json.dumps(self.params, sort_keys=True)} {rows.fingerprint}", fitted)
 
 
 def _by_name(value: Any) -> Any:

@@ -8,6 +8,7 @@ fit compares the trees with the best retriever alone, segment by segment, and ra
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -101,8 +102,7 @@ class LambdaRank(base.Recommender):
         past = pasts[0].stage
         text = self.boosted(self.examples(pasts, fitting.seed), past, fitting)
         if self.params.evaluate_only:
-            for retriever in past.retrievers.values():
-                retriever.attach(train, fitting.catalogue)
+            past = replace(past, retrievers={name: _served(one, self) for name, one in past.retrievers.items()})
         self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
         if held_out_users is not None:
             self._select(held_out_users)
@@ -419,6 +419,11 @@ class LambdaRank(base.Recommender):
         table = self._table(self.retrievers_)
         table.load(state)
         self.set_booster(FittedStage(self.retrievers_, table), state["booster"].tobytes().decode())
+
+
+def _served(retriever: base.Recommender, by: base.Recommender) -> base.Recommender:
+    """The retriever as it is, with the training rows of another model: their histories, and what they have seen."""
+    return copy.copy(retriever).attach(by.train_, by.catalogue_)
 
 
 def _best(candidates: Candidates, values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from recstage.errors import Diverged
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build
 from recstage.models.base import Recommender, Report
+from recstage.models.composition import SharedFits
 from recstage.steps import training_report
 from recstage.steps.train_settings import TrainSettings
 
@@ -33,6 +34,8 @@ class TrialData:
     validation: Interactions
     catalogue: Catalogue
     teacher: Recommender | None = None
+    shared: SharedFits | None = None
+    """Keeps what the fits have in common; None: nothing."""
 
     def fit(self, params: Mapping[str, Any], report: Report) -> Recommender:
         """A model fitted to the training rows alone."""
@@ -45,6 +48,7 @@ class TrialData:
             report=report,
             teacher=self.teacher,
             backend=self.settings.backend,
+            shared=self.shared,
         )
 
     def evaluate(self, model: Recommender) -> Evaluation:
@@ -103,7 +107,7 @@ def tried(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
 def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
     """`tried` in a process of its own, which fits alone: with its seconds and peak memory, as a run here would log
     them."""
-    alone = replace(data, settings=data.settings.model_copy(update={"backend": "local"}))
+    alone = replace(data, shared=None, settings=data.settings.model_copy(update={"backend": "local"}))
     found = tried(alone, params, report)
     used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
     return replace(found, metrics={**found.metrics, **used})
