@@ -59,7 +59,7 @@ def test_components_without_params_have_those_that_were_found_for_their_model() 
 @pytest.mark.parametrize("composite", ["hybrid", "lambdarank"])
 def test_what_was_chosen_is_fitted_again_to_all_rows(composite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: every component is to have 11 neighbours, whatever its presets say."""
-    for module in ("recstage.models.hybrid", "recstage.models.lambdarank.model"):
+    for module in ("recstage.models.hybrid", "recstage.models.lambdarank.training"):
         monkeypatch.setattr(
             f"{module}.with_best_preset",
             lambda one, *_: one.model_copy(update={"params": {"neighbors": 11}}) if one.model == "graph" else one,

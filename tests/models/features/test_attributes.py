@@ -11,6 +11,7 @@ import pytest
 from recstage.data.catalogue import Catalogue
 from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError
+from recstage.models import base
 from recstage.models.baselines.popularity import Popularity
 from recstage.models.features import FeatureTable, Past, generate_candidates
 from recstage.models.features.attributes import ContextAttributes, ProfileAttributes
@@ -143,7 +144,8 @@ def test_no_label_is_counted_in_what_trees_learn_from():
     states = []
     for some in (rows, replace(rows, item_index=other)):
         table = FeatureTable(["profile"], ["popularity"], ["role", "age"])
-        table.learn(Past(model.held_out(some, 0).past, catalogue))
+        fitting = base.Fitting(0, None, catalogue, base.silent, None)
+        table.learn(Past(model.training(some, fitting).held_out().past, catalogue))
         states.append(table.state())
     for key, values in states[0].items():
         np.testing.assert_array_equal(values, states[1][key])

@@ -70,9 +70,9 @@ def test_few_labels_train_several_boosters_and_a_bundle_keeps_them(tmp_path) -> 
     steps: list[int] = []
     model = LambdaRank(params(folds=3)).fit(train, seed=1, report=lambda step, _: steps.append(step))
     one = LambdaRank(params(folds=1)).fit(train, seed=1)
-    assert model._booster.num_trees() > one._booster.num_trees()
+    assert len(model.trees_) > len(one.trees_)
     assert steps == [5, 8]  # the curve of the first
-    assert LambdaRank(params(folds=3)).fit(train, seed=1).text_ == model.text_
+    assert LambdaRank(params(folds=3)).fit(train, seed=1).trees_.text == model.trees_.text
     bundle.save(model, tmp_path / "bundle")
     loaded = bundle.load(tmp_path / "bundle")
     assert np.array_equal(loaded.model.score(train.of([0, 5])), model.score(train.of([0, 5])))
@@ -98,7 +98,7 @@ def test_each_period_has_retrievers_of_its_own() -> None:
     rows = chains(clock=True)
     model = LambdaRank(params(holdout="time", holdout_share=0.2, windows=3, num_boost_round=3))
     model.fit(rows, seed=1)
-    pasts = model.pasts(rows, base.Fitting(1, None, model.catalogue_, base.silent, None))
+    pasts = model.training(rows, base.Fitting(1, None, model.catalogue_, base.silent, None)).pasts()
     rows_of = [len(stage.retrievers["transitions"].train_) for _, stage in pasts]
     assert rows_of == sorted(rows_of, reverse=True)
     assert len(set(rows_of)) == len(pasts) == 3

@@ -70,7 +70,7 @@ def test_items_that_users_dismiss_sink():
 
 def test_equal_fits_give_equal_models(ring, fitted):
     again = LambdaRank(fitted.params).fit(ring[0], seed=3)
-    assert again.text_ == fitted.text_
+    assert again.trees_.text == fitted.trees_.text
     assert np.array_equal(again.score(ring[0].all_users), fitted.score(ring[0].all_users))
 
 
@@ -119,7 +119,7 @@ def test_where_the_trees_are_clearly_better_they_rank(ring):
 def test_each_segment_is_ranked_by_what_is_named_for_it(ring, fitted):
     mixed = fitted.params.model_copy(update={"cold_by": "popularity", "warm_by": "trees+transitions", "cold_below": 6})
     stage = FittedStage(fitted.retrievers_, fitted.table_)
-    model = LambdaRank(mixed).attach(ring[0]).set_booster(stage, fitted.text_)
+    model = LambdaRank(mixed).attach(ring[0]).use(stage, fitted.trees_.text)
     whole = ring[0].of(np.arange(3))
     users = Users.concatenated([whole.take([0]), cut(whole.take([1]), 4), whole.take([2])])
     cold, warm = users.take([1]), users.take([0])
@@ -307,7 +307,7 @@ def test_evaluate_only_leaves_the_retrievers_in_the_past(ring):
         LambdaRank(params(evaluate_only=only, retrievers=["transitions"])).fit(ring[0], seed=1)
         for only in (False, True)
     )
-    assert quick.text_ == final.text_
+    assert quick.trees_.text == final.trees_.text
     counts = [model.table_.groups[2].arrays["table"][:, 0].sum() for model in (quick, final)]
     assert counts[0] < counts[1]
     assert len(last) == ring[0].n_users

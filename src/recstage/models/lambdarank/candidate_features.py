@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +30,14 @@ class FittedStage:
     def only(self, params: LambdaRankParams) -> FittedStage:
         """The same stage with the retrievers and groups of features of `params` alone."""
         retrievers = {retriever.name: self.retrievers[retriever.name] for retriever in params.retrievers}
-        table = FeatureTable(params.groups, list(retrievers), params.user_attributes, params.context)
+        table = feature_table(params, list(retrievers))
         table.load(self.table.state())
         return FittedStage(retrievers, table)
+
+
+def feature_table(params: LambdaRankParams, retrievers: Sequence[str]) -> FeatureTable:
+    """The table of the features that `params` names, of these retrievers; it has learnt nothing yet."""
+    return FeatureTable(params.groups, list(retrievers), params.user_attributes, params.context)
 
 
 def iter_candidate_features(

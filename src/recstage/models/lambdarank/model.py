@@ -12,9 +12,8 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -22,26 +21,19 @@ from scipy import sparse
 from recstage.data.interactions import Interactions, Users
 from recstage.data.segments import SEGMENTS, segments_of
 from recstage.data.tables.values.columns import Columns
-from recstage.errors import DataError, OutOfMemory
 from recstage.models import base, rank_fusion
 from recstage.models.composition import updated_parts
-from recstage.models.composition.presets import with_best_preset
 from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
-from recstage.models.features import Candidates, FeatureTable, Past
-from recstage.models.features.group import DAY
-from recstage.models.lambdarank.boosting import binned, boost
+from recstage.models.features import Candidates, FeatureTable
 from recstage.models.lambdarank.by_profile import PROFILE, ranked_by_profile, scores_by_profile
-from recstage.models.lambdarank.candidate_features import FittedStage, iter_candidate_features
-from recstage.models.lambdarank.examples import ExampleMaker, Examples, Grading, LabelledPast
+from recstage.models.lambdarank.candidate_features import FittedStage, feature_table, iter_candidate_features
 from recstage.models.lambdarank.explanations import PLAIN_WORDS, explanation_of
-from recstage.models.lambdarank.folds import FEW_GROUPS, added, by_fold
-from recstage.models.lambdarank.labels import Holdout, earlier, hold_out
 from recstage.models.lambdarank.params import BOTH, TREES, LambdaRankParams
+from recstage.models.lambdarank.training import Training
+from recstage.models.lambdarank.trees import Trees
 from recstage.models.moment import CONTEXT_KEY, PROFILE_KEY
 
 log = logging.getLogger(__name__)
-FEW = 4096
-"""Up to so many pairs are scored by one thread: starting others would cost more than they save."""
 BELOW = 1.5
 """Subtracted from the fused scores (at most 1) of items that are no candidates: they rank below every candidate."""
 FIRST_WEIGHT = 0.5
@@ -61,8 +53,7 @@ class LambdaRank(base.Recommender):
     minimum_positives = 100
     retrievers_: dict[str, base.Recommender]
     table_: FeatureTable
-    text_: str
-    """The booster as LightGBM writes it."""
+    trees_: Trees
 
     @property
     def early_stopping(self) -> bool:
@@ -94,16 +85,21 @@ class LambdaRank(base.Recommender):
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         held_out_users = HeldOutUsers.of_fit(self.name, self.params, train, fitting)
+        training = self.training(train, fitting)
         if held_out_users is not None:
-            self._choose_presets(train, fitting, held_out_users)
+            training.choose_presets(held_out_users)
         if fitting.backend == "ray":
             log.info("%s: its trees are trained in this process: Ray's LightGBM trainer knows no groups", self.name)
-        pasts = self.pasts(train, fitting)
-        past = pasts[0].stage
-        text = self.boosted(self.examples(pasts, fitting.seed), past, fitting)
-        if self.params.evaluate_only:
-            past = replace(past, retrievers={name: _served(one, self) for name, one in past.retrievers.items()})
-        self.set_booster(past if self.params.evaluate_only else self.fit_stage(train, fitting), text)
+        pasts = training.pasts()
+        stage = pasts[0].stage
+        text, rounds = training.boosted(training.examples(pasts), stage.table.names)
+        if training.params.evaluate_only:
+            stage = replace(stage, retrievers={name: _serving(one, self) for name, one in stage.retrievers.items()})
+        else:
+            stage = training.stage(train)
+        self.params = training.params
+        self.fitted_params_ = {"num_boost_round": rounds}
+        self.use(stage, text)
         if held_out_users is not None:
             self._select(held_out_users)
 
@@ -111,105 +107,17 @@ class LambdaRank(base.Recommender):
         """Retrievers are updated and features counted anew; the trees stay. Raises `ConfigError` where a retriever
         cannot be updated."""
         retrievers = updated_parts(self, before.retrievers_, fitting)
-        self.set_booster(FittedStage(retrievers, self._features_of(self.train_, retrievers, fitting)), before.text_)
+        features = self.training(self.train_, fitting).features_of(self.train_, list(retrievers))
+        self.use(FittedStage(retrievers, features), before.trees_.text)
 
-    # -- training -----------------------------------------------------------------------------------------
+    def training(self, train: Interactions, fitting: base.Fitting) -> Training:
+        """A training with these params."""
+        return Training(self.params, train, fitting, self._excluded)
 
-    def held_out(self, train: Interactions, seed: int) -> Holdout:
-        """Labels, and the rows before them."""
-        is_clock = Past(train, self.catalogue_).now is not None
-        return hold_out(train, self.params, is_clock=is_clock, since=self._since(train), seed=seed)
-
-    def pasts(self, train: Interactions, fitting: base.Fitting) -> list[LabelledPast]:
-        """What the trees learn from: labels with what was fitted to the rows before them, also of earlier periods where
-        the labels of the last are few."""
-        held = self.held_out(train, fitting.seed)
-        found = [LabelledPast(held, self.fit_stage(held.past, fitting))]
-        params = self.params
-        for one in earlier(held, params, enough=FEW_GROUPS, since=self._since(train)):
-            stage = self.fit_stage(one.past, fitting)
-            if self.params != params:  # too few rows for a retriever, so that its features would be missing
-                self.params = params
-                break
-            found.append(LabelledPast(one, stage))
-        return found
-
-    def fit_stage(self, rows: Interactions, fitting: base.Fitting) -> FittedStage:
-        """Retrievers and features, fitted to `rows`."""
-        retrievers: dict[str, base.Recommender] = {}
-        for one in self.params.retrievers:
-            try:
-                retrievers[one.name] = one.fit(rows, fitting)
-            except (DataError, OutOfMemory) as error:
-                if len(self.params.retrievers) == 1:
-                    raise
-                log.warning("lambdarank is fitted without %s: %s", one.name, error)
-                self.params = self.params.with_retrievers(
-                    tuple(other for other in self.params.retrievers if other.name != one.name)
-                )
-        return FittedStage(retrievers, self._features_of(rows, retrievers, fitting))
-
-    def _table(self, retrievers: Mapping[str, base.Recommender]) -> FeatureTable:
-        return FeatureTable(self.params.groups, list(retrievers), self.params.user_attributes, self.params.context)
-
-    def _features_of(
-        self, rows: Interactions, retrievers: Mapping[str, base.Recommender], fitting: base.Fitting
-    ) -> FeatureTable:
-        table = self._table(retrievers)
-        since = self._since(rows)
-        recent = rows if since is None else rows.select(rows.timestamp >= since)
-        table.learn(Past(recent, fitting.catalogue, fitting.seed))
-        return table
-
-    def examples(self, pasts: Sequence[LabelledPast], seed: int) -> list[tuple[Examples, Examples | None]]:
-        """For each booster the examples that it learns from, and those that stop its training (None without a
-        validation split)."""
-        params, grading = self.params, Grading.of(self.train_)
-        makers = [ExampleMaker(stage, params.candidates, self._excluded, grading) for _, stage in pasts]
-        if params.folds > 1 and params.validation_split and sum(held.groups for held, _ in pasts) < FEW_GROUPS:
-            everyone = np.ones(self.train_.n_users, bool)
-            made = [
-                maker.make(held.steps, everyone, None, seed) for maker, (held, _) in zip(makers, pasts, strict=True)
-            ]
-            if folds := by_fold(Examples.joined(made), params, self.train_.n_users, seed):
-                return folds
-        watching = np.random.default_rng(seed).random(self.train_.n_users) < params.validation_split
-        steps = pasts[0].held.steps
-        learning = makers[0].make(steps, ~watching, params.negatives, seed)
-        return [(learning, makers[0].make(steps[-1:], watching, None, seed) if watching.any() else None)]
-
-    def boosted(
-        self, examples: Sequence[tuple[Examples, Examples | None]], past: FittedStage, fitting: base.Fitting
-    ) -> str:
-        """The trees as LightGBM writes them; sets `fitted_params_`. The curve of the first booster is reported."""
-        found: list[tuple[str, int]] = []
-        bins = None
-        for place, (learning, watched) in enumerate(examples):
-            seed, report = fitting.seed + place, fitting.report if place == 0 else base.silent
-            data = binned(learning, past.table.names, self.params, seed, like=bins)
-            bins = bins or data
-            found.append(boost(data, learning, watched, self.params, seed=seed, report=report))
-        self.fitted_params_ = {"num_boost_round": round(float(np.mean([rounds for _, rounds in found])))}
-        return added([text for text, _ in found])
-
-    def set_booster(self, stage: FittedStage, text: str) -> Self:
+    def use(self, stage: FittedStage, text: str) -> Self:
         """Rank by these retrievers, features and trees (LightGBM's text) from now on."""
-        self.retrievers_, self.table_, self.text_ = stage.retrievers, stage.table, text
-        self._booster = lightgbm.Booster(model_str=text)
-        # the lowest score that the trees can give: subtracted, so that candidates score from 0
-        leaves = [line.partition("=")[2].split() for line in text.splitlines() if line.startswith("leaf_value=")]
-        self._least = sum(min(map(float, values)) for values in leaves)
+        self.retrievers_, self.table_, self.trees_ = stage.retrievers, stage.table, Trees(text)
         return self
-
-    def _choose_presets(self, train: Interactions, fitting: base.Fitting, held: HeldOutUsers) -> None:
-        """Set the params of the retrievers."""
-        retrievers = list(self.params.retrievers)
-        for place, one in enumerate(retrievers):
-            try:
-                retrievers[place] = with_best_preset(one, train, fitting, held)
-            except (DataError, OutOfMemory):
-                continue  # `fit_stage` leaves it out and says so
-        self.params = self.params.model_copy(update={"retrievers": tuple(retrievers)})
 
     def _select(self, held: HeldOutUsers) -> None:
         """Set what ranks each segment, and `fitted_params_` for a fit with validation rows among the others."""
@@ -226,12 +134,6 @@ class LambdaRank(base.Recommender):
             log.info("lambdarank: %s users by %s, chosen on %d users", segment, chosen[f"{segment}_by"], len(rows))
         self.params = self.params.model_copy(update=chosen)
         self.fitted_params_ = {**chosen, "retrievers": self.params.retrievers, "unordered": (), "select": False}
-
-    def _since(self, rows: Interactions) -> float | None:
-        """The time from which rows are used for features and labels; None: all rows are."""
-        now = Past(rows, self.catalogue_).now
-        days = self.params.lookback_days
-        return None if days is None or now is None else now - days * DAY
 
     @property
     def request_keys(self) -> frozenset[str]:
@@ -326,7 +228,7 @@ class LambdaRank(base.Recommender):
     def _ranked(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
         """Candidates of the users, some rows at a time, with the score of each pair."""
         for rows, candidates, values in self._candidate_features(users):
-            yield rows, candidates, self._scores_of_trees(values)
+            yield rows, candidates, self.trees_.scores(values)
 
     def _candidate_features(self, users: Users) -> Iterator[tuple[slice, Candidates, NDArray[np.float32]]]:
         return iter_candidate_features(self.retrievers_, self.table_, users, self.params.candidates, self._excluded)
@@ -334,13 +236,6 @@ class LambdaRank(base.Recommender):
     def _excluded(self, users: Users) -> sparse.csr_matrix | None:
         """Items that are no candidates: those that a user has seen, and unavailable ones."""
         return self._excluded_items(users, True, ())
-
-    def _scores_of_trees(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not len(features):
-            return np.empty(0, np.float32)
-        threads: dict[str, Any] = {"num_threads": 1} if len(features) <= FEW else {}
-        raw = np.asarray(self._booster.predict(features, raw_score=True, **threads))
-        return (raw - self._least).astype(np.float32)
 
     def _below(self, candidates: Candidates) -> NDArray[np.float32]:
         """Scores of all items as if none were a candidate: fused ranks, below 0. float32[n, n_items]."""
@@ -372,31 +267,20 @@ class LambdaRank(base.Recommender):
         for _, candidates, values in self._candidate_features(users):
             place = np.flatnonzero(candidates.item == item)
             if len(place):
-                found = explanation_of(self.table_, self.contributions(values[place])[0], self.name)
+                found = explanation_of(self.table_, self.trees_.contributions(values[place])[0], self.name)
                 more = first.explain(users, item).text if first.can_score(users)[0] else ""
                 return replace(found, text=f"{found.text} {more}".strip())
         return first.explain(users, item)
 
-    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What each feature adds to the score, and last what all items get: float64[p, n_features + 1].
-
-        Rows sum to the scores. Lundberg et al., "Consistent Individualized Feature Attribution for Tree Ensembles"
-        (2018).
-        """
-        found = np.asarray(self._booster.predict(features, pred_contrib=True))
-        found[:, -1] -= self._least
-        return found
-
     def feature_importance(self) -> dict[str, float]:
         """Gain of each feature in training, highest first."""
-        gains = self._booster.feature_importance("gain").tolist()
-        return dict(sorted(zip(self.table_.names, gains, strict=True), key=lambda pair: -pair[1]))
+        return dict(sorted(zip(self.table_.names, self.trees_.gains(), strict=True), key=lambda pair: -pair[1]))
 
     def mean_contributions(self, users: Users) -> dict[str, float]:
         """Mean absolute contribution of each feature to the scores of these users' candidates, highest first."""
         total, n = np.zeros(len(self.table_.names)), 0
         for _, candidates, values in self._candidate_features(users):
-            total += np.abs(self.contributions(values)[:, :-1]).sum(axis=0)
+            total += np.abs(self.trees_.contributions(values)[:, :-1]).sum(axis=0)
             n += len(candidates)
         means = (total / max(1, n)).tolist()
         return dict(sorted(zip(self.table_.names, means, strict=True), key=lambda pair: -pair[1]))
@@ -413,15 +297,15 @@ class LambdaRank(base.Recommender):
         self.retrievers_ = {retriever.name: parts[retriever.name] for retriever in self.params.retrievers}
 
     def state(self) -> dict[str, NDArray]:
-        return {"booster": np.frombuffer(self.text_.encode(), np.uint8), **self.table_.state()}
+        return {"booster": np.frombuffer(self.trees_.text.encode(), np.uint8), **self.table_.state()}
 
     def _load_state(self, state: Mapping[str, NDArray]) -> None:
-        table = self._table(self.retrievers_)
+        table = feature_table(self.params, list(self.retrievers_))
         table.load(state)
-        self.set_booster(FittedStage(self.retrievers_, table), state["booster"].tobytes().decode())
+        self.use(FittedStage(self.retrievers_, table), state["booster"].tobytes().decode())
 
 
-def _served(retriever: base.Recommender, by: base.Recommender) -> base.Recommender:
+def _serving(retriever: base.Recommender, by: base.Recommender) -> base.Recommender:
     """The retriever as it is, with the training rows of another model: their histories, and what they have seen."""
     return copy.copy(retriever).attach(by.train_, by.catalogue_)
 

@@ -28,6 +28,7 @@ from recstage.models import base
 from recstage.models.lambdarank.examples import Examples, LabelledPast
 from recstage.models.lambdarank.model import FittedStage, LambdaRank
 from recstage.models.lambdarank.params import LambdaRankParams
+from recstage.models.lambdarank.training import Training
 from recstage.steps.benchmarks import docs_tables
 
 WHOLE = "everything"
@@ -157,9 +158,9 @@ class _Bench:
     def __init__(self, train: Interactions, catalogue: Catalogue, params: LambdaRankParams, seed: int) -> None:
         self.train, self.params = train, params
         self.fitting = base.Fitting(seed, None, catalogue, base.silent, None)
-        whole = self._model(params)
-        self.pasts = whole.pasts(train, self.fitting)
-        self.present = whole.fit_stage(train, self.fitting)
+        whole = self._training(params)
+        self.pasts = whole.pasts()
+        self.present = whole.stage(train)
 
     @property
     def variants(self) -> int:
@@ -168,7 +169,7 @@ class _Bench:
 
     def models(self) -> Iterator[tuple[str, str, base.Recommender]]:
         """Kind, name and model of each row of the table."""
-        whole = self._model(self.params).examples(self.pasts, self.fitting.seed)
+        whole = self._training(self.params).examples(self.pasts)
         past = self.pasts[0].stage
         yield "everything", WHOLE, self._boosted(self.params, past, whole)
         for name, retriever in self.present.retrievers.items():
@@ -176,7 +177,7 @@ class _Bench:
         for name in self.present.retrievers if len(self.params.retrievers) > 1 else ():
             params = _without(self.params, "retrievers", [one for one in self.params.retrievers if one.name != name])
             pasts = [LabelledPast(held, stage.only(params)) for held, stage in self.pasts]
-            examples = self._model(params).examples(pasts, self.fitting.seed)
+            examples = self._training(params).examples(pasts)
             yield "retriever", name, self._boosted(params, pasts[0].stage, examples)
         for name in self.params.groups if len(self.params.groups) > 1 else ():
             params = _without(self.params, "groups", [group for group in self.params.groups if group != name])
@@ -190,8 +191,11 @@ class _Bench:
     def _boosted(
         self, params: LambdaRankParams, past: FittedStage, examples: Sequence[tuple[Examples, Examples | None]]
     ) -> LambdaRank:
-        model = self._model(params)
-        return model.set_booster(self.present.only(params), model.boosted(examples, past, self.fitting))
+        text, _ = self._training(params).boosted(examples, past.table.names)
+        return self._model(params).use(self.present.only(params), text)
+
+    def _training(self, params: LambdaRankParams) -> Training:
+        return self._model(params).training(self.train, self.fitting)
 
     def _model(self, params: LambdaRankParams) -> LambdaRank:
         return LambdaRank(params).attach(self.train, self.fitting.catalogue)
