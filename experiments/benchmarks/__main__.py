@@ -326,7 +326,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"benchmarks and their goals:\n{rows}\n\nexamples:\n"
         "  python -m experiments.benchmarks                                    all of them\n"
         "  python -m experiments.benchmarks --quick --only throughput start    do these run? a tenth of the time\n"
-        "  python -m experiments.benchmarks faults                             the table of faults, in 20 minutes\n"
+        "  python -m experiments.benchmarks faults                             the table of faults, some 20 minutes\n"
         "  python -m experiments.benchmarks --only durability --kills 50       needs no models\n\n"
         "see also: python -m experiments.benchmarks.mutation --help, seeded faults that no test notices\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -34,7 +34,7 @@ class BenchmarkEnvironment:
     """A folder with a registry (SQLite) and saved models; processes started from it are ended with their context."""
 
     def __init__(self, folder: Path, data: str) -> None:
-        self.folder = folder
+        self.folder, self.data_name = folder, data
         self.uri = f"sqlite:///{folder}/mlflow.db"
         self.data: Dataset = dataset.load(check(DataConfig, dataset.config_of(data), data))
         self.users: list[str] = self.data.split.train.users.ids.tolist()

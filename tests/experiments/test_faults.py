@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 
 from experiments.benchmarks.environment import BenchmarkEnvironment
-from experiments.benchmarks.faults import databases
+from experiments.benchmarks.faults import databases, table
 from experiments.benchmarks.faults.fault import Outcome, Trials
 from experiments.benchmarks.faults.table import FAULTS, measure
 from experiments.benchmarks.faults.traffic import Traffic
@@ -72,7 +72,7 @@ def test_a_row_is_missed_by_a_problem_by_a_lost_event_and_by_being_late(monkeypa
     }
     for number, run in outcomes.items():
         monkeypatch.setattr("experiments.benchmarks.faults.table.FAULTS", (type(FAULTS[0])(number, "f", "g", run),))
-        (row,) = measure(trials)
+        (row,) = measure(trials, [number])
         assert row.reached == (number == 1)
         assert row.value == (2 if number == 3 else 0)
 
@@ -85,3 +85,26 @@ def test_an_acknowledged_event_that_is_not_in_the_database_is_lost(trials, tmp_p
         connection.execute("INSERT INTO user_interactions VALUES (?)", (traffic.acknowledged[1],))
     connection.close()
     assert traffic.lost(tmp_path / "service.db") == 2
+
+
+@pytest.mark.integration
+def test_rows_that_take_minutes_are_tried_by_another_process_and_stand_last(trials, monkeypatch):
+    first, second = FAULTS[26], FAULTS[1]
+    here = type(second)(second.number, second.name, second.goal, lambda _: Outcome("tried here"))
+    monkeypatch.setattr(table, "FAULTS", (first, here))
+    monkeypatch.setattr(table, "BESIDE", (first.number,))
+    mine, theirs = measure(trials)
+    assert (mine.name, theirs.name) == (f" 2 {second.name}", f"27 {first.name}")
+    assert mine.note.endswith("tried here")
+    assert "packages" in theirs.note
+    assert theirs.reached
+
+
+@pytest.mark.integration
+def test_a_row_whose_process_ends_before_it_was_tried_is_missed(trials, monkeypatch):
+    monkeypatch.setattr(table, "FAULTS", FAULTS[:1])
+    monkeypatch.setattr(table, "BESIDE", (1,))
+    monkeypatch.setattr(trials.environment, "data_name", "no-such-data")
+    (row,) = measure(trials)
+    assert not row.reached
+    assert "ended before" in row.note

@@ -30,7 +30,7 @@ BOMB, SMALL_BOMB = 2**33, 2**28
 
 def swaps(trials: Trials) -> Outcome:
     """1: promote one version and then the other, again and again, while lists and events come in."""
-    moves = trials.of(100, 4)
+    moves = trials.of(50, 4)
     with trials.service("swaps-under-load") as service, Traffic(trials, service) as traffic:
         for move in range(moves):
             version = trials.versions[(move + 1) % 2]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from experiments.benchmarks.faults import bundles, databases, loads, registries, requests, retraining, surroundings
 from experiments.benchmarks.faults.fault import Fault, Outcome, Trials
 from experiments.benchmarks.report import Goal, Measurement
+from recstage.config import root
 
 log = logging.getLogger("experiments.benchmarks.faults")
 SERVES = "every list 200, no event lost"
@@ -43,13 +49,50 @@ FAULTS: tuple[Fault, ...] = (
     Fault(27, "dependencies and secrets", "pinned, unaltered, licensed; no key in a log", surroundings.dependencies),
     Fault(28, "kill -9 of a retraining at each step", "one Production, the next one finishes it", retraining.killed),
 )
+BESIDE = (25, 28, 19)
+"""Faults that take minutes and little of the processor: of a whole table they are tried beside the others."""
 
 
 def measure(trials: Trials, numbers: Sequence[int] = ()) -> Iterator[Measurement]:
-    """Try the faults of these numbers (all by default), one after the other; the value is the events lost."""
-    for fault in FAULTS:
-        if numbers and fault.number not in numbers:
-            continue
+    """Try the faults of these numbers, one after the other, or all of them; the value is the events lost."""
+    if numbers:
+        yield from _one_by_one(trials, [fault for fault in FAULTS if fault.number in numbers])
+        return
+    beside = [fault for fault in FAULTS if fault.number in BESIDE]
+    with _in_another_process(trials, beside) as process:
+        yield from _one_by_one(trials, [fault for fault in FAULTS if fault not in beside])
+        printed, _ = process.communicate()
+    found = json.loads(printed) if process.returncode in (0, 1) else []
+    by_number = {int(one["name"].split()[0]): one for one in found}
+    for fault in beside:
+        yield _told(fault, by_number.get(fault.number))
+
+
+@contextmanager
+def _in_another_process(trials: Trials, faults: Sequence[Fault]) -> Iterator[subprocess.Popen[str]]:
+    """This command for those faults, with a registry, a database and models of its own."""
+    numbers = [str(fault.number) for fault in faults]
+    words = ["faults", "--faults", *numbers, "--data", trials.environment.data_name, "--seed", str(trials.seed)]
+    command = [sys.executable, "-m", "experiments.benchmarks", *words, *(["--quick"] if trials.brief else [])]
+    with (trials.folder / "beside.log").open("wb") as log_file:
+        process = subprocess.Popen(command, cwd=root(), stdout=subprocess.PIPE, stderr=log_file, text=True)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def _told(fault: Fault, found: dict[str, Any] | None) -> Measurement:
+    """What the other process measured of a fault; None: it ended before."""
+    reached = found is not None and bool(found["reached"])
+    value, note = (0, "the process that tried it ended before") if found is None else (found["value"], found["note"])
+    return Measurement(f"{fault.number:2} {fault.name}", value, Goal(fault.goal, lambda _: reached), "", note)
+
+
+def _one_by_one(trials: Trials, faults: Sequence[Fault]) -> Iterator[Measurement]:
+    for fault in faults:
         began = time.perf_counter()
         outcome = _try(fault, trials)
         seconds = time.perf_counter() - began
