@@ -20,7 +20,7 @@ class SharedFits:
     _bytes: int = 0
 
     def get(self, key: str, fit: Callable[[], Recommender]) -> Recommender:
-        """The component of `key`, fitted if it is not kept. Nobody may change it."""
+        """The component of `key`, fitted if it is not kept. It must not be changed."""
         if key in self._kept:
             return self._kept[key]
         model = fit()
