@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +81,7 @@ def _in_another_process(trials: Trials, faults: Sequence[Fault]) -> Iterator[sub
             yield process
         finally:
             if process.poll() is None:
-                process.terminate()
+                process.send_signal(signal.SIGINT)  # it then ends the services that it started
                 process.wait()
 
 
