@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from recstage.config import root
-from tests.deploy.deployment import Process, filled_pairs, until
+from tests.deploy.deployment import PATIENCE_SECONDS, Process, filled_pairs, until
 from tests.deploy.parts import bucket, running_parts, start_mlflow, start_service
 from tests.postgres_servers import Server, primary, replica
 
@@ -39,7 +39,7 @@ class Host:
     def ask(self, path: str, role: str = SHOP, **options) -> httpx.Response:
         method = options.pop("method", "GET")
         return httpx.request(
-            method, f"{self.url}{path}", headers={"X-API-Key": self.values[role]}, timeout=60, **options
+            method, f"{self.url}{path}", headers={"X-API-Key": self.values[role]}, timeout=PATIENCE_SECONDS, **options
         )
 
     def version(self) -> str | None:

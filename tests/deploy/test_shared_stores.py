@@ -17,7 +17,7 @@ import pytest
 
 from serving.store.admin import migrate
 from serving.store.db.connection import parse_url
-from tests.deploy.deployment import Process, free_port, until
+from tests.deploy.deployment import PATIENCE_SECONDS, Process, free_port, until
 from tests.postgres_servers import Server, primary
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ class Host:
     process: Process
 
     def ask(self, path: str, method: str = "GET", **options) -> httpx.Response:
-        return httpx.request(method, f"{self.url}{path}", timeout=60, **options)
+        return httpx.request(method, f"{self.url}{path}", timeout=PATIENCE_SECONDS, **options)
 
     def holds(self, work: str) -> bool:
         return f'recstage_elected{{work="{work}"}} 1.0' in self.ask("/metrics").text
@@ -75,7 +75,7 @@ def hosts(server, workspace: Path, tmp_path: Path, request) -> Iterator[list[Hos
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+        return httpx.get(f"{url}/health/live", timeout=PATIENCE_SECONDS).status_code == 200
     except httpx.TransportError:
         return False
 

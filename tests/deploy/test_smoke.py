@@ -16,7 +16,7 @@ import pytest
 
 from recstage import tracking
 from recstage.commands import app
-from tests.deploy.deployment import compose, filled_pairs, folder, until
+from tests.deploy.deployment import PATIENCE_SECONDS, compose, filled_pairs, folder, until
 from tests.deploy.parts import USERS, bucket, running_parts, start_mlflow, start_service, versions
 from tests.registry_driver import RegistryDriver
 
@@ -62,7 +62,8 @@ def test_the_settings_of_compose_run_from_an_empty_cluster_to_a_followed_promoti
     environment = filled_pairs("service.env", values)
     start_mlflow(values, running, tmp_path)
     bucket(values).create()
-    assert httpx.get(f"{values['MLFLOW_URL']}/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 401
+    http = httpx.Client(timeout=PATIENCE_SECONDS)  # a promotion starts a process and asks MLflow some hundred times
+    assert http.get(f"{values['MLFLOW_URL']}/api/2.0/mlflow/experiments/get?experiment_id=0").status_code == 401
 
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, environment[name])
@@ -75,10 +76,10 @@ def test_the_settings_of_compose_run_from_an_empty_cluster_to_a_followed_promoti
     url, service = start_service(environment, running, tmp_path)
     as_shop, as_admin = ({"X-API-Key": values[name]} for name in USERS)
     until(lambda: versions(url, values["ops"]) == {"1"}, "both workers serve the first version", service)
-    assert httpx.get(f"{url}/api/recommendations?user_id=u1").status_code == 401
-    listed = httpx.get(f"{url}/api/recommendations?user_id=u1", headers=as_shop).json()
+    assert http.get(f"{url}/api/recommendations?user_id=u1").status_code == 401
+    listed = http.get(f"{url}/api/recommendations?user_id=u1", headers=as_shop).json()
     event = {"user_id": "u1", "item_id": listed["items"][0]["item_id"], "interaction_type": "like"}
-    assert httpx.post(f"{url}/api/interactions", headers=as_shop, json=event).status_code == 201
+    assert http.post(f"{url}/api/interactions", headers=as_shop, json=event).status_code == 201
     with psycopg.connect(environment["RECSTAGE_SERVING_DATABASE_URL"]) as database:
         stored = database.execute("SELECT user_id, item_id, interaction_type FROM user_interactions").fetchall()
     assert stored == [tuple(event.values())]
@@ -86,6 +87,6 @@ def test_the_settings_of_compose_run_from_an_empty_cluster_to_a_followed_promoti
 
     assert registry.register("popularity") == 2
     change = {"version": "2", "reason": "the second", "force": True}
-    promoted = httpx.post(f"{url}/api/operations/promote", headers=as_admin, json=change, timeout=60)
+    promoted = http.post(f"{url}/api/operations/promote", headers=as_admin, json=change)
     assert promoted.status_code == 200, promoted.text
     until(lambda: versions(url, values["ops"]) == {"2"}, "both workers follow the promotion", service)
