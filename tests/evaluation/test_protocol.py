@@ -125,6 +125,10 @@ def test_the_intervals_are_those_of_the_per_user_values(interactions, written):
     assert result.intervals["cold_hit_rate_at_3"] == pytest.approx(expected)
     low, high = result.intervals["novelty_at_3"]
     assert low <= result.metrics["novelty_at_3"] <= high
+    without = CONFIG.model_copy(update={"bootstrap": 0})
+    briefly = evaluate(model, interactions(60, 30, [(u, 1 + u % 29) for u in range(60)]), config=without, seed=5)
+    assert briefly.metrics == result.metrics
+    assert briefly.intervals == {}
 
 
 def test_items_that_may_not_be_shown_are_outside_of_coverage(interactions, written):

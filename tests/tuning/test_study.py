@@ -5,6 +5,7 @@ import pytest
 from recstage.config import SearchRange
 from recstage.errors import ConfigError
 from recstage.tuning import PRUNED, search, study_name
+from recstage.tuning.workers import Outcome
 
 SPACE = {
     "x": SearchRange(low=-4, high=4),
@@ -155,3 +156,34 @@ def test_a_search_without_a_number_of_trials_goes_on_until_it_is_told_to_stop(tm
         return len(asked) < 4
 
     assert len(found(tmp_path, trials=None, go_on=go_on).trials) == 4
+
+
+class Elsewhere:
+    """`Workers` with two cores, whose trials end one after the other; `most` is how many were under way together."""
+
+    cores = 2
+
+    def __init__(self):
+        self.waiting, self.most = [], 0
+
+    def start(self, number, params):
+        self.waiting.append((number, params))
+        self.most = max(self.most, len(self.waiting))
+
+    def wait(self):
+        number, params = self.waiting.pop(0)
+        return [Outcome(number, parabola(params, number, None))]
+
+
+def test_of_a_number_of_trials_one_more_than_the_cores_is_started_for_the_core_that_is_free_next(tmp_path):
+    workers = Elsewhere()
+    result = found(tmp_path, workers, trials=9)
+    assert [trial.number for trial in result.trials] == list(range(9))
+    assert workers.most == 3
+
+
+def test_within_a_time_no_trial_is_started_before_a_core_is_free(tmp_path):
+    workers, ended = Elsewhere(), iter([True] * 4 + [False] * 9)
+    result = found(tmp_path, workers, trials=None, go_on=lambda: next(ended))
+    assert len(result.trials) == 6  # five, and the one that was under way
+    assert workers.most == 2

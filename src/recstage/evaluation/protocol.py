@@ -96,7 +96,8 @@ def evaluate(
     The model masks what it has seen, so it must be fitted on all rows before the test. `negatives` int32[n_users, c]
     (over the id maps of `test`, -1: none) adds the sampled protocol. `catalogue` gives categories for diversity (the
     model's own by default). `seed` draws the bootstrap and the users that latency is timed on. With `config.users` only
-    so many users are asked, and the intervals, which shrink with the root of their number, are those of a sample.
+    so many users are asked, and the intervals, which shrink with the root of their number, are those of a sample;
+    without `config.bootstrap` there are none.
     `progress` shows bars on work of more than two seconds at a terminal. `each` computes blocks of
     users, elsewhere perhaps.
 
@@ -296,15 +297,22 @@ def _means(
     values = np.stack(list(columns.values()), axis=1)
     group = np.array([SEGMENTS.index(name) for name in segment])
     members = {f"{name}_": group == g for g, name in enumerate(SEGMENTS)} | {"": np.ones(len(group), bool)}
-    means = resampled_means(values, group, len(SEGMENTS), resamples=config.bootstrap, seed=seed)
-    found, intervals = {}, {}
-    for (prefix, rows), resampled in zip(members.items(), means, strict=True):
+    found = {}
+    for prefix, rows in members.items():
         for column, name in enumerate(columns):
             mine = values[rows, column]
             mine = mine[np.isfinite(mine)]
             if len(mine):
                 found[prefix + name] = float(mine.mean())
-                intervals[prefix + name] = interval_of(resampled[:, column], config.confidence)
+    if not config.bootstrap:
+        return found, {}
+    means = resampled_means(values, group, len(SEGMENTS), resamples=config.bootstrap, seed=seed)
+    intervals = {
+        prefix + name: interval_of(resampled[:, column], config.confidence)
+        for prefix, resampled in zip(members, means, strict=True)
+        for column, name in enumerate(columns)
+        if prefix + name in found
+    }
     return found, intervals
 
 

@@ -40,7 +40,9 @@ class Workers(Protocol):
         """Trials that can be under way together, now."""
         ...
 
-    def start(self, number: int, params: dict[str, Any]) -> None: ...
+    def start(self, number: int, params: dict[str, Any]) -> None:
+        """Begin a trial as soon as a core is free."""
+        ...
 
     def prune(self, number: int) -> None:
         """Give a trial up: it ends without a value."""
@@ -60,11 +62,16 @@ def optimise_elsewhere(
     shown: Progress,
     go_on: Callable[[], bool],
 ) -> None:
-    """The study stays here: trials are asked of it, and told to it when they end."""
+    """The study stays here: trials are asked of it, and told to it when they end.
+
+    Of a number of trials, one more than there are cores is started: it waits for the core that is free next, which
+    else would wait for it.
+    """
     running: dict[int, optuna.Trial] = {}
+    ahead = 0 if trials is None else 1
     started, wanted = 0, True
     while True:
-        while wanted and len(running) < workers.cores and (trials is None or started < trials):
+        while wanted and len(running) < workers.cores + ahead and (trials is None or started < trials):
             trial = study.ask()
             running[trial.number] = trial
             workers.start(trial.number, {key: suggest(trial, key, dimension) for key, dimension in space.items()})

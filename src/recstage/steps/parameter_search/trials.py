@@ -62,8 +62,8 @@ class TrialData:
 def evaluate_briefly(
     model: Recommender, rows: Interactions, settings: TrainSettings, catalogue: Catalogue | None
 ) -> Evaluation:
-    """Without latencies and sampled candidates."""
-    config = settings.evaluation.model_copy(update={"latency_requests": 0})
+    """Without latencies, intervals and sampled candidates."""
+    config = settings.evaluation.model_copy(update={"latency_requests": 0, "bootstrap": 0})
     return evaluate(model, rows, config=config, catalogue=catalogue, seed=settings.seed)
 
 
