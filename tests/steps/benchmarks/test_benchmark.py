@@ -246,12 +246,16 @@ def test_a_benchmark_of_the_loop_that_fails_is_one_line(client, program):
 
 def test_a_part_of_the_scale_table_that_cannot_be_measured_is_left_out_with_the_reason(client, monkeypatch):
     def run(command, **options):
-        failed = "scale-index" not in command
-        return subprocess.CompletedProcess(command, 2 if failed else 0, "" if failed else json.dumps(MEASURED))
+        assert "MLFLOW_EXPERIMENT_NAME" not in options["env"]  # of this run; the program has a store of its own
+        if "scale-index" in command:
+            return subprocess.CompletedProcess(command, 0, json.dumps(MEASURED))
+        return subprocess.CompletedProcess(command, 1 if "scale-ray" in command else 2, "")
 
     monkeypatch.setattr(measured_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     result = benchmark.run(benchmark.settings_from(["--against", "scale"]))
     assert result.skipped["scale-workers"] == "it ended with status 2; its last lines say why"
+    assert result.skipped["scale-ray"] == "it ended with status 1; its last lines say why"  # broke off
     assert "scale-index" not in result.skipped
     assert result.figures[0].name == "better promoted, share"
     assert "scale_better_promoted_share" in client.get_run(result.run_id).data.metrics

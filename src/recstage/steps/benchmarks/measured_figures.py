@@ -11,12 +11,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recstage import markdown
+from recstage import markdown, tracking
 from recstage.config import root
 from recstage.errors import ExternalToolError
 
-GOALS_MISSED = 1
-"""Exit status of the program where all was measured, and a goal was missed."""
+MEASURED = (0, 1)
+"""Exit statuses of the program where all was measured: 1, a goal was missed. Python ends with 1 as well where a program
+breaks off, which then has printed nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,14 @@ def measured(name: str, data: str, events: int, *, quick: bool) -> tuple[list[Fi
     for benchmarks in SETS[name].calls:
         command = [sys.executable, "-m", "experiments.benchmarks", *benchmarks, "--data", data, "--events", str(events)]
         done = subprocess.run(
-            [*command, *(["--quick"] if quick else [])], cwd=root(), stdout=subprocess.PIPE, text=True, check=False
+            [*command, *(["--quick"] if quick else [])],
+            cwd=root(),
+            env=tracking.outside_environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
-        if done.returncode in (0, GOALS_MISSED):
+        if done.returncode in MEASURED and done.stdout.strip():
             found += [Figure(**row) for row in json.loads(done.stdout)]
         else:
             status = done.returncode
