@@ -33,8 +33,8 @@ source: {kind: synthetic, users: 4000, items: 2000, interactions: 300000, seed: 
 weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
-TRIALS, FEWEST_TRIALS = 30, 8
-ALIKE = ['--model.search={"alpha": {"low": 1.0, "high": 400.0, "log": true}}', "--model.params.iterations=90"]
+TRIALS, FEWEST_TRIALS = 40, 8
+ALIKE = ['--model.search={"alpha": {"low": 1.0, "high": 400.0, "log": true}}']
 """Of a search in which every trial does the same work, whichever parameters are tried on one core or on two."""
 EPOCHS, FEWEST_EPOCHS = 10, 4
 USERS_AT_ONCE = 100
