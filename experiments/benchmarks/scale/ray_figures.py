@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import yaml
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
@@ -33,9 +34,9 @@ source: {kind: synthetic, users: 4000, items: 2000, interactions: 300000, seed: 
 weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
-TRIALS, FEWEST_TRIALS = 40, 8
-ALIKE = ['--model.search={"alpha": {"low": 1.0, "high": 400.0, "log": true}}']
-"""Of a search in which every trial does the same work, whichever parameters are tried on one core or on two."""
+TRIALS, FEWEST_TRIALS = 30, 8
+ALIKE = {"params": {"factors": 128, "iterations": 30}, "search": {"alpha": {"low": 1.0, "high": 400.0, "log": True}}}
+"""Of conf/model/als.yaml: every trial does the same work, whichever are tried on one core or on two."""
 EPOCHS, FEWEST_EPOCHS = 10, 4
 USERS_AT_ONCE = 100
 LIST = 100
@@ -76,10 +77,12 @@ def _searched(
     trial number `after` has ended."""
     home.mkdir()
     shutil.copytree(root() / "conf", home / "conf")
+    model = home / "conf" / "model" / "als.yaml"
+    model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), **ALIKE}))
     shutil.copy(root() / "MLproject", home)
     (home / "events.yaml").write_text(DATA)
     command = [sys.executable, "experiments/train.py", "--model", "als", "--data", str(home / "events.yaml")]
-    command += ["--trials", str(number), "--preset", "default", "--backend", backend, *ALIKE]
+    command += ["--trials", str(number), "--preset", "default", "--backend", backend]
     variables = {"RECSTAGE_HOME": str(home), "MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db"}
     process = subprocess.Popen(
         command,
