@@ -13,7 +13,7 @@ from recstage.steps.parameter_search.on_ray import TrialsOnRay
 
 pytestmark = pytest.mark.integration
 SMALL = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=0", "--preset", "default", "--backend", "ray"]
-SLOW_TRIALS = ["--model.search.iterations.low=20000", "--model.search.iterations.high=20001"]
+SLOW_TRIALS = ['--model.search={"alpha": {"low": 1.0, "high": 99.0}}', "--model.params.iterations=20000"]
 """Some seconds each, so that one is under way on either node."""
 
 
