@@ -75,7 +75,7 @@ def hosts(server, workspace: Path, tmp_path: Path, request) -> Iterator[list[Hos
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live", timeout=PATIENCE_SECONDS).status_code == 200
+        return httpx.get(f"{url}/health/live", timeout=30).status_code == 200
     except httpx.TransportError:
         return False
 

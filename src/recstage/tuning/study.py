@@ -67,8 +67,9 @@ def search(
     go_on: Callable[[], bool] = lambda: True,
 ) -> Search:
     """Maximise `objective` over `space` until the study has `trials` finished trials (None: no limit), or `go_on`,
-    asked after each, says no; the first one tries `start`. Given `Workers`, as many trials as they have cores are under
-    way together: what a trial tries then depends on which others have ended, and a seed no longer decides all.
+    asked after each, says no; the first one tries `start`. Given `Workers`, trials are under way together, as
+    `optimise_elsewhere` says: what a trial tries then depends on which others have ended, and a seed no
+    longer decides all.
 
     `identity` is all that decides the outcome apart from the space (data, model, seed): the same one resumes the same
     study. `metric` names the reported number that pruning looks at. Raises `ConfigError` where there is no space, or
