@@ -104,6 +104,16 @@ def test_parameters_that_were_named_are_not_replaced_by_a_preset(tiny):
     assert train.settings_from("als", tiny).preset == AUTO
 
 
+def test_null_takes_a_parameter_out_of_a_search(tiny):
+    configured = model_config_of("als").search
+    words = ["--model.search.iterations=null", '--model.search.alpha={"high": 9.0}']
+    chosen = train.settings_from("als", tiny, words).model.search
+    assert chosen.keys() == configured.keys() - {"iterations"}
+    assert (chosen["alpha"].low, chosen["alpha"].high) == (configured["alpha"].low, 9.0)
+    with pytest.raises(ConfigError, match=r"model.search.alpa = null: null takes .* Did you mean 'alpha'\?"):
+        train.settings_from("als", tiny, ["--model.search.alpa=null"])
+
+
 @pytest.mark.slow
 def test_a_budget_searches_until_it_is_spent_and_a_small_one_is_told(tiny, client, caplog):
     settings = train.settings_from("als", tiny, [*QUICK, "--budget", "1h", "--trials", "2", "--preset", "default"])

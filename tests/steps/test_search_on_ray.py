@@ -13,7 +13,7 @@ from recstage.steps.parameter_search.on_ray import TrialsOnRay
 
 pytestmark = pytest.mark.integration
 SMALL = ["--evaluation.bootstrap=100", "--evaluation.latency_requests=0", "--preset", "default", "--backend", "ray"]
-SLOW_TRIALS = ['--model.search={"alpha": {"low": 1.0, "high": 99.0}}', "--model.params.iterations=20000"]
+SLOW_TRIALS = ["--model.search.iterations=null", "--model.params.iterations=1000"]
 """Some seconds each, so that one is under way on either node."""
 
 
@@ -53,7 +53,7 @@ def test_a_search_ends_with_all_its_trials_though_a_node_is_killed(ray_cluster, 
 
 
 def test_epochs_of_a_trial_arrive_in_its_run_also_of_a_pruned_one(ray_cluster, tiny, client):
-    search = '--model.search={"learning_rate": {"low": 1e-9, "high": 0.1, "log": true}}'
+    search = '--model.search.learning_rate={"low": 1e-9, "high": 0.1, "log": true}'
     words = [*SMALL, search, "--model.params.epochs=30", "--model.params.learning_rate=0.05", "--trials", "9"]
     result = train.run(train.settings_from("ncf", tiny, words))
     trials = trials_of(client, result.run_id)

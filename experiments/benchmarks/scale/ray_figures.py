@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import yaml
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.environment import BenchmarkEnvironment, Running
@@ -25,7 +24,7 @@ from experiments.benchmarks.report import Measurement, at_least, at_most
 from experiments.benchmarks.scale.ray_nodes import cluster_of
 from experiments.benchmarks.scale.ray_training import training
 from recstage import batch, bundle, cluster
-from recstage.config import root
+from recstage.config import model_config_of, root
 from recstage.data.interactions import Users
 from recstage.models.base import Ranking, Recommender
 
@@ -35,8 +34,9 @@ weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
 TRIALS, FEWEST_TRIALS = 30, 8
-ALIKE = {"params": {"factors": 128, "iterations": 30}, "search": {"alpha": {"low": 1.0, "high": 400.0, "log": True}}}
-"""Of conf/model/als.yaml: every trial does the same work, whichever are tried on one core or on two."""
+ALPHA = {"low": 1.0, "high": 400.0, "log": True}
+ALIKE = ["--model.params.factors=128", "--model.params.iterations=30"]
+"""Every trial does the same work, whichever are tried on one core or on two: they differ in their alpha alone."""
 EPOCHS, FEWEST_EPOCHS = 10, 4
 USERS_AT_ONCE = 100
 LIST = 100
@@ -77,12 +77,11 @@ def _searched(
     trial number `after` has ended."""
     home.mkdir()
     shutil.copytree(root() / "conf", home / "conf")
-    model = home / "conf" / "model" / "als.yaml"
-    model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), **ALIKE}))
     shutil.copy(root() / "MLproject", home)
     (home / "events.yaml").write_text(DATA)
     command = [sys.executable, "experiments/train.py", "--model", "als", "--data", str(home / "events.yaml")]
-    command += ["--trials", str(number), "--preset", "default", "--backend", backend]
+    search = {**dict.fromkeys(model_config_of("als").search), "alpha": ALPHA}
+    command += ["--trials", str(number), "--backend", backend, *ALIKE, f"--model.search={json.dumps(search)}"]
     variables = {"RECSTAGE_HOME": str(home), "MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db"}
     process = subprocess.Popen(
         command,

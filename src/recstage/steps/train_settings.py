@@ -9,6 +9,7 @@ from pydantic import Field, create_model
 
 from recstage.config import (
     ModelConfig,
+    SearchRange,
     model_config_of,
     read_yaml,
     resolve,
@@ -17,8 +18,11 @@ from recstage.config import (
 )
 from recstage.config.steps import AUTO, DEFAULT, DEFAULT_NAME, TrainSettings
 from recstage.data import dataset
+from recstage.errors import ConfigError, valid_names
 from recstage.models import params_class
 from recstage.renamed import new_names, new_options
+
+SEARCH = "range of each parameter that a search tries; null: not tried"
 
 
 def settings_from(
@@ -32,7 +36,10 @@ def settings_from(
     params = params_class(config)
     # the command line knows the hyperparameters of just this model, with their descriptions
     typed = create_model(
-        f"{params.__name__}Config", __base__=ModelConfig, params=(params, Field(default_factory=params))
+        f"{params.__name__}Config",
+        __base__=ModelConfig,
+        params=(params, Field(default_factory=params)),
+        search=(dict[str, SearchRange | None], Field(default_factory=dict, description=SEARCH)),
     )
     search = new_names(config.search, params.renamed, where=f"conf/model/{model}.yaml: search.")
     schema = create_model("TrainSettings", __base__=TrainSettings, model=(typed, ...))
@@ -45,12 +52,27 @@ def settings_from(
     old_names = {f"model.params.{old}": f"model.params.{new}" for old, new in params.renamed.items()}
     found = resolve(schema, defaults, new_options(arguments, old_names), program=f"train {model}")
     values = {name: getattr(found, name) for name in TrainSettings.model_fields}
-    chosen = ModelConfig(**found.model.model_dump())
+    tried = _without_null(found.model.search, search, model)
+    chosen = ModelConfig(**{**found.model.model_dump(), "search": tried})
     if found.name:
         chosen = chosen.model_copy(update={"registered_name": registered_name(chosen, found.name)})
     if found.preset == AUTO and found.model.params != params(**config.params):
         values["preset"] = DEFAULT  # parameters that were named are not to be replaced by a preset's
     return TrainSettings.model_construct(**{**values, "model": chosen, "data": with_whole_paths(found.data)})
+
+
+def _without_null(
+    given: Mapping[str, SearchRange | None], configured: Mapping[str, Any], model: str
+) -> dict[str, SearchRange]:
+    """The ranges of a search, which the command line adds to those of the YAML: null takes a parameter out."""
+    unknown = next((name for name, one in given.items() if one is None and name not in configured), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"model.search.{unknown} = null",
+            rule=f"null takes a parameter out of the search of conf/model/{model}.yaml",
+            fix=valid_names(unknown, configured),
+        )
+    return {name: one for name, one in given.items() if one is not None}
 
 
 def registered_name(model: ModelConfig, name: str) -> str:
