@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -54,6 +56,26 @@ def test_an_address_that_is_none_is_one_line(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ConfigError, match="an address is HOST:PORT of the head node"), cluster.session():
         pass
+
+
+@pytest.fixture
+def somebody_listens() -> Iterator[str]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_another_token_is_one_line(monkeypatch, somebody_listens):
+    """Ray 2.60 raises the first where no token was sent, the second where there is none to send."""
+    ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'recstage[ray]'")
+    monkeypatch.setenv("RAY_ADDRESS", somebody_listens)
+    refused = ConnectionError(f"Failed to connect to Ray cluster at {somebody_listens}")
+    refused.__cause__ = RuntimeError("InvalidAuthToken: Authentication token is missing or incorrect")
+    for raised in (refused, RuntimeError("Token authentication is enabled but no authentication token was found")):
+        monkeypatch.setattr(ray, "init", Mock(side_effect=raised))
+        with pytest.raises(ConfigError, match=r"the cluster asks for a token.*Copy .* and set RAY_AUTH_MODE=token"):
+            joined()
 
 
 @pytest.mark.integration

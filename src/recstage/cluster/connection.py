@@ -41,8 +41,8 @@ def needs_ray(given: str = "backend = ray", otherwise: str = ", or use backend=l
 def session(backend: str = "ray") -> Iterator[None]:
     """Connected inside, where `backend` is `ray`; a session within another one is the same.
 
-    Raises `ConfigError` where Ray is not installed, no cluster answers at RAY_ADDRESS, or it runs another version of
-    Ray or Python.
+    Raises `ConfigError` where Ray is not installed, no cluster answers at RAY_ADDRESS, it asks for another token, or it
+    runs another version of Ray or Python.
     """
     if backend != "ray":
         yield
@@ -105,15 +105,15 @@ def _join(ray: Any, address: str, quiet: dict[str, Any]) -> None:
     _check_answers(address, given)
     try:
         ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError) as error:
-        raise _no_cluster(given) from error
-    except RuntimeError as error:
-        if "token" in str(error):
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if any("token" in str(one) for one in (error, error.__cause__)):
             raise ConfigError(
                 given,
-                rule="the cluster asks for a token, and there is none here, or another one",
-                fix="Copy the head node's ~/.ray/auth_token, or set RAY_AUTH_TOKEN",
+                rule="the cluster asks for a token, which was not sent or is another one",
+                fix="Copy the head node's ~/.ray/auth_token to this machine and set RAY_AUTH_MODE=token",
             ) from error
+        if not isinstance(error, RuntimeError):
+            raise _no_cluster(given) from error
         if "ersion mismatch" not in str(error):
             raise
         theirs, ours = _versions(str(error))
