@@ -14,6 +14,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -270,12 +271,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name: getattr(chosen, name) for name in ("kills", "seconds", "seed", "postgres", "events", "faults")
             }
             run = Run(Path(folder), chosen.data, share, **given)
-            measurements = list(run_benchmarks(run, names))
+            with _stdout_on_stderr():
+                measurements = list(run_benchmarks(run, names))
     except RecstageError as error:
         _log(f"recstage: {error}")
         return error.exit_code
     print(json.dumps([measurement.as_json() for measurement in measurements]))  # noqa: T201
     return 0 if all(measurement.reached for measurement in measurements) else 1
+
+
+@contextmanager
+def _stdout_on_stderr() -> Iterator[None]:
+    """Inside, what this process, its libraries and what they start write to stdout goes to stderr: stdout is the
+    figures' alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def installed() -> list[str]:

@@ -15,35 +15,20 @@ pytest.importorskip("transformers", reason="the extra `text` is not installed")
 from safetensors.numpy import load_file
 
 from recstage.classifier import storage, training
-from recstage.classifier.families import encoder, fine_tuning, frozen, int8, scoring
+from recstage.classifier.families import encoder, fine_tuning, frozen, int8, on_cluster, scoring
 from recstage.classifier.families.frozen import FrozenPart
 from recstage.classifier.families.tokens import Tokens
 from recstage.config.classifier import ClassifierConfig, LinearParams, TextSplitConfig, TransformerParams
 from recstage.errors import BundleError, ConfigError
-from tests.classifier.small_texts import FILLER, WORDS, small_texts
+from tests.classifier.small_texts import small_texts
+from tests.classifier.tiny_encoder import settings, tiny_encoder
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An encoder of two layers and sixteen dimensions that knows the words of the small texts."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    path = tmp_path_factory.mktemp("encoder")
-    words = ["[PAD]", "[UNK]", *FILLER, *(word for some in WORDS.values() for word in some)]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(path)
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **shape)).save_pretrained(path)
-    return path
-
-
-def settings(folder, **more):
-    given = {"frozen_layers": 0, "folds": 2, "epochs": 3, "learning_rate": 5e-3, "max_tokens": 32, "threads": 1, **more}
-    return TransformerParams(encoder=str(folder), **given)
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(folder, tmp_path):
@@ -102,7 +87,7 @@ def test_each_text_is_scored_by_the_network_that_did_not_see_it(folder, monkeypa
         seen.append((set(train.texts), set(validation.texts)))
         return fine_tune(params, train, validation, **given)
 
-    monkeypatch.setattr(fine_tuning, "fine_tune", watched)
+    monkeypatch.setattr(on_cluster, "fine_tune", watched)
     monkeypatch.setattr(
         training, "_calibrated", lambda *given: found.update(scores=given[3], truth=given[4]) or calibrated(*given)
     )

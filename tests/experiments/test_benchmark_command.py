@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 
@@ -123,3 +125,16 @@ def test_the_help_lists_every_benchmark_with_its_goals(capsys):
     for name, benchmark in command.BENCHMARKS.items():
         assert f"{name} " in text
         assert benchmark.summary in text
+
+
+def test_stdout_has_the_figures_alone_whatever_a_benchmark_writes(monkeypatch, capfd):
+    def noisy(run, names):
+        os.write(1, b"a line of a library\n")
+        subprocess.run(["echo", "a line of a program"], check=True)
+        return iter([Measurement("kills", 5, at_most(9))])
+
+    monkeypatch.setattr(command, "run_benchmarks", noisy)
+    assert command.main(["durability"]) == 0
+    out, err = capfd.readouterr()
+    assert [row["value"] for row in json.loads(out)] == [5]
+    assert {"a line of a library", "a line of a program"} <= set(err.splitlines())

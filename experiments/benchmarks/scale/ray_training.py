@@ -14,7 +14,7 @@ import torch
 
 from experiments.benchmarks.report import Measurement, at_least, at_most
 from experiments.benchmarks.scale.ray_nodes import cluster_of
-from recstage.config import DataConfig, check
+from recstage.config import DataConfig, check, model_config_of
 from recstage.data import dataset
 from recstage.data.dataset import Dataset
 from recstage.models.neural.training import METRIC
@@ -75,7 +75,8 @@ def _fitted(ready: Dataset, epochs: int, backend: str, after_the_first: Callable
         if step == 1 and after_the_first is not None:
             after_the_first()
 
-    TwoTower(TwoTower.Params(epochs=epochs, patience=epochs)).fit(
+    params = {**model_config_of("two-tower").params, "epochs": epochs, "patience": epochs}
+    TwoTower(TwoTower.Params(**params)).fit(
         ready.split.train,
         validation=ready.split.validation,
         catalogue=ready.catalogue,

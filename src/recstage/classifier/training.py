@@ -92,11 +92,13 @@ def train(
     target_size: int = 0,
     checkpoints: Path | None = None,
     report: Report = lambda step, metrics: None,
+    backend: str = "local",
 ) -> Trained:
-    """Train on all but the test texts, which are not looked at."""
+    """Train on all but the test texts, which are not looked at. Encoders are fine-tuned on the `backend`, within a
+    `cluster.session` where that is ray."""
     if config.family == "linear":
         return _linear(data, parts, config, seed, target_size)
-    return _fine_tuned(data, parts, config, seed, target_size, checkpoints, report)
+    return _fine_tuned(data, parts, config, seed, target_size, checkpoints, report, backend)
 
 
 def _linear(data: LabelledTexts, parts: TextSplit, config: ClassifierConfig, seed: int, target_size: int) -> Trained:
@@ -116,6 +118,7 @@ def _fine_tuned(
     target_size: int,
     checkpoints: Path | None,
     report: Report,
+    backend: str,
 ) -> Trained:
     from recstage.classifier.families.encoder import require_extra
 
@@ -137,6 +140,7 @@ def _fine_tuned(
                 checkpoints,
                 _later(report, number * params.epochs),
                 known,
+                backend,
             )
         )
         scores[outside] = transformer.of(exact, networks[-1]).scores([rest.texts[int(i)] for i in outside])
@@ -185,14 +189,17 @@ def _network(
     checkpoints: Path | None,
     report: Report,
     known: FrozenPart,
+    backend: str,
 ) -> FineTuned:
-    from recstage.classifier.families.fine_tuning import Examples, fine_tune
+    from recstage.classifier.families.fine_tuning import Examples
+    from recstage.classifier.families.on_cluster import fine_tuned
 
     texts, truth, weight = enlarged(inside, target_size, seed)
-    return fine_tune(
+    return fine_tuned(
         config.transformer,
         Examples(texts, truth, weight),
         Examples(outside.texts, outside.truth, outside.weight),
+        backend=backend,
         positive_weight=positive_weights(truth, config.class_weights),
         seed=seed,
         checkpoints=checkpoints,

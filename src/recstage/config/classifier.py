@@ -10,6 +10,7 @@ from recstage.config.base import Schema
 from recstage.config.naming import ModelName
 from recstage.config.resolve import Settings
 from recstage.config.schemas import SearchRange
+from recstage.config.steps import Backend
 
 CLASSIFIER_NAME = "item-classifier"
 """The registered model of the classifier where none is named."""
@@ -107,5 +108,6 @@ class ClassifierSettings(Settings):
     trials: int = Field(0, ge=0, description="trials of the search over the linear family's settings")
     url: str = Field("", description="database URL of data=service; empty: RECSTAGE_SERVING_DATABASE_URL")
     seed: int = Field(0, ge=0)
+    backend: Backend = "local"
     name: ModelName = Field(CLASSIFIER_NAME, description="the registered model")
     register_: bool = Field(False, alias="register", description="register the classifier as a new version")

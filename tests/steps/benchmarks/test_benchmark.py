@@ -247,8 +247,10 @@ def test_a_benchmark_of_the_loop_that_fails_is_one_line(client, program):
 def test_a_part_of_the_scale_table_that_cannot_be_measured_is_left_out_with_the_reason(client, monkeypatch):
     def run(command, **options):
         assert "MLFLOW_EXPERIMENT_NAME" not in options["env"]  # of this run; the program has a store of its own
-        if "scale-index" in command:
-            return subprocess.CompletedProcess(command, 0, json.dumps(MEASURED))
+        if "scale-index" in command:  # a library has written before
+            return subprocess.CompletedProcess(command, 0, f"Fetching ...\n{json.dumps(MEASURED)}\n")
+        if "scale-fleet" in command:
+            return subprocess.CompletedProcess(command, 0, "Killed")
         return subprocess.CompletedProcess(command, 1 if "scale-ray" in command else 2, "")
 
     monkeypatch.setattr(measured_figures, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
@@ -256,6 +258,7 @@ def test_a_part_of_the_scale_table_that_cannot_be_measured_is_left_out_with_the_
     result = benchmark.run(benchmark.settings_from(["--against", "scale"]))
     assert result.skipped["scale-workers"] == "it ended with status 2; its last lines say why"
     assert result.skipped["scale-ray"] == "it ended with status 1; its last lines say why"  # broke off
+    assert result.skipped["scale-fleet"] == "it ended with status 0; its last lines say why"
     assert "scale-index" not in result.skipped
     assert result.figures[0].name == "better promoted, share"
     assert "scale_better_promoted_share" in client.get_run(result.run_id).data.metrics

@@ -23,18 +23,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from recstage.classifier import measures
-from recstage.classifier.families.encoder import Network, pretrained
+from recstage.classifier.families.encoder import Network, Pretrained, pretrained
 from recstage.classifier.families.frozen import FrozenPart
 from recstage.classifier.families.scoring import has_bfloat16, precision, score
 from recstage.classifier.families.tokens import Tokens, tokenizer_of, tokens_of
 from recstage.config import keep_private
 from recstage.config.classifier import TransformerParams
 from recstage.errors import Diverged
+from recstage.models.neural.team import ALONE, Team
 
 Report = Callable[[int, Mapping[str, float]], None]
 BUCKET_BATCHES = 20
 """Texts are sorted by length within so many batches: less padding, and still a random order."""
 LARGEST_NORM = 1.0
+METRIC = "validation_mean_average_precision"
 
 
 @dataclass(eq=False)
@@ -74,10 +76,13 @@ def fine_tune(
     checkpoints: Path | None = None,
     report: Report = lambda step, metrics: None,
     known: FrozenPart | None = None,
+    encoder: Pretrained | None = None,
+    team: Team = ALONE,
 ) -> FineTuned:
     """The network of the epoch that is best on validation by mean average precision.
 
     `known`: shared by networks that are fine-tuned from the same encoder, whose frozen layers are then computed once.
+    `encoder`: where it is loaded already. Every member of a `team` calls this alike.
 
     `positive_weight` float64[classes] of positives in the loss. With `checkpoints`, what was interrupted with the very
     same settings and texts goes on. Raises `Diverged` where the loss is no number, and what `pretrained` raises.
@@ -85,7 +90,7 @@ def fine_tune(
     if params.threads:
         torch.set_num_threads(params.threads)
     torch.manual_seed(seed)
-    encoder = pretrained(params.encoder)
+    encoder = pretrained(params.encoder) if encoder is None else encoder
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = Network(encoder.module, train.truth.shape[1], params.dropout).to(device)
     network.freeze(params.frozen_layers)
@@ -104,15 +109,17 @@ def fine_tune(
         torch.tensor(positive_weight, dtype=torch.float32, device=device),
         seed,
         below if usable else None,
+        team,
     )
-    file = None if checkpoints is None else checkpoints / f"{_identity(params, train, validation, seed)}.safetensors"
+    file = None if checkpoints is None else checkpoints / checkpoint_name(params, train, validation, seed)
     state = run.resume(file)
     while state.epoch < params.epochs and state.waited < params.patience:
         loss = run.epoch(state.epoch)
         scores = score(network, held, device, mixed=run.mixed, below=run.below)
-        value = float(np.nanmean(measures.average_precisions(validation.truth, scores)))
+        own = {METRIC: float(np.nanmean(measures.average_precisions(validation.truth, scores)))}
+        value = team.mean(own, 1)[METRIC]
         state.after(loss, value, network)
-        report(state.epoch, {"loss": loss, "validation_mean_average_precision": value})
+        report(state.epoch, {"loss": loss, METRIC: value})
         run.keep(file, state)
     network.load_state_dict(state.best)
     network.eval()
@@ -146,7 +153,7 @@ class _State:
 
     def after(self, loss: float, value: float, network: nn.Module) -> None:
         self.epoch += 1
-        self.history.append({"epoch": self.epoch, "loss": loss, "validation_mean_average_precision": value})
+        self.history.append({"epoch": self.epoch, "loss": loss, METRIC: value})
         self.waited += 1
         if value > self.best_value:
             self.best_value, self.best_epoch, self.waited = value, self.epoch, 0
@@ -167,9 +174,10 @@ class _Run:
         positive_weight: torch.Tensor,
         seed: int,
         below: FrozenPart | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.params, self.network, self.device, self.seed = params, network, device, seed
-        self.below = below
+        self.below, self.team = below, team
         self.tokens, self.truth, self.weight = tokens, truth, weight
         self.mixed = params.mixed_precision and has_bfloat16(device)
         self.loss = nn.BCEWithLogitsLoss(pos_weight=positive_weight, reduction="none")
@@ -190,29 +198,39 @@ class _Run:
 
     def epoch(self, number: int) -> float:
         """One pass over the texts; the mean loss."""
+        self.team.give_weights(self.network)
+        if self.team.stream:  # else members would draw the same dropout
+            torch.manual_seed(np.random.SeedSequence((self.seed, number, *self.team.stream)).generate_state(1)[0])
         self.network.train()
+        trained = [one for one in self.network.parameters() if one.requires_grad]
         total, count = 0.0, 0
         for chosen in self._batches(number):
-            ids, mask = self.tokens.batch(chosen)
-            with precision(self.device, self.mixed):
-                known = None if self.below is None else self.below.batch(self.tokens, chosen).to(self.device)
-                logits = self.network(ids.to(self.device), mask.to(self.device), known)
-            rows = torch.as_tensor(chosen)
-            losses = self.loss(logits.float(), self.truth[rows].to(self.device)).mean(dim=1)
-            loss = (losses * self.weight[rows].to(self.device)).mean()
-            if not torch.isfinite(loss):
-                raise Diverged(
-                    f"learning_rate = {self.params.learning_rate:g}",
-                    rule=f"the loss of epoch {number + 1} is no number",
-                    fix="Lower it",
-                )
+            (own,) = self.team.part(chosen)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_NORM)
+            if len(own):
+                loss = self._loss(own)
+                if not torch.isfinite(loss):
+                    raise Diverged(
+                        f"learning_rate = {self.params.learning_rate:g}",
+                        rule=f"the loss of epoch {number + 1} is no number",
+                        fix="Lower it",
+                    )
+                loss.backward()
+                total, count = total + float(loss.detach()) * len(own), count + len(own)
+            self.team.average(trained, len(own))
+            nn.utils.clip_grad_norm_(trained, LARGEST_NORM)
             self.optimiser.step()
             self.schedule.step()
-            total, count = total + float(loss.detach()) * len(chosen), count + len(chosen)
-        return total / count
+        return self.team.mean({"loss": total / max(1, count)}, count)["loss"]
+
+    def _loss(self, chosen: NDArray[np.int64]) -> torch.Tensor:
+        ids, mask = self.tokens.batch(chosen)
+        with precision(self.device, self.mixed):
+            known = None if self.below is None else self.below.batch(self.tokens, chosen).to(self.device)
+            logits = self.network(ids.to(self.device), mask.to(self.device), known)
+        rows = torch.as_tensor(chosen)
+        losses = self.loss(logits.float(), self.truth[rows].to(self.device)).mean(dim=1)
+        return (losses * self.weight[rows].to(self.device)).mean()
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
         random = np.random.default_rng((self.seed, epoch))
@@ -229,7 +247,7 @@ class _Run:
 
     def keep(self, file: Path | None, state: _State) -> None:
         """Write the checkpoint of an epoch's end."""
-        if file is None:
+        if file is None or self.team.rank:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {f"network.{name}": tensor.cpu() for name, tensor in self.network.state_dict().items()}
@@ -251,6 +269,7 @@ class _Run:
         )
         keep_private(new)
         os.replace(new, file)
+        self.team.keep(file)
 
     def resume(self, file: Path | None) -> _State:
         """The state of the last checkpoint, put in place; a fresh one where there is none."""
@@ -281,11 +300,12 @@ def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _identity(params: TransformerParams, train: Examples, validation: Examples, seed: int) -> str:
+def checkpoint_name(params: TransformerParams, train: Examples, validation: Examples, seed: int) -> str:
+    """Of the file of a fine-tuning, which no other one has."""
     digest = hashlib.sha256(params.model_dump_json(exclude={"threads", "export", "folds"}).encode())
     digest.update(str(seed).encode())
     for examples in (train, validation):
         digest.update("\0".join(examples.texts).encode("utf-8", "replace"))
         digest.update(np.packbits(examples.truth).tobytes())
         digest.update(b"" if examples.weight is None else examples.weight.tobytes())
-    return digest.hexdigest()[:24]
+    return f"{digest.hexdigest()[:24]}.safetensors"

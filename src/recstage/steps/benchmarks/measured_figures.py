@@ -67,9 +67,9 @@ def measured(name: str, data: str, events: int, *, quick: bool) -> tuple[list[Fi
             text=True,
             check=False,
         )
-        if done.returncode in MEASURED and done.stdout.strip():
-            found += [Figure(**row) for row in json.loads(done.stdout)]
-        else:
+        rows = _rows(done.stdout) if done.returncode in MEASURED else []
+        found += rows
+        if not rows:
             status = done.returncode
             failed[", ".join(benchmarks)] = f"it ended with status {status}; its last lines say why"
     if not found:
@@ -79,6 +79,14 @@ def measured(name: str, data: str, events: int, *, quick: bool) -> tuple[list[Fi
             fix="Its last lines say why; run it from the repository",
         )
     return found, failed
+
+
+def _rows(written: str) -> list[Figure]:
+    """The figures on the last line of what a benchmark has written; none where it broke off before."""
+    try:
+        return [Figure(**row) for row in json.loads(written.strip().rpartition("\n")[2])]
+    except (json.JSONDecodeError, TypeError):
+        return []
 
 
 def in_markdown(figures: Sequence[Figure]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recstage import registry, tracking
+from recstage import cluster, registry, tracking
 from recstage.classifier import measures, storage, training
 from recstage.classifier.data.samples import LabelledTexts
 from recstage.classifier.model import Classifier
@@ -25,6 +26,8 @@ from recstage.steps.classification import report, texts
 from recstage.tracking import classifiers
 
 LATENCY_TEXTS = 100
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,14 @@ def settings_from(arguments: Sequence[str] = ()) -> ClassifierSettings:
 
 def run(settings: ClassifierSettings) -> ClassifierResult:
     """Raises `RecstageError` on wrong input; the run is then FAILED."""
+    with cluster.session(settings.backend):
+        return _run(settings)
+
+
+def _run(settings: ClassifierSettings) -> ClassifierResult:
     family = settings.classifier.family
+    if settings.backend == "ray" and family == "linear":
+        log.info("the linear family is fitted in this process: it takes seconds")
     if settings.trials and family == "transformer":
         raise ConfigError(
             "trials with family=transformer", rule="the search is over the linear settings", fix="Leave trials out"
@@ -96,6 +106,7 @@ def _trained(
             target_size=settings.target_size,
             checkpoints=root() / "data" / "checkpoints" / "classifier",
             report=told,
+            backend=settings.backend,
         )
 
 
