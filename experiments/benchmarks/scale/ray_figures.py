@@ -33,7 +33,7 @@ source: {kind: synthetic, users: 4000, items: 2000, interactions: 300000, seed: 
 weights: {view: 0.1, click: 0.3, like: 0.7, share: 1.0}
 split: {method: leave-one-out, negatives: 20}
 """
-TRIALS, FEWEST_TRIALS = 80, 8
+TRIALS, FEWEST_TRIALS = 60, 8
 ALPHA = {"low": 1.0, "high": 400.0, "log": True}
 ALIKE = ["--model.params.factors=128", "--model.params.iterations=30"]
 """Every trial does the same work, whichever are tried on one core or on two: they differ in their alpha alone."""

@@ -119,8 +119,8 @@ def fine_tune(
         own = {METRIC: float(np.nanmean(measures.average_precisions(validation.truth, scores)))}
         value = team.mean(own, 1)[METRIC]
         state.after(loss, value, network)
-        report(state.epoch, {"loss": loss, METRIC: value})
         run.keep(file, state)
+        report(state.epoch, {"loss": loss, METRIC: value})
     network.load_state_dict(state.best)
     network.eval()
     return FineTuned(network.cpu(), encoder.config, encoder.tokenizer, state.history, state.best_epoch, file)
