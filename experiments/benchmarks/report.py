@@ -41,10 +41,10 @@ class Measurement:
         goal = None if self.goal is None else self.goal.words
         return {
             "name": self.name.strip(),
-            "value": self.value,
+            "value": float(self.value),  # json knows no numbers of numpy
             "unit": self.unit,
             "goal": goal,
-            "reached": self.reached,
+            "reached": bool(self.reached),
             "note": self.note,
         }
 

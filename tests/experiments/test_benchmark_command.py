@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+import numpy as np
 import pytest
 
 from experiments.benchmarks import __main__ as command
@@ -131,10 +132,10 @@ def test_stdout_has_the_figures_alone_whatever_a_benchmark_writes(monkeypatch, c
     def noisy(run, names):
         os.write(1, b"a line of a library\n")
         subprocess.run(["echo", "a line of a program"], check=True)
-        return iter([Measurement("kills", 5, at_most(9))])
+        return iter([Measurement("kills", np.float64(5), at_most(9))])
 
     monkeypatch.setattr(command, "run_benchmarks", noisy)
     assert command.main(["durability"]) == 0
     out, err = capfd.readouterr()
-    assert [row["value"] for row in json.loads(out)] == [5]
+    assert [(row["value"], row["reached"]) for row in json.loads(out)] == [(5, True)]
     assert {"a line of a library", "a line of a program"} <= set(err.splitlines())
