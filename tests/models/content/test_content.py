@@ -14,6 +14,7 @@ from recstage.data.interactions import Interactions, Users
 from recstage.errors import ConfigError, TooLittleData
 from recstage.models.content.content_features import Description
 from recstage.models.content.model import Content, ContentParams
+from recstage.models.content.text_svd import ItemFeatures
 from tests.models.synthetic_blocks import blocks, catalogue, group_of, ids
 
 UNKNOWN_USER = Users.unknown(40)
@@ -156,3 +157,11 @@ def test_words_of_any_script_survive_saving() -> None:
     again = Description.from_state(fitted_to.state())
     assert again.words == fitted_to.words == ("čokoláda", "мост", "東京")
     assert again.categories == fitted_to.categories == ("děti", "ženy\u2028")
+
+
+def test_directions_that_texts_do_not_span_have_no_part_in_a_new_text():
+    """Two different texts, and four directions asked for: two of them are rounding."""
+    known = described(text=["red apple", "green pear", "apple red", "pear green", "red apple", "green pear"])
+    features = ItemFeatures.learn(known, 4, 1)
+    assert np.count_nonzero(features.scale) == 2
+    assert np.abs(features.of(described(text=["red pear", "green apple", "apple"]))).max() < 10

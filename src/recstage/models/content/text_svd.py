@@ -16,6 +16,9 @@ from threadpoolctl import threadpool_limits
 from recstage.data.catalogue import Catalogue
 
 HASHED_WORDS = 1 << 13
+SMALLEST_SPREAD = 1e-6
+SMALLEST_VALUE = 1e-4
+"""Of a singular value beside the greatest one: what is below is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,8 @@ class ItemFeatures:
     """A fitted extractor of features.
 
     `idf` float32[HASHED_WORDS]; `directions` float32[HASHED_WORDS, d]: the right singular vectors of the catalogue's
-    texts; `scale` float32[d]: scales each dimension to unit variance; `categories`: known names, one column each.
+    texts; `scale` float32[d]: scales each dimension to unit variance, to 0 one that the texts do not span;
+    `categories`: known names, one column each.
     """
 
     idf: NDArray[np.float32]
@@ -45,10 +49,12 @@ class ItemFeatures:
         factors = min(factors, min(words.shape) - 1)
         matrix = _weighted(words, idf)
         with threadpool_limits(1, "blas"):  # the last bits of sums depend on how many threads share them
-            _, _, rows = randomized_svd(matrix, factors, random_state=seed)
+            _, values, rows = randomized_svd(matrix, factors, random_state=seed)
         directions = np.ascontiguousarray(rows.T, np.float32)
         spread = (matrix @ directions).std(axis=0)
-        scale = (1 / np.maximum(spread, 1e-6)).astype(np.float32)
+        # rounding alone, which the unit variance would blow up in the texts of new items
+        empty = (values <= SMALLEST_VALUE * values[:1]) | (spread < SMALLEST_SPREAD)
+        scale = np.where(empty, 0, 1 / np.maximum(spread, SMALLEST_SPREAD)).astype(np.float32)
         return cls(idf, directions, scale, categories)
 
     @property
