@@ -50,7 +50,7 @@ EXAMPLES = {
 }
 """What stands in a command for the reader's own."""
 DATABASE = frozenset({"createdb", "initdb", "pg_ctl"})
-OPERATION = frozenset({"ray", "docker", "install", "journalctl", "kubectl", "nginx", "promtool", "systemctl"})
+OPERATION = frozenset({"docker", "install", "journalctl", "kubectl", "nginx", "promtool", "ray", "systemctl"})
 SHELL = frozenset({".", "cd", "cp", "envsubst", "export", "printf", "set", "sha256sum", "source"})
 TOOLS = frozenset({"cut", "git", "grep", "head", "pip", "pip-audit", "pre-commit"})
 FOREIGN = DATABASE | OPERATION | SHELL | TOOLS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from recstage.classifier.families.encoder import Pretrained, pretrained
 from recstage.classifier.families.fine_tuning import Examples, FineTuned, Report, checkpoint_name, fine_tune
 from recstage.classifier.families.frozen import FrozenPart
 from recstage.config.classifier import TransformerParams
+from recstage.models.neural.on_cluster import kept_in
 from recstage.models.neural.team import gathered
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,7 @@ def fine_tuned(
     log.info("the encoder is fine-tuned by %d processes of the cluster", len(places))
     work = _Work(params, train, validation, pretrained(params.encoder), {"seed": seed, **given})
     name = checkpoint_name(params, train, validation, seed)
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary) if checkpoints is None else checkpoints
+    with kept_in(checkpoints) as folder:
         found: FineTuned = cluster.together(_as_member, work, folder, [name], report, places)
     found.checkpoint = None if checkpoints is None else checkpoints / name
     return found

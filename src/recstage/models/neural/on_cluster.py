@@ -41,7 +41,7 @@ def trained(
         log.info("%s is trained by %d processes of the cluster", model.name, len(places))
         alone = replace(fitting, report=base.silent, checkpoint=None, start=None, backend="local")
         work = _Work(train, type(model)(model.params), rows, alone, more)
-        with _kept_in(fitting.checkpoint) as folder:
+        with kept_in(fitting.checkpoint) as folder:
             # trainings before and after the one that is watched leave validation rows and the budget to it
             parts = (fitting, replace(fitting, validation=None, seconds=0.0))
             files = [f"*-{digest_of(model, rows, one)}.pt" for one in parts]
@@ -66,7 +66,7 @@ def _as_member(work: _Work, member: cluster.Member) -> Any:
 
 
 @contextmanager
-def _kept_in(folder: Path | None) -> Iterator[Path]:
+def kept_in(folder: Path | None) -> Iterator[Path]:
     """The checkpoint folder, or one for as long as the training takes."""
     if folder is not None:
         yield folder
