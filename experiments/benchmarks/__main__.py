@@ -166,7 +166,7 @@ def _scale_index(run: Run) -> Iterator[Measurement]:
 
 
 def _scale_data(run: Run) -> Iterator[Measurement]:
-    return data_figures(run.folder, [int(size * run.share) for size in (10_000_000, 100_000_000)])
+    return data_figures(run.folder, [int(millions * 1_000_000 * run.share) for millions in (1, 3, 10, 30, 100)])
 
 
 def _scale_fleet(run: Run) -> Iterator[Measurement]:

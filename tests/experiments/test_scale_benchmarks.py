@@ -1,9 +1,9 @@
-"""A small run of `python -m experiments.benchmarks scale-index`: what it measures is what it says."""
+"""Small runs of `python -m experiments.benchmarks scale-index` and `scale-data`: what they measure is what they say."""
 
 import numpy as np
 import pytest
 
-from experiments.benchmarks.scale import index, vectors
+from experiments.benchmarks.scale import data, index, vectors
 
 
 def test_the_index_is_measured_for_each_kind_of_vectors_and_each_size(monkeypatch):
@@ -29,3 +29,27 @@ def test_the_same_seed_makes_the_same_vectors(kind, monkeypatch):
     ours, theirs = (vectors.KINDS[kind](1000, 3).targets_.all() for _ in range(2))
     np.testing.assert_array_equal(ours, theirs)
     assert ours.shape == (1000, vectors.FACTORS)
+
+
+def test_growth_is_fitted_to_every_size_and_held_to_its_goal_from_a_tenth_on(monkeypatch, tmp_path):
+    def job(name, folder, size, memory=""):
+        fit = {"fit_seconds": 2.0, "fit_processor_seconds": 4.0, "users": 10.0}
+        return {"seconds": size**1.2 / 1e6, "processor_seconds": 3.0 * size**0.9 / 1e6, "peak_mb": 700.0, **fit}
+
+    monkeypatch.setattr(data, "_job", job)
+    found = list(data.data_figures(tmp_path, [1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000]))
+    slopes = {one.name: one for one in found if one.name.startswith("slope")}
+    assert {name: (round(one.value, 6), one.reached, one.note) for name, one in slopes.items()} == {
+        "slope of time from 1,000,000 to 100,000,000 events": (1.2, True, "of 5 sizes"),
+        "slope of processor time from 1,000,000 to 100,000,000 events": (0.9, True, "of 5 sizes"),
+        "slope of time from 10,000,000 to 100,000,000 events": (1.2, False, "of 3 sizes"),
+        "slope of processor time from 10,000,000 to 100,000,000 events": (0.9, True, "of 3 sizes"),
+    }
+    memory = [(one.note, one.goal and one.goal.words) for one in found if one.name == "  greatest memory"]
+    assert memory == [
+        ("memory=1100MB", None),
+        ("memory=1100MB", None),
+        ("memory=1200MB", "<= 1200"),
+        ("memory=3GiB", None),
+        ("memory=8GiB", "<= 8192"),
+    ]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,7 @@ ALPHA = {"low": 1.0, "high": 400.0, "log": True}
 ALIKE = ["--model.params.factors=128", "--model.params.iterations=30"]
 """Every trial does the same work, whichever are tried on one core or on two: they differ in their alpha alone."""
 EPOCHS, FEWEST_EPOCHS = 10, 4
+CORES = sorted(os.sched_getaffinity(0))[:2]
 USERS_AT_ONCE = 100
 LIST = 100
 
@@ -54,27 +56,47 @@ def scale_ray(environment: BenchmarkEnvironment, versions: tuple[int, int], shar
 
 
 def trials(folder: Path, number: int) -> Iterator[Measurement]:
-    """A search on one core, on two nodes of one core, and on two of which one is killed after the third trial."""
+    """A search on one core, on two and on four nodes of one core, and on two of which one is killed after the third
+    trial; beside them, what two halves of it at once, each on a core of its own, have as a multiple of one core."""
     alone, _ = _searched(folder / "one-core", number, "local")
-    with cluster_of(2):
-        together, _ = _searched(folder / "two-nodes", number, "ray")
+    with ThreadPoolExecutor(len(CORES)) as pool:
+        halves = [pool.submit(_searched, folder / f"core-{core}", number // 2, "local", core=core) for core in CORES]
+        ceiling = max(half.result()[0] for half in halves)
+    together = {}
+    for count in (2, 4):
+        with cluster_of(count):
+            together[count], _ = _searched(folder / f"{count}-nodes", number, "ray")
     with cluster_of(2) as nodes:
         _, finished = _searched(folder / "killed", number, "ray", after=3, then=nodes.kill)
     yield Measurement(
         f"{number} trials on two nodes of one core, as a multiple of one core",
-        alone / together,
+        alone / together[2],
         at_least(1.7),
         "x",
-        f"{alone:.1f} s and {together:.1f} s, the start of the processes included",
+        f"{alone:.1f} s and {together[2]:.1f} s, the start of the processes included",
+    )
+    cores = f"{len(os.sched_getaffinity(0))} cores, {together[4]:.1f} s"
+    yield Measurement("  on four nodes", alone / together[4], unit="x", note=cores)
+    yield Measurement(
+        "  two searches of half as many, each on a core of its own, without Ray",
+        alone / ceiling,
+        unit="x",
+        note=f"{ceiling:.1f} s",
     )
     yield Measurement("  a node killed after the third: trials that are missing", number - finished, at_most(0))
 
 
 def _searched(
-    home: Path, number: int, backend: str, *, after: int = 0, then: Callable[[], None] | None = None
+    home: Path,
+    number: int,
+    backend: str,
+    *,
+    core: int = CORES[0],
+    after: int = 0,
+    then: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
     """Seconds of a search of ALS in a repository of its own, and its finished trials; `then` is called once, when the
-    trial number `after` has ended."""
+    trial number `after` has ended. A local search has one core."""
     home.mkdir()
     shutil.copytree(root() / "conf", home / "conf")
     shutil.copy(root() / "MLproject", home)
@@ -90,8 +112,9 @@ def _searched(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_on_one_core if backend == "local" else None,
     )
+    if backend == "local":
+        os.sched_setaffinity(process.pid, {core})
     assert process.stderr is not None
     assert process.stdout is not None
     told, finished = [], 0
@@ -106,10 +129,6 @@ def _searched(
         raise RuntimeError("".join(told[-20:]))
     result = json.loads(out.splitlines()[-1])
     return float(result["seconds"]["search"]), finished
-
-
-def _on_one_core() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
