@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,10 +20,6 @@ from serving.monitoring import logging as logs
 from serving.settings import OLD_VARIABLES, PREFIX, ServingSettings, load, load_evaluation
 
 log = logging.getLogger("serving")
-BACKLOG = 2048
-ACCEPTS_PER_ITERATION = 16
-"""New connections accepted in one iteration of the event loop. uvloop accepts one for each listening socket (libuv
-1.45: https://github.com/libuv/libuv/pull/3696); where iterations are long, the others would wait for seconds."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,6 +71,7 @@ def _run(settings: ServingSettings) -> None:
 
     from serving import workers
     from serving.security.http_protocol import HeaderLimits, LimitedHttpProtocol
+    from serving.workers.listening import BACKLOG, listening_for_each
 
     several = settings.workers > 1
     if several:
@@ -107,18 +103,13 @@ def _run(settings: ServingSettings) -> None:
             rule="the address cannot be bound",
             fix="Choose another --port or --host",
         ) from error
-    bound.listen(BACKLOG)  # connections made while the service starts wait instead of being refused
+    sockets = listening_for_each(bound, settings.workers)
     host, port = bound.getsockname()[:2]
     log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}", "workers": settings.workers})
     if several:
-        workers.run(config, listening(bound))
+        workers.run(config, sockets)
     else:
-        uvicorn.Server(config).run(sockets=listening(bound))
-
-
-def listening(first: socket.socket) -> list[socket.socket]:
-    """The listening socket, repeated so that many simultaneous connections are accepted soon."""
-    return [first, *(first.dup() for _ in range(ACCEPTS_PER_ITERATION - 1))]
+        uvicorn.Server(config).run(sockets=sockets[0])
 
 
 def _export(settings: ServingSettings) -> None:

@@ -24,7 +24,8 @@ def at_most(bound: float) -> Goal:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured figure; without a goal it is for information only."""
+    """One measured figure; without a goal it is for information only. A name that begins with two spaces belongs to the
+    figure above it."""
 
     name: str
     value: float
@@ -40,7 +41,7 @@ class Measurement:
         """The measurement as an object of the command's JSON output."""
         goal = None if self.goal is None else self.goal.words
         return {
-            "name": self.name.strip(),
+            "name": self.name,
             "value": float(self.value),  # json knows no numbers of numpy
             "unit": self.unit,
             "goal": goal,

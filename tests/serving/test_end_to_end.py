@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -234,6 +235,14 @@ def test_a_port_in_use_is_one_clear_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+CONNECTIONS = 48
+
+
+def connections(worker: psutil.Process) -> int:
+    """That a worker has accepted."""
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections())
+
+
 def test_all_workers_follow(tmp_path, als, popularity):
     repository = BundleRepository(tmp_path / "serving", "recommender")
     repository.prepare()
@@ -264,6 +273,26 @@ def test_all_workers_follow(tmp_path, als, popularity):
         files = [{Path(mapped.path).name for mapped in worker.memory_maps()} for worker in workers]
         assert len(files) == 2
         assert all("train.npz" in names for names in files), "the workers share no arrays"
+
+        address = (httpx.URL(service.url).host, httpx.URL(service.url).port)
+        with contextlib.ExitStack() as held:
+            workers[0].suspend()  # as where its core does other work
+            for _ in range(CONNECTIONS):
+                held.enter_context(socket.create_connection(address))
+            time.sleep(0.5)
+            workers[0].resume()
+            until(lambda: sum(map(connections, workers)) >= CONNECTIONS)
+            assert min(map(connections, workers)) >= CONNECTIONS // 8, "one worker has them all"
+
+        replaced = workers[0]
+        replaced.kill()
+        psutil.wait_procs([replaced], timeout=PATIENCE_SECONDS)
+        until(lambda: len(forked_from.children()) == 2)
+        for _ in range(CONNECTIONS):  # some of them to the socket of the one that is gone
+            with httpx.Client(base_url=service.url, timeout=PATIENCE_SECONDS) as client:
+                assert client.get("/api/model").json().get("version") == "2"
+
+        workers = forked_from.children()
         forked_from.kill()  # it can start no worker again: they end, others start
         psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
         assert not any(worker.is_running() for worker in workers)

@@ -32,7 +32,6 @@ LAYERS = {
         ["ray"],
         ["__main__", "database", "drills", "watcher"],
         ["workers"],
-        ["preload"],
         ["app"],
         ["pages"],
         ["api"],

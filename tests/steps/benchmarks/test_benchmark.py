@@ -204,7 +204,7 @@ MEASURED = [
         "reached": True,
         "note": "100 runs",
     },
-    {"name": "memory", "value": float("nan"), "unit": "MB", "goal": "<= 2048", "reached": False, "note": "no server"},
+    {"name": "  memory", "value": float("nan"), "unit": "MB", "goal": "<= 2048", "reached": False, "note": "no server"},
 ]
 
 
@@ -233,7 +233,7 @@ def test_the_closed_loop_is_measured_by_itself_and_trains_no_model(client, works
     assert {"loop", "off-policy", "two-versions", "snapshot"} <= set(command)
     row, missed = page.read_text().splitlines()[3:5]
     assert row == "| better promoted, share | 1 | >= 0.95 | yes | 100 runs |"
-    assert missed == "| memory | nan MB | <= 2048 | no | no server |"
+    assert missed == "| … memory | nan MB | <= 2048 | no | no server |"
     metrics = client.get_run(result.run_id).data.metrics
     assert {name: metrics[name] for name in metrics if name.startswith("loop_")} == {"loop_better_promoted_share": 1.0}
 

@@ -39,7 +39,8 @@ SETS: Mapping[str, FigureSet] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure; `goal` None: for information only. `note`: how it was measured."""
+    """One measured figure; `goal` None: for information only. `note`: how it was measured. A name that begins with two
+    spaces belongs to the figure above it."""
 
     name: str
     value: float
@@ -92,7 +93,7 @@ def _rows(written: str) -> list[Figure]:
 def in_markdown(figures: Sequence[Figure]) -> str:
     """The table of the docs."""
     rows = [
-        [one.name, f"{one.value:.4g} {one.unit}".strip(), one.goal or "", _reached(one), one.note] for one in figures
+        [_named(one), f"{one.value:.4g} {one.unit}".strip(), one.goal or "", _reached(one), one.note] for one in figures
     ]
     return markdown.table(["figure", "measured", "goal", "reached", "how"], rows)
 
@@ -106,6 +107,10 @@ def metrics(name: str, figures: Sequence[Figure]) -> dict[str, float]:
         if one.value == one.value:
             found[f"{key}__{same + 1}" if same else key] = one.value
     return found
+
+
+def _named(one: Figure) -> str:
+    return f"… {one.name.lstrip()}" if one.name.startswith("  ") else one.name
 
 
 def _reached(one: Figure) -> str:
