@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from experiments.benchmarks.scale.ray_nodes import Nodes
 from recstage import cluster
 from recstage.cluster.failures import is_loss, told
 from recstage.errors import ExternalToolError, OutOfMemory
+from recstage.steps import train
 
 EXTRA = "Ray is an extra: pip install 'recstage[ray]'"
 
@@ -65,3 +67,17 @@ def test_a_node_that_never_starts_is_one_line():
     with pytest.raises(ExternalToolError, match="Ray on this machine: it did not start in 3 attempts"):
         cluster.started(start, lambda: cleaned.append(1))
     assert len(cleaned) == 3
+
+
+@pytest.mark.integration
+def test_a_node_that_runs_out_of_memory_ends_a_search_with_one_line(tiny, workspace, monkeypatch):
+    pytest.importorskip("ray", reason=EXTRA)
+    for name, value in (("memory_usage_threshold", "0.001"), ("memory_monitor_refresh_ms", "100")):
+        monkeypatch.setenv(f"RAY_{name}", value)  # the node takes every worker for one too many
+    nodes = Nodes(1)
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+        with pytest.raises(OutOfMemory, match=r"its node ran out of memory\. Give the nodes fewer cores"):
+            train.run(train.settings_from("als", tiny, ["--trials", "2", "--backend", "ray", "--preset", "default"]))
+    finally:
+        nodes.close()

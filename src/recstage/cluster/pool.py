@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recstage.cluster.connection import needs_ray
-from recstage.cluster.failures import is_loss, told
+from recstage.cluster.failures import answer, is_loss, told
 from recstage.cluster.nodes import actor_here, cores
 from recstage.cluster.workers import code_digest, other_code
 from recstage.errors import ExternalToolError, RecstageError
@@ -107,7 +107,7 @@ class Pool:
     def _reports(self) -> list[Reported]:
         if self._mailbox is None:
             return []
-        return [Reported(*one) for one in self._ray.get(self._mailbox.taken.remote())]
+        return [Reported(*one) for one in answer(self._mailbox.taken.remote())]
 
     def _end(self, reference: Any) -> Ended:
         key = self._running.pop(reference)

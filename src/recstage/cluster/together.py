@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recstage.cluster.connection import needs_ray
-from recstage.cluster.failures import is_loss, told
+from recstage.cluster.failures import answer, is_loss, told
 from recstage.cluster.nodes import Place, actor_here, places
 from recstage.cluster.workers import code_digest, other_code
 from recstage.errors import ExternalToolError, RecstageError
@@ -180,7 +180,7 @@ class _Attempt:
         self._ray.kill(self._desk)
 
     def _take(self) -> None:
-        for one in self._ray.get(self._desk.taken.remote()):
+        for one in answer(self._desk.taken.remote()):
             if isinstance(one, _Step):
                 self._report(one.number, one.metrics)
                 continue

@@ -106,9 +106,14 @@ def tried(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
 
 def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -> Tried:
     """`tried` in a process of its own, which fits alone: with its seconds and peak memory, as a run here would log
-    them."""
+    them. Steps that the study does not look at stay in this process."""
     alone = replace(data, shared=None, settings=data.settings.model_copy(update={"backend": "local"}))
-    found = tried(alone, params, report)
+
+    def looked_at(step: int, metrics: Mapping[str, float]) -> None:
+        if REPORTED_METRIC in metrics:
+            report(step, metrics)
+
+    found = tried(alone, params, looked_at)
     used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
     return replace(found, metrics={**found.metrics, **used})
 
