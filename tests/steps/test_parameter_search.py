@@ -9,11 +9,11 @@ from recstage import tracking
 from recstage.config import ModelConfig, SearchRange, model_config_of, names_in
 from recstage.config.steps import AUTO
 from recstage.errors import ConfigError
+from recstage.evaluation.trial import REPORTED_METRIC
 from recstage.models import build
 from recstage.models.ncf import Ncf
 from recstage.steps import train
 from recstage.steps.parameter_search import Budget, candidates, space_for
-from recstage.steps.parameter_search.trials import REPORTED_METRIC
 from tests.models.synthetic_blocks import blocks
 
 MODEL = ModelConfig(

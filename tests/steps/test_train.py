@@ -16,8 +16,8 @@ from recstage import bundle, registry, tracking, tuning
 from recstage.config import DataConfig, SearchRange, model_config_of
 from recstage.data import dataset
 from recstage.errors import ConfigError, RegistryError, StoreError, TooLittleData
+from recstage.evaluation import trial as trials_alone
 from recstage.steps import train
-from recstage.steps.parameter_search import trials as single_trials
 from recstage.tracking import metric_names
 
 pytestmark = pytest.mark.slow
@@ -239,7 +239,7 @@ def test_the_test_rows_are_looked_at_once_however_long_the_search(tiny, monkeypa
         return look(model, rows, **options)
 
     monkeypatch.setattr(train, "evaluate", watched)
-    monkeypatch.setattr(single_trials, "evaluate", watched)
+    monkeypatch.setattr(trials_alone, "evaluate", watched)
     trained(tiny, "als", *ALS[2:], trials=3)
     split = dataset.load(DataConfig(**dataset.config_of(tiny))).split
     assert looked == [split.validation.fingerprint] * 3 + [split.test.fingerprint]
@@ -318,7 +318,7 @@ def test_an_interrupted_run_is_killed_and_nothing_stays_running(tiny, client, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "evaluate", interrupted)
-    monkeypatch.setattr(single_trials, "evaluate", interrupted)
+    monkeypatch.setattr(trials_alone, "evaluate", interrupted)
     monkeypatch.setattr(tracking.runs, "_ignore", lambda sign: None)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny, "als", *ALS[2:], trials=trials)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from recstage import tracking
 from recstage.config import DataConfig, EvaluationConfig, EventsSource, SplitConfig, SyntheticSource, model_config_of
 from recstage.data import dataset
 from recstage.data.sources.synthetic import stream
 from recstage.errors import RecstageError
 from recstage.evaluation.protocol import evaluate
 from recstage.models import build
+from recstage.models.memory import peak_memory_mb
 
 EVENTS_A_USER, EVENTS_AN_ITEM = 50, 500
 WEIGHTS = {"view": 0.1, "click": 0.3, "like": 0.7, "share": 1.0}
@@ -118,7 +118,7 @@ def main(work: str, folder: str, events: str, memory: str) -> int:
         print(f"recstage: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     took = {"seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - began_processor}
-    print(json.dumps({**found, **took, "peak_mb": tracking.peak_memory_mb()}))  # noqa: T201
+    print(json.dumps({**found, **took, "peak_mb": peak_memory_mb()}))  # noqa: T201
     return 0
 
 

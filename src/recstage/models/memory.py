@@ -1,7 +1,8 @@
-"""A fit that runs out of memory, told in one line with the setting to try."""
+"""The memory of a fit: how much was taken, and in one line, with the setting to try, where it ends."""
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,3 +31,8 @@ def told_by_setting(model: str, params: Any) -> Iterator[None]:
             given, fix = f"{given} with {name} = {value}", f"Try -P model.params.{name}={value // 2}"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise OutOfMemory(given, rule=f"it needs more memory than this machine has ({reason})", fix=fix) from error
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has taken so far, in MiB, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

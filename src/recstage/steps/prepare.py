@@ -11,6 +11,7 @@ from recstage.cli import named
 from recstage.config import DataConfig, resolve, with_whole_paths
 from recstage.config.steps import PrepareSettings
 from recstage.data import dataset
+from recstage.models.memory import peak_memory_mb
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def prepare(data: DataConfig) -> Prepared:
         split=ready.split.method,
         seconds=round(time.perf_counter() - began, 3),
         mapped=ready.split.stored_union is not None,
-        peak_memory_mb=round(tracking.peak_memory_mb(), 1),
+        peak_memory_mb=round(peak_memory_mb(), 1),
         **{
             name: report[name]
             for name in (

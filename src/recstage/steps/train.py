@@ -25,13 +25,14 @@ from recstage.data.dataset import Dataset
 from recstage.data.split import Split
 from recstage.errors import OutOfMemory, TooLittleData, TooMuchData
 from recstage.evaluation.protocol import Evaluation, evaluate
+from recstage.evaluation.trial import TrialData, Tried, evaluate_briefly
 from recstage.models import build
 from recstage.models.base import Recommender, Report
 from recstage.models.composition import SharedFits
 from recstage.progress import progress
 from recstage.steps import training_report
 from recstage.steps.earlier_versions import Reduction, start_of, teacher_of
-from recstage.steps.parameter_search import ParameterSearch, TrialData, Tried, evaluate_briefly
+from recstage.steps.parameter_search import ParameterSearch
 from recstage.steps.train_settings import TrainSettings, settings_from
 
 if TYPE_CHECKING:

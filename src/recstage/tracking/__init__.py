@@ -46,7 +46,7 @@ from recstage.tracking.logging import (
 )
 from recstage.tracking.metric_names import in_training, plain
 from recstage.tracking.moved import Misplaced, mend, misplaced
-from recstage.tracking.runs import Run, begin_nested, describe_untaken, end_nested, peak_memory_mb, run
+from recstage.tracking.runs import Run, begin_nested, describe_untaken, end_nested, run
 from recstage.tracking.store import (
     EXPERIMENT,
     connect,
@@ -105,7 +105,6 @@ __all__ = [
     "misplaced",
     "no_space_left",
     "outside_environment",
-    "peak_memory_mb",
     "per_user_of",
     "plain",
     "prepare_to_log",

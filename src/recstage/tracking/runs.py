@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import textwrap
@@ -19,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from recstage.config import root
 from recstage.errors import ConfigError
+from recstage.models.memory import peak_memory_mb
 from recstage.progress import in_a_notebook
 from recstage.tracking.logging import LONGEST_PARAM, NOTE, log_metrics, log_table
 from recstage.tracking.moved import refuse_old_place
@@ -176,11 +176,6 @@ def _ignore(sign: int) -> None:
         return
     with suppress(ValueError):  # not the main thread: signals do not arrive here
         signal.signal(sign, signal.SIG_IGN)
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process has taken so far, in MiB, mapped files included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _log_resources(run_id: str, seconds: float) -> None:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from recstage import cluster, tracking, tuning
-from recstage.steps.parameter_search.trials import TrialData, TrialRecord, Tried, with_resources
+from recstage.evaluation.trial import TrialData, Tried, with_resources
+from recstage.steps.parameter_search.record import TrialRecord
 
 Ended = Callable[[Mapping[str, Any], Tried], None]
 

@@ -17,12 +17,13 @@ from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.data.kind import kind_of
 from recstage.errors import ConfigError, valid_names
+from recstage.evaluation.trial import REPORTED_METRIC, TrialData, Tried, tried
 from recstage.models import build, params_class
 from recstage.models.base import Report, silent
 from recstage.progress import progress
 from recstage.steps import training_report
 from recstage.steps.parameter_search.on_ray import trials_on_ray
-from recstage.steps.parameter_search.trials import REPORTED_METRIC, TrialData, TrialRecord, Tried, tried
+from recstage.steps.parameter_search.record import TrialRecord
 from recstage.steps.train_settings import TrainSettings
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""A trial: parameters fitted to the training rows, judged on validation rows, and what its nested run says of it."""
+"""A trial: parameters fitted to the training rows and judged on validation rows, in whichever process.
+
+Nothing here needs MLflow, whose import takes a worker of a cluster longer than all else.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from recstage import tracking
+from recstage.config.steps import TrainSettings
 from recstage.data.catalogue import Catalogue
-from recstage.data.dataset import Dataset
 from recstage.data.interactions import Interactions
 from recstage.errors import Diverged
 from recstage.evaluation.protocol import Evaluation, evaluate
 from recstage.models import build
 from recstage.models.base import Recommender, Report
 from recstage.models.composition import SharedFits
-from recstage.steps import training_report
-from recstage.steps.train_settings import TrainSettings
+from recstage.models.memory import peak_memory_mb
 
 SEARCH_METRIC = "ndcg_at_10"
 REPORTED_METRIC = "validation_ndcg_at_10"
@@ -114,40 +115,5 @@ def with_resources(data: TrialData, params: Mapping[str, Any], report: Report) -
             report(step, metrics)
 
     found = tried(alone, params, looked_at)
-    used = {"wall_seconds": found.seconds, "peak_memory_mb": tracking.peak_memory_mb()}
+    used = {"wall_seconds": found.seconds, "peak_memory_mb": peak_memory_mb()}
     return replace(found, metrics={**found.metrics, **used})
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """The nested runs of trials: their names, tags, parameters and figures."""
-
-    settings: TrainSettings
-    data: Dataset
-
-    def name(self, what: str) -> str:
-        return f"{what} · {self.settings.model.name}"
-
-    @property
-    def tags(self) -> dict[str, str]:
-        return {
-            "model": self.settings.model.name,
-            "stage-of-work": "trial",
-            **tracking.dataset_tags(self.data),
-        }
-
-    def log_params(self, run_id: str, params: Mapping[str, Any], sampled: Mapping[str, Any] | None = None) -> None:
-        """Those that were sampled, or all."""
-        shown = sampled or build(self.settings.model, **params).params.model_dump(mode="json")
-        tracking.log_config(run_id, {"model": {"params": shown}})
-
-    def log_step(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
-        """What was reported on the way, where the study looks at it."""
-        if REPORTED_METRIC in metrics:
-            tracking.log_metrics(run_id, metrics, step)
-
-    def log_outcome(self, run_id: str, what: str, found: Tried) -> None:
-        """Its figures, and its value in its name."""
-        tracking.log_metrics(run_id, found.metrics)
-        ended = "pruned" if found.value is None else training_report.short(found.value)
-        tracking.rename(run_id, f"{self.name(what)} · {ended}")
