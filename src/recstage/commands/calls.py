@@ -135,8 +135,8 @@ def check_options(schema: type[BaseModel], words: Sequence[str], also: Sequence[
         if name in names or inside_a_map or a_group:
             continue
         near = difflib.get_close_matches(name, sorted(names), n=SHOWN, cutoff=0.4)
-        fix = f"Did you mean {' or '.join(f'--{one}' for one in near)}?" if near else "See --help"
-        raise ConfigError(f"--{name}", rule="no such setting", fix=f"{fix} --help lists all")
+        fix = f"Did you mean {' or '.join(f'--{one}' for one in near)}? " if near else ""
+        raise ConfigError(f"--{name}", rule="no such setting", fix=f"{fix}--help lists all")
 
 
 def positional_first(first: str, rest: Sequence[str], default: str | None = None) -> tuple[str, list[str]]:
