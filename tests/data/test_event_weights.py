@@ -42,6 +42,12 @@ def test_a_value_that_is_missing_earns_the_least() -> None:
     assert weights_of(events_of(("u", "i", 0, "rate", NAN)), {"rate": rule}).tolist() == pytest.approx([0.2])
 
 
+def test_a_value_below_zero_earns_nothing() -> None:
+    rule = ValueWeight(low=0.7, high=1.0, full=5)
+    sold = events_of(("u", "i", 0, "purchase", -5), ("u", "j", 0, "purchase", 0), ("u", "k", 0, "purchase", 5))
+    assert weights_of(sold, {"purchase": rule}).tolist() == pytest.approx([0.0, 0.7, 1.0])
+
+
 def aggregated(rule: str, *events: tuple[int, str]) -> tuple[float, int]:
     """Weight and time of one pair after (time, type) events; `no` is a negative type worth 0."""
     config = DataConfig(

@@ -19,7 +19,8 @@ from recstage.config.naming import DataName, ModelName, ZoneName
 
 
 class ValueWeight(Schema):
-    """A weight that grows with the event's value: `low` at 0, `high` at `full` and above (stars, seconds)."""
+    """A weight that grows with the event's value: `low` at 0, `high` at `full` and above (stars, seconds). A value
+    below zero (a return, a vote against) weighs 0."""
 
     low: float = 0.0
     high: float = 1.0

@@ -100,9 +100,11 @@ def yaml_of(counts: Mapping[str, int]) -> str:
 
 
 def grown(value: NDArray[np.float64], rule: ValueWeight) -> NDArray[np.float64]:
-    """`low` at value 0 (or none), `high` at `full` and above, a straight line between."""
-    share = np.clip(np.nan_to_num(value, nan=0.0) / rule.full, 0, 1)
-    return rule.low + (rule.high - rule.low) * share
+    """`low` at value 0 (or none), `high` at `full` and above, a straight line between; 0 below zero: a return, or a
+    vote against."""
+    known = np.nan_to_num(value, nan=0.0)
+    share = np.clip(known / rule.full, 0, 1)
+    return np.where(known < 0, min(0.0, rule.low), rule.low + (rule.high - rule.low) * share)
 
 
 def to_log(raw: RawData, config: DataConfig) -> EventLog:

@@ -120,6 +120,20 @@ def test_a_yaml_that_is_there_is_not_replaced_unasked(workspace: Path) -> None:
         init.run(init.settings_from(["--path", str(path)]))
 
 
+def test_yes_replaces_what_init_wrote_and_says_so_but_no_data_set_of_the_repository(workspace: Path) -> None:
+    path = shop(workspace)
+    first_look(path)
+    other = workspace / "elsewhere" / path.name
+    other.parent.mkdir()
+    path.rename(other)
+    assert first_look(other).notes[0] == f"conf/data/shop-export.yaml is replaced: it was of {path.name}"
+    yaml = workspace / "conf" / "data" / "shop-export.yaml"
+    yaml.write_text("source: {kind: synthetic}\n")
+    with pytest.raises(ConfigError, match=r"is there already, and was not written by `recstage init`\. Give --name"):
+        first_look(other)
+    assert yaml.read_text() == "source: {kind: synthetic}\n"
+
+
 def test_paths_are_from_the_repository_or_said_to_be_outside(workspace: Path, tmp_path: Path) -> None:
     first_look(shop(workspace), "--name", "inside")
     first_look(shop(tmp_path), "--name", "outside")

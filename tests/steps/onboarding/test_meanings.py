@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,20 @@ def test_empty_columns_are_told_in_one_line(tmp_path: Path) -> None:
     path = table(tmp_path, "user,item,a,b", "{u},{i},,")
     file = opened(FileTree(path), path.name)
     assert of_events([file], {"user_id": "user", "item_id": "item"}) == ["2 columns are empty: a, b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "yes", "no"),
+    [("purchased", "True", "False"), ("bought", "1", "0"), ("comprado", "sí", "no"), ("gekauft", "ja", "nein")],
+)
+def test_a_column_that_says_what_was_bought_is_the_value(tmp_path: Path, name: str, yes: str, no: str) -> None:
+    path = table(tmp_path, f"user_id,product_id,{name},date", "{u},{i},@{n},2026-01-{day:02d}")
+    path.write_text(re.sub(r"@(\d+)", lambda found: no if int(found[1]) % 3 else yes, path.read_text()))
+    assert meanings(path).columns["value"] == name
+
+
+def test_a_second_flag_is_named_with_the_way_to_take_it(tmp_path: Path) -> None:
+    path = table(tmp_path, "user_id,product_id,clicked,purchased,date", "{u},{i},True,False,2026-01-{day:02d}")
+    found = meanings(path)
+    assert found.columns["value"] == "clicked"
+    assert "purchased is not read beside clicked: --columns.value 'purchased' to learn from it instead" in found.notes

@@ -31,7 +31,7 @@ from recstage.steps.onboarding.next_commands import next_commands
 from recstage.steps.onboarding.questions import Questions
 from recstage.steps.onboarding.reading import Read, read, refuse_too_little, with_a_fitting_split
 from recstage.steps.onboarding.result import ColumnSeen, InitResult
-from recstage.steps.onboarding.yaml_text import in_repository, read_back, yaml_of
+from recstage.steps.onboarding.yaml_text import WRITTEN, in_repository, read_back, yaml_of
 
 EXAMPLES = 3
 KNOWN_COLUMNS = Meanings({}, {})
@@ -135,6 +135,9 @@ def _reported(
         decisions=questions.decisions,
         next=next_commands(name, next(iter(models)), found.raw),
     )
+    if before := _there(name):
+        was = re.search(r'^ +path: "?([^"\n]*)', before, re.MULTILINE)
+        result.notes.insert(0, f"conf/data/{name}.yaml is replaced{f': it was of {was[1]}' if was else ''}")
     _write(result, text, found.raw)
     return result
 
@@ -158,6 +161,12 @@ def _name(settings: InitSettings, questions: Questions) -> str:
     else:
         last = settings.path.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
         name = re.sub(r"\W+", "-", name_of(Path(last))).strip("-_").lower()[:60] or "data"
+    if name in names_in("data") and settings.yes and not settings.name and WRITTEN not in _there(name):
+        raise ConfigError(
+            f"conf/data/{name}.yaml",
+            rule="is there already, and was not written by `recstage init`",
+            fix="Give --name NAME",
+        )
     if name in names_in("data") and not settings.yes:
         replaced = questions.can_ask and questions.confirm(f"conf/data/{name}.yaml is there. Replace it?", False)
         if not replaced:
@@ -165,6 +174,12 @@ def _name(settings: InitSettings, questions: Questions) -> str:
                 f"conf/data/{name}.yaml", rule="is there already", fix="Give --name NAME, or --yes to replace it"
             )
     return name
+
+
+def _there(name: str) -> str:
+    """The YAML of a data set, nothing where there is none."""
+    path = root() / "conf" / "data" / f"{name}.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _said(settings: InitSettings) -> dict[str, Any]:

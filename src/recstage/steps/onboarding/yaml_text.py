@@ -27,6 +27,7 @@ ABOUT = {
     "zone": "of times that name none; as Europe/Berlin where they are local",
     "ids": "as the items file has them",
 }
+WRITTEN = "Written by `recstage init`"
 OUTSIDE = "outside of the repository: it has to stay there"
 
 
@@ -42,7 +43,7 @@ def yaml_of(
     """The whole text. `left_out`: settings of the source that are shown as comments, with their reason."""
     lines = [
         f"# {_one_line(name)}: {counted(profile.kept, 'event')} of {counted(profile.users, 'user')} with "
-        f"{counted(profile.items, 'item')}. Written by `recstage init`.",
+        f"{counted(profile.items, 'item')}. {WRITTEN}.",
         "# What each line may be: docs/data.md.",
         "source:",
         *_source_lines(source, meanings),

@@ -19,7 +19,8 @@ GRADE = (
     r"(?i)(\d+(?:[.,]\d+)?)\s*(?:(?:/|out of|of|von|sur|de|su)\s*\d+)?\s*(?:stars?|sternen?|étoiles?|points?|pts?)?"
     r"|[★⭐]+½?☆*"
 )
-YES, NO = ("true", "yes", "y", "t", "ja", "oui", "si", "sí"), ("false", "no", "n", "f", "nein", "non")
+YES = ("true", "yes", "y", "t", "ja", "oui", "si", "sí", "sim", "tak", "да", "是", "はい")
+NO = ("false", "no", "n", "f", "nein", "non", "nej", "nee", "não", "nao", "nie", "нет", "否", "いいえ")
 WITH_POINT = re.compile(r"[+-]?\d*\.\d+")
 
 

@@ -109,6 +109,8 @@ def meanings_of(file: TableFile, contents: Contents, given: Mapping[str, str]) -
         notes.append(
             f"{found[USER]}: what was ordered or seen together is taken as a user, for want of a column of users"
         )
+    if VALUE in found:
+        notes += _flags_beside(found[VALUE], file, contents)
     if VALUE not in {*found, *given}:
         scales = [name for name in file.names if name not in found.values() and contents.is_scale(name)]
         notes += [
@@ -199,6 +201,14 @@ def _by_content(
         if small is not None:
             found[VALUE], why[VALUE] = small, "by its values"
     return unsure
+
+
+def _flags_beside(value: str, file: TableFile, contents: Contents) -> list[str]:
+    """Notes on columns that say yes or no of a row as the one that is read does: bought beside clicked."""
+    usual = {plain(name) for name in EVENT_NAMES[VALUE]}
+    others = [name for name in file.names if name != value and plain(name) in usual]
+    flags = [name for name in others if contents.is_flag(name) or contents.is_zero_or_one(name)]
+    return [f"{name} is not read beside {value}: --columns.value '{name}' to learn from it instead" for name in flags]
 
 
 def _in_roles(missing: Sequence[str], candidates: Sequence[str], contents: Contents) -> dict[str, str]:

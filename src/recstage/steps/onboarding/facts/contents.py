@@ -137,6 +137,10 @@ class Contents:
         """Whether all values are yes or no."""
         return flags_of(self.given(name)) is not None
 
+    def is_zero_or_one(self, name: str) -> bool:
+        """Whether all values are 0 or 1."""
+        return set(numbers(self.given(name)).unique()) <= {0.0, 1.0}
+
     def is_grade(self, name: str) -> bool:
         """Whether all values are grades in words or stars."""
         return grades_of(self.given(name)) is not None

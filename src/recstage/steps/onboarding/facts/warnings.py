@@ -31,7 +31,7 @@ def warnings_of(profile: Profile, raw: RawData, tests: bool) -> Iterator[str]:
     yield from _of_users(profile, raw.events[USER])
     negative = sum(one.negative for one in profile.values.values())
     if negative:
-        yield f"{of_all(negative, profile.kept, 'value')} below zero: a return, or a vote against?"
+        yield f"{of_all(negative, profile.kept, 'value')} below zero: returns or votes against, taken as not liked"
     for name, values in profile.values.items():
         if values.least == values.greatest and values.filled > 1:
             yield f"the values of '{name}' are constant ({values.least:g}): they say nothing"
