@@ -224,7 +224,10 @@ function say(found) {
   } else if (state.session && !state.session.database) {
     notice(place, "warn", "This service runs without a database: what you click is not stored, so the list stays as it is.");
   } else if (found.method_used === "popularity") {
-    notice(place, "info", "Nothing is known about this user yet, so these are the popular items. Like one and see.");
+    const trainedOn = state.session?.users.some((one) => one.user_id === found.user_id);
+    notice(place, "info", trainedOn
+      ? "These are the popular items: the version in Production has no personal list for this user."
+      : "Nothing is known about this user yet, so these are the popular items. Like one and see.");
   } else clear(place);
 }
 
