@@ -134,6 +134,17 @@ def test_yes_replaces_what_init_wrote_and_says_so_but_no_data_set_of_the_reposit
     assert yaml.read_text() == "source: {kind: synthetic}\n"
 
 
+def test_rows_in_order_of_time_tell_whether_the_day_comes_first(workspace: Path) -> None:
+    days = [(month, day) for month in range(3, 7) for day in range(1, 13)]
+    rows = [[f"u{at % 5}", f"i{at * 7 % 11}", f"{day:02}/{month:02}/2025"] for at, (month, day) in enumerate(days)]
+    found = first_look(written(workspace / "days.csv", rows, ("user", "item", "date")))
+    assert found.form.time == "dates, the day first"
+    (decision,) = (one for one in found.decisions if "month first" in one.question)
+    assert decision.question.startswith("In dates as 01/03/2025, is the month first? The rows are in order of time if")
+    assert decision.taken == "no"
+    assert (found.profile.first.month, found.profile.last.month) == (3, 6)
+
+
 def test_paths_are_from_the_repository_or_said_to_be_outside(workspace: Path, tmp_path: Path) -> None:
     first_look(shop(workspace), "--name", "inside")
     first_look(shop(tmp_path), "--name", "outside")

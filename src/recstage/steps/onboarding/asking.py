@@ -117,7 +117,9 @@ def time_of(form: Form, source: Mapping[str, Any], questions: Questions) -> dict
     """The source with the order of day and month, where the dates do not tell."""
     if not form.ambiguous_dates or source.get("time", "auto") != "auto":
         return dict(source)
-    month = questions.confirm("In dates as 05/06/2026, is the month first? No date tells (--time day-first: no)", True)
+    why = f"The rows are in order of time if the {form.in_order} is" if form.in_order else "No date tells"
+    question = f"In dates as {form.first_time}, is the month first? {why} (--time day-first or month-first)"
+    month = questions.confirm(question, form.in_order != "day")
     return {**source, "time": "month-first" if month else "day-first"}
 
 

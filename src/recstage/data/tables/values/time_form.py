@@ -23,11 +23,14 @@ NO_ZONE = "none given: taken as {}"
 
 @dataclass(frozen=True)
 class TimeForm:
-    """`unit` and `zone` in words; `ambiguous`: nothing says whether the day or the month comes first."""
+    """`unit` and `zone` in words; `ambiguous`: no date says whether the day or the month comes first; `in_order`: the
+    one with which the rows are in order of time, "day" or "month", where only one does; `first`: the first value."""
 
     unit: str
     zone: str
     ambiguous: bool = False
+    in_order: str = ""
+    first: str = ""
 
     @property
     def lacks_a_zone(self) -> bool:
@@ -51,9 +54,20 @@ def time_form_of(column: pd.Series, zone: str = "UTC") -> TimeForm | None:
         return TimeForm("times of day, with the date of the column of dates", NO_ZONE.format(zone))
     if text.str.match(PARTS).any():
         first = order_of(text)
-        return TimeForm(f"dates, the {first or 'month'} first", told, ambiguous=not first)
+        in_order = "" if first else _in_order(text)
+        return TimeForm(f"dates, the {first or in_order or 'month'} first", told, not first, in_order, text.iloc[0])
     iso = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").notna().mean() > 0.5
     return TimeForm("ISO 8601" if iso else "dates in words or other writings", told)
+
+
+def _in_order(text: pd.Series) -> str:
+    """Which of day and month comes first if the rows are in order of time; nothing where both or neither would do."""
+    found = []
+    for first in ("day", "month"):
+        moments = pd.to_datetime(text, errors="coerce", utc=True, format="mixed", dayfirst=first == "day").dropna()
+        if moments.is_monotonic_increasing or moments.is_monotonic_decreasing:
+            found.append(first)
+    return found[0] if len(found) == 1 else ""
 
 
 def _of_numbers(unit: str, no_zone: str) -> TimeForm:

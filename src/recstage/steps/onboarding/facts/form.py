@@ -28,8 +28,9 @@ WITH_COMMA, WITH_POINT = re.compile(r"[+-]?\d[\d.]*,\d{1,2}|[+-]?\d+,\d{4,}"), r
 
 @dataclass(frozen=True)
 class Form:
-    """All in words, empty where the format has no such thing. `files`: how many parts. `ambiguous_dates`: nothing says
-    whether the day or the month comes first. `lacks_a_zone`: some times name none."""
+    """All in words, empty where the format has no such thing. `files`: how many parts. `ambiguous_dates`: no date says
+    whether the day or the month comes first; `in_order`: the one with which the rows are in order of time, if any;
+    `first_time`: as it is written. `lacks_a_zone`: some times name none."""
 
     format: str
     files: int
@@ -41,6 +42,8 @@ class Form:
     time: str
     zone: str
     ambiguous_dates: bool = False
+    in_order: str = ""
+    first_time: str = ""
     lacks_a_zone: bool = False
 
     def lines(self) -> Iterator[tuple[str, str]]:
@@ -70,6 +73,8 @@ def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: C
         time=time.unit if time is not None else "no column of times",
         zone=time.zone if time is not None else "",
         ambiguous_dates=time is not None and time.ambiguous,
+        in_order=time.in_order if time is not None else "",
+        first_time=time.first if time is not None else "",
         lacks_a_zone=time is not None and time.lacks_a_zone,
     )
 
