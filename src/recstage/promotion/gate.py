@@ -92,7 +92,9 @@ def judge(
         rival = baseline
     checks, paired = [], None
     if rival is None:
-        missing = f"the first Production, and no run of {POPULARITY} on the same test rows"
+        itself = challenger.algorithm == POPULARITY
+        other = "it is the baseline itself" if itself else f"no run of {POPULARITY} on the same test rows"
+        missing = f"the first Production, and {other}"
         checks.append(Check(config.metric, "not judged", f"nothing to compare {config.metric} with: {missing}"))
     else:
         both = _pairs(challenger, rival, config.metric)

@@ -134,6 +134,7 @@ def _promote_best(settings: PipelineSettings, trained: Sequence[TrainResult]) ->
         return promote.run(promote.settings_from(["--reason", "best of the main job", *options])).version, None
     except GateRefused as refusal:
         kept_because = str(refusal)
+    log.info("%s", kept_because)
     name = settings.name or DEFAULT_NAME
     if registry.resolve(name).version is not None:
         return None, kept_because
@@ -142,7 +143,8 @@ def _promote_best(settings: PipelineSettings, trained: Sequence[TrainResult]) ->
         if registry.version_of(name, number).tags.get("gate_verdict") == "refused":
             continue
         try:
-            words = ["--version", str(number), "--reason", "best of the main job", *options]
+            log.info("main: nothing is Production, so the next best is asked: version %d", number)
+            words = ["--version", str(number), "--reason", "best of the main job that passes the gate", *options]
             return promote.run(promote.settings_from(words)).version, None
         except GateRefused as refusal:
             log.info("%s", refusal)
