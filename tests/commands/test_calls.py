@@ -93,6 +93,7 @@ def test_settings_go_on_to_the_step_as_they_are(stopped):
         (["classifier", "--classifier.familly", "linear"], "Did you mean --classifier.family"),
         (["classifier", "--data", "texts.jsonl"], "data 'texts.jsonl': is neither a name in conf/data nor an existing"),
         (["promote", "--forse"], "--forse: no such setting. Did you mean --force"),
+        (["train", "als", "--qqqq", "3"], "--qqqq: no such setting. --help lists all."),
         (["train"], "recstage train: Missing argument"),
         (["train", "--trials", "3"], "recstage train: Missing argument"),
     ],

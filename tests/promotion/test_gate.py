@@ -217,7 +217,9 @@ def test_the_first_production_must_beat_popularity_where_that_was_measured():
 
 def test_popularity_itself_may_be_the_first():
     baseline = evidence(OLD, algorithm="popularity")
-    assert judge(evidence(OLD, algorithm="popularity"), None, CONFIG, baseline=baseline).passed
+    verdict = judge(evidence(OLD, algorithm="popularity"), None, CONFIG, baseline=baseline)
+    assert verdict.passed
+    assert "the first Production, and it is the baseline itself" in str(verdict.checks[0])
 
 
 def test_the_floor_does_not_matter_once_there_is_a_champion():
