@@ -113,7 +113,7 @@ def test_the_exit_status_says_whether_every_goal_was_reached(monkeypatch, capsys
     monkeypatch.setattr(command.durability, "durability", durability)
     assert command.main(["--only", "durability", "--kills", "7"]) == status
     assert json.loads(capsys.readouterr().out) == [
-        {"name": "lost", "value": value, "unit": "events", "goal": "<= 2", "reached": status == 0, "note": ""},
+        {"name": "  lost", "value": value, "unit": "events", "goal": "<= 2", "reached": status == 0, "note": ""},
         {"name": "kills", "value": 7, "unit": "", "goal": None, "reached": True, "note": ""},
     ]
 
