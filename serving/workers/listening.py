@@ -35,6 +35,5 @@ def listening_for_each(bound: socket.socket, workers: int) -> Sequence[list[sock
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(bound.getsockname())
-        other.set_inheritable(True)
         found.append(listening(other))
     return found

@@ -39,7 +39,6 @@ ALPHA = {"low": 1.0, "high": 400.0, "log": True}
 ALIKE = ["--model.params.factors=128", "--model.params.iterations=30"]
 """Every trial does the same work, whichever are tried on one core or on two: they differ in their alpha alone."""
 EPOCHS, FEWEST_EPOCHS = 10, 4
-CORES = sorted(os.sched_getaffinity(0))[:2]
 USERS_AT_ONCE = 100
 LIST = 100
 
@@ -59,8 +58,11 @@ def trials(folder: Path, number: int) -> Iterator[Measurement]:
     """A search on one core, on two and on four nodes of one core, and on two of which one is killed after the third
     trial; beside them, what two halves of it at once, each on a core of its own, have as a multiple of one core."""
     alone, _ = _searched(folder / "one-core", number, "local")
-    with ThreadPoolExecutor(len(CORES)) as pool:
-        halves = [pool.submit(_searched, folder / f"core-{core}", number // 2, "local", core=core) for core in CORES]
+    cores = sorted(os.sched_getaffinity(0))
+    with ThreadPoolExecutor() as pool:
+        halves = [
+            pool.submit(_searched, folder / f"core-{core}", number // 2, "local", core=core) for core in cores[:2]
+        ]
         ceiling = max(half.result()[0] for half in halves)
     together = {}
     for count in (2, 4):
@@ -75,8 +77,8 @@ def trials(folder: Path, number: int) -> Iterator[Measurement]:
         "x",
         f"{alone:.1f} s and {together[2]:.1f} s, the start of the processes included",
     )
-    cores = f"{len(os.sched_getaffinity(0))} cores, {together[4]:.1f} s"
-    yield Measurement("  on four nodes", alone / together[4], unit="x", note=cores)
+    note = f"{len(cores)} cores, {together[4]:.1f} s"
+    yield Measurement("  on four nodes", alone / together[4], unit="x", note=note)
     yield Measurement(
         "  two searches of half as many, each on a core of its own, without Ray",
         alone / ceiling,
@@ -91,12 +93,12 @@ def _searched(
     number: int,
     backend: str,
     *,
-    core: int = CORES[0],
+    core: int | None = None,
     after: int = 0,
     then: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
     """Seconds of a search of ALS in a repository of its own, and its finished trials; `then` is called once, when the
-    trial number `after` has ended. A local search has one core."""
+    trial number `after` has ended. A local search has one core, the first where `core` is not given."""
     home.mkdir()
     shutil.copytree(root() / "conf", home / "conf")
     shutil.copy(root() / "MLproject", home)
@@ -114,7 +116,7 @@ def _searched(
         text=True,
     )
     if backend == "local":
-        os.sched_setaffinity(process.pid, {core})
+        os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0)) if core is None else core})
     assert process.stderr is not None
     assert process.stdout is not None
     told, finished = [], 0
