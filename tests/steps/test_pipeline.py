@@ -59,20 +59,29 @@ def test_the_main_job_trains_all_compares_and_promotes_the_best(telling, client)
     assert {name: members[name] for name in found} == found
 
 
-def test_each_model_has_half_of_the_time_left_and_composites_the_parameters_that_were_found(tiny):
-    plans = {name: train.settings_from(name, tiny) for name in ("popularity", "knn", "lambdarank")}
-    adapt = pipeline._Adapting(budget=600.0)
+def test_of_a_budget_each_model_has_a_share_of_what_is_left_and_composites_the_parameters_that_were_found(tiny):
+    names = ("popularity", "ease", "knn", "als", "lambdarank")
+    plans = {name: train.settings_from(name, tiny) for name in names}
+    adapt = pipeline._Adapting.of(600.0, list(plans.values()))
     done = [TrainResult("r", "knn", "m", 1, {}, {}, {"neighbors": 7})]
     assert adapt(plans["popularity"], []).budget == 0
-    assert adapt(plans["knn"], []).budget == pytest.approx(300, abs=5)
+    assert adapt(plans["ease"], []).budget == pytest.approx(300, abs=5)
+    adapt.began -= 300  # all of it was used
+    assert adapt(plans["knn"], []).budget == pytest.approx(200, abs=5)
+    assert adapt(plans["als"], done).budget == pytest.approx(300, abs=5)  # knn left its own
     ranker = adapt(plans["lambdarank"], done)
     assert ranker.budget == 0
     members = ranker.model.params["retrievers"]
     assert {one["model"]: one["params"] for one in members}["knn"] == {"neighbors": 7}
     assert {one["model"]: one["params"] for one in members}["als"] == {}
-    adapt.began -= 1e6
-    assert adapt(plans["knn"], done).budget == pipeline.LEAST_SECONDS
-    assert pipeline._Adapting(0.0)(plans["knn"], done) is plans["knn"]
+
+
+def test_a_model_that_comes_after_the_budget_is_fitted_without_a_search(tiny):
+    plan = train.settings_from("knn", tiny)
+    late = pipeline._Adapting.of(600.0, [plan])
+    late.began -= 1e6
+    assert late(plan, []).budget == pipeline.LEAST_SECONDS
+    assert pipeline._Adapting.of(0.0, [plan])(plan, []) is plan
 
 
 @pytest.mark.integration

@@ -1,7 +1,8 @@
 """The main job: prepare the data, train (and tune) several models, compare them, promote the best through the gate.
 
-Which models, the kind of data says. Of a budget each single model searches for half of what is left, the strongest of
-such data first; composites are not searched, and have their members with the parameters that were found for these.
+Which models, the kind of data says. A budget is shared among the single models, the strongest of such data first; what
+one leaves goes to the next ones. Composites are not searched, and have their members with the parameters that were
+found for these.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _run(settings: PipelineSettings) -> PipelineResult:
             plans = _plans(settings, MODELS[kind])
             log.info("main: %s data, so that %s are trained", kind, ", ".join(MODELS[kind]))
         plans = [plan.model_copy(update={"data": data}) for plan in plans]
-        trained, skipped = train.run_all("main", plans, own_rows=True, adapt=_Adapting(settings.budget))
+        trained, skipped = train.run_all("main", plans, own_rows=True, adapt=_Adapting.of(settings.budget, plans))
         if not trained:
             raise TooLittleData(
                 settings.data,
@@ -102,20 +103,36 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
 
 @dataclass
 class _Adapting:
-    """Each plan by what was trained before it: its share of the time left, and what was found for its members."""
+    """Each plan by what was trained before it: its share of the time left, and what was found for its members.
+
+    Of `waiting` models that a search is still to come for, the next one has twice the mean share of those after it.
+    """
 
     budget: float
+    waiting: int
     began: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, budget: float, plans: Sequence[TrainSettings]) -> _Adapting:
+        """For the plans of a job."""
+        return cls(budget, sum(_searched(plan) for plan in plans))
 
     def __call__(self, plan: TrainSettings, done: Sequence[TrainResult]) -> TrainSettings:
         model = plan.model
         if is_composite(model):
             params = with_members(model, {result.model: result.params for result in done})
             return plan.model_copy(update={"model": model.model_copy(update={"params": params})})
-        if not self.budget or not model.search:
+        if not self.budget or not _searched(plan):
             return plan
         left = self.budget - (time.perf_counter() - self.began)
-        return plan.model_copy(update={"budget": max(left / 2, LEAST_SECONDS)})
+        share = left * 2 / (self.waiting + 1)
+        self.waiting -= 1
+        return plan.model_copy(update={"budget": max(share, LEAST_SECONDS)})
+
+
+def _searched(plan: TrainSettings) -> bool:
+    """Whether a budget of the job searches for parameters of this model."""
+    return bool(plan.model.search) and not is_composite(plan.model)
 
 
 def _reverse(name: str) -> bool:
