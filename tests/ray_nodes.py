@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -23,3 +24,26 @@ def ray_cluster(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
     """The nodes, at RAY_ADDRESS."""
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     return nodes
+
+
+class Steps(list[int]):
+    """The steps that a fit reports: it is the fit's `report`."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.append(step)
+
+
+@contextmanager
+def one_killed(cluster: Nodes, *, at: int) -> Iterator[Steps]:
+    """Steps of a fit whose report of step `at` ends a node; another one is there afterwards."""
+
+    class Killing(Steps):
+        def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+            super().__call__(step, metrics)
+            if step == at:
+                cluster.kill()
+
+    try:
+        yield Killing()
+    finally:
+        cluster.add()

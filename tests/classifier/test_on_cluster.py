@@ -14,6 +14,7 @@ from recstage.classifier.families import on_cluster
 from recstage.classifier.families.fine_tuning import Examples
 from tests.classifier.small_texts import small_texts
 from tests.classifier.tiny_encoder import settings, tiny_encoder
+from tests.ray_nodes import Steps, one_killed
 
 pytestmark = pytest.mark.integration
 
@@ -57,24 +58,14 @@ def test_two_nodes_fine_tune_the_network_that_one_process_does(ray_cluster, fold
 
 def test_a_node_killed_in_the_middle_costs_time_alone(ray_cluster, folder, tmp_path, caplog):
     params = settings(folder, dropout=0.0, batch_size=8, epochs=60, patience=60, mixed_precision=False)
-    steps = []
-
-    def report(step, metrics):
-        steps.append(step)
-        if step == 2:
-            ray_cluster.kill()
-
-    try:
-        there = fine_tuned(params, "ray", report, tmp_path)
-    finally:
-        ray_cluster.add()
+    with one_killed(ray_cluster, at=2) as steps:
+        there = fine_tuned(params, "ray", steps, tmp_path)
     assert "a process on the cluster was lost" in caplog.text
     assert steps == list(range(1, 61))
     assert list(tmp_path.iterdir()) == [there.checkpoint]
     # what is left of it is what a fine-tuning here goes on from: nothing is to be done
-    steps.clear()
-    again = fine_tuned(params, "local", report, tmp_path)
-    assert steps == []
+    again = fine_tuned(params, "local", more := Steps(), tmp_path)
+    assert more == []
     for name, values in there.network.state_dict().items():
         assert np.array_equal(again.network.state_dict()[name].numpy(), values.numpy()), name
     there.forget()

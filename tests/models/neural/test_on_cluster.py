@@ -11,6 +11,7 @@ from recstage import cluster
 from recstage.models.ncf.model import Ncf
 from recstage.models.neural.on_cluster import trained
 from recstage.models.two_tower.model import TwoTower
+from tests.ray_nodes import Steps, one_killed
 
 pytestmark = pytest.mark.integration
 BRIEF = {"epochs": 3, "patience": 3, "precision": "fp32"}
@@ -54,26 +55,16 @@ def test_a_node_killed_in_the_middle_costs_time_alone(ray_cluster, small_dataset
     caplog.set_level(logging.INFO)
     kind, params = TOWER
     params = {**params, "epochs": 25, "patience": 25}
-    steps = []
-
-    def report(step, metrics):
-        steps.append(step)
-        if step == 2:
-            ray_cluster.kill()
-
-    try:
-        there = fitted(kind, params, small_dataset, "ray", report, checkpoint=tmp_path)
-    finally:
-        ray_cluster.add()
+    with one_killed(ray_cluster, at=2) as steps:
+        there = fitted(kind, params, small_dataset, "ray", steps, checkpoint=tmp_path)
     assert "a process on the cluster was lost" in caplog.text
     assert steps == list(range(1, 26))
     here = fitted(kind, params, small_dataset, "local")
     assert there.fitted_params_["epochs"] == pytest.approx(here.fitted_params_["epochs"], abs=3)
     assert len(list(tmp_path.iterdir())) == 1
     # what is left of it is what a training here goes on from: nothing is to be done
-    steps.clear()
-    again = fitted(kind, params, small_dataset, "local", report, checkpoint=tmp_path)
-    assert steps == []
+    again = fitted(kind, params, small_dataset, "local", more := Steps(), checkpoint=tmp_path)
+    assert more == []
     np.testing.assert_array_equal(again.state()["items"], there.state()["items"])
 
 
