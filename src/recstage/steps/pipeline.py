@@ -24,6 +24,8 @@ from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
 
 log = logging.getLogger(__name__)
+KEPT = 0.05
+"""Of the whole budget, for each model that is still to come: its presets, and what is no search of those before it."""
 LEAST_SECONDS = 1.0
 """Of a budget that is used up: presets are tried while they fit in, and nothing is searched."""
 
@@ -105,7 +107,8 @@ def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettin
 class _Adapting:
     """Each plan by what was trained before it: its share of the time left, and what was found for its members.
 
-    Of `waiting` models that a search is still to come for, the next one has twice the mean share of those after it.
+    Of `waiting` models that a search is still to come for, the next one has twice the mean share of those after it, but
+    for what is kept for these.
     """
 
     budget: float
@@ -125,7 +128,8 @@ class _Adapting:
         if not self.budget or not _searched(plan):
             return plan
         left = self.budget - (time.perf_counter() - self.began)
-        share = left * 2 / (self.waiting + 1)
+        kept = KEPT * self.budget * (self.waiting - 1)
+        share = (left - kept) * 2 / (self.waiting + 1)
         self.waiting -= 1
         return plan.model_copy(update={"budget": max(share, LEAST_SECONDS)})
 
