@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recstage.cli import INTERRUPTED, main, named, plain, step_of
-from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, valid_names
+from recstage.errors import ConfigError, DataError, GateRefused, RecstageError, nearest, valid_names
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +97,15 @@ def test_an_error_says_given_rule_and_fix_and_survives_pickling():
 def test_valid_names_suggest_the_nearest_and_list_all():
     assert valid_names("alz", ["knn", "als"]) == "Did you mean 'als'? Valid names: als, knn"
     assert valid_names("zzz", []) == "Valid names: none"
+
+
+def test_the_nearest_names_are_those_of_which_a_part_was_given():
+    names = ["model.params.factors", "data.split.method", "columns", "trials"]
+    assert nearest("factors", names, 3) == ["model.params.factors"]
+    assert nearest("split.metod", names) == ["data.split.method"]
+    assert nearest("colums.x", names) == ["columns"]
+    assert nearest("trails", names) == ["trials"]
+    assert nearest("qqqq", names) == []
 
 
 def test_every_progress_bar_is_silent_where_stderr_is_no_terminal():

@@ -21,6 +21,10 @@ import difflib
 import json
 from collections.abc import Iterable
 
+LIKE, MARGIN, PART = 0.6, 0.1, 0.95
+"""Of names that are suggested: how alike they must be (1: the same), how much less than the best one, and what the
+likeness of a part of a name is worth."""
+
 
 class RecstageError(Exception):
     """Base of all: `given` is what arrived, `rule` what must hold, `fix` what to do about it."""
@@ -123,6 +127,26 @@ def _rebuild(kind: type[RecstageError], given: str, rule: str, fix: str) -> Recs
 def valid_names(given: str, valid: Iterable[str]) -> str:
     """The fix for a wrong name: the nearest valid one where there is one, then all of them."""
     names = sorted(set(valid))
-    close = difflib.get_close_matches(given, names, n=1)
+    close = nearest(given, names)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Valid names: {', '.join(names) or 'none'}"
+
+
+def nearest(given: str, valid: Iterable[str], most: int = 1) -> list[str]:
+    """The valid names that may have been meant, the likeliest first. `factors` may be `model.params.factors`, and
+    `colums.x` something of `columns`."""
+    scores = {name: _likeness(given, name) for name in sorted(set(valid))}
+    least = max(LIKE, max(scores.values(), default=(0, 0))[0] - MARGIN)
+    alike = [name for name in scores if scores[name][0] >= least]
+    return sorted(alike, key=lambda name: scores[name], reverse=True)[:most]
+
+
+def _likeness(given: str, name: str) -> tuple[float, float]:
+    """From 0 to 1: of the whole names, else a little less of a dotted name's end or of both beginnings; then of the
+    whole names."""
+    parts = name.split(".")
+    ends = [".".join(parts[at:]) for at in range(1, len(parts))]
+    pairs = [(given, end) for end in ends] + [(given.rpartition(".")[0], name.rpartition(".")[0] or name)]
+    of_parts = max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+    whole = difflib.SequenceMatcher(None, given, name).ratio()
+    return max(whole, PART * of_parts), whole

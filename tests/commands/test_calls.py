@@ -38,6 +38,8 @@ STEPS = {
     "benchmark": ["benchmark", "--data", "ml-100k"],
     "ablate": ["ablate", "--data", "ml-100k"],
 }
+PROGRAMS = {"serve", "precompute", "classify", "ui", "lab"}
+"""Subcommands that become another program, which knows its own options."""
 
 
 @pytest.fixture
@@ -93,6 +95,16 @@ def test_settings_go_on_to_the_step_as_they_are(stopped):
         (["classifier", "--classifier.familly", "linear"], "Did you mean --classifier.family"),
         (["classifier", "--data", "texts.jsonl"], "data 'texts.jsonl': is neither a name in conf/data nor an existing"),
         (["promote", "--forse"], "--forse: no such setting. Did you mean --force"),
+        (["train", "als", "--factors", "3"], "--factors: no such setting. Did you mean --model.params.factors? --help"),
+        (["train", "--factors", "3", "als"], "Did you mean --model.params.factors?"),
+        (["train", "als", "--jsn"], "Did you mean --json?"),
+        (["diff", "1", "2", "--hlp"], "Did you mean --help?"),
+        (["init", "x.csv", "--colums.x", "y"], "--colums.x: no such setting. Did you mean --columns"),
+        (["benchmark", "--sede", "3"], "--sede: no such setting. Did you mean --seed or --seeds? --help"),
+        (["ablate", "--folds", "3"], "Did you mean --params.folds or"),
+        (["status", "--jsn"], "recstage status --jsn: no such option. Did you mean '--json'?"),
+        (["doctor", "--fx"], "recstage doctor --fx: no such option. Did you mean '--fix'?"),
+        (["--jsn", "status"], "recstage --jsn: no such option. Did you mean '--json'?"),
         (["train", "als", "--qqqq", "3"], "--qqqq: no such setting. --help lists all."),
         (["train"], "recstage train: Missing argument"),
         (["train", "--trials", "3"], "recstage train: Missing argument"),
@@ -110,6 +122,12 @@ def test_fields_of_maps_are_settings(stopped):
     calls.check_options(TrainSettings, ["--data.source.columns.user_id=customer", "--data.weights.buy", "1"])
     with pytest.raises(ConfigError, match="no such setting"):
         calls.check_options(PromoteSettings, ["--promotion.marjin", "0.1"])
+
+
+def test_every_command_that_passes_options_on_to_a_step_knows_its_settings():
+    commands = app.typer.main.get_command(app.app).commands
+    passing = {name for name, one in commands.items() if one.ignore_unknown_options} - PROGRAMS
+    assert [name for name in passing if "format_epilog" not in vars(type(commands[name]))] == []
 
 
 def test_without_a_word_the_help_is_shown(capsys):

@@ -12,6 +12,7 @@ import typer
 from recstage import cli
 from recstage.commands import live, loop, own_data, programs, record, registry, state, steps
 from recstage.commands.calls import Context, plain_flags
+from recstage.commands.help import options_in
 from recstage.errors import ConfigError, RecstageError, valid_names
 
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -85,6 +86,9 @@ def _explained(error: Any) -> RecstageError:
     if hasattr(known, "commands") and "No such command" in error.format_message():
         given = error.format_message().split("'")[1]
         return ConfigError(f"{called} {given}", rule="no such command", fix=valid_names(given, known.commands))
+    option = getattr(error, "option_name", "")
+    if option and known is not None and option not in options_in(error.ctx):
+        return ConfigError(f"{called} {option}", rule="no such option", fix=valid_names(option, options_in(error.ctx)))
     return ConfigError(called, rule=error.format_message().rstrip("."), fix=f"See {called} --help")
 
 

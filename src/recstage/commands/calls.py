@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,14 +15,12 @@ from pydantic import BaseModel
 
 from recstage import cli
 from recstage.config import names_in
-from recstage.config.resolve import option_names
-from recstage.errors import ConfigError, DataError, valid_names
+from recstage.config.resolve import OF_DATA, option_names
+from recstage.errors import ConfigError, DataError, nearest, valid_names
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For Click: options that a subcommand does not name are settings, and go on to the step as they are."""
-SHOWN = 5
-
-
+SHOWN = 3
 TRUTH = ("true", "false")
 
 
@@ -121,20 +118,20 @@ def check_data(name: str) -> None:
     )
 
 
-def check_options(schema: type[BaseModel], words: Sequence[str], also: Sequence[str] = ()) -> None:
-    """Raises `ConfigError` on an option that no setting of `schema` has, with the nearest names. Values are left to the
-    settings themselves."""
-    settings = set(option_names(schema))
-    names = {*settings, *also}
+def check_options(schema: type[BaseModel], words: Sequence[str], also: Iterable[str] = ()) -> None:
+    """Raises `ConfigError` on an option that no setting of `schema` has, with the nearest names, of those that `also`
+    may have been meant as well. Values are left to the settings themselves."""
+    names = set(option_names(schema))
+    names |= {short for short in OF_DATA if f"data.{short}" in names}
     for word in words:
         if not word.startswith("--"):
             continue
         name = word.removeprefix("--").split("=")[0]
-        inside_a_map = any(name.startswith(known.removesuffix("NAME")) for known in settings if known.endswith(".NAME"))
+        inside_a_map = any(name.startswith(known.removesuffix("NAME")) for known in names if known.endswith(".NAME"))
         a_group = any(known.startswith(f"{name}.") for known in names)
         if name in names or inside_a_map or a_group:
             continue
-        near = difflib.get_close_matches(name, sorted(names), n=SHOWN, cutoff=0.4)
+        near = nearest(name, [*names, *also], SHOWN)
         fix = f"Did you mean {' or '.join(f'--{one}' for one in near)}? " if near else ""
         raise ConfigError(f"--{name}", rule="no such setting", fix=f"{fix}--help lists all")
 

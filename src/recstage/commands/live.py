@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recstage.commands.calls import PASS_ON, check_options, options, run_step
+from recstage.commands.calls import PASS_ON, options, run_step
 from recstage.commands.help import with_settings
 from recstage.config.steps import AbReportSettings, DriftSettings, ExperimentSettings, OffPolicySettings, WatchSettings
 
@@ -29,14 +29,12 @@ def experiment(
     name: Name = None,
 ) -> int:
     """Show the version in Staging to a share of the users. A running service follows within seconds."""
-    check_options(ExperimentSettings, ctx.args)
     words = [*options(share=share, mode=mode, name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.experiment", words, entry="experiment", line=words)
 
 
 def ab_report(ctx: typer.Context, name: Name = None) -> int:
     """Is the challenger better? Rates of both versions with intervals that hold however often one looks."""
-    check_options(AbReportSettings, ctx.args)
     words = [*options(name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.ab_report", words, entry="ab-report", line=words)
 
@@ -47,7 +45,6 @@ def off_policy(
     name: Name = None,
 ) -> int:
     """What would a version earn? Estimated from explored lists, before any user sees it."""
-    check_options(OffPolicySettings, ctx.args)
     words = [*options(version=version, name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.off_policy", words, entry="off-policy", line=words)
 
@@ -58,7 +55,6 @@ def drift(
     name: Name = None,
 ) -> int:
     """Have inputs, scores or items shifted since a version's training? A page in MLflow says which, and how far."""
-    check_options(DriftSettings, ctx.args)
     words = [*options(version=version, name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.drift", words, entry="drift", line=words)
 
@@ -69,6 +65,5 @@ def watch(
     name: Name = None,
 ) -> int:
     """Compare a fresh Production with its predecessor, and roll it back where a guard limit is broken."""
-    check_options(WatchSettings, ctx.args)
     words = [*options(once=once, name=name), *ctx.args]
     return run_step(ctx.obj, "experiments.watch", words, entry="watch", line=words)

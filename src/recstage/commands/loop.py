@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recstage.commands.calls import PASS_ON, check_options, options, run_step
+from recstage.commands.calls import PASS_ON, options, run_step
 from recstage.commands.help import with_settings
 from recstage.config.steps import RetrainSettings, ScheduleSettings, UpdateSettings
 
@@ -27,7 +27,6 @@ def retrain(
     name: Name = None,
 ) -> int:
     """Train challengers on what the service collected, where it is due, and stage the winner as Staging."""
-    check_options(RetrainSettings, ctx.args)
     words = [*options(now=now, dry_run=dry_run, name=name), *ctx.args]
     return run_step(ctx.obj, "retraining.retrain", words, entry="retrain", line=words)
 
@@ -38,7 +37,6 @@ def schedule(
     name: Name = None,
 ) -> int:
     """Look at fixed intervals whether a retraining is due, and do it; runs until it is ended."""
-    check_options(ScheduleSettings, ctx.args)
     words = [*options(check_minutes=check_minutes, name=name), *ctx.args]
     return run_step(ctx.obj, "retraining.schedule", words, entry="schedule", line=words)
 
@@ -51,6 +49,5 @@ def update(
 ) -> int:
     """What happened since a version was trained, taken in without training it again: a new version, staged as Staging
     if the gate lets it."""
-    check_options(UpdateSettings, ctx.args)
     words = [*options(version=version, data=data, name=name), *ctx.args]
     return run_step(ctx.obj, "retraining.update", words, entry="update", line=words)

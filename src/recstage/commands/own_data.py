@@ -9,11 +9,13 @@ import typer
 
 from recstage import cli
 from recstage.commands.calls import PASS_ON, options, positional_first, say
+from recstage.commands.help import with_settings
+from recstage.config.steps import InitSettings
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the subcommand."""
-    app.command(context_settings=PASS_ON)(init)
+    app.command(context_settings=PASS_ON, cls=with_settings(InitSettings))(init)
 
 
 def init(

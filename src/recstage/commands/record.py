@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recstage.commands.calls import PASS_ON, check_options, options, positional_first, run_step
+from recstage.commands.calls import PASS_ON, options, positional_first, run_step
 from recstage.commands.help import with_settings
 from recstage.config.steps import (
     NOW,
@@ -40,7 +40,6 @@ def production_at(
 ) -> int:
     """What was Production at a time, since when, and who made it so."""
     time, rest = positional_first(time, ctx.args, NOW)
-    check_options(ProductionAtSettings, rest)
     words = [*options(time=time, name=name), *rest]
     return run_step(ctx.obj, "record.production_at", words, entry="production-at", line=words)
 
@@ -53,7 +52,6 @@ def lineage(
 ) -> int:
     """Where a version comes from: data, code, parameters, parents; and what else was trained on the same data."""
     version, rest = positional_first(version, ctx.args, PRODUCTION)
-    check_options(LineageSettings, rest)
     words = [*options(version=version, snapshot=snapshot, name=name), *rest]
     return run_step(ctx.obj, "record.lineage", words, entry="lineage", line=words)
 
@@ -61,14 +59,12 @@ def lineage(
 def trained_on(ctx: typer.Context, user: Annotated[str, typer.Argument(help="the user's id")]) -> int:
     """Which versions and runs of all registered models were trained on a user."""
     user, rest = positional_first(user, ctx.args)
-    check_options(TrainedOnSettings, rest)
     words = [*options(user=user), *rest]
     return run_step(ctx.obj, "record.trained_on", words, entry="trained-on", line=words)
 
 
 def diff(ctx: typer.Context, first: Version, second: Version, name: Name = None) -> int:
     """Two versions side by side: parameters, data, metrics, lists of the same users."""
-    check_options(DiffSettings, ctx.args)
     words = [*options(first=first, second=second, name=name), *ctx.args]
     return run_step(ctx.obj, "record.diff", words, entry="diff", line=words)
 
@@ -81,7 +77,6 @@ def export(
 ) -> int:
     """A version as one file with the digest of everything in it."""
     version, rest = positional_first(version, ctx.args, PRODUCTION)
-    check_options(ExportSettings, rest)
     words = [*options(version=version, file=file, name=name), *rest]
     return run_step(ctx.obj, "record.export_version", words, entry="export", line=words)
 
@@ -93,6 +88,5 @@ def import_(
 ) -> int:
     """A file of `export` as a new version; importing it twice is importing it once."""
     file, rest = positional_first(file, ctx.args)
-    check_options(ImportSettings, rest)
     words = [*options(file=file, name=name), *rest]
     return run_step(ctx.obj, "record.import_version", words, entry="import", line=words)

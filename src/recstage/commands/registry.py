@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recstage.commands.calls import PASS_ON, check_options, options, positional_first, run_step
+from recstage.commands.calls import PASS_ON, options, positional_first, run_step
 from recstage.commands.help import with_settings
 from recstage.config.steps import (
     BEST,
@@ -34,7 +34,6 @@ def add_to(app: typer.Typer) -> None:
 
 def compare(ctx: typer.Context, name: Name = None) -> int:
     """All versions and Production side by side, in groups that were tested on the same rows."""
-    check_options(CompareSettings, ctx.args)
     words = [*options(name=name), *ctx.args]
     return run_step(ctx.obj, "registry.compare", words, entry="compare", line=words)
 
@@ -52,7 +51,6 @@ def promote(
     A running service follows within two seconds.
     """
     version, rest = positional_first(version, ctx.args, BEST)
-    check_options(PromoteSettings, rest)
     words = [*options(version=version, name=name, reason=reason, force=force, new_data=new_data), *rest]
     return run_step(ctx.obj, "registry.promote", words, entry="promote", line=words)
 
@@ -64,7 +62,6 @@ def rollback(
     reason: Reason = None,
 ) -> int:
     """Put back what was Production before, at once and without asking the gate."""
-    check_options(RollbackSettings, ctx.args)
     words = [*options(to=to, name=name, reason=reason), *ctx.args]
     return run_step(ctx.obj, "registry.rollback", words, entry="rollback", line=words)
 
@@ -75,7 +72,6 @@ def history(
     name: Name = None,
 ) -> int:
     """Who made what Production, when and why."""
-    check_options(HistorySettings, ctx.args)
     words = [*options(at=at, name=name), *ctx.args]
     return run_step(ctx.obj, "registry.promotion_history", words, entry="history", line=words)
 
@@ -87,7 +83,6 @@ def register(
 ) -> int:
     """Make the model of a run a version."""
     run, rest = positional_first(run, ctx.args)
-    check_options(RegisterSettings, rest)
     words = [*options(run=run, name=name), *rest]
     return run_step(ctx.obj, "registry.register", words, entry="register", line=words)
 
@@ -99,6 +94,5 @@ def prune(
     name: Name = None,
 ) -> int:
     """Delete old versions; never Production, nor what a rollback needs. Runs and artifacts stay."""
-    check_options(PruneSettings, ctx.args)
     words = [*options(keep=keep, dry_run=dry_run, name=name), *ctx.args]
     return run_step(ctx.obj, "registry.prune", words, entry="prune", line=words)

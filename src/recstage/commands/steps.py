@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from recstage.commands.calls import (
     PASS_ON,
     check_data,
     check_model,
-    check_options,
     options,
     positional_first,
     run_step,
@@ -19,11 +20,9 @@ from recstage.commands.calls import (
 from recstage.commands.help import with_settings
 from recstage.config import names_in
 from recstage.config.classifier import ClassifierSettings
-from recstage.config.resolve import OF_DATA
 from recstage.config.steps import SAME, EvaluateSettings, PipelineSettings, PrepareSettings, TrainSettings
 
 TRIALS = "20"
-ALSO = (*OF_DATA, "data", "model")
 
 
 def models(incomplete: str) -> list[str]:
@@ -52,8 +51,17 @@ def add_to(app: typer.Typer) -> None:
     app.command(context_settings=PASS_ON, cls=with_settings(EvaluateSettings))(evaluate)
     app.command(context_settings=PASS_ON, cls=with_settings(ClassifierSettings))(classifier)
     app.command("cross-validate", context_settings=PASS_ON, cls=with_settings(TrainSettings))(cross_validate)
-    app.command(context_settings=PASS_ON)(benchmark)
-    app.command(context_settings=PASS_ON)(ablate)
+    app.command(context_settings=PASS_ON, cls=with_settings(_of("benchmark", "BenchmarkSettings")))(benchmark)
+    app.command(context_settings=PASS_ON, cls=with_settings(_of("ablate", "AblateSettings")))(ablate)
+
+
+def _of(step: str, schema: str) -> Callable[[], type[BaseModel]]:
+    """Settings that name what their step imports."""
+
+    def found() -> type[BaseModel]:
+        return getattr(import_module(f"recstage.steps.benchmarks.{step}"), schema)
+
+    return found
 
 
 def prepare(ctx: typer.Context, data: Data = "synthetic") -> int:
@@ -62,7 +70,6 @@ def prepare(ctx: typer.Context, data: Data = "synthetic") -> int:
     Rows that cannot be used are counted by reason; --strict refuses them. The others read what this leaves in data/.
     """
     check_data(data)
-    check_options(PrepareSettings, ctx.args, ALSO)
     words = [*options(data=data), *ctx.args]
     return run_step(ctx.obj, "prepare", words, entry="prepare", line=words)
 
@@ -107,7 +114,6 @@ def _train(ctx: typer.Context, model: str, given: list[str]) -> int:
     model, rest = positional_first(model, ctx.args)
     check_model(model)
     check_data(given[1])
-    check_options(TrainSettings, rest, ALSO)
     words = [*given, *rest]
     data, rest = given[1], [*given[2:], *rest]
 
@@ -122,7 +128,6 @@ def pipeline(
 ) -> int:
     """The main job: prepare, train several models, compare them, promote the best through the gate."""
     check_data(data)
-    check_options(PipelineSettings, ctx.args)
     words = [*options(data=data, trials=trials, seed=seed, name=name), *ctx.args]
     return run_step(ctx.obj, "pipeline", words, entry="main", line=words)
 
@@ -137,7 +142,6 @@ def evaluate(
     version, rest = positional_first(version, ctx.args, "Production")
     if data != SAME:
         check_data(data)
-    check_options(EvaluateSettings, rest)
     words = [*options(version=version, data=data, name=name), *rest]
     return run_step(ctx.obj, "evaluate", words, entry="evaluate", line=words)
 
@@ -158,7 +162,6 @@ def classifier(
     recstage classifier --data texts.jsonl --classifier.family ensemble
     """
     check_data(data)
-    check_options(ClassifierSettings, ctx.args)
     words = [*options(data=data, trials=trials, seed=seed, register=register, name=name), *ctx.args]
     return run_step(ctx.obj, "classification.train", words, entry="classifier", line=words)
 
@@ -183,7 +186,6 @@ def cross_validate(
     model, rest = positional_first(model, ctx.args)
     check_model(model)
     check_data(data)
-    check_options(TrainSettings, rest, ALSO)
     words = [*options(model=model, data=data, folds=folds, scheme=scheme, against=against, seed=seed), *rest]
     return run_step(ctx.obj, "benchmarks.cross_validate", words, entry="cross-validate", line=words)
 

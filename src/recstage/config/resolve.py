@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from recstage.errors import ConfigError, valid_names
+from recstage.errors import ConfigError, nearest, valid_names
 
 FEW = 20
 """Settings that an error lists where one was misspelt."""
@@ -85,7 +84,7 @@ def resolve(
 def _nearest(name: str, schema: type[BaseModel]) -> str:
     """The setting that may have been meant; all of them where there are few, or none is near."""
     names = list(option_names(schema))
-    near = difflib.get_close_matches(name, names, n=1)
+    near = nearest(name, names)
     if not near or len(names) <= FEW:
         return valid_names(name, names)
     return f"Did you mean '{near[0]}'? --help lists all {len(names)}"

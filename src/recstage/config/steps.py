@@ -12,7 +12,7 @@ from pydantic import Field
 
 from recstage.config.duration import Duration
 from recstage.config.memory_size import MemorySize
-from recstage.config.naming import ModelName
+from recstage.config.naming import ModelName, ZoneName
 from recstage.config.resolve import Settings
 from recstage.config.retraining import NotifyConfig, RetrainingConfig
 from recstage.config.schemas import DataConfig, DataKind, EvaluationConfig, ModelConfig, PromotionConfig
@@ -85,6 +85,32 @@ class PipelineSettings(Settings):
     new_data: bool = Field(False, description="replace a Production of other data: see promote")
     name: ModelName = Field("", description="registered model; empty: recommender")
     backend: Backend = "local"
+
+
+class InitSettings(Settings):
+    """The file, and what is said of it beforehand: each of the others is a setting of `source` in docs/data.md."""
+
+    path: str = Field(description="a file, folder or pattern of events, s3://..., sqlite:///... or postgresql://...")
+    items: str = Field("", description="a file that describes the items; none: not the one beside it either")
+    name: str = Field("", description="of the data set; empty: from the file's")
+    yes: bool = Field(False, description="ask nothing, and replace a YAML of that name")
+    columns: dict[str, str] = Field(default_factory=dict, description="our name to the file's, where guessing fails")
+    items_columns: dict[str, str] = Field(default_factory=dict, description="the same of the items file")
+    test_path: str = Field(
+        "", description="rows to test on, in a file of their own; none: not the one beside it either"
+    )
+    validation_path: str = Field("", description="rows to validate on; none: not the one beside it either")
+    table: str = Field("", description="of a database")
+    query: str = Field("", description="of a database, in place of a table")
+    separator: str | None = Field(None, description="none: found from the first lines")
+    encoding: str | None = Field(None, description="none: found out")
+    header: bool | None = Field(None, description="whether the first line names the columns; none: found out")
+    sheet: str | None = Field(None, description="of a spreadsheet")
+    decimal: str = Field("auto", description="auto, a point or a comma")
+    time: str = Field("auto", description="auto, seconds, milliseconds, iso, day-first, month-first, rank")
+    ids: str = Field("auto", description="auto, text, number")
+    zone: ZoneName = Field("UTC", description="of times that name none, as Europe/Berlin")
+    s3_timeout: float = Field(30, gt=0, description="seconds that an object store (s3://...) may be silent")
 
 
 class PrepareSettings(Settings):
