@@ -113,7 +113,10 @@ def test_trained_on_names_every_version_whichever_way_it_ranks(two, small_config
     assert item not in bundle.user_ids_of(folder).tolist()
     found = trained_on.run(TrainedOnSettings(user=user))
     assert found.versions == ["recommender/1 (None)", "recommender/2 (None)"]
-    assert trained_on.run(TrainedOnSettings(user="never seen")).versions == []
+    assert found.answer == f"user '{user}' is in 2 of 2 registered versions and no other runs"
+    nobody = trained_on.run(TrainedOnSettings(user="nobody"))
+    assert nobody.versions == []
+    assert nobody.answer == "user 'nobody' is in none of 2 registered versions and no other runs"
 
 
 def test_where_a_bundle_is_gone_the_digests_of_its_run_say_it(two, monkeypatch, tmp_path):
@@ -132,6 +135,7 @@ def test_where_a_bundle_is_gone_the_digests_of_its_run_say_it(two, monkeypatch, 
     found = trained_on.run(TrainedOnSettings(user="ann"))
     assert not found.complete
     assert found.unread == ["recommender/1: neither its bundle nor digests can be read"]
+    assert found.answer.endswith("in none of 2 registered versions and no other runs, as far as they can be read")
 
 
 def test_two_versions_side_by_side(two):

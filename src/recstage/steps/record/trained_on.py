@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from recstage import bundle, registry, tracking
 from recstage.config import ServiceSource, resolve
@@ -16,10 +16,12 @@ from recstage.registry import Version, mlflow_client
 
 @dataclass(frozen=True)
 class TrainedOnResult:
-    """`versions` as NAME/NUMBER (STAGE), `runs` that are no version, `snapshots` by digest. `complete` where every
-    version and every run with a snapshot could be asked; if not, `unread` says which could not, and why."""
+    """`answer` is one sentence; `versions` as NAME/NUMBER (STAGE), `runs` that are no version, `snapshots` by digest.
+    `complete` where every version and every run with a snapshot could be asked; if not, `unread` says which could not,
+    and why."""
 
     user: str
+    answer: str = ""
     versions: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
@@ -33,15 +35,17 @@ def settings_from(arguments: Sequence[str] = ()) -> TrainedOnSettings:
 
 
 def run(settings: TrainedOnSettings) -> TrainedOnResult:
-    """Raises `StoreError` where the registry is away. A user that no version knows has an empty answer: the user may
-    never have been there."""
+    """Raises `StoreError` where the registry is away. A user that no version knows is no mistake: the user may never
+    have been there."""
     tracking.connect()
     result = TrainedOnResult(settings.user)
     keyed, why = _keyed()
     known: set[str] = set()
+    asked = 0
     for name in mlflow_client.names():
         for version in sorted(registry.versions(name), key=lambda one: one.number):
             known.add(version.run_id)
+            asked += 1
             holds = _holds(version, settings.user, keyed)
             if holds is None:
                 result.unread.append(f"{name}/{version.number}: neither its bundle nor digests can be read")
@@ -59,9 +63,15 @@ def run(settings: TrainedOnSettings) -> TrainedOnResult:
         digest = one.tags[tracking.SNAPSHOT_TAG]
         if digest not in result.snapshots:
             result.snapshots.append(digest)
-    return TrainedOnResult(
-        result.user, result.versions, result.runs, result.snapshots, not result.unread, result.unread
-    )
+    return replace(result, answer=_answer(result, asked), complete=not result.unread)
+
+
+def _answer(found: TrainedOnResult, asked: int) -> str:
+    """What was found, of `asked` registered versions, in one sentence."""
+    versions = f"{len(found.versions) or 'none'} of {asked} registered version{'s' * (asked != 1)}"
+    runs = f"{len(found.runs) or 'no'} other run{'s' * (len(found.runs) != 1)}"
+    unsure = ", as far as they can be read" if found.unread else ""
+    return f"user '{found.user}' is in {versions} and {runs}{unsure}"
 
 
 def _holds(version: Version, user: str, keyed: KeyedDigests | None) -> bool | None:
