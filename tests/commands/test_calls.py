@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import dataclass
 
 import pytest
 import yaml
@@ -216,3 +217,28 @@ def test_nothing_is_coloured_where_there_is_no_terminal(words, workspace, monkey
     said = capsys.readouterr()
     assert said.out + said.err
     assert "\x1b" not in said.out + said.err
+
+
+@dataclass(frozen=True)
+class Trained:
+    model: str
+    metrics: dict[str, float]
+    cutoffs: tuple[int, ...] = (5, 10)
+
+
+@dataclass(frozen=True)
+class Done:
+    trained: list[Trained]
+    limits: dict[str, float]
+
+
+def test_a_result_for_a_reader_holds_nothing_of_python():
+    metrics = {f"metric_{i}": i / 3 for i in range(9)}
+    done = Done([Trained("als", metrics), Trained("knn", {"ndcg": 2 / 3})], {"p95": 1 / 3})
+    assert list(calls.summary(done)) == [
+        "trained:",
+        "  model als, cutoffs (5, 10)",
+        "  model knn, metrics (ndcg 0.6667), cutoffs (5, 10)",
+        "limits:",
+        f"  {'p95':<28} 0.3333",
+    ]

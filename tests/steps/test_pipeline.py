@@ -88,9 +88,13 @@ def test_a_model_that_comes_after_the_budget_is_fitted_without_a_search(tiny):
 def test_a_second_main_job_on_the_same_data_keeps_production_and_says_why(telling):
     first = ran(telling, "popularity", "als")
     second = ran(telling, "popularity", "als")
-    assert second.production is None
     assert "version" in second.kept_because
-    assert registry.production().number == first.production
+    assert registry.production().number == first.production == second.production
+    winner = max(second.trained, key=lambda one: one.metrics["ndcg_at_10"])
+    assert first.outcome == f"{registry.production()} is Production"
+    assert second.outcome == f"{registry.production()} is Production, as before"
+    assert second.best_trained == f"version {winner.version} of recommender ({winner.model})"
+    assert second.best_trained_metrics == winner.metrics
 
 
 def test_models_that_the_data_is_too_small_for_are_left_out_by_name(workspace):

@@ -201,6 +201,20 @@ def _written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     if is_dataclass(value) or isinstance(value, dict):
-        found = cli.plain(value)
-        return ", ".join(f"{key} {inner}" for key, inner in found.items() if inner not in (None, "", {}, []))
-    return str(value)
+        found = {key: inner for key, inner in cli.plain(value).items() if inner not in (None, "", {}, [])}
+        return ", ".join(f"{key} {_inner(inner)}" for key, inner in found.items() if not _is_a_table(inner))
+    return _inner(value)
+
+
+def _inner(value: Any) -> str:
+    """A value within a line: in parentheses where it has several parts."""
+    if isinstance(value, dict):
+        return f"({', '.join(f'{key} {_inner(inner)}' for key, inner in value.items())})"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(_inner(inner) for inner in value)})"
+    return _written(value) if isinstance(value, float) else str(value)
+
+
+def _is_a_table(value: Any) -> bool:
+    """What would make a line too long for a reader, and is there with --json."""
+    return isinstance(value, dict) and len(value) > SHOWN

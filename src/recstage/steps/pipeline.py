@@ -19,6 +19,7 @@ from recstage.data import dataset
 from recstage.data.kind import kind_of
 from recstage.errors import GateRefused, TooLittleData
 from recstage.models.composition import is_composite, with_members
+from recstage.registry import Version
 from recstage.steps import notification, prepare, train, train_settings
 from recstage.steps.registry import compare, promote
 from recstage.steps.train import TrainResult
@@ -32,15 +33,18 @@ LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """`production` is the version in Production afterwards; `kept_because` the gate's message where it did not change;
-    `skipped` the models that the data set is too small or too large for, with the reason."""
+    """`skipped` are the models that the data set is too small or too large for, with the reason; `kept_because` is the
+    gate's message where it refused the best; `production` the version in Production afterwards, whether this job
+    promoted it or not; `best_trained` the best version of this job, and `best_trained_metrics` its test metrics."""
 
     run_id: str
     trained: list[TrainResult]
     skipped: dict[str, str]
-    production: int | None
     kept_because: str | None
-    metrics: dict[str, float] = field(default_factory=dict)
+    production: int | None
+    outcome: str
+    best_trained: str
+    best_trained_metrics: dict[str, float] = field(default_factory=dict)
 
 
 def settings_from(arguments: Sequence[str] = ()) -> PipelineSettings:
@@ -74,14 +78,38 @@ def _run(settings: PipelineSettings) -> PipelineResult:
                 fix="Give more data; the messages above say how much",
             )
         compare.run(compare.settings_from(_named(settings)), nested=True)
-        production, kept_because = None, None
+        promoted, kept_because = None, None
         if settings.promote:
-            production, kept_because = _promote_best(settings, trained)
+            promoted, kept_because = _promote_best(settings, trained)
         # a model from items to users answers another question: its figures are not compared with the others'
         forward = [result for result in trained if not _reverse(result.model)] or trained
         best = max(forward, key=lambda result: result.metrics["ndcg_at_10"])
         tracking.log_metrics(active.info.run_id, {f"best_{key}": value for key, value in best.metrics.items()})
-    return PipelineResult(active.info.run_id, trained, skipped, production, kept_because, best.metrics)
+    production = registry.resolve(settings.name or DEFAULT_NAME).version
+    return PipelineResult(
+        run_id=active.info.run_id,
+        trained=trained,
+        skipped=skipped,
+        kept_because=kept_because,
+        production=None if production is None else production.number,
+        outcome=_outcome(production, promoted),
+        best_trained=_version_of(best, settings),
+        best_trained_metrics=best.metrics,
+    )
+
+
+def _outcome(production: Version | None, promoted: int | None) -> str:
+    """What is Production now, in words."""
+    if production is None:
+        return "nothing is Production"
+    return f"{production} is Production{'' if promoted == production.number else ', as before'}"
+
+
+def _version_of(result: TrainResult, settings: PipelineSettings) -> str:
+    """What a training run registered, in words."""
+    model = model_config_of(result.model)
+    name = train_settings.registered_name(model, settings.name) if settings.name else model.registered_name
+    return f"version {result.version} of {name} ({result.model})"
 
 
 def _plans(settings: PipelineSettings, names: Sequence[str]) -> list[TrainSettings]:

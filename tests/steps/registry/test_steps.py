@@ -211,6 +211,8 @@ def test_a_refusal_gives_its_reasons_once(registry_driver, caplog):
     ):
         promoted(2)
     assert "no significant gain" not in caplog.text
+    assert caplog.messages[0].startswith("gate: version 2 of recommender (")
+    assert ", against version 1 (" in caplog.messages[0]
     assert "not judged: " in caplog.text
 
 

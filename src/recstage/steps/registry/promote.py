@@ -84,9 +84,10 @@ def _attempt(settings: PromoteSettings) -> PromoteResult:
     if outcome != "refused" and not text_model:  # the classifier's gate has loaded and verified it
         bundle.verify_answers(bundle.load(registry.fetch(challenger)))
     write_down(challenger, verdict, outcome)
+    log.info("gate: %s, against %s", challenger, verdict.against or "nothing")
     for check in verdict.checks:
         if outcome != "refused" or check.outcome != "failed":  # the refusal itself gives the reasons
-            log.info("%s: %s", check.outcome, check.message)
+            log.info("  %s: %s", check.outcome, check.message)
     if outcome == "refused":
         raise GateRefused(
             str(challenger),
