@@ -135,7 +135,7 @@ def description(
         lines += [f"Spread over the catalogue: {', '.join(targets)}.", ""]
     if about_run.examples:
         lines += ["**Lists**", "", *about_run.examples, ""]
-    settings = ", ".join(f"{name} {value}" for name, value in model.params.model_dump().items())
+    settings = ", ".join(f"{name} {markdown.words(value)}" for name, value in model.params.model_dump().items())
     lines += [f"Settings: {settings[:800]}", "", "More: `model_card.md`, `plots`, `evaluation/metrics.csv` of the run."]
     return "\n".join(lines)
 
@@ -171,7 +171,8 @@ def _target(name: str, result: Evaluation) -> str:
 def _hyperparameters(model: Recommender) -> list[tuple[str, str, str]]:
     values = model.params.model_dump()
     return [
-        (name, f"`{values[name]}`", field.description or "") for name, field in type(model.params).model_fields.items()
+        (name, f"`{markdown.words(values[name])}`", field.description or "")
+        for name, field in type(model.params).model_fields.items()
     ]
 
 

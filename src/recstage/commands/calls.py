@@ -203,16 +203,11 @@ def _written(value: Any) -> str:
     if is_dataclass(value) or isinstance(value, dict):
         found = {key: inner for key, inner in cli.plain(value).items() if inner not in (None, "", {}, [])}
         return ", ".join(f"{key} {_inner(inner)}" for key, inner in found.items() if not _is_a_table(inner))
-    return _inner(value)
+    return ", ".join(map(_inner, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _inner(value: Any) -> str:
-    """A value within a line: in parentheses where it has several parts."""
-    if isinstance(value, dict):
-        return f"({', '.join(f'{key} {_inner(inner)}' for key, inner in value.items())})"
-    if isinstance(value, list | tuple):
-        return f"({', '.join(_inner(inner) for inner in value)})"
-    return _written(value) if isinstance(value, float) else str(value)
+    return f"({_written(value)})" if isinstance(value, dict | list | tuple) else _written(value)
 
 
 def _is_a_table(value: Any) -> bool:

@@ -40,6 +40,14 @@ def test_how_the_file_is_written_is_told(workspace: Path) -> None:
     assert form.zone == "none given: taken as UTC"
 
 
+def test_a_weight_that_grows_with_the_value_is_in_words_on_the_page(workspace: Path) -> None:
+    rows = [[user, item, time, str(1 + at % 5)] for at, (user, item, time, _) in enumerate(rows_of_a_shop())]
+    result = first_look(written(workspace / "stars.csv", rows, ("customer", "sku", "bought_at", "rating")))
+    page = (workspace / result.page).read_text()
+    assert "<td>0 to 1, the whole at 5</td>" in page
+    assert "{&#39;" not in page
+
+
 def test_data_without_an_order_is_split_at_random_and_the_report_says_so(workspace: Path) -> None:
     rows = [[user, item, kind] for user, item, _, kind in rows_of_a_shop()]
     result = first_look(written(workspace / "unordered.csv", rows, ("customer", "sku", "action")))

@@ -24,6 +24,13 @@ class Weight:
     known: bool = True
     negative: bool = False
 
+    @property
+    def words(self) -> str:
+        """The rule for a reader."""
+        if isinstance(self.rule, dict):
+            return f"{self.rule['low']:g} to {self.rule['high']:g}, the whole at {self.rule['full']:g}"
+        return f"{self.rule:g}"
+
 
 def weights_of(profile: Profile, value_is: str) -> dict[str, Weight]:
     """A weight for each type: by its values where they grade it, by its name where that is known, else by its place in

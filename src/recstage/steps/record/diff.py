@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recstage import bundle, registry, tracking
+from recstage import bundle, markdown, registry, tracking
 from recstage.config import resolve
 from recstage.config.steps import DiffSettings
 from recstage.errors import ConfigError, RecstageError
@@ -138,6 +138,8 @@ def _metrics(one: Version, other: Version) -> dict[str, tuple[float | None, floa
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    found = Environment(
         loader=PackageLoader("recstage.promotion"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    found.filters["words"] = markdown.words
+    return found
