@@ -104,7 +104,7 @@ def operations_of(document: Mapping[str, Any]) -> list[Operation]:
             answer = described["responses"][status].get("content", {}).get(JSON, {}).get("schema")
             body = described.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema")
             parameters = tuple(_parameter(one) for one in described.get("parameters", ()))
-            name = described["summary"].lower().replace(" ", "_")
+            name = described["operationId"].removesuffix(re.sub(r"\W", "_", f"{path}_{method}"))
             text = " ".join(described["description"].split("\n\n")[0].split())
             found.append(Operation(name, method, path, text, parameters, body, answer))
     names = [one.name for one in found]

@@ -40,7 +40,11 @@ class UserPatternsBody(BaseModel):
     updated_at: datetime = Field(examples=["2026-11-20T18:15:02Z"], description="when this was learned")
 
 
-@router.get("/{user_id:id}/patterns", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{user_id:id}/patterns",
+    summary="Read the taste and activity of a user",
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
 async def user_patterns(
     user_id: PathId, store: StoreDep, service: ServiceDep, patterns: PatternsDep, caller: CurrentPrincipal
 ) -> UserPatternsBody:

@@ -38,7 +38,7 @@ class UserStatisticsBody(BaseModel):
     last_at: datetime | None = Field(examples=["2026-11-20T18:15:00Z"], description="of the last event")
 
 
-@router.get("/{user_id:id}/stats", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{user_id:id}/stats", summary="Count what a user did", responses=documented(401, 403, 404, 422, 429, 503))
 async def user_statistics(
     user_id: PathId, store: StoreDep, service: ServiceDep, caller: CurrentPrincipal
 ) -> UserStatisticsBody:

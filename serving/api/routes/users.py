@@ -131,7 +131,9 @@ class ErasureBody(ErasureStateBody):
     removed: dict[str, int] = Field(description="rows by table", examples=[{"user_interactions": 31}])
 
 
-@router.get("/{user_id:id}/history", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{user_id:id}/history", summary="Read the events of a user", responses=documented(401, 403, 404, 422, 429, 503)
+)
 async def user_history(
     user_id: PathId,
     store: StoreDep,
@@ -145,7 +147,11 @@ async def user_history(
     return await run_read(_history, store, service.versions.served, user_id, limit, cursor)
 
 
-@router.get("/{user_id:id}/profile", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{user_id:id}/profile",
+    summary="Read the declared profile of a user",
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
 async def get_profile(user_id: PathId, store: StoreDep, caller: CurrentPrincipal) -> KnownProfileBody:
     """The declared profile of a user."""
     require_self_or_service(caller, user_id)
@@ -155,7 +161,11 @@ async def get_profile(user_id: PathId, store: StoreDep, caller: CurrentPrincipal
     return _profile(found)
 
 
-@router.put("/{user_id:id}/profile", responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+@router.put(
+    "/{user_id:id}/profile",
+    summary="Replace the declared profile of a user",
+    responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
+)
 async def put_profile(
     user_id: PathId, body: ProfileBody, store: StoreDep, caller: CurrentPrincipal
 ) -> KnownProfileBody:
@@ -167,7 +177,9 @@ async def put_profile(
     return _profile(await run_write(store, put))
 
 
-@router.delete("/{user_id:id}", responses=documented(401, 403, 422, 429, 503))
+@router.delete(
+    "/{user_id:id}", summary="Erase a user and all their data", responses=documented(401, 403, 422, 429, 503)
+)
 async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureBody:
     """Erase a user: events, impressions, feedback, lists, profile.
 
@@ -188,7 +200,9 @@ async def delete_user(user_id: PathId, store: StoreDep, caller: AdminRole) -> Er
     )
 
 
-@router.get("/{user_id:id}/erasure", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{user_id:id}/erasure", summary="Read how far an erasure is", responses=documented(401, 403, 404, 422, 429, 503)
+)
 async def get_erasure(user_id: PathId, store: StoreDep, caller: AdminRole) -> ErasureStateBody:
     """How far the last erasure of a user is."""
     state = await run_read(erasure_state, store.reader, user_id)

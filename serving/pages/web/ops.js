@@ -80,8 +80,16 @@ function showState({ served, registry, role }) {
   const production = el("article.tile.main", {}, el("h2", {}, "Production"),
     el("p.big", {}, served?.version ? `Version ${served.version} ` : "None ", el("small", {}, served?.version ? served.algorithm : served ? "fallback models serve" : "nothing can be served")),
     facts ? list(facts) : el("p.muted", {}, "There is neither a version in Production nor data of the service's own. Promote a version below."),
-    admin && el("div.row", {}, el("button.quiet", { type: "button", onclick: rollBack }, "Roll back")));
+    ...(admin ? back(served, registry) : []));
   $("state").replaceChildren(production, staged(staging, admin));
+}
+
+// A rollback leads to the predecessor; where Production was unset, to what it was.
+function back(served, registry) {
+  const nowhere = served?.version ? !served.promotion?.previous_version : !registry.changes.length;
+  const why = "No version was Production before: there is nothing to roll back to.";
+  const button = el("button.quiet", { type: "button", onclick: rollBack, ...(nowhere && { disabled: "", "aria-describedby": "no-way-back" }) }, "Roll back");
+  return [el("div.row", {}, button), nowhere && el("p.muted.small", { id: "no-way-back" }, why)];
 }
 
 function staged(version, admin) {

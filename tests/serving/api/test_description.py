@@ -86,6 +86,12 @@ def test_every_route_and_every_parameter_has_a_description(document):
             assert parameter.get("description"), (path, parameter["name"])
 
 
+def test_every_route_has_a_summary_of_its_own_that_says_what_it_does(document):
+    summaries = [operation["summary"] for _, _, operation in operations(document)]
+    assert [one for one in summaries if len(one.split()) < 3 or one.istitle()] == []
+    assert len(set(summaries)) == len(summaries)
+
+
 def test_every_answer_has_a_model_and_every_refusal_is_a_problem(document):
     for path, method, operation in operations(document):
         assert min(operation["responses"]).startswith("2"), (path, method)

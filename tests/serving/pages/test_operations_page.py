@@ -116,6 +116,17 @@ def test_an_admin_may_promote_past_the_gate_and_set_the_share(visit, serve, vers
     assert given[-1][:2] == ["experiment", "--share=0.25"]
 
 
+def test_a_rollback_that_leads_nowhere_is_off_and_says_why(visit, serve, version, registry_copy):
+    for previous, off in ((None, True), ("6", False)):
+        pointer = FakePointer(replace(version, previous=previous))
+        with serve(pointer, bundle_dir=registry_copy, follow_registry=True) as url:
+            page = visit(f"{url}/ops")
+            button = page.get_by_role("button", name="Roll back", exact=True)
+            button.wait_for()
+            assert button.is_disabled() == off
+            assert page.locator("#no-way-back").count() == off
+
+
 def test_live_figures_click_through_and_drift_are_shown(visit, serve, version):
     with serve(FakePointer(version)) as url:
         page = visit(url + "/?user_id=u1")

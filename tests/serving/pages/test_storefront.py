@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
 
+from recstage import bundle
+from recstage.models.baselines.popularity import Popularity
 from tests.serving.doubles import FakePointer
 from tests.serving.pages.browsing import Observed, until
 
@@ -138,6 +141,18 @@ def test_a_new_user_gets_popular_items_and_one_with_preferences_gets_those(visit
     page.wait_for_selector("#title:text('Recommended for with-a-taste')")
     page.wait_for_selector("#method strong:text('preferences')")
     assert all(int(title.split(" of i")[1]) % 3 == 1 for title in titles(page)[:5])
+
+
+def test_a_user_of_the_training_data_is_not_called_unknown_where_the_version_has_popular_items(
+    visit, serve, version, interactions, tmp_path
+):
+    bundle.save(Popularity().fit(interactions), tmp_path / "popularity")
+    with serve(FakePointer(replace(version, folder=tmp_path / "popularity"))) as url:
+        page = visit(url)
+        page.locator("#samples .chip").first.click()
+        page.wait_for_selector("#notices :text('the version in Production has no personal list for this user')")
+        page.goto(f"{url}/?user_id=nobody")
+        page.wait_for_selector("#notices :text('Nothing is known about this user yet')")
 
 
 def test_nothing_is_sent_about_a_user_who_opted_out(visit, url, api, user):

@@ -29,7 +29,12 @@ class CategoriesBody(BaseModel):
     )
 
 
-@router.get("", responses=documented(401, 403, 422, 429, 503), dependencies=[Depends(requires("client"))])
+@router.get(
+    "",
+    summary="List the categories of the catalogue",
+    responses=documented(401, 403, 422, 429, 503),
+    dependencies=[Depends(requires("client"))],
+)
 async def categories(service: ServiceDep) -> CategoriesBody:
     """The categories of the service's catalogue and of the served version, with their numbers of items."""
     try:

@@ -162,7 +162,13 @@ def _several(value: Any) -> bool:
     return (value.get("items") if isinstance(value, dict) else getattr(value, "items", None)) is not None
 
 
-@router.post("", status_code=201, dependencies=CATALOGUE, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+@router.post(
+    "",
+    summary="Store or replace items of the catalogue",
+    status_code=201,
+    dependencies=CATALOGUE,
+    responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
+)
 async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> IngestedBody:
     """Store one item or several, replacing their earlier versions; a deleted item is restored.
 
@@ -185,7 +191,12 @@ async def post_items(body: OneOrMany, store: StoreDep, service: ServiceDep) -> I
     return IngestedBody(created=created, replaced=replaced)
 
 
-@router.get("/{item_id:id}/stats", dependencies=READ, responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{item_id:id}/stats",
+    summary="Count what users did with an item",
+    dependencies=READ,
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
 async def item_statistics(item_id: PathId, store: StoreDep, service: ServiceDep) -> StatisticsBody:
     """Counts by type, click-through rate, implementation rate, mean label."""
     if not _is_served(service, item_id) and await run_read(item_state, store.reader, item_id) is None:
@@ -204,7 +215,12 @@ async def item_statistics(item_id: PathId, store: StoreDep, service: ServiceDep)
     )
 
 
-@router.get("/{item_id:id}", dependencies=CATALOGUE, responses=documented(401, 403, 404, 422, 429, 503))
+@router.get(
+    "/{item_id:id}",
+    summary="Read an item of the catalogue",
+    dependencies=CATALOGUE,
+    responses=documented(401, 403, 404, 422, 429, 503),
+)
 async def get_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> KnownItemBody:
     """An item as lists know it: by the service's catalogue, and by that of the served version where it says nothing."""
     found = await _merged(await run_read(item_state, store.reader, item_id), item_id, service)
@@ -213,7 +229,10 @@ async def get_item(item_id: PathId, store: StoreDep, service: ServiceDep) -> Kno
 
 
 @router.patch(
-    "/{item_id:id}", dependencies=CATALOGUE, responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
+    "/{item_id:id}",
+    summary="Change, hide or show an item",
+    dependencies=CATALOGUE,
+    responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503),
 )
 async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, service: ServiceDep) -> KnownItemBody:
     """Change an item. Once this responds, a hidden item is in no list of any worker."""
@@ -229,6 +248,7 @@ async def change_item(item_id: PathId, body: ChangeBody, store: StoreDep, servic
 
 @router.delete(
     "/{item_id:id}",
+    summary="Delete an item",
     status_code=204,
     response_class=Response,
     dependencies=CATALOGUE,

@@ -63,6 +63,7 @@ class ClassifiedTextsBody(BaseModel):
 
 @router.post(
     "",
+    summary="Classify texts into categories",
     dependencies=[Depends(requires("client"))],
     responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
 )

@@ -51,7 +51,7 @@ class LabelledBody(BaseModel):
     categories: list[str] = Field(examples=[["Drama", "Comedy"]])
 
 
-@router.get("/queue", responses=documented(401, 403, 422, 429, 503))
+@router.get("/queue", summary="List items that a person should label", responses=documented(401, 403, 422, 429, 503))
 async def label_queue(
     store: StoreDep,
     principal: AdminRole,
@@ -74,7 +74,9 @@ async def label_queue(
     )
 
 
-@router.post("/labels", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
+@router.post(
+    "/labels", summary="Label an item of the queue", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
+)
 async def label_item(body: NewLabelsBody, store: StoreDep, service: ServiceDep, principal: AdminRole) -> LabelledBody:
     """Label an item: it leaves the queue, and `mlflow run . -e classifier -P data=service` learns from it."""
     names = list(dict.fromkeys(body.categories))

@@ -48,7 +48,12 @@ class FeedbackReceiptBody(BaseModel):
     ignored: int = Field(description="outcomes of users about whom nothing is stored", examples=[0])
 
 
-@router.post("/feedback", status_code=201, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+@router.post(
+    "/feedback",
+    summary="Store what became of a shown list",
+    status_code=201,
+    responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
+)
 async def post_feedback(
     body: FeedbackBody, store: StoreDep, service: ServiceDep, caller: CurrentPrincipal
 ) -> FeedbackReceiptBody:

@@ -108,6 +108,7 @@ IdempotencyKey = Annotated[
 
 @router.post(
     "",
+    summary="Store events of users",
     status_code=201,
     responses={201: {"model": ReceiptBody}, **documented(400, 401, 403, 409, 408, 413, 422, 429, 503)},
     response_class=Response,

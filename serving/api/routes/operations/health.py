@@ -55,13 +55,13 @@ class Ready(BaseModel):
     conditions: list[ConditionBody] = Field(description="the same, with names and remedies")
 
 
-@router.get("/health/live")
+@router.get("/health/live", summary="Check that the process responds")
 async def live() -> Live:
     """Whether the process responds; touches nothing else."""
     return Live()
 
 
-@router.get("/health/ready", responses=documented(503))
+@router.get("/health/ready", summary="Check that recommendations can be made", responses=documented(503))
 async def ready(service: ServiceDep) -> Ready:
     """Whether recommendations can be made."""
     served = service.select_model()
@@ -75,6 +75,7 @@ async def ready(service: ServiceDep) -> Ready:
 
 @router.get(
     "/metrics",
+    summary="Export metrics for Prometheus",
     response_class=Response,
     responses={
         200: {

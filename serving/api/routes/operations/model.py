@@ -116,7 +116,13 @@ class Reloading(BaseModel):
     version: str | None = Field(examples=["7"], description="the version that serves now")
 
 
-@router.get("", responses=documented(401, 403, 422, 429, 503), dependencies=[CLIENT], response_model_exclude_unset=True)
+@router.get(
+    "",
+    summary="Describe the model that serves now",
+    responses=documented(401, 403, 422, 429, 503),
+    dependencies=[CLIENT],
+    response_model_exclude_unset=True,
+)
 async def model(service: ServiceDep, details: Details = False) -> ModelBody:
     """The model that serves now: what it is, since when and why, what it reached, and what is wrong."""
     served, versions = service.select_model(), service.versions
@@ -189,13 +195,18 @@ def _reverse(versions: VersionManager) -> ReverseModelBody:
     )
 
 
-@router.post("/reload", status_code=202, responses=documented(401, 403, 429, 503))
+@router.post("/reload", summary="Poll the registry now", status_code=202, responses=documented(401, 403, 429, 503))
 async def reload(service: ServiceDep, _: Annotated[Principal, ADMIN]) -> Reloading:
     """Poll the registry now, and try again versions that failed, in every worker."""
     return _reload(service)
 
 
-@router.post("/webhook", status_code=202, responses=documented(400, 401, 403, 404, 408, 413, 503))
+@router.post(
+    "/webhook",
+    summary="Take notice of a registry change (MLflow calls)",
+    status_code=202,
+    responses=documented(400, 401, 403, 404, 408, 413, 503),
+)
 async def webhook(request: Request, service: ServiceDep) -> Reloading:
     """Called by MLflow when the registry changes: poll at once. Signed with `webhook_secret`."""
     secret = service.settings.webhook_secret

@@ -145,7 +145,7 @@ class OperationsBody(BaseModel):
     drift: DriftBody | None = Field(description="null: without a database")
 
 
-@router.get("", responses=documented(401, 403, 429, 503))
+@router.get("", summary="Read the state of the service", responses=documented(401, 403, 429, 503))
 async def operations(
     request: Request, service: ServiceDep, caller: Annotated[Principal, Depends(requires("service"))]
 ) -> OperationsBody:

@@ -70,7 +70,11 @@ class ChangedBody(BaseModel):
     )
 
 
-@router.post("/promote", responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503))
+@router.post(
+    "/promote",
+    summary="Promote a version through the gate",
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503),
+)
 async def promote(body: PromoteBody, request: Request, service: ServiceDep, caller: AdminRole) -> ChangedBody:
     """Make a version Production, if the gate of conf/promotion.yaml allows; a 409 has its reasons under `errors`.
 
@@ -82,7 +86,11 @@ async def promote(body: PromoteBody, request: Request, service: ServiceDep, call
     return _changed(await _run(request, service, words))
 
 
-@router.post("/rollback", responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503))
+@router.post(
+    "/rollback",
+    summary="Roll Production back without the gate",
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503),
+)
 async def rollback(body: RollbackBody, request: Request, service: ServiceDep, caller: AdminRole) -> ChangedBody:
     """Put back what was Production before, or another version, without asking the gate."""
     words = ["rollback", *_about(service, caller, body.reason)]
@@ -91,7 +99,11 @@ async def rollback(body: RollbackBody, request: Request, service: ServiceDep, ca
     return _changed(await _run(request, service, words))
 
 
-@router.post("/experiment", responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503))
+@router.post(
+    "/experiment",
+    summary="Show the version in Staging to a share",
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503),
+)
 async def experiment(body: ShareBody, request: Request, service: ServiceDep, _: AdminRole) -> ShareSetBody:
     """Show the version in Staging to a share of the users, or end that with a share of 0.
 

@@ -42,7 +42,7 @@ class SessionBody(BaseModel):
     categories: list[str] = Field(examples=[["Drama", "Comedy"]], description="those of most items, at most 50")
 
 
-@router.get("", responses=documented(401, 403, 429, 503))
+@router.get("", summary="Tell who calls and what they may do", responses=documented(401, 403, 429, 503))
 async def session(
     request: Request, service: ServiceDep, caller: Annotated[Principal, Depends(requires("client"))]
 ) -> SessionBody:

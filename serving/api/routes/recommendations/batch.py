@@ -67,7 +67,12 @@ class BatchPredictionBody(BaseModel):
     degraded: bool = Field(examples=[False], description="made without live histories: the database was unavailable")
 
 
-@router.post("/recommendations/batch", response_model=ListsBody, responses=REFUSALS)
+@router.post(
+    "/recommendations/batch",
+    summary="Recommend items to many users at once",
+    response_model=ListsBody,
+    responses=REFUSALS,
+)
 async def recommend_to_many(body: BatchListBody, request: Request, service: ServiceDep) -> Response:
     """The lists of many users, ranked together; each equals the list that the user would get alone."""
     check_limit(body.limit, service.settings.max_limit, "items", where="body.limit")
@@ -82,7 +87,12 @@ async def recommend_to_many(body: BatchListBody, request: Request, service: Serv
     return Response(b'{"lists":[%s]}' % b",".join(lists), media_type="application/json")
 
 
-@router.post("/predict/batch", response_model=BatchPredictionBody, responses={**REFUSALS, **documented(404)})
+@router.post(
+    "/predict/batch",
+    summary="Score the same items for many users",
+    response_model=BatchPredictionBody,
+    responses={**REFUSALS, **documented(404)},
+)
 async def predict_for_many(body: BatchPredictBody, service: ServiceDep) -> Response:
     """Scores of the same items for many users. Unknown items are refused by name."""
     user_ids = _few_users(body.user_ids, service.settings.max_users)

@@ -31,6 +31,7 @@ class JsonBytes(Response):
 
 @router.get(
     PATH,
+    summary="Recommend items to a user",
     response_class=Response,
     responses={200: {"model": RecommendationsBody}, **documented(401, 403, 422, 429, 503)},
     openapi_extra={"parameters": parameters_of(RecommendationQuery)},

@@ -44,7 +44,11 @@ class PredictionBody(BaseModel):
     )
 
 
-@router.post("/predict", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
+@router.post(
+    "/predict",
+    summary="Score given items for one user",
+    responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503),
+)
 async def predict(
     body: PredictBody, service: ServiceDep, principal: Annotated[Principal, Depends(requires("client"))]
 ) -> PredictionBody:

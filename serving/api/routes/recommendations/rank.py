@@ -64,7 +64,12 @@ class RankedBody(BaseModel):
     unlearned: Unlearned = None
 
 
-@router.post("/rank", response_model=RankedBody, responses=documented(400, 401, 403, 408, 413, 422, 429, 503))
+@router.post(
+    "/rank",
+    summary="Rank given candidates for a user",
+    response_model=RankedBody,
+    responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
+)
 async def rank(
     body: RankBody, request: Request, service: ServiceDep, principal: Annotated[Principal, Depends(requires("client"))]
 ) -> Response:

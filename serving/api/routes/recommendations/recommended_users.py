@@ -38,6 +38,7 @@ class RecommendedUsersBody(BaseModel):
 
 @router.get(
     "/items/{item_id:id}/recommended-users",
+    summary="Find users to recommend an item to",
     responses=documented(401, 403, 404, 422, 429, 503),
     dependencies=[Depends(requires("service"))],
 )

@@ -72,6 +72,7 @@ class SessionListBody(BaseModel):
 
 @router.post(
     "/recommendations/session",
+    summary="Recommend items for a history in the request",
     response_model=SessionListBody,
     responses=documented(400, 401, 403, 408, 413, 422, 429, 503),
 )

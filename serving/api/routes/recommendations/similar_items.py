@@ -80,6 +80,7 @@ class SimilarItemsQuery(BaseModel):
 
 @router.get(
     "/items/{item_id:id}/similar",
+    summary="Find items similar to an item or basket",
     response_model=SimilarItemsBody,
     responses=documented(401, 403, 404, 422, 429, 503),
 )

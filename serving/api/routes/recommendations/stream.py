@@ -33,6 +33,7 @@ PARAMETERS = [one for one in parameters_of(RecommendationQuery) if one["name"] !
 
 @router.get(
     "/recommendations/stream",
+    summary="Recommend items to a user, again after each event",
     response_class=Response,
     responses={
         200: {

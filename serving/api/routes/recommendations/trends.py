@@ -81,7 +81,7 @@ class TrendQuery(LatestQuery):
 Client = Annotated[Principal, Depends(requires("client"))]
 
 
-@router.get("/popular", response_model=TrendsBody, responses=RESPONSES)
+@router.get("/popular", summary="List the most chosen items", response_model=TrendsBody, responses=RESPONSES)
 async def popular(
     request: Request, service: ServiceDep, principal: Client, query: Annotated[TrendQuery, Query()]
 ) -> Response:
@@ -89,7 +89,7 @@ async def popular(
     return await _list("popular", request, service, principal, query)
 
 
-@router.get("/trending", response_model=TrendsBody, responses=RESPONSES)
+@router.get("/trending", summary="List the items that gain most", response_model=TrendsBody, responses=RESPONSES)
 async def trending(
     request: Request, service: ServiceDep, principal: Client, query: Annotated[TrendQuery, Query()]
 ) -> Response:
@@ -97,7 +97,7 @@ async def trending(
     return await _list("trending", request, service, principal, query)
 
 
-@router.get("/latest", response_model=TrendsBody, responses=RESPONSES)
+@router.get("/latest", summary="List the newest items", response_model=TrendsBody, responses=RESPONSES)
 async def latest(
     request: Request, service: ServiceDep, principal: Client, query: Annotated[LatestQuery, Query()]
 ) -> Response:

@@ -62,14 +62,19 @@ _EXAMPLES = {
 }
 
 
-@router.get("", responses=documented(401, 403, 429, 503))
+@router.get("", summary="List all business rules", responses=documented(401, 403, 429, 503))
 async def list_rules(store: StoreDep, principal: AdminRole) -> RulesBody:
     """All rules, whether or not they hold now."""
     found = await run_read(stored_rules, store.reader)
     return RulesBody(version=await run_read(current_version, store.reader), rules=[body_of(one) for one in found])
 
 
-@router.post("", status_code=201, responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503))
+@router.post(
+    "",
+    summary="Add a business rule",
+    status_code=201,
+    responses=documented(400, 401, 403, 408, 409, 413, 422, 429, 503),
+)
 async def create_rule(
     body: Annotated[NewRuleBody, JsonBody(openapi_examples=_EXAMPLES)],
     store: StoreDep,
@@ -83,13 +88,15 @@ async def create_rule(
     return await _answer(store, body.name)
 
 
-@router.get("/{name}", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{name}", summary="Read one business rule", responses=documented(401, 403, 404, 422, 429, 503))
 async def get_rule(name: RuleNameInPath, store: StoreDep, principal: AdminRole) -> RuleBody:
     """A rule."""
     return await _answer(store, name)
 
 
-@router.put("/{name}", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503))
+@router.put(
+    "/{name}", summary="Replace one business rule", responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503)
+)
 async def change_rule(
     name: RuleNameInPath, body: RuleContentBody, store: StoreDep, service: ServiceDep, principal: AdminRole
 ) -> RuleBody:
@@ -100,7 +107,7 @@ async def change_rule(
     return await _answer(store, name)
 
 
-@router.delete("/{name}", responses=documented(401, 403, 404, 422, 429, 503))
+@router.delete("/{name}", summary="Delete one business rule", responses=documented(401, 403, 404, 422, 429, 503))
 async def delete_rule(name: RuleNameInPath, store: StoreDep, principal: AdminRole) -> RulesChangedBody:
     """Delete a rule; its history stays, and a revert brings it back."""
     return RulesChangedBody(version=await write_rules(store, DeleteRule(name, principal.name)))

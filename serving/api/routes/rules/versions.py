@@ -27,7 +27,7 @@ MAX_CHANGES = 5000
 """Changes that a page may hold: a revert changes several rules in one version."""
 
 
-@router.get("", responses=documented(401, 403, 422, 429, 503))
+@router.get("", summary="List the changes of the rules", responses=documented(401, 403, 422, 429, 503))
 async def rule_versions(
     store: StoreDep,
     principal: AdminRole,
@@ -50,7 +50,7 @@ async def rule_versions(
     return RulesVersionsBody(versions=page, next=page[-1].version if more else None)
 
 
-@router.get("/{version}", responses=documented(401, 403, 404, 422, 429, 503))
+@router.get("/{version}", summary="Read the rules as of a version", responses=documented(401, 403, 404, 422, 429, 503))
 async def rules_of_version(version: Version, store: StoreDep, principal: AdminRole) -> RulesBody:
     """The rules as they were at a version."""
     newest = await run_read(current_version, store.reader)
@@ -60,7 +60,9 @@ async def rules_of_version(version: Version, store: StoreDep, principal: AdminRo
     return RulesBody(version=version, rules=[body_of(one) for one in found])
 
 
-@router.post("/{version}/revert", responses=documented(401, 403, 404, 422, 429, 503))
+@router.post(
+    "/{version}/revert", summary="Bring back the rules of a version", responses=documented(401, 403, 404, 422, 429, 503)
+)
 async def revert_rules(version: Version, store: StoreDep, principal: AdminRole) -> RulesChangedBody:
     """Bring back all rules as they were at a version, as a new version; nothing is lost."""
     return RulesChangedBody(version=await write_rules(store, RevertRules(version, principal.name)))
