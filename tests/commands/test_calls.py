@@ -133,7 +133,9 @@ def test_every_command_that_passes_options_on_to_a_step_knows_its_settings():
 
 def test_without_a_word_the_help_is_shown(capsys):
     assert app.main([]) == 0
-    assert "Own data in five commands" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Own data in five commands" in said
+    assert "`init` prints the other four for your file, with --name where other data is in Production" in said
 
 
 def test_the_help_of_train_lists_the_settings_of_the_model_that_is_named(capsys):

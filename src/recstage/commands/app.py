@@ -28,6 +28,8 @@ Own data in five commands:
   recstage serve                         answers on http://127.0.0.1:8000/docs
   curl 'http://127.0.0.1:8000/api/recommendations?user_id=42&limit=5'
 
+`init` prints the other four for your file, with --name where other data is in Production already.
+
 Any setting is an option by its name (--data.split.method ratio, --model.params.factors 64); `recstage train als --help`
 lists them. Every step prints the `mlflow run` line that does the same.
 
