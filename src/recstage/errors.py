@@ -22,8 +22,8 @@ import json
 from collections.abc import Iterable
 
 LIKE, MARGIN, PART = 0.6, 0.1, 0.95
-"""Of names that are suggested: how alike they must be (1: the same), how much less than the best one, and what the
-likeness of a part of a name is worth."""
+"""Of names that are suggested: how alike they must be (1: the same), how much less than the best one, and what a
+part of a name is worth that is the same."""
 
 
 class RecstageError(Exception):
@@ -135,13 +135,13 @@ def valid_names(given: str, valid: Iterable[str]) -> str:
 def nearest(given: str, valid: Iterable[str], most: int = 1) -> list[str]:
     """The valid names that may have been meant, the likeliest first. `factors` may be `model.params.factors`, and
     `colums.x` something of `columns`."""
-    scores = {name: _likeness(given, name) for name in sorted(set(valid))}
+    scores = {name: _how_alike(given, name) for name in sorted(set(valid))}
     least = max(LIKE, max(scores.values(), default=(0, 0))[0] - MARGIN)
     alike = [name for name in scores if scores[name][0] >= least]
     return sorted(alike, key=lambda name: scores[name], reverse=True)[:most]
 
 
-def _likeness(given: str, name: str) -> tuple[float, float]:
+def _how_alike(given: str, name: str) -> tuple[float, float]:
     """From 0 to 1: of the whole names, else a little less of a dotted name's end or of both beginnings; then of the
     whole names."""
     parts = name.split(".")

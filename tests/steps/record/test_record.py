@@ -114,9 +114,9 @@ def test_trained_on_names_every_version_whichever_way_it_ranks(two, small_config
     found = trained_on.run(TrainedOnSettings(user=user))
     assert found.versions == ["recommender/1 (None)", "recommender/2 (None)"]
     assert found.answer == f"user '{user}' is in 2 of 2 registered versions and no other runs"
-    nobody = trained_on.run(TrainedOnSettings(user="nobody"))
-    assert nobody.versions == []
-    assert nobody.answer == "user 'nobody' is in none of 2 registered versions and no other runs"
+    unknown = trained_on.run(TrainedOnSettings(user="zoe"))
+    assert unknown.versions == []
+    assert unknown.answer == "user 'zoe' is in none of 2 registered versions and no other runs"
 
 
 def test_where_a_bundle_is_gone_the_digests_of_its_run_say_it(two, monkeypatch, tmp_path):
