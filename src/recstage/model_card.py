@@ -63,6 +63,7 @@ def render(
         "",
         f"Made {about_run.line}.",
         "",
+        *((f"Ranks {model.ranking_note}.", "") if model.ranking_note else ()),
         "## Data",
         "",
         f"`{data.name}`, fingerprint `{data.fingerprint}`, split {data.split.method}: {len(train):,} training rows of "
@@ -128,6 +129,8 @@ def description(
             ],
         ),
     ]
+    if model.ranking_note:
+        lines += [f"Ranks {model.ranking_note}.", ""]
     if about_run.difference:
         lines += [f"Paired by user, {about_run.difference}.", ""]
     targets = [f"{name} {result.metrics[name]:.2f} ({_target(name, result)})" for name in _present(result, (*TARGETS,))]

@@ -89,6 +89,19 @@ def test_a_version_without_a_run_is_shown_without_figures(four):
     assert "gone" in comparison.as_text(found)
 
 
+def test_what_ranks_in_place_of_a_composite_is_shown_with_it(registry_driver):
+    run_id = registry_driver.train("lambdarank", mean=0.3)
+    registry_driver.client.set_tag(run_id, "ranked-by", "all users by knn")
+    registry.register(run_id)
+    found = comparison.compare("recommender", CONFIG)
+    assert "lambdarank (all users by knn)" in comparison.as_text(found)
+    assert "ranks all users by knn" in comparison_report.page(found, "")
+    assert "lambdarank (all users by knn)" in comparison_report.note(found)
+    assert list(comparison.table(found)["ranked_by"]) == ["all users by knn"]
+    description = registry_driver.client.get_model_version("recommender", "1").description
+    assert "lambdarank (all users by knn) on toy" in description
+
+
 def test_without_production_there_is_no_difference(registry_driver):
     registry_driver.register()
     found = comparison.compare("recommender", CONFIG)

@@ -80,6 +80,18 @@ def test_the_recall_of_an_index_is_a_metric_of_the_run_and_a_tag_of_the_version(
     assert float(registry.version_of("recommender", result.version).tags["index_recall"]) == pytest.approx(recall)
 
 
+def test_a_composite_whose_parts_rank_alone_says_so_in_its_run_and_its_version(tiny, client):
+    parts = '["als", "popularity"]'
+    alone = [f'--model.params.{segment}=["als"]' for segment in ("cold", "warm", "hot")]
+    result = trained(
+        tiny, "hybrid", f"--model.params.components={parts}", *alone, "--model.params.select=false", register=True
+    )
+    run, version = client.get_run(result.run_id), registry.version_of("recommender", result.version)
+    assert result.ranked_by == run.data.tags["ranked-by"] == version.tags["ranked-by"] == "all users by als"
+    assert "Ranks all users by als." in run.data.tags["mlflow.note.content"]
+    assert "Ranks all users by als." in mlflow.artifacts.load_text(f"runs:/{result.run_id}/model_card.md")
+
+
 def test_everything_that_was_measured_is_in_the_table_of_the_run(tiny, client):
     run = client.get_run(trained(tiny, "als", *ALS[2:]).run_id)
     measured = tracking.metrics_of(run)

@@ -235,6 +235,11 @@ class Recommender(ExternalIdMethods):
         return "iteration" if hasattr(self.params, "iterations") else "epoch"
 
     @property
+    def ranking_note(self) -> str:
+        """Which of its parts ranks which users, where that is not the model as a whole; else nothing."""
+        return ""
+
+    @property
     def curve_note(self) -> str:
         """What a reader of the learning curve has to know of it: one sentence, or nothing."""
         return ""

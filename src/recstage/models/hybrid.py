@@ -29,6 +29,7 @@ from recstage.models.composition.selection import (
     HeldOutUsers,
     best_of,
     best_single,
+    in_words,
     single_or_ensemble,
 )
 from recstage.models.explanation import by_popularity
@@ -127,6 +128,12 @@ class Hybrid(base.Recommender):
     def watches_validation(self) -> bool:
         """Whether a fit chooses the models of each segment by validation rows."""
         return bool(self.params.select)
+
+    @property
+    def ranking_note(self) -> str:
+        by_segment = {segment: getattr(self.params, segment) for segment in SEGMENTS}
+        alone = any(len(names) == 1 for names in by_segment.values())
+        return in_words({one: "+".join(names) for one, names in by_segment.items()}) if alone else ""
 
     def _fit(self, train: Interactions, fitting: base.Fitting) -> None:
         self.parts_ = {}

@@ -32,7 +32,8 @@ SECONDS, BYTES, LATENCY = "fit_seconds", "bundle_bytes", "latency_p95_ms"
 class Row:
     """A version, or a training run that is none (`version` None). `interval` is of the primary metric, `difference` its
     paired difference to Production; None where that was not measured on the same rows. `features`: each one's share of
-    the gain, of models that have features."""
+    the gain, of models that have features; `ranked_by`: which parts of a composite rank which users, where it is not
+    the composite as a whole."""
 
     version: int | None
     stage: str
@@ -44,10 +45,15 @@ class Row:
     difference: Paired | None
     gate: str
     features: Mapping[str, float] = field(default_factory=dict)
+    ranked_by: str = ""
 
     @property
     def is_production(self) -> bool:
         return self.stage == PRODUCTION
+
+    @property
+    def model(self) -> str:
+        return f"{self.algorithm} ({self.ranked_by})" if self.ranked_by else self.algorithm
 
     @property
     def label(self) -> str:
@@ -125,6 +131,7 @@ def table(comparison: Comparison) -> pd.DataFrame:
                 "version": row.version,
                 "stage": row.stage,
                 "algorithm": row.algorithm,
+                "ranked_by": row.ranked_by,
                 group.metric: row.metrics.get(group.metric),
                 f"{group.metric}_low": None if row.interval is None else row.interval[0],
                 f"{group.metric}_high": None if row.interval is None else row.interval[1],
@@ -158,7 +165,7 @@ def _lines(group: Group) -> Iterable[str]:
         cells.append(
             [
                 row.label,
-                row.algorithm,
+                row.model,
                 row.stage,
                 written(row.metrics.get(group.metric)),
                 bounds(row.interval),
@@ -246,9 +253,12 @@ def _row(member: Version | Run, champion: Evidence | None, production: Version |
     else:
         about = (None, "", member.data.tags.get("model", "unknown"), member.info.run_id)  # type: ignore[assignment]
         made_at, verdict = member.info.start_time, ""
+    tags = member.tags if isinstance(member, Version) else member.data.tags
+    by = tags.get(tracking.RANKED_BY_TAG, "")
     interval = None if low is None or high is None else (low, high)
     when = datetime.fromtimestamp(made_at / 1000, UTC)
-    return Row(*about, when, metrics, interval, difference, verdict, {} if own is None else _features(about[3]))
+    features = {} if own is None else _features(about[3])
+    return Row(*about, when, metrics, interval, difference, verdict, features, by)
 
 
 def _features(run_id: str) -> dict[str, float]:

@@ -43,7 +43,7 @@ def note(comparison: Comparison) -> str:
         rows = [
             (
                 _linked(comparison.name, row),
-                row.algorithm,
+                row.model,
                 written(row.metrics.get(group.metric)),
                 bounds(row.interval),
                 "" if row.difference is None else f"{row.difference.difference:+.4f}",

@@ -17,6 +17,7 @@ from recstage.errors import RecstageError
 from recstage.registry import audit_log, mlflow_client
 from recstage.registry.audit_log import Change
 from recstage.registry.mlflow_client import ARCHIVED, RegisteredModelState, Version
+from recstage.tracking import RANKED_BY_TAG
 
 BEGIN, END = "<!-- recstage -->", "<!-- /recstage -->"
 LONGEST = 5000
@@ -116,8 +117,9 @@ def of_version(version: Version, production: Version | None, changes: Sequence[C
 
 
 def _what(version: Version) -> str:
-    data = version.tags.get("data")
-    return f"{version.algorithm} on {data}" if data else version.algorithm
+    data, by = version.tags.get("data"), version.tags.get(RANKED_BY_TAG)
+    algorithm = f"{version.algorithm} ({by})" if by else version.algorithm
+    return f"{algorithm} on {data}" if data else algorithm
 
 
 def _place(version: Version, production: Version | None, changes: Sequence[Change]) -> str:

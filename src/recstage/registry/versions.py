@@ -19,14 +19,14 @@ from recstage.registry import descriptions, mlflow_client
 from recstage.registry.mlflow_client import PRODUCTION, STAGING, Version
 from recstage.registry.production import no_such_version, production
 from recstage.registry.staging import staging
-from recstage.tracking import MODEL_ARTIFACT, NOTE, misplaced, no_space_left, plain
+from recstage.tracking import MODEL_ARTIFACT, NOTE, RANKED_BY_TAG, misplaced, no_space_left, plain
 
 COPIED_TAGS = {"algorithm": "model", "data": "data", "split": "split", "fingerprint": "fingerprint"}
 """Tags of a version and the run's tags that they are copied from."""
 UPDATED_FROM = "updated_from"
 """Tag of a version that an update made of another one: NAME/NUMBER."""
 ALSO_COPIED = (
-    *("snapshot", "snapshot-until", "git-commit"),
+    *("snapshot", "snapshot-until", "git-commit", RANKED_BY_TAG),
     *(UPDATED_FROM, "updated_rows", "updated_users", "updated_items"),
 )
 """Tags that are copied where the run has them."""

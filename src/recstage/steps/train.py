@@ -58,7 +58,8 @@ LOGGED_SECONDS = ("fit", "search", "evaluation")
 @dataclass(frozen=True)
 class TrainResult:
     """What a training run came to: its headline metrics, and the parameters that the model was fitted with; `version`
-    is None where it was not registered."""
+    is None where it was not registered; `ranked_by` says which parts of a composite rank which users, where that is not
+    the composite as a whole."""
 
     run_id: str
     model: str
@@ -67,6 +68,7 @@ class TrainResult:
     metrics: dict[str, float]
     seconds: dict[str, float]
     params: dict[str, Any] = field(default_factory=dict)
+    ranked_by: str = ""
 
 
 Adapt = Callable[[TrainSettings, Sequence[TrainResult]], TrainSettings]
@@ -125,7 +127,7 @@ def _run(settings: TrainSettings, nested: bool, shared: Path | None, own_row: bo
     number = None if version is None else int(version.number)
     shown = {name: result.metrics[name] for name in SHOWN if name in result.metrics}
     params = model.params.model_dump(mode="json")
-    return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds, params)
+    return TrainResult(run_id, settings.model.name, model_uri, number, shown, clock.seconds, params, model.ranking_note)
 
 
 def run_all(

@@ -7,6 +7,7 @@ run that always ends as FINISHED, FAILED or KILLED; the `log_*` functions write 
 from recstage.tracking.environment import configure
 from recstage.tracking.experiment_page import ui_address
 from recstage.tracking.lineage import (
+    RANKED_BY_TAG,
     SNAPSHOT_TAG,
     UNTIL_TAG,
     RunFacts,
@@ -67,6 +68,7 @@ __all__ = [
     "MODEL_ARTIFACT",
     "NOTE",
     "PER_USER",
+    "RANKED_BY_TAG",
     "SNAPSHOT_TAG",
     "UNTIL_TAG",
     "Misplaced",

@@ -19,6 +19,8 @@ from recstage.config import DataConfig, ServiceSource
 from recstage.data.snapshots import extraction
 from recstage.tracking.store import connect, store_uri, translate_store_errors
 
+RANKED_BY_TAG = "ranked-by"
+"""Of a composite: which of its parts rank which users, where that is not the model as a whole."""
 SNAPSHOT_TAG, UNTIL_TAG = "snapshot", "snapshot-until"
 FOLDER = "snapshot"
 

@@ -32,6 +32,7 @@ from recstage.evaluation.protocol import Evaluation
 from recstage.models.base import Recommender
 from recstage.pyfunc import signature as pyfunc
 from recstage.tracking import metric_names
+from recstage.tracking.lineage import RANKED_BY_TAG
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -249,6 +250,8 @@ def log_model(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bundle"
         bundle.save(model, folder, metadata={**metadata, "run_id": run_id})
+        if model.ranking_note:
+            MlflowClient().set_tag(run_id, RANKED_BY_TAG, model.ranking_note)
         return log_bundle(folder, model, name), bundle.size_of(folder)
 
 

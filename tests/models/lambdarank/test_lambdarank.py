@@ -97,6 +97,7 @@ def test_where_the_trees_lose_to_a_retriever_that_one_ranks(ring):
     blind = params(retrievers=["popularity", "transitions"], groups=["user"])
     model = LambdaRank(blind).fit(train, seed=1, validation=validation)
     assert (model.params.warm_by, model.fitted_params_["select"]) == ("transitions", False)
+    assert model.ranking_note == "all users by transitions"
     found = {name: model.fitted_params_[f"{name}_by"] for name in ("cold", "warm", "hot")}
     assert set(found.values()) == {"transitions"}
     refitted = LambdaRank(params(**blind.model_dump() | model.fitted_params_)).fit(before, seed=1)
@@ -114,6 +115,7 @@ def test_where_the_trees_are_clearly_better_they_rank(ring):
     train, validation = without_last(before)
     model = LambdaRank(params(candidates=40)).fit(train, seed=1, validation=validation)
     assert model.fitted_params_["warm_by"] == "trees"
+    assert model.ranking_note == ""
 
 
 def test_each_segment_is_ranked_by_what_is_named_for_it(ring, fitted):

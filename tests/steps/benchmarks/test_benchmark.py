@@ -23,6 +23,7 @@ from recstage.steps.benchmarks import (
     measured_figures,
 )
 from recstage.steps.benchmarks.library_measurement import LibraryComparison
+from recstage.steps.train import TrainResult
 
 pytestmark = pytest.mark.slow
 
@@ -279,3 +280,11 @@ def test_every_benchmark_of_growth_is_part_of_the_table():
 def test_a_set_of_figures_beside_other_comparisons_is_refused(workspace, words):
     with pytest.raises(ConfigError, match="is measured by itself"):
         benchmark.run(benchmark.settings_from(words))
+
+
+def test_the_table_says_which_part_ranks_in_place_of_a_composite():
+    metrics, seconds = {"ndcg_at_10": 0.3}, {"fit": 1.0, "evaluation": 1.0}
+    run = TrainResult("r", "lambdarank", "m", None, metrics, seconds, {}, "all users by knn")
+    users = {"lambdarank": pd.DataFrame({"ndcg_at_10": [0.3]})}
+    table = benchmark_tables.as_table({"lambdarank": [run]}, users, "tiny")
+    assert "| `lambdarank` (all users by knn) |" in benchmark_tables.models_in_markdown(table)

@@ -43,6 +43,13 @@ Option = TypeVar("Option")
 log = logging.getLogger(__name__)
 
 
+def in_words(by_segment: Mapping[str, str]) -> str:
+    """What ranks which users, by segment: `all users by als`, or `cold users by als, warm users by knn`."""
+    if len(set(by_segment.values())) == 1:
+        return f"all users by {next(iter(by_segment.values()))}"
+    return ", ".join(f"{segment} users by {what}" for segment, what in by_segment.items())
+
+
 class Selecting(Protocol):
     """The params of a composite that a choice depends on."""
 

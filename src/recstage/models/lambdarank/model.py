@@ -23,7 +23,7 @@ from recstage.data.segments import SEGMENTS, segments_of
 from recstage.data.tables.values.columns import Columns
 from recstage.models import base, rank_fusion
 from recstage.models.composition import updated_parts
-from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, single_or_ensemble
+from recstage.models.composition.selection import FEWEST_USERS, HeldOutUsers, best_single, in_words, single_or_ensemble
 from recstage.models.features import Candidates, FeatureTable
 from recstage.models.lambdarank.by_profile import PROFILE, ranked_by_profile, scores_by_profile
 from recstage.models.lambdarank.candidate_features import FittedStage, feature_table, iter_candidate_features
@@ -134,6 +134,11 @@ class LambdaRank(base.Recommender):
             log.info("lambdarank: %s users by %s, chosen on %d users", segment, chosen[f"{segment}_by"], len(rows))
         self.params = self.params.model_copy(update=chosen)
         self.fitted_params_ = {**chosen, "retrievers": self.params.retrievers, "unordered": (), "select": False}
+
+    @property
+    def ranking_note(self) -> str:
+        by_segment = {segment: self.params.ranked_by(segment) for segment in SEGMENTS}
+        return "" if set(by_segment.values()) == {TREES} else in_words(by_segment)
 
     @property
     def request_keys(self) -> frozenset[str]:

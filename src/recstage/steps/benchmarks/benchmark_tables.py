@@ -66,6 +66,7 @@ def as_table(models: Mapping[str, Sequence[TrainResult]], users: Mapping[str, pd
     for model, runs in models.items():
         metrics = pd.DataFrame([run.metrics for run in runs])
         row: dict[str, object] = {"model": model, "run_id": runs[0].run_id, "seeds": len(runs)}
+        row["ranked_by"] = "; ".join(dict.fromkeys(run.ranked_by for run in runs if run.ranked_by))
         row |= {name: float(metrics[name].mean()) for name in COLUMNS if name in metrics}
         if len(runs) > 1:
             row |= {f"{name}_spread": float(metrics[name].std()) for name in COLUMNS if name in metrics}
@@ -133,7 +134,8 @@ def models_in_markdown(table: pd.DataFrame) -> str:
             for value, one in zip(values, spreads, strict=True)
         ]
         cells += [docs_tables.p_value(row[f"{name}_p"]) for name in compared]
-        cells = [f"`{row['model']}`", *cells, f"{row['fit_seconds']:.1f} s"]
+        by = f" ({row['ranked_by']})" if row["ranked_by"] else ""
+        cells = [f"`{row['model']}`{by}", *cells, f"{row['fit_seconds']:.1f} s"]
         rows.append(cells + ([str(row["published"])] if with_published else []))
     return markdown.table(header, rows)
 
