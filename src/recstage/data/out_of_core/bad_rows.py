@@ -15,6 +15,7 @@ from recstage.data.out_of_core.engine import Engine
 from recstage.data.out_of_core.reading.raw_events import RawEvents
 from recstage.data.schema import ITEM, TIME, TYPE, USER, VALUE, Rejected
 from recstage.data.tables.values.ids import why_not
+from recstage.data.tables.values.shown import shown
 from recstage.data.validation import DUPLICATE, IMPOSSIBLE, MISSING, UNKNOWN, described
 
 REASONS = (
@@ -92,7 +93,7 @@ class BadRows:
             if reason <= 2:
                 return f"{where}: {name} {why_not(self._text(row, ('user', 'item')[reason - 1]))}"
             value = self._raw.lost.get(position, row["time" if reason == 3 else "value"])
-            return f"{where}: {name} '{str(value)[:40]}'"
+            return f"{where}: {name} '{shown(value)}'"
         columns = self._columns
         kind = columns.kinds.of_value(row["kind"])
         event = pd.DataFrame(

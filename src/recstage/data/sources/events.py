@@ -22,6 +22,7 @@ from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
+from recstage.data.tables.values.shown import shown
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError, valid_names
 
@@ -307,7 +308,7 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
     for name in (TIME, *([] if of_value else [VALUE])):
         if name in given:
             lost = columns[name].isna() & given[name].notna() & ~bad
-            told = [f"{words(at)}: {name} '{str(v)[:40]}'" for at, v in first_of(given.loc[lost, name])]
+            told = [f"{words(at)}: {name} '{shown(v)}'" for at, v in first_of(given.loc[lost, name])]
             rejected += Rejected.of(f"unreadable {name}", int(lost.sum()), told)
             bad |= lost
     columns[TYPE] = _types(given, config)

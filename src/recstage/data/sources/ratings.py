@@ -11,6 +11,7 @@ from recstage.data.tables.delimited import DelimitedFile
 from recstage.data.tables.table import Table
 from recstage.data.tables.values.ids import IdRule, first_of, ids_of, rejected_ids
 from recstage.data.tables.values.numbers import numbers
+from recstage.data.tables.values.shown import shown
 
 RATING = "rating"
 COLUMNS = (USER, ITEM, VALUE, TIME)
@@ -29,7 +30,7 @@ def ratings_of(file: DelimitedFile, ids: IdRule = "auto") -> Table:
     for name in (VALUE, TIME):
         columns[name] = numbers(given[name])
         lost = columns[name].isna() & given[name].notna() & ~bad
-        told = [f"{table.places.words(at)}: {name} '{str(v)[:40]}'" for at, v in first_of(given.loc[lost, name])]
+        told = [f"{table.places.words(at)}: {name} '{shown(v)}'" for at, v in first_of(given.loc[lost, name])]
         rejected += Rejected.of(f"unreadable {name}", int(lost.sum()), told)
         bad |= lost
     frame = pd.DataFrame(columns)

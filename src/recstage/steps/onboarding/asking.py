@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from shlex import quote
 from typing import Any
 
 from recstage.data.schema import EVENT_COLUMNS, ITEM, USER
-from recstage.data.tables.delimited import DelimitedFile
-from recstage.data.tables.names import EVENT_NAMES, plain
 from recstage.data.tables.table import TableFile
 from recstage.errors import DataError
-from recstage.steps.onboarding.facts.columns import Meanings, is_matrix, meanings_of, resembles
+from recstage.steps.onboarding.facts.columns import Meanings, is_matrix, meanings_of
 from recstage.steps.onboarding.facts.contents import Contents
 from recstage.steps.onboarding.facts.form import Form
 from recstage.steps.onboarding.facts.profile import Profile
+from recstage.steps.onboarding.other_shapes import lists_refused, matrix_refused, refuse_lists
 from recstage.steps.onboarding.proposal import Weight
 from recstage.steps.onboarding.questions import Questions
 
 MORE_ROWS = 200_000
-BASKETS = {"items", "products", "basket", "cart", "lineitems", "orderitems", "articles", "skus", "history", "itemlist"}
-KEYS = {plain(name) for name in (*EVENT_NAMES[ITEM], "id")}
 IN_WORDS = {USER: "users", ITEM: "items", "timestamp": "times", "interaction_type": "event types", "value": "values"}
 
 
@@ -35,16 +31,12 @@ def columns_of(
     if not any(one.rows for one in files):
         raise DataError(file.where, rule="holds no rows", fix="Give a file with rows")
     if not given and is_matrix(file, contents):
-        raise DataError(
-            f"{file.where}: {len(file.names)} columns, from {file.names[0]} to {file.names[-1]}",
-            rule="it looks like a matrix with a column for each item, and rows are events: one user, one item",
-            fix=f"Write it as rows, in pandas: frame.melt(id_vars='{file.names[0]}', var_name='item_id').dropna()",
-        )
+        raise matrix_refused(file)
     found = meanings_of(file, contents, given)
     if not {USER, ITEM} <= {ours for ours, why in found.why.items() if why != "by its values"}:
         contents = _of_more_rows(file) or contents  # what only values tell needs more of them
         found = meanings_of(file, contents, given)
-    _refuse_lists(file, found, contents, given)
+    refuse_lists(file, found, contents, given)
     for ours in EVENT_COLUMNS:
         if ours not in found.columns or found.why.get(ours) != "by its values":
             continue
@@ -63,35 +55,6 @@ def columns_of(
     return found, contents
 
 
-def _refuse_lists(file: TableFile, found: Meanings, contents: Contents, given: Mapping[str, str]) -> None:
-    """Raises `DataError` where the items of a row stand in one cell: in the column that is called as one of items is,
-    while no other one is."""
-    if ITEM in given:
-        return
-    called = [found.columns[ITEM]] if found.why.get(ITEM) in ("by its name", "by its name and values") else []
-    for name in called or [name for name in file.names if resembles(name, ITEM) or plain(name) in BASKETS]:
-        if contents.list_mark(name):
-            raise _lists_are_no_items(file, name, contents)
-
-
-def _lists_are_no_items(file: TableFile, name: str, contents: Contents) -> DataError:
-    mark, first = contents.list_mark(name), contents.first(name)
-    if mark == "[" and not isinstance(file, DelimitedFile):
-        code = f"frame.explode('{name}')"
-        inner = next((key for key in re.findall(r"['\"](\w+)['\"]:", first) if plain(key) in KEYS), None)
-        if inner:
-            code += f".assign(item_id=lambda f: f['{name}'].str['{inner}'])"
-    elif mark == "[":
-        code = f"frame.assign(item_id=frame['{name}'].map(ast.literal_eval)).explode('item_id')"
-    else:
-        code = f"frame.assign(item_id=frame['{name}'].str.split('{mark or ';'}')).explode('item_id')"
-    return DataError(
-        f"{file.where}: {name} '{first}'",
-        rule="it holds lists, and rows are events: one user, one item",
-        fix=f"Write a row for each, in pandas: {code}",
-    )
-
-
 def _of_more_rows(file: TableFile) -> Contents | None:
     frame = file.read(coded=file.names).frame.head(MORE_ROWS)
     return Contents(file, frame.astype(object)) if len(frame) else None
@@ -101,7 +64,7 @@ def _asked_for(ours: str, file: TableFile, found: Meanings, contents: Contents, 
     free = [name for name in file.names if name not in found.columns.values()]
     lists = [name for name in free if contents.are_lists(name)]
     if ours == ITEM and lists:
-        raise _lists_are_no_items(file, lists[0], contents)
+        raise lists_refused(file, lists[0], contents)
     if not questions.can_ask or not free:
         raise DataError(
             f"{file.where}: columns {', '.join(file.names)}",

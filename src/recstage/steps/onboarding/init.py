@@ -17,6 +17,7 @@ from recstage.data.files.layout_detection import name_of
 from recstage.data.schema import EVENT_COLUMNS, ITEM, RawData
 from recstage.data.tables.names import ITEM_NAMES, mapped
 from recstage.data.tables.opening import Format, opened, places_of
+from recstage.data.tables.values.shown import shown
 from recstage.errors import ConfigError
 from recstage.steps.onboarding import proposal, report
 from recstage.steps.onboarding.asking import columns_of, time_of, weights_asked
@@ -245,7 +246,7 @@ def _table(given: Given, meanings: Meanings, contents: Contents | None, raw: Raw
             name,
             ours.get(name, ""),
             meanings.why.get(ours.get(name, ""), ""),
-            [" ".join(value.split()) for value in contents.given(name).head(EXAMPLES)],
+            [" ".join(shown(value).split()) for value in contents.given(name).head(EXAMPLES)],
         )
         for name in given.files[0].names
     ]

@@ -29,6 +29,7 @@ from recstage.data.tables.names import filled_of
 from recstage.data.tables.opening import labels_of
 from recstage.data.tables.partitions import PartitionedFile
 from recstage.data.tables.typed import ArrowFile
+from recstage.data.tables.values.shown import shown
 from recstage.errors import DataError
 
 IDS = {"user": USER, "item": ITEM, "kind": TYPE}
@@ -272,7 +273,7 @@ def _taking(
                 gone = np.isnan(found) & np.asarray(table[name].is_valid())
                 unread[gone] = code
                 for at in np.flatnonzero(gone):
-                    lost[int(position[at])] = str(table[name][at].as_py())[:40]
+                    lost[int(position[at])] = shown(table[name][at].as_py())
         columns = {
             "position": position,
             "part": np.full(len(table), part.held_out, np.int8),

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from recstage.data.schema import Rejected
+from recstage.data.tables.values.shown import shown
 from recstage.errors import DataError
 
 IdRule = Literal["auto", "text", "number"]
@@ -97,7 +98,7 @@ def refuse_a_column_of(column: pd.Series, wrong: pd.Series, name: str, where: st
     else:
         return
     raise DataError(
-        f"{where}: {name} '{str(given.iloc[0])[:40]}'",
+        f"{where}: {name} '{shown(given.iloc[0])}'",
         rule=f"ids are text or whole numbers, not {what}: truth values, moments, lists and objects name nothing",
         fix=f"Map another column to {name} in source.columns (source.items_columns for items)",
     )
@@ -118,7 +119,7 @@ def why_not(value: Any) -> str:
     except ValueError as error:
         if isinstance(value, str):
             return str(error)
-    return repr(str(value)[:40])
+    return f"'{shown(value)}'"
 
 
 def cut_off(column: pd.Series) -> tuple[int, str]:

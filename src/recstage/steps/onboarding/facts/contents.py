@@ -14,6 +14,7 @@ from recstage.data.tables.names import plain
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.values.ids import NULLS
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
+from recstage.data.tables.values.shown import shown
 from recstage.data.tables.values.timestamps import FINER_UNITS, PARTS, RANKS, TIME_OF_DAY, unit_of
 
 ENOUGH = 50  # rows from which "a different value in every row" says something
@@ -80,9 +81,9 @@ class Contents:
         return self._frame[name].dropna()
 
     def first(self, name: str) -> str:
-        """Its first value, shortened."""
+        """Its first value, as messages show it."""
         some = self.given(name)
-        return str(some.iloc[0])[:40] if len(some) else ""
+        return shown(some.iloc[0]) if len(some) else ""
 
     @_once
     def different(self, name: str) -> int:
