@@ -331,7 +331,7 @@ def test_an_unset_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_items_that_are_not_there_are_named(write: Writer, tmp_path: Path) -> None:
     source = EventsSource(path=str(write("e.csv", table_of())), items_path=str(tmp_path / "none.csv"))
 
-    with pytest.raises(DataError, match=r"none\.csv': no such file or folder"):
+    with pytest.raises(DataError, match=r"source\.items_path = .*none\.csv: no such file or folder"):
         load(events_config(tmp_path, source=source), cache=tmp_path / "cache")
 
 

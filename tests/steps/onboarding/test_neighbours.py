@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recstage.config import named_yaml
+from recstage.config import EventsSource, named_yaml
+from recstage.data import sources
 from recstage.errors import DataError
 from tests.steps.onboarding.shops import first_look, rows_of_a_shop, written
 
@@ -78,6 +79,23 @@ def test_a_matrix_of_users_and_items_is_refused_in_one_line(workspace: Path) -> 
     path = written(workspace / "wide.csv", [[f"u{n}", *(["", "5", "3"] * 7)[:20]] for n in range(30)], names)
     with pytest.raises(DataError, match=r"a matrix with a column for each item.*melt"):
         first_look(path)
+
+
+@pytest.mark.parametrize("option", ["items", "test_path", "validation_path"])
+@pytest.mark.parametrize("lost", ["nosuch.csv", "nosuch*.csv"])
+def test_a_further_file_that_is_not_there_is_named_with_its_option(workspace: Path, option: str, lost: str) -> None:
+    path = written(workspace / "events.csv", rows_of_a_shop())
+    with pytest.raises(DataError) as refusal:
+        first_look(path, f"--{option}", lost)
+    assert str(refusal.value) == f"--{option} {lost}: no such file or folder. Correct the path."
+
+
+@pytest.mark.parametrize("setting", ["items_path", "users_path", "test_path", "validation_path"])
+def test_a_further_file_of_a_source_that_is_not_there_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
+    path = written(tmp_path / "events.csv", rows_of_a_shop())
+    source = EventsSource(path=str(path), **{setting: "nosuch.csv"})
+    with pytest.raises(DataError, match=rf"source\.{setting} = nosuch\.csv: no such file or folder\. Correct the path"):
+        sources.located(source, tmp_path)
 
 
 def test_a_binary_file_is_refused_for_what_it_is(workspace: Path) -> None:

@@ -14,7 +14,7 @@ from recstage.config.schemas import ItemsSource
 from recstage.data.files import download, object_copies, object_store
 from recstage.data.schema import RawData
 from recstage.data.sources import events, json_layout, movielens, ncf, service, synthetic
-from recstage.data.tables import database
+from recstage.data.tables import database, opening
 from recstage.errors import DataError
 
 PATHS = ("path", "items_path", "users_path", "test_path", "validation_path")
@@ -53,7 +53,8 @@ def files(config: SourceConfig) -> list[Path]:
 def located(config: SourceConfig, downloads: Path) -> SourceConfig:
     """The same source with real paths: `${NAME}` replaced from the environment, a named MovieLens release downloaded
     where it has no path, or one whose variable is unset, and what a database or an object store holds now as files.
-    Raises `DataError` on an unset variable and no release, and on a password in a URL that is logged."""
+    Raises `DataError` on an unset variable and no release, on a further file that is not there, and on a password in a
+    URL that is logged."""
     if isinstance(config, ServiceSource):
         return service.pinned(config, downloads.parent / SNAPSHOTS)
     paths = {name: getattr(config, name) for name in PATHS if getattr(config, name, None)}
@@ -76,6 +77,8 @@ def located(config: SourceConfig, downloads: Path) -> SourceConfig:
             found[name] = str(_from_database(config, name, paths[name], path, downloads))
         elif object_store.is_url(path) and isinstance(config, ItemsSource):
             found[name] = str(object_copies.copied(path, downloads, config.s3_timeout))
+        elif name != "path":
+            opening.refuse_missing(path, f"source.{name} = {paths[name]}")
     return config.model_copy(update=found)
 
 

@@ -48,6 +48,12 @@ def places_of(path: str) -> list[tuple[FileTree, str]]:
     return [(tree, name) for name in sorted(tables_in(tree), key=natural)]
 
 
+def refuse_missing(path: str, given: str) -> None:
+    """Raises `DataError` of a path that leads to no file, with the setting that it was `given` by."""
+    if not Path(path).expanduser().exists() and not glob.glob(str(Path(path).expanduser()), recursive=True):
+        raise DataError(given, rule="no such file or folder", fix="Correct the path")
+
+
 def tables_in(tree: FileTree) -> list[str]:
     """Files of a folder or archive that may hold tables, by their names; markers such as _SUCCESS are none."""
     return [name for name in tree.ending(*FORMATS) if not PurePosixPath(name).name.startswith(("_", "."))]

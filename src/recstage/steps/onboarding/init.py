@@ -16,7 +16,7 @@ from recstage.config.steps import InitSettings
 from recstage.data.files.layout_detection import name_of
 from recstage.data.schema import EVENT_COLUMNS, ITEM, RawData
 from recstage.data.tables.names import ITEM_NAMES, mapped
-from recstage.data.tables.opening import Format, opened, places_of
+from recstage.data.tables.opening import Format, opened, places_of, refuse_missing
 from recstage.data.tables.values.shown import shown
 from recstage.errors import ConfigError
 from recstage.steps.onboarding import proposal, report
@@ -180,12 +180,14 @@ def _source(given: Given, meanings: Meanings, settings: InitSettings, questions:
             )
     named = {"items_path": settings.items, "test_path": settings.test_path, "validation_path": settings.validation_path}
     for part, path in named.items():
+        option = {"items_path": "items"}.get(part, part)
         if path and path != "none":
+            if "://" not in path and "${" not in path:
+                refuse_missing(path, f"--{option} {path}")
             source[part] = path
         elif path != "none" and part in given.beside and part not in source:
             if part == "validation_path" and "test_path" not in source:
                 continue
-            option = {"items_path": "items"}.get(part, part)
             lies = Path(given.beside[part]).name
             if questions.confirm(f"{lies} lies beside it: is it {PART_IN_WORDS[part]}? (--{option} none: no)", True):
                 source[part] = given.beside[part]
