@@ -75,3 +75,11 @@ def test_numbers_in_words() -> None:
         "below 0.001 %",
         "above 99.999 %",
     )
+
+
+@pytest.mark.parametrize(("users", "told"), [(3, True), (29, True), (30, False)])
+def test_few_users_are_warned_of_with_their_number(workspace: Path, users: int, told: bool) -> None:
+    rows = [[f"c{at % users}", *row[1:]] for at, row in enumerate(rows_of_a_shop())]
+    found = warned(written(workspace / "few.csv", rows))
+    assert (f"{users} users only: models cannot be told apart on so few" in found) == told
+    assert found.count("models cannot be told apart") == told

@@ -16,6 +16,8 @@ SHOWN = 3
 SINCE_1990, FEW_EARLY = 630_000_000, 0.2
 MANY_SINGLE = 0.2
 FEW_DESCRIBED = 1.0
+FEW_USERS = 30
+"""Metrics are means over users: of fewer, chance moves them more than one model differs from another."""
 
 
 def warnings_of(profile: Profile, raw: RawData, tests: bool) -> Iterator[str]:
@@ -68,6 +70,11 @@ def _of_users(profile: Profile, users: pd.Series) -> Iterator[str]:
         yield (
             f"{counted(len(heavy), 'user')} {have} far more events than the median of {typical:,.0f}: {named}. "
             "Robots or shared accounts? Leave them out if so"
+        )
+    if profile.users < FEW_USERS:
+        yield (
+            f"{counted(profile.users, 'user')} only: models cannot be told apart on so few, chance moves their metrics "
+            "more. Give some hundred users to compare models"
         )
     if profile.one_item and profile.one_item > MANY_SINGLE * profile.users:
         have = "has" if profile.one_item == 1 else "have"
