@@ -103,7 +103,7 @@ def is_table(tree: FileTree, name: str, config: EventsSource | None = None) -> b
         return False
 
 
-def _refuse_a_part_that_differs(
+def refuse_a_part_that_differs(
     path: str, found: Sequence[tuple[FileTree, str]], chosen: Sequence[tuple[FileTree, str]]
 ) -> None:
     """Raises `DataError` where a file is left out that is called as the others are but for numbers (part-1, part-2): it
@@ -128,7 +128,7 @@ def tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str
     found = places_of(path)
     if len(found) > 1:
         with_ids = [place for place in found if is_table(*place, config)]
-        _refuse_a_part_that_differs(path, found, with_ids)
+        refuse_a_part_that_differs(path, found, with_ids)
         found = with_ids or found
     files = [(place, opened(*place, how)) for place in found]
     if len({tuple(sorted(file.names)) for _, file in files}) > 1 and Path(path).is_dir():

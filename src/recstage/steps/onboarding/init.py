@@ -157,8 +157,8 @@ def _there(name: str) -> str:
 
 
 def _said(settings: InitSettings) -> dict[str, Any]:
-    """What the user says of the source, besides its columns and further files."""
-    names = ("table", "query", "separator", "encoding", "header", "sheet", "items_columns")
+    """What the user says of the source, besides its further files."""
+    names = ("table", "query", "separator", "encoding", "header", "sheet", "columns", "items_columns")
     found = {name: value for name in names if (value := getattr(settings, name)) not in ("", None, {})}
     if settings.s3_timeout != InitSettings.model_fields["s3_timeout"].default:
         found["s3_timeout"] = settings.s3_timeout

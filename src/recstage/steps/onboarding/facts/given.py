@@ -12,6 +12,7 @@ from recstage.data import sources
 from recstage.data.files import layout_detection, object_store
 from recstage.data.files.file_tree import FileTree
 from recstage.data.files.layout_detection import ITEM_STEMS, TEST_STEMS, VALIDATION_STEMS, stem_of
+from recstage.data.sources import events as events_source
 from recstage.data.sources import json_layout, movielens, ncf
 from recstage.data.tables import database, opening
 from recstage.data.tables.opening import WILD, Format, opened, places_of
@@ -19,6 +20,9 @@ from recstage.data.tables.table import TableFile
 from recstage.errors import DataError
 
 TEXTS = (".txt", ".log")
+ABOUT = ("readme", "license", "licence", "copying", "changelog")
+"""Names of text about a data set."""
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -94,37 +98,41 @@ def _of_folder(tree: FileTree, source: dict[str, Any], how: Format) -> Given:
             rule=f"holds no table of events ({', '.join(opening.FORMATS)})",
             fix="Give one file, or a folder of parts",
         )
+    tables, left_out = _tables_among(tree, sorted(events, key=opening.natural), how)
+    events = _of_events_among(tree, tables, source)
+    notes = [f"left out of {tree.path.name}: {', '.join(left_out)}, no table"] if left_out else []
+    if others := [name for name in tables if name not in events]:
+        notes.append(f"left out of {tree.path.name}: {', '.join(others)}, without columns of users and items")
     if tree.is_archive and aside:
-        inside = ", ".join(sorted(aside))
         raise DataError(
-            str(tree.path), rule=f"holds more than a table of events: {inside}", fix="Unpack it, and give the folder"
+            f"{tree.path}: {', '.join(events[:SHOWN])} beside {', '.join(sorted(aside)[:SHOWN])}",
+            rule="an archive is read as one table of events",
+            fix=f"Unpack it, and give the {'folder' if len(events) == 1 else 'parts by a pattern'}",
         )
     beside = {part: str(tree.on_disk(found[0])) for part, found in by_part.items() if len(found) == 1}
     if len(events) == 1 and not tree.is_archive:
         source = {**source, "path": str(tree.on_disk(events[0]))}
     elif aside:
-        endings = {Path(name).suffix for name in events}
-        source = {**source, "path": str(tree.path / f"*{endings.pop() if len(endings) == 1 else ''}")}
         raise DataError(
-            f"{tree.path}: {', '.join(events[:5])} beside {', '.join(sorted(aside)[:5])}",
+            f"{tree.path}: {', '.join(events[:SHOWN])} beside {', '.join(sorted(aside)[:SHOWN])}",
             rule="parts of a table and other tables must not lie in one folder",
             fix="Give the parts by a pattern, as 'folder/part-*.csv', and --items or --test_path with it",
         )
-    events, left_out = _tables_among(tree, sorted(events, key=opening.natural), how)
-    notes = [f"left out of {tree.path.name}: {', '.join(left_out)}, no table"] if left_out else []
-    return Given(source, _opened([(tree, name) for name in events], str(tree.path), how), beside, notes=notes)
+    return Given(source, [tables[name] for name in events], beside, notes=notes)
 
 
-def _tables_among(tree: FileTree, names: Sequence[str], how: Format) -> tuple[list[str], list[str]]:
+def _tables_among(tree: FileTree, names: Sequence[str], how: Format) -> tuple[dict[str, TableFile], list[str]]:
     """The files that hold a table, and the text beside them that holds none (a README, a log). Raises `DataError` where
     none does."""
-    tables: list[str] = []
+    tables: dict[str, TableFile] = {}
     texts: list[str] = []
     refusal: DataError | None = None
     for name in names:
+        if stem_of(name) in ABOUT and len(names) > 1:
+            texts.append(name)
+            continue
         try:
-            opened(tree, name, how)
-            tables.append(name)
+            tables[name] = opened(tree, name, how)
         except DataError as error:
             if not name.lower().endswith(TEXTS):
                 raise
@@ -135,11 +143,33 @@ def _tables_among(tree: FileTree, names: Sequence[str], how: Format) -> tuple[li
     return tables, texts
 
 
+def _of_events_among(tree: FileTree, tables: Mapping[str, TableFile], source: Mapping[str, Any]) -> list[str]:
+    """All tables, where they are parts of one; else those with columns of users and items, as `prepare` takes them.
+    Raises `DataError` where these differ, too."""
+    if len({frozenset(file.names) for file in tables.values()}) == 1:
+        return list(tables)
+    config = EventsSource(**{**source, "path": str(tree.path)})
+    chosen = [name for name in tables if events_source.is_table(tree, name, config)]
+    events_source.refuse_a_part_that_differs(
+        str(tree.path), [(tree, name) for name in tables], [(tree, name) for name in chosen]
+    )
+    if len({frozenset(tables[name].names) for name in chosen}) == 1:
+        return chosen
+    inside = "; ".join(f"{name} ({', '.join(file.names[:SHOWN])})" for name, file in list(tables.items())[:SHOWN])
+    first = next(iter(chosen or tables))
+    raise DataError(
+        f"{tree.path}: {inside}",
+        rule=f"must hold one table of events or parts with the same columns, and has {len(tables)} that differ",
+        fix=f"{'Unpack it, and give' if tree.is_archive else 'Give'} one of the files, as {first}, "
+        "or parts of a table by a pattern, as part-*.csv",
+    )
+
+
 def _opened(places: Sequence[tuple[FileTree, str]], path: str, how: Format) -> list[TableFile]:
     files = [opened(tree, name, how) for tree, name in places]
     columns = {frozenset(file.names) for file in files}
     if len(columns) > 1:
-        names = ", ".join(opening.labels_of(list(places))[:5])
+        names = ", ".join(opening.labels_of(list(places))[:SHOWN])
         raise DataError(
             f"{path}: {names}",
             rule=f"must hold one table of events or parts with the same columns, and has {len(files)} that differ",
