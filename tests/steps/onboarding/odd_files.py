@@ -159,6 +159,28 @@ def delimited() -> Iterator[Odd]:
         usual(time="date"),
     )
     yield Odd(
+        "japanese.csv",
+        text(
+            ["user", "item", "日時"],
+            lambda _, e: (e.user, e.item, f"{e.time.year}年{e.time.month}月{e.time:%d日 %H:%M}"),
+        ),
+        usual(time="日時"),
+        form={"time": "dates as 2025年3月2日", "zone": "none given: taken as UTC"},
+    )
+    yield Odd(
+        "chinese.csv",
+        text(["a", "b", "c"], lambda _, e: (e.user, e.item, f"{e.time:%Y年%m月%d日 %H时%M分}")),
+        usual("a", "b", "c"),
+    )
+    yield Odd(
+        "korean.csv",
+        text(
+            ["user", "item", "날짜", "시간"],
+            lambda _, e: (e.user, e.item, f"{e.time.year}년 {e.time.month}월 {e.time.day}일", f"{e.time:%H:%M}"),
+        ),
+        usual(time="시간"),
+    )
+    yield Odd(
         "am-pm.csv",
         text(["User", "Product", "Order Date"], lambda _, e: (e.user, e.item, f"{e.time:%m/%d/%Y %I:%M:%S %p}")),
         usual("User", "Product", "Order Date"),

@@ -53,9 +53,7 @@ def test_the_one_table_of_events_is_read_and_what_is_left_out_is_told(
 
 def test_columns_that_are_said_choose_the_table(workspace: Path) -> None:
     path = packed(workspace / "shop.zip", {"one.csv": UNKNOWN, "two.csv": PEOPLE})
-    with pytest.raises(
-        DataError, match=r"one\.csv \(a, b, c, d\); two\.csv \(customer, country\).*Unpack it"
-    ):
+    with pytest.raises(DataError, match=r"one\.csv \(a, b, c, d\); two\.csv \(customer, country\).*Unpack it"):
         first_look(path)
     result = first_look(path, "--columns.user_id", "a", "--columns.item_id", "b")
     assert result.profile.kept == len(ROWS)

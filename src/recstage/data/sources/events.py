@@ -20,6 +20,7 @@ from recstage.data.tables.names import EVENT_NAMES, filled_of, mapped, plain
 from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.attributes import attributes_of
+from recstage.data.tables.values.east_asian import SIGNS
 from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.shown import shown
@@ -27,7 +28,7 @@ from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.errors import DataError, valid_names
 
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
-DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?)\s*$"
+DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?|\d{4}\s*[年년][^:]*[日号號일])\s*$"
 PARTS_OF_DATE = {
     "year": ("year", "jahr", "annee", "ano", "anno", "jaar", "yyyy"),
     "month": ("month", "monat", "mois", "mes", "mese", "maand", "mm"),
@@ -36,7 +37,7 @@ PARTS_OF_DATE = {
     "minute": ("minute", "min"),
     "second": ("second", "sec"),
 }
-TIME_STEMS = re.compile(r"time|zeit|hora|heure|hour|tijd|tid$|^ora|czas|время|时间|時刻")
+TIME_STEMS = re.compile(r"time|zeit|hora|heure|hour|tijd|tid$|^ora|czas|время|时间|時刻|" + plain("시간"))
 """Names of columns of times of day."""
 SINCE_1990, UNTIL_2050 = 6.3e8, 2.53e9
 FEW_TYPES = 20
@@ -197,7 +198,10 @@ def _is_time(value: str) -> bool:
     try:
         number = float(value)
     except ValueError:
-        return re.match(r"\s*(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./-]\d\d?[./-]\d{4})\b", value) is not None
+        return (
+            re.match(SIGNS, value) is not None
+            or re.match(r"\s*(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[./-]\d\d?[./-]\d{4})\b", value) is not None
+        )
     return any(SINCE_1990 * unit <= number <= UNTIL_2050 * unit for unit in (1, 10**3, 10**6, 10**9))
 
 

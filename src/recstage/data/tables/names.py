@@ -66,6 +66,7 @@ EVENT_NAMES: dict[str, tuple[str, ...]] = {
         "date_heure", "date_achat", "date_commande", "fecha_hora", "fecha", "fecha_compra", "fecha_pedido",
         "data_ora", "data_acquisto", "data_hora", "data_compra", "data_pedido", "tijdstip", "tijd", "tidspunkt",
         "tidsstampel", "tidpunkt", "czas", "дата", "время", "时间", "时间戳", "日期", "日時", "日付", "購入日",
+        "날짜", "일시",
         "date", "day", "tag", "jour", "dia", "giorno", "when", "wann", "at", "position", "rank",
     ),
     TYPE: (

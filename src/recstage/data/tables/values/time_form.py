@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from recstage.data.tables.values.east_asian import SIGNS
 from recstage.data.tables.values.numbers import numbers
 from recstage.data.tables.values.timestamps import (
     COMPACT_NAMES,
@@ -56,6 +57,8 @@ def time_form_of(column: pd.Series, zone: str = "UTC") -> TimeForm | None:
         first = order_of(text)
         in_order = "" if first else _in_order(text)
         return TimeForm(f"dates, the {first or in_order or 'month'} first", told, not first, in_order, text.iloc[0])
+    if text.str.match(SIGNS).mean() > 0.5:
+        return TimeForm("dates as 2025年3月2日", told)
     iso = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").notna().mean() > 0.5
     return TimeForm("ISO 8601" if iso else "dates in words or other writings", told)
 

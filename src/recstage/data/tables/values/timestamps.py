@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recstage.data.tables.values.east_asian import in_iso
 from recstage.data.tables.values.numbers import as_text, numbers
 from recstage.errors import DataError
 
@@ -177,7 +178,7 @@ def _dates(column: pd.Series, where: str, how: Time = "auto", zone: str = "UTC")
     text = pd.Series(different, dtype=object).map(lambda value: str(value).strip())
     if len(text) and text.str.match(TIME_OF_DAY).all():
         raise _no_date(where, text.iloc[0])
-    given = text
+    given = text = in_iso(text)
     text = text.str.replace(r"\s*(?:UTC|GMT|Z)$", "+00:00", regex=True)
     moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
     left = moments.isna()

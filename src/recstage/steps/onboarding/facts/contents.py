@@ -12,6 +12,7 @@ import pandas as pd
 
 from recstage.data.tables.names import plain
 from recstage.data.tables.table import TableFile
+from recstage.data.tables.values.east_asian import SIGNS, in_iso
 from recstage.data.tables.values.ids import NULLS
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.shown import shown
@@ -28,7 +29,7 @@ OF_A_BROWSER = r"\d{5,}\.\d{5,}"
 A_CODE = re.compile(r"[\w-]{0,12}\d[\w-]*")
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 DATE = re.compile(
-    r"\s*(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-(?:0[1-9]|1[0-2])$|(?:[a-z]{3,9},? +)?"
+    SIGNS + r"|\s*(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[./-]\d\d?[./-]\d{2,4}|\d{4}-(?:0[1-9]|1[0-2])$|(?:[a-z]{3,9},? +)?"
     rf"(?:\d\d?[-/ .]+{MONTH}[-/ .,]+(?:\d{{4}}|\d\d\b)|{MONTH}[-/ .]+\d\d?,? +(?:\d{{4}}|\d\d:)))",
     re.IGNORECASE,
 )
@@ -126,7 +127,7 @@ class Contents:
         some = self.given(name)
         if not len(some) or self.is_time(name) or self.is_number(name):
             return True
-        parsed = pd.to_datetime(some, errors="coerce", utc=True, format="mixed")
+        parsed = pd.to_datetime(in_iso(some), errors="coerce", utc=True, format="mixed")
         return bool(some.str.match(TIME_OF_DAY).any() or some.str.match(PARTS).any() or parsed.notna().mean() > 0.2)
 
     def is_time_of_day(self, name: str) -> bool:
