@@ -157,6 +157,7 @@ def delimited() -> Iterator[Odd]:
         "mixed-dates.csv",
         text(["user", "item", "date"], lambda at, e: (e.user, e.item, e.time.strftime(writings[at % 3]))),
         usual(time="date"),
+        form={"time": "several writings: ISO 8601, dates as 31.01.2025, words or other writings"},
     )
     yield Odd(
         "japanese.csv",

@@ -83,3 +83,14 @@ def test_few_users_are_warned_of_with_their_number(workspace: Path, users: int, 
     found = warned(written(workspace / "few.csv", rows))
     assert (f"{users} users only: models cannot be told apart on so few" in found) == told
     assert found.count("models cannot be told apart") == told
+
+
+def test_times_in_several_writings_are_counted_over_all_rows_and_the_unreadable_ones_shown(workspace: Path) -> None:
+    rows = rows_of_a_shop()
+    late = [[user, item, f"{day[8:10]}.03.2026", kind] for user, item, day, kind in rows[500:]]
+    late[0][2] = "last week"
+    result = first_look(written(workspace / "e.csv", [*rows[:500], *late]))
+    assert "times are written in 2 ways: ISO 8601 in 500 rows, dates as 31.01.2025 in 99 rows" in result.notes
+    assert "1 of 600 rows (0.2 %) cannot be used: unreadable timestamp (line 502: timestamp 'last week')" in "".join(
+        result.warnings
+    )

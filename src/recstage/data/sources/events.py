@@ -25,6 +25,7 @@ from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, r
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.shown import shown
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
+from recstage.data.tables.values.writings import several_writings
 from recstage.errors import DataError, valid_names
 
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
@@ -339,7 +340,8 @@ def _times(given: pd.DataFrame, config: EventsSource, where: str) -> tuple[pd.Se
     """Times, whether they are a clock's, whether they tell an order, and what there is to say."""
     if TIME in given and given[TIME].notna().any():
         seconds, is_clock = seconds_of(given[TIME], config.time, f"{where}: {TIME}", config.zone)
-        return seconds, is_clock, True, []
+        notes = several_writings(given[TIME], seconds, config.time) if is_clock else []
+        return seconds, is_clock, True, notes
     ordered = config.time == "rank"
     ranks = np.arange(len(given), dtype=np.float64) if ordered else np.zeros(len(given))
     notes = ["the column of times is empty"] if TIME in given and len(given) else []

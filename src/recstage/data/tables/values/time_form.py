@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,8 +17,10 @@ from recstage.data.tables.values.timestamps import (
     TIME_OF_DAY,
     WITH_ZONE,
     order_of,
+    seconds_of,
     unit_of,
 )
+from recstage.data.tables.values.writings import EITHER, WRITINGS, writings_of
 
 NO_ZONE = "none given: taken as {}"
 
@@ -45,14 +48,17 @@ def time_form_of(column: pd.Series, zone: str = "UTC") -> TimeForm | None:
     text = text[text != ""]
     if not len(text):
         return None
-    values = numbers(text)
-    if values.notna().sum() * 2 >= len(text):
-        return _of_numbers(unit_of(values), NO_ZONE.format(zone))
     zoned = text.str.contains(WITH_ZONE, regex=True)
     of_others = f"in some values; the others are taken as {zone}" if zoned.any() else NO_ZONE.format(zone)
     told = "in each value" if zoned.all() else of_others
     if text.str.match(TIME_OF_DAY).all():
         return TimeForm("times of day, with the date of the column of dates", NO_ZONE.format(zone))
+    written = writings_of(text[seconds_of(text, "auto")[0].notna()])
+    if len(written) > 1:
+        return _of_several(list(written), text, told)
+    values = numbers(text)
+    if values.notna().sum() * 2 >= len(text):
+        return _of_numbers(unit_of(values), NO_ZONE.format(zone))
     if text.str.match(PARTS).any():
         first = order_of(text)
         in_order = "" if first else _in_order(text)
@@ -61,6 +67,19 @@ def time_form_of(column: pd.Series, zone: str = "UTC") -> TimeForm | None:
         return TimeForm("dates as 2025年3月2日", told)
     iso = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").notna().mean() > 0.5
     return TimeForm("ISO 8601" if iso else "dates in words or other writings", told)
+
+
+def _of_several(written: Sequence[str], text: pd.Series, zone: str) -> TimeForm:
+    first = order_of(text)
+    ambiguous = EITHER in written and not first
+    either = text[text.str.match(WRITINGS[EITHER])]
+    return TimeForm(
+        f"several writings: {', '.join(written)}",
+        zone,
+        ambiguous,
+        _in_order(text) if ambiguous else "",
+        either.iloc[0] if ambiguous else "",
+    )
 
 
 def _in_order(text: pd.Series) -> str:

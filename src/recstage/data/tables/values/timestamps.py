@@ -23,6 +23,7 @@ A_DAY = 86_400
 ISO = r"^\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?$"
 ISO_UTC = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?Z$"
 TIME_OF_DAY = r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(\s*[AaPp]\.?[Mm]\.?)?$"
+POINTED = r"^\s*\d{1,2}\."
 PARTS = r"^\s*(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\b"
 A_YEAR = r"\d{4}|\d[./-](?:\d{1,2}|[A-Za-z]{3,9})[./-]\d{2}"
 COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -50,7 +51,7 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp", zone: str
     if column.dtype == object and (typed := _typed(column, where, zone)) is not None:
         return typed, True
     if how in ("auto", "iso") and (written := _iso(column, where, how, zone)) is not None:
-        return written, True
+        return (_with_numbers(written, column, zone) if how == "auto" else written), True
     if how in ("iso", "day-first", "month-first"):
         return _dates(column, where, how, zone), True
     values = numbers(column)
@@ -61,8 +62,9 @@ def seconds_of(column: pd.Series, how: Time, where: str = "timestamp", zone: str
     if how == "milliseconds":
         return values / 1e3, True
     if values.notna().sum() * 2 < column.notna().sum():
-        return _dates(column, where, zone=zone), True
-    return _found_out(values, zone)
+        return _with_numbers(_dates(column, where, zone=zone), column, zone), True
+    seconds, is_clock = _found_out(values, zone)
+    return (_with_dates(seconds, column, where, zone) if is_clock else seconds), is_clock
 
 
 def _found_out(values: pd.Series, zone: str) -> tuple[pd.Series, bool]:
@@ -77,6 +79,24 @@ def _found_out(values: pd.Series, zone: str) -> tuple[pd.Series, bool]:
     for _ in range(3):  # one value may be in a finer unit than another
         values = values.where(~(values >= FINER), values / 1e3)
     return values, True
+
+
+def _with_numbers(seconds: pd.Series, column: pd.Series, zone: str) -> pd.Series:
+    """Times of a column of dates, with those of its values that are seconds since 1970 or finer."""
+    left = seconds.isna() & column.notna()
+    values = numbers(column[left])
+    if unit_of(values) not in FINER_UNITS:
+        return seconds
+    return seconds.where(~left, _found_out(values, zone)[0].reindex(column.index))
+
+
+def _with_dates(seconds: pd.Series, column: pd.Series, where: str, zone: str) -> pd.Series:
+    """Times of a column of numbers, with those of its values that are dates as text."""
+    left = seconds.isna() & column.notna()
+    left &= ~column.where(left, "").astype(str).str.strip().str.match(TIME_OF_DAY) if left.any() else left
+    if not left.any():
+        return seconds
+    return seconds.where(~left, _dates(column[left], where, zone=zone).reindex(column.index))
 
 
 def unit_of(values: pd.Series) -> str:
@@ -194,7 +214,23 @@ def _dates(column: pd.Series, where: str, how: Time = "auto", zone: str = "UTC")
 def _other_dates(text: pd.Series, how: Time = "auto") -> pd.Series:
     """Dates in other writings than ISO's; of 05.01.2023 and 05/01/2023 the day is first where it is with points, or
     where a first number above 12 says so, unless it is said."""
-    day_first = how == "day-first" or (how != "month-first" and order_of(text) == "day")
+    pointed = text.str.match(POINTED)
+    found = pd.Series(pd.NaT, text.index, dtype="datetime64[us, UTC]")
+    for rows, day_first in ((pointed, how != "month-first"), (~pointed, day_is_first(text, how))):
+        if rows.any():
+            found[rows] = _parsed(text[rows], day_first)
+    return found
+
+
+def day_is_first(text: pd.Series, how: Time = "auto") -> bool:
+    """Whether 05/01/2023 is the fifth of January: as it is said, else as other dates without points tell, else where
+    dates with points are beside them."""
+    if how in ("day-first", "month-first"):
+        return how == "day-first"
+    return (order_of(text[~text.str.match(POINTED)]) or order_of(text)) == "day"
+
+
+def _parsed(text: pd.Series, day_first: bool) -> pd.Series:
     cleaned = text.str.replace(r"\bGMT([+-]\d)", r"\1", regex=True).str.replace(r"\s*\([^)]*\)\s*$", "", regex=True)
     cleaned = cleaned.str.replace(r"^(\d{2}/[A-Za-z]{3}/\d{4}):", r"\1 ", regex=True)  # access logs
     cleaned = cleaned.str.replace(
@@ -210,7 +246,7 @@ def order_of(text: pd.Series) -> str:
     parts = text.str.extract(PARTS)
     if parts[0].isna().all():
         return ""
-    if pd.to_numeric(parts[0]).gt(12).any() or text.str.match(r"^\s*\d{1,2}\.").any():
+    if pd.to_numeric(parts[0]).gt(12).any() or text.str.match(POINTED).any():
         return "day"
     return "month" if pd.to_numeric(parts[1]).gt(12).any() else ""
 
