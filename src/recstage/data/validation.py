@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recstage.config import DataConfig
 from recstage.data.event_weights import unweighted
 from recstage.data.schema import EVENT_COLUMNS, HELD_OUT, ITEM, TIME, TYPE, USER, VALUE, Places, RawData, Rejected
+from recstage.data.tables.values.spellings import one_spelling, respelt, spelling_note
 from recstage.errors import DataError, TooLittleData
 
 A_DAY = 86_400
@@ -52,6 +53,7 @@ class Findings:
 def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     """The rows that hold, and what was wrong with the others. Raises `DataError` where a column is missing, where types
     of more than a few rows have no weight, where the data set is strict and any row is bad, and where no row holds."""
+    raw = _with_one_spelling(raw, config)
     parts = {"events": raw.events, "validation": raw.validation, "test": raw.test}
     given = {name: frame for name, frame in parts.items() if frame is not None}
     _refuse_unweighted(given["events"], config)
@@ -69,6 +71,31 @@ def clean(raw: RawData, config: DataConfig) -> tuple[RawData, Findings]:
     ordered = raw.ordered and tells_an_order(events)
     validation, test = checked.get("validation"), checked.get("test")
     return replace(raw, events=events, validation=validation, test=test, ordered=ordered), findings
+
+
+def known_types(config: DataConfig) -> list[str]:
+    """The types that the data set names itself: they are spelt as it does."""
+    return [*config.weights, *config.negative_types, HELD_OUT]
+
+
+def _with_one_spelling(raw: RawData, config: DataConfig) -> RawData:
+    """The same events with types that differ in capitals and blanks only as one, and a note of them."""
+    parts = (raw.events, raw.validation, raw.test)
+    names = {str(one) for part in parts if part is not None and TYPE in part for one in part[TYPE].dropna().unique()}
+    spellings = one_spelling(names, known_types(config))
+    if not spellings:
+        return raw
+
+    def mended(part: pd.DataFrame) -> pd.DataFrame:
+        return part.assign(**{TYPE: respelt(part[TYPE], spellings)}) if TYPE in part else part
+
+    return replace(
+        raw,
+        events=mended(raw.events),
+        validation=None if raw.validation is None else mended(raw.validation),
+        test=None if raw.test is None else mended(raw.test),
+        notes=(*raw.notes, *spelling_note(spellings)),
+    )
 
 
 def refuse(findings: Findings, config: DataConfig, events: int) -> None:

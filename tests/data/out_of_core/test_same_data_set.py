@@ -125,6 +125,20 @@ def test_of_delimited_text(form: Events, tmp_path: Path) -> None:
     assert_same_rows(*prepared_twice(config(EventsSource(path=str(tmp_path / "e.csv"))), tmp_path))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_of_types_in_several_spellings(suffix: str, tmp_path: Path) -> None:
+    events = frame()
+    spelt = [(str, str.upper, str.title)[at % 3] for at in range(len(events))]
+    events["event"] = [kind and how(kind) for how, kind in zip(spelt, events["event"], strict=True)]
+    path = tmp_path / f"e.{suffix}"
+    events.to_csv(path, index=False) if suffix == "csv" else events.to_parquet(path, index=False)
+
+    found = prepared_twice(config(EventsSource(path=str(path))), tmp_path)
+
+    assert_same_rows(*found)
+    assert any("differ in capitals and blanks only are one" in note for note in found[0].report["notes"])
+
+
 def as_text(events: pd.DataFrame) -> pd.DataFrame:
     """Every column as a snapshot of a database has it, with some that cannot be read."""
     events = events.astype({"timestamp": object, "value": object}).reset_index(drop=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from recstage.config import DataConfig, check
+from recstage.data import dataset
 from recstage.steps.onboarding.facts.wording import counted, of_all, percent
 from tests.steps.onboarding.shops import NAMES, first_look, rows_of_a_shop, written
 
@@ -94,3 +96,15 @@ def test_times_in_several_writings_are_counted_over_all_rows_and_the_unreadable_
     assert "1 of 600 rows (0.2 %) cannot be used: unreadable timestamp (line 502: timestamp 'last week')" in "".join(
         result.warnings
     )
+
+
+def test_types_that_differ_in_capitals_and_blanks_are_one_in_prepare_too(workspace: Path) -> None:
+    spelt = (str, str.upper, str.title, lambda kind: f" {kind}  ")
+    rows = [[*row[:3], spelt[at % 4](row[3].replace("_", " "))] for at, row in enumerate(rows_of_a_shop())]
+    result = first_look(written(workspace / "e.csv", rows), "--name", "e")
+    assert set(result.weights) == set(result.profile.types) == {"pageview", "add to basket", "purchase"}
+    told = [note for note in result.notes if "differ in capitals and blanks only are one" in note]
+    assert "'PURCHASE', 'Purchase' as 'purchase'" in told[0]
+    prepared = dataset.load(check(DataConfig, dataset.config_of("e"), "e"))
+    assert prepared.report["kept"] == result.profile.kept == len(rows)
+    assert told[0] in prepared.report["notes"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +51,15 @@ class Codes:
         values = pa.array(np.arange(len(texts), dtype=np.int32)) if numbered else texts
         short = [name for name in dict.fromkeys(found) if name is not None and CUT_OFF.fullmatch(name)]
         return cls(ids, values, codes, (len(short), short[0] if short else ""))
+
+    def respelt(self, spellings: Mapping[str, str]) -> Codes:
+        """The same with ids replaced by others, of which each is there once."""
+        names = [spellings.get(name, name) for name in self.ids]
+        ids = np.array(list(dict.fromkeys(names)), dtype=object)
+        place = {name: at for at, name in enumerate(ids)}
+        new = np.array([place[name] for name in names], np.int32)
+        codes = np.where(self.codes >= 0, new[self.codes], self.codes) if len(new) else self.codes
+        return replace(self, ids=ids, codes=codes.astype(np.int32))
 
     @property
     def table(self) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from recstage.data.schema import ITEM, USER, Rejected
 from recstage.data.sources import user_profiles
 from recstage.data.sources.events import cut_off_note
 from recstage.data.split.cutting import method_of, refuse_nothing_liked
+from recstage.data.tables.values.spellings import one_spelling, spelling_note
 
 MOST_THREADS = 4
 LIBRARIES = 350 << 20
@@ -51,7 +53,11 @@ def out_of_core(config: DataConfig, fingerprint: str, folder: Path, memory: int)
         of_engine = max(LEAST_OF_ENGINE, (memory - LIBRARIES) // 2)
         with opened(work, of_engine, _threads(), config.name) as engine:
             raw = _raw(config, engine, work)
-            sorting = Sorting(engine, raw, columns_of(engine, raw, _also(raw, config)), config, work)
+            columns = columns_of(engine, raw, _also(raw, config))
+            spellings = one_spelling(map(str, columns.kinds.ids), validation.known_types(config))
+            raw = replace(raw, notes_behind=(*raw.notes_behind, *spelling_note(spellings)))
+            columns = replace(columns, kinds=columns.kinds.respelt(spellings))
+            sorting = Sorting(engine, raw, columns, config, work)
             sorted_log = sorting.run()
             rejected = sorting.bad.rejected(engine)
         return _cut(config, fingerprint, folder, raw, sorting, sorted_log, rejected)
