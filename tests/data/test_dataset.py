@@ -298,7 +298,7 @@ def test_bad_rows_are_counted_in_the_report_and_said_once(
     assert report["dropped"] == {"wrong number of fields": 1, "missing user_id": 1}
     assert report["rows"] == 22
     assert report["pairs"] == 20
-    assert "shop: dropped 1 of 22 rows: missing user_id (line 22: user None, item i1)" in caplog.text
+    assert "shop: dropped 1 of 22 rows: missing user_id (line 22: user (none), item i1)" in caplog.text
 
 
 def test_strict_refuses_bad_rows_even_when_the_cache_has_the_lenient_data(write: Writer, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_good_rows_pass_untouched() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason", "described"),
     [
-        ((None, "x", NOW, "view", np.nan), "missing user_id", "line 3: user None, item x"),
-        (("a", None, NOW, "view", np.nan), "missing item_id", "line 3: user a, item None"),
+        ((None, "x", NOW, "view", np.nan), "missing user_id", "line 3: user (none), item x"),
+        (("a", None, NOW, "view", np.nan), "missing item_id", "line 3: user a, item (none)"),
         (("a", "z", np.nan, "view", np.nan), "missing timestamp", "line 3: user a, item z"),
         (("a", "z", NOW, None, np.nan), "missing interaction_type", "line 3: user a, item z, None"),
         (("a", "z", -5, "view", np.nan), "impossible timestamp", "line 3: user a, item z, timestamp -5"),

@@ -251,7 +251,7 @@ def _is_in(column: pd.Series, names: set[str]) -> NDArray[np.bool_]:
 def described(events: pd.DataFrame, at: int, reason: str, places: Places) -> str:
     """A row that is bad for a reason, in words."""
     user, item, when, what = (events[column].iloc[at] for column in (USER, ITEM, TIME, TYPE))
-    user, item = (one if pd.notna(one) else "None" for one in (user, item))
+    user, item = (one if pd.notna(one) else "(none)" for one in (user, item))
     where = f"{places.words(int(events.index[at]))}: user {user}, item {item}"
     if reason.endswith(TIME):
         return f"{where}, {TIME} {when:.0f}" if pd.notna(when) else where

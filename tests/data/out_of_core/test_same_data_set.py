@@ -139,6 +139,22 @@ def test_of_types_in_several_spellings(suffix: str, tmp_path: Path) -> None:
     assert any("differ in capitals and blanks only are one" in note for note in found[0].report["notes"])
 
 
+@pytest.mark.parametrize("ids", ["auto", "text"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_of_ids_that_are_words_for_nothing(suffix: str, ids: str, tmp_path: Path) -> None:
+    events = frame()
+    events["item_id"] = events["item_id"].replace({"i1": "NA", "i2": "null"})
+    path = tmp_path / f"e.{suffix}"
+    events.to_csv(path, index=False) if suffix == "csv" else events.to_parquet(path, index=False)
+
+    found = prepared_twice(config(EventsSource(path=str(path), ids=ids)), tmp_path)
+
+    assert_same_rows(*found)
+    assert ("NA" in found[0].split.train.items.ids) == (ids == "text")
+    told = "item_id 'NA', 'null': taken for no id, such rows are dropped (source.ids: text keeps such words as ids)"
+    assert (told in found[0].report["notes"]) == (ids == "auto")
+
+
 def as_text(events: pd.DataFrame) -> pd.DataFrame:
     """Every column as a snapshot of a database has it, with some that cannot be read."""
     events = events.astype({"timestamp": object, "value": object}).reset_index(drop=True)

@@ -108,3 +108,25 @@ def test_types_that_differ_in_capitals_and_blanks_are_one_in_prepare_too(workspa
     prepared = dataset.load(check(DataConfig, dataset.config_of("e"), "e"))
     assert prepared.report["kept"] == result.profile.kept == len(rows)
     assert told[0] in prepared.report["notes"]
+
+
+def of_countries(workspace: Path) -> Path:
+    called = {"p1": "NA", "p2": "null", "p3": "None", "p4": "nan"}
+    rows = [[row[0], called.get(row[1], row[1]), *row[2:]] for row in rows_of_a_shop()]
+    return written(workspace / "e.csv", rows)
+
+
+def test_ids_that_are_words_for_nothing_are_named_with_the_setting_that_keeps_them(workspace: Path) -> None:
+    result = first_look(of_countries(workspace), "--name", "e")
+    told = "item_id 'NA', 'None', 'nan', 'null': taken for no id, such rows are dropped"
+    assert any(note.startswith(told) and "source.ids: text keeps" in note for note in result.notes)
+    assert result.profile.items == 21
+    assert "item None" not in "".join(result.warnings)
+
+
+def test_ids_as_text_keep_words_for_nothing_in_events_and_items(workspace: Path) -> None:
+    (workspace / "items.csv").write_text("sku,title\nNA,Namibia\nnull,Null\nNone,None\nnan,Nan\n")
+    result = first_look(of_countries(workspace), "--name", "e", "--ids", "text")
+    assert (result.profile.kept, result.profile.items, result.profile.items_described) == (600, 25, 4)
+    prepared = dataset.load(check(DataConfig, dataset.config_of("e"), "e"))
+    assert {"NA", "null", "None", "nan"} <= set(prepared.split.train.items.ids)

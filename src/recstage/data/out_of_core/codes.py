@@ -23,12 +23,13 @@ PLAIN = r"^(?:[A-Za-z_][A-Za-z0-9_]*|0|[1-9][0-9]*)$"
 class Codes:
     """`ids` are sorted (object[n] of str). `values` are what stands in the column (text, or a number of the spill), and
     `codes` int32 the place of each in `ids`, `MISSING` or `WRONG`. `cut_off`: how many different ids are numbers that a
-    spreadsheet has shortened, and the first."""
+    spreadsheet has shortened, and the first; `nothing`: texts that were taken for no id."""
 
     ids: NDArray[np.object_]
     values: pa.Array
     codes: NDArray[np.int32]
     cut_off: tuple[int, str] = (0, "")
+    nothing: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -50,7 +51,9 @@ class Codes:
         codes[wrong] = WRONG
         values = pa.array(np.arange(len(texts), dtype=np.int32)) if numbered else texts
         short = [name for name in dict.fromkeys(found) if name is not None and CUT_OFF.fullmatch(name)]
-        return cls(ids, values, codes, (len(short), short[0] if short else ""))
+        nothing = [texts[at].as_py() for at in np.flatnonzero(codes == MISSING)]
+        shortened = (len(short), short[0] if short else "")
+        return cls(ids, values, codes, shortened, tuple(one for one in nothing if one is not None))
 
     def respelt(self, spellings: Mapping[str, str]) -> Codes:
         """The same with ids replaced by others, of which each is there once."""

@@ -33,6 +33,7 @@ from recstage.data.schema import ITEM, USER, Rejected
 from recstage.data.sources import user_profiles
 from recstage.data.sources.events import cut_off_note
 from recstage.data.split.cutting import method_of, refuse_nothing_liked
+from recstage.data.tables.values.ids import nothing_note
 from recstage.data.tables.values.spellings import one_spelling, spelling_note
 
 MOST_THREADS = 4
@@ -163,7 +164,8 @@ def _drawn(split: SplitConfig, folder: Path, of_pairs: Path, done: Cut, with_eve
 
 
 def _of_ids(columns: Columns) -> list[str]:
-    told = (cut_off_note(codes.cut_off, name) for codes, name in ((columns.users, USER), (columns.items, ITEM)))
+    of_both = ((columns.users, USER), (columns.items, ITEM))
+    told = ((*cut_off_note(codes.cut_off, name), *nothing_note(codes.nothing, name)) for codes, name in of_both)
     return [note for notes in told for note in notes]
 
 

@@ -21,7 +21,15 @@ from recstage.data.tables.opening import Format, labels_of, opened, places_of
 from recstage.data.tables.table import Table, TableFile, joined
 from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.east_asian import SIGNS
-from recstage.data.tables.values.ids import IdRule, cut_off, first_of, ids_of, refuse_a_column_of, rejected_ids
+from recstage.data.tables.values.ids import (
+    IdRule,
+    cut_off,
+    first_of,
+    ids_of,
+    nothing_note,
+    refuse_a_column_of,
+    rejected_ids,
+)
 from recstage.data.tables.values.numbers import flags_of, grades_of, numbers
 from recstage.data.tables.values.shown import shown
 from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
@@ -308,6 +316,8 @@ def typed_events(table: Table, where: str, ids: IdRule = "auto", config: EventsS
         rejected += rejected_ids(wrong & ~bad, given[name], name, words)
         bad |= wrong
         told_of_ids += cut_off_note(cut_off(columns[name]), name)
+        nothing = given.loc[columns[name].isna() & given[name].notna() & ~wrong, name]
+        told_of_ids += nothing_note(map(str, nothing.unique()), name)
     columns[TIME], is_clock, ordered, of_time = _times(given, config, where)
     columns[VALUE], of_value = _values(given, config)
     for name in (TIME, *([] if of_value else [VALUE])):

@@ -83,7 +83,7 @@ def read_items(
     if len(files) == 1:
         return items_from(*files[0], columns=columns, ids=ids, how=how)
     tables = [opened(tree, name, how or Format()) for tree, name in files]
-    whole = joined([table.read() for table in tables], labels_of(files))
+    whole = joined([_read(table, columns) for table in tables], labels_of(files))
     return understood(whole, str(path), columns, ids)
 
 
@@ -104,7 +104,13 @@ def items_from(
     file = opened(tree, name, how or Format())
     if not file.has_header and not columns:
         columns = _without_header(file)
-    return understood(file.read(), file.where, columns, ids)
+    return understood(_read(file, columns), file.where, columns, ids)
+
+
+def _read(file: TableFile, columns: Mapping[str, str]) -> Table:
+    """All columns; ids as they are written."""
+    found = mapped(file.names, columns, ITEM_NAMES, setting="source.items_columns", where=file.where)
+    return file.read(coded={found[ITEM]} if ITEM in found else ())
 
 
 def _without_header(file: TableFile) -> dict[str, str]:

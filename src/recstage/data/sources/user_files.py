@@ -44,9 +44,10 @@ def users_of(config: ItemsSource) -> Users | None:
     name = Path(unpacked(files[0][1])).name
     if len(files) == 1 and name in MOVIELENS:
         return read_movielens(*files[0], config.ids)
-    table = joined([opened(tree, name, Format()).read() for tree, name in files], labels_of(files))
+    opened_files = [opened(tree, name, Format()) for tree, name in files]
+    names = list(dict.fromkeys(name for file in opened_files for name in file.names))
     found = mapped(
-        list(table.frame.columns),
+        names,
         config.users_columns,
         {USER: (*EVENT_NAMES[USER], "id")},
         setting="source.users_columns",
@@ -54,10 +55,11 @@ def users_of(config: ItemsSource) -> Users | None:
     )
     if USER not in found:
         raise DataError(
-            f"{config.users_path}: columns {', '.join(map(str, table.frame.columns))}",
+            f"{config.users_path}: columns {', '.join(names)}",
             rule="users need a column of ids",
             fix="Map it: source.users_columns: {user_id: COLUMN}",
         )
+    table = joined([file.read(coded={found[USER]}) for file in opened_files], labels_of(files))
     rest = table.frame.drop(columns=[found[USER]])
     return _understood(table.frame[found[USER]], rest, config.users_path, config.ids)
 

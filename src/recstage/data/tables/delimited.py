@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from recstage.data.tables.table import Account, Table
 from recstage.data.tables.values.ids import NULLS
 from recstage.errors import DataError
 
+NO_VALUES = pa.array(sorted(NULLS), pa.string())
 CODED = pa.dictionary(pa.int32(), pa.string())
 SAMPLE = 1 << 18
 SWAP_BYTES = bytes.maketrans(b"'\"", b"\"'")
@@ -71,8 +73,8 @@ class DelimitedFile:
         self.rows = self.dialect.rows
 
     def read(self, columns: Sequence[str] | None = None, coded: Collection[str] = ()) -> Table:
-        """Text columns, null where a field is empty or says so (`NULLS`); rows with another number of fields are
-        rejected. Raises `DataError` where the file cannot be read."""
+        """Text columns, null where a field is empty, or, but in `coded` ones, says so (`NULLS`); rows with another
+        number of fields are rejected. Raises `DataError` where the file cannot be read."""
         parts: list[tuple[pa.Table, np.ndarray]] = []
         chosen = list(columns) if columns is not None else list(self.names)
         account = self.stream(chosen, coded, lambda table, lines: parts.append((table, lines)))
@@ -109,6 +111,16 @@ def _swapped_back(table: pa.Table) -> pa.Table:
         column = table.column(name)
         texts = pa.array([text and text.translate(SWAP) for text in column.to_pylist()], pa.string())
         table = table.set_column(at, name, texts.dictionary_encode() if column.type == CODED else texts)
+    return table
+
+
+def _without_nulls(table: pa.Table) -> pa.Table:
+    """The same with null for what stands for nothing, but in coded columns: of ids a rule decides what is none."""
+    for at, name in enumerate(table.column_names):
+        column = table.column(name)
+        if column.type != CODED:
+            nothing = pc.is_in(column, value_set=NO_VALUES)
+            table = table.set_column(at, name, pc.if_else(nothing, pa.scalar(None, column.type), column))
     return table
 
 
@@ -187,7 +199,7 @@ class _Reading:
                     include_columns=self.columns,
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=True,
-                    null_values=sorted(NULLS),
+                    null_values=[""],
                 ),
             )
         except pa.ArrowInvalid as error:
@@ -203,7 +215,7 @@ class _Reading:
             )
         self._records += len(records.lines)
         self._bad += len(bad)
-        rows = _swapped_back(table) if self.file.dialect.single else table
+        rows = _without_nulls(_swapped_back(table) if self.file.dialect.single else table)
         self._take(rows, np.delete(records.lines, bad) if bad else records.lines)
 
     def account(self, blocks: TextBlocks) -> Account:

@@ -25,7 +25,7 @@ ABOUT = {
     "validation_path": "rows to validate on",
     "default_type": "the type of all events: the file has no column of types",
     "zone": "of times that name none; as Europe/Berlin where they are local",
-    "ids": "as the items file has them",
+    "ids": "how ids are read; text: as they are written",
 }
 WRITTEN = "Written by `recstage init`"
 OUTSIDE = "outside of the repository: it has to stay there"

@@ -3,7 +3,7 @@
 Surrounding blanks are cut off, text is brought to Unicode's NFC, and a whole number written with a decimal point
 ("1.0", as spreadsheets and data frames write it) is that whole number; "1.000" as text may be a thousand, and stays.
 Leading zeros and marks between thousands stay, because they mean something in bar codes, unless `source.ids` is
-`number`; with `text` numbers stay as they are written.
+`number`; with `text` numbers stay as they are written, and words that usually stand for nothing (NA, null) are ids.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ NULLS = frozenset(
         "-", "--", "#NULL!", "#VALUE!", "#REF!", "#DIV/0!", "#NAME?",
     }
 )  # fmt: skip
-"""What stands for nothing, in any column."""
+"""What stands for nothing, in any column; an id it is with the rule `text` only, except nothing at all."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 A_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}(\.000)+")
 """May be a number with a mark between thousands: as text it stays as it is written."""
@@ -52,7 +53,7 @@ def id_of(value: Any, rule: IdRule = "auto") -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     text = unicodedata.normalize("NFC", str(value)).strip().strip("\ufeff\u200b")
-    if text in NULLS:
+    if not text or (rule != "text" and text in NULLS):
         return None
     if rule != "text" and not (isinstance(value, str) and A_THOUSAND.fullmatch(text)):
         whole = WHOLE.fullmatch(text)
@@ -120,6 +121,15 @@ def why_not(value: Any) -> str:
         if isinstance(value, str):
             return str(error)
     return f"'{shown(value)}'"
+
+
+def nothing_note(words: Iterable[str], name: str) -> list[str]:
+    """What there is to say of the `words` of a column of ids that were taken for nothing."""
+    told = sorted({word for one in words if (word := one.strip())})
+    if not told:
+        return []
+    listed = ", ".join(f"'{word}'" for word in told)
+    return [f"{name} {listed}: taken for no id, such rows are dropped (source.ids: text keeps such words as ids)"]
 
 
 def cut_off(column: pd.Series) -> tuple[int, str]:
