@@ -16,7 +16,7 @@ from tests.steps.onboarding.shops import first_look, rows_of_a_shop
 ROWS = [",".join(row) for row in rows_of_a_shop()]
 EVENTS = "\n".join(["customer,sku,bought_at,action", *ROWS])
 UNKNOWN = "\n".join(["a,b,c,d", *ROWS])
-PEOPLE = "customer,country\nc1,DE\nc2,FR\n"
+CUSTOMERS = "customer,country\nc1,DE\nc2,FR\n"
 ABOUT = "a table, of events\nx, y\nz, w\n"
 
 
@@ -39,7 +39,7 @@ def packed(path: Path, files: Mapping[str, str]) -> Path:
     [
         ({"shop.csv": EVENTS, "__MACOSX/._shop.csv": "\0\5\x16\7", ".DS_Store": "\0", "README.md": "hello"}, ""),
         ({"shop.csv": UNKNOWN, "README.txt": ABOUT}, "README.txt, no table"),
-        ({"shop.csv": EVENTS, "people.csv": PEOPLE}, "people.csv, without columns of users and items"),
+        ({"shop.csv": EVENTS, "customers.csv": CUSTOMERS}, "customers.csv, without columns of users and items"),
     ],
 )
 def test_the_one_table_of_events_is_read_and_what_is_left_out_is_told(
@@ -52,7 +52,7 @@ def test_the_one_table_of_events_is_read_and_what_is_left_out_is_told(
 
 
 def test_columns_that_are_said_choose_the_table(workspace: Path) -> None:
-    path = packed(workspace / "shop.zip", {"one.csv": UNKNOWN, "two.csv": PEOPLE})
+    path = packed(workspace / "shop.zip", {"one.csv": UNKNOWN, "two.csv": CUSTOMERS})
     with pytest.raises(DataError, match=r"one\.csv \(a, b, c, d\); two\.csv \(customer, country\).*Unpack it"):
         first_look(path)
     result = first_look(path, "--columns.user_id", "a", "--columns.item_id", "b")
