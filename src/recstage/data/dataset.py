@@ -28,7 +28,7 @@ from recstage.data.sources import user_profiles
 from recstage.data.split import PARTS, cut
 from recstage.data.tables.partitions import partitions_of
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when the same raw data would be prepared differently: every cached data set is then made anew."""
 LATER: dict[str, Any] = {"users_path": None, "users_columns": {}, "users": False, "context": {}}
 """Settings of sources that fingerprints of earlier versions did not know, and their defaults."""
