@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_items_inside_an_archive_are_named_with_the_events(workspace: Path) -> N
     path = packed(workspace / "shop.zip", {"shop.csv": EVENTS, "items.csv": "sku,title\np1,Lamp\n"})
     with pytest.raises(DataError, match=r"shop\.csv beside items\.csv: .*Unpack it, and give the folder"):
         first_look(path)
+
+
+def test_prepare_says_what_an_archive_holds_besides(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    path = packed(workspace / "shop.zip", {"shop.csv": EVENTS, "items.csv": "sku,title\np1,Lamp\n"})
+    weights = {"pageview": 0.1, "add_to_basket": 0.6, "purchase": 1.0}
+    given = {"name": "shop", "source": {"kind": "events", "path": str(path)}, "weights": weights}
+    assert dataset.load(check(DataConfig, given, "shop")).report["kept"] == len(ROWS)
+    assert [one for one in caplog.messages if "left out" in one] == [
+        f"{path}: left out without columns of users and items: items.csv"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from recstage.data.tables.values.timestamps import TIME_OF_DAY, seconds_of
 from recstage.data.tables.values.writings import several_writings
 from recstage.errors import DataError, valid_names
 
+log = logging.getLogger(__name__)
 USUAL_TIMES = {plain(name) for name in EVENT_NAMES[TIME]}
 DATE = r"^\s*(\d{4}-\d\d?-\d\d?|\d\d?[./-]\d\d?[./-]\d{4}|\d{4}/\d\d?/\d\d?|\d{4}\s*[年년][^:]*[日号號일])\s*$"
 PARTS_OF_DATE = {
@@ -50,6 +52,7 @@ TIME_STEMS = re.compile(r"time|zeit|hora|heure|hour|tijd|tid$|^ora|czas|врем
 """Names of columns of times of day."""
 SINCE_1990, UNTIL_2050 = 6.3e8, 2.53e9
 FEW_TYPES = 20
+SHOWN = 5
 LONGEST_VALUE = 6  # digits of a number that is a value and not an id
 
 
@@ -139,10 +142,14 @@ def tables_of(path: str, config: EventsSource) -> list[tuple[tuple[FileTree, str
     if len(found) > 1:
         with_ids = [place for place in found if is_table(*place, config)]
         refuse_a_part_that_differs(path, found, with_ids)
+        left_out = [place for place in found if with_ids and place not in with_ids]
+        if left_out:
+            named = ", ".join(labels_of(left_out)[:SHOWN])
+            log.info("%s: left out without columns of users and items: %s", path, named)
         found = with_ids or found
     files = [(place, opened(*place, how)) for place in found]
     if len({tuple(sorted(file.names)) for _, file in files}) > 1 and Path(path).is_dir():
-        names = ", ".join(labels_of(found)[:5])
+        names = ", ".join(labels_of(found)[:SHOWN])
         raise DataError(
             f"{path}: {names}",
             rule=f"must hold one table of events or parts with the same columns, and has {len(files)} that differ",
