@@ -27,7 +27,7 @@ def frame():
 
 @pytest.fixture(scope="module")
 def als(frame):
-    return recstage.fit("als", frame, items=TITLES, factors=8, iterations=3)
+    return recstage.fit("als", frame, items=TITLES, factors=8, iterations=8)
 
 
 def test_a_list_has_titles_and_reasons(als):
