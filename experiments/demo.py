@@ -66,7 +66,7 @@ def step(arguments: Sequence[str]) -> DemoResult:
     report("All runs, plots and versions are in the MLflow UI:  make ui   (then http://127.0.0.1:5000)")
     report("The service on what is in Production:               make serve")
     report("Notebooks:                                          make lab")
-    return DemoResult(served, trained.metrics)
+    return DemoResult(served, trained.best_trained_metrics)
 
 
 def report(text: str) -> None:

@@ -47,8 +47,8 @@ def test_after_kill_9_every_acknowledged_event_is_stored_once(module, arguments)
     assert acknowledged["value"] > 0
     assert [row["name"] for row in others] == [
         f"{arguments[-1]} kills -9, acknowledged events missing",
-        "databases that fail the integrity check",
-        "events twice after a retry",
+        "  databases that fail the integrity check",
+        "  events twice after a retry",
     ]
     assert [(row["value"], row["goal"], row["reached"]) for row in others] == [(0, "<= 0", True)] * 3
 
