@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -36,7 +37,8 @@ def read(folder: Path) -> tuple[Interactions, Interactions, Catalogue]:
     items = IdMap(np.sort(pd.concat([train.item_id, test.item_id, described.item_id]).unique().astype(object)))
     text = described.assign(text=described.tags.fillna("").str.replace("|", " "))
     catalogue = Catalogue.from_frame(text[["item_id", "text"]], items)
-    return *(Interactions.from_frame(rows, users=users, items=items) for rows in (train, test)), catalogue
+    trained, tested = (Interactions.from_frame(rows, users=users, items=items) for rows in (train, test))
+    return trained, tested, catalogue
 
 
 def _table(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -60,7 +62,7 @@ def cut(rows: Interactions, share: float = 0.2, seed: int = 1) -> tuple[Interact
     return rows.select(~held), rows.select(held)
 
 
-def run(arguments: list[str]) -> dict[str, dict[str, float]]:
+def run(arguments: Sequence[str]) -> dict[str, dict[str, float]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", type=json.loads, help="params by the name of a model, as JSON")

@@ -16,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from recbole.config import Config
@@ -56,7 +57,7 @@ def main(given: str, *, factors: int, batch: int, negatives: int, epochs: int, k
             lists = best(model, dataset, train, users, k)
             found: dict = {"fit": sum(seconds), "users": users, "lists": lists}
         else:
-            ways = (("epoch_seconds", {}), ("without_dropout", {"dropout_prob": 0.0}))
+            ways: tuple[tuple[str, dict], ...] = (("epoch_seconds", {}), ("without_dropout", {"dropout_prob": 0.0}))
             found = {name: trained({**common, **changed}, epochs)[0] for name, changed in ways}
     print(json.dumps(found))
 
@@ -78,7 +79,7 @@ def trained(settings: dict, epochs: int) -> tuple[list[float], torch.nn.Module, 
     return seconds, model, dataset
 
 
-def best(model, dataset, train: list[tuple[int, int]], users: list[int], k: int) -> list[list[int]]:
+def best(model: Any, dataset: Any, train: list[tuple[int, int]], users: list[int], k: int) -> list[list[int]]:
     """The best k items of each user among those not in their training rows."""
     items = sorted({item for _, item in train})
     column = {item: index for index, item in enumerate(items)}
