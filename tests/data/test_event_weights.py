@@ -8,7 +8,7 @@ import pytest
 
 from recstage.config import DataConfig, SyntheticSource, ValueWeight, check
 from recstage.data.dataset import config_of
-from recstage.data.event_weights import to_log, weights_of
+from recstage.data.event_weights import to_log, usual_weight, weights_of
 from recstage.data.schema import RawData
 
 NAN = float("nan")
@@ -34,6 +34,22 @@ def test_the_advice_profile() -> None:
     assert weights_in("advice", *[("rate", stars) for stars in (1, 3, 5)]) == [0.2, 0.6, 1.0]
     assert weights_in("advice", *[("view", seconds) for seconds in (0, 150, 300, 9000)]) == [0.1, 0.25, 0.4, 0.4]
     assert weights_in("advice", ("dismiss", NAN)) == [0.0]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("görüntüleme", "tıklama", "sepete ekleme", "satın alma", "sepetten çıkarma"),
+        ("浏览", "点击", "加购", "购买", "取消收藏"),
+        ("閲覧", "クリック", "カートに追加", "購入", "返品"),
+        ("조회", "클릭", "장바구니 담기", "구매", "장바구니 삭제"),
+        ("Просмотр", "клик", "в корзину", "покупка", "удаление из корзины"),
+        ("wyświetlenie", "kliknięcie", "do koszyka", "zakup", "zwrot"),
+    ],
+    ids=["tr", "zh", "ja", "ko", "ru", "pl"],
+)
+def test_usual_types_in_other_languages(kinds: tuple[str, ...]) -> None:
+    assert [usual_weight(kind) for kind in kinds] == [0.1, 0.4, 0.6, 1.0, 0.0]
 
 
 def test_a_value_that_is_missing_earns_the_least() -> None:

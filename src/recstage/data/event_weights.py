@@ -24,6 +24,12 @@ from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.columns import columns_of
 from recstage.errors import DataError
 
+
+def plain_pattern(words: str) -> str:
+    """Any of some words as `plain` writes them."""
+    return "|".join(map(plain, words.split()))
+
+
 KNOWN_WEIGHTS: dict[str, float] = {
     "view": 0.1, "pageview": 0.1, "impression": 0.05, "detailview": 0.1, "pv": 0.1, "visit": 0.1, "play": 0.3,
     "click": 0.4, "listen": 0.5, "watch": 0.5, "like": 0.7, "fav": 0.7, "favorite": 0.7, "favourite": 0.7,
@@ -49,6 +55,24 @@ KNOWN_WORDS: tuple[tuple[str, float], ...] = (
     (r"view|impress|seen|ansicht|vue|vista|visual|visit|besuch|open|detail|page|show|display|browse|scroll", 0.1),
 )  # fmt: skip
 """The same by what a name holds, the first that fits."""
+OTHER_LANGUAGES: tuple[tuple[str, float], ...] = tuple(
+    (plain_pattern(words), weight)
+    for words, weight in (
+        ("çıkar iade iptal beğenme удал возврат отмен дизлайк скрыт usun zwrot anul"
+         " 取消 退款 退货 退貨 删除 刪除 移除 不喜欢 不喜歡 キャンセル 返品 削除 低評価"
+         " 취소 환불 반품 삭제 싫어요", 0.0),
+        ("satın sipariş ödeme покуп заказ оплат zakup zamów 购买 購買 下单 下單 支付 付款 成交"
+         " 購入 注文 구매 주문 결제", 1.0),
+        ("sepet корзин koszyk 加购 加購 购物车 購物車 カート 장바구니", 0.6),
+        ("beğen favori избран лайк нрав ulubion polub 收藏 喜欢 喜歡 点赞 點讚 いいね お気に入り 좋아요 찜", 0.7),
+        ("paylaş подел udostęp 分享 转发 轉發 シェア 共有 공유", 0.9),
+        ("yorum değerlendir отзыв оцен ocen recenz 评分 評分 评价 評價 评论 評論 レビュー 評価 리뷰 평가", 0.9),
+        ("tıkla клик klik 点击 點擊 クリック 클릭", 0.4),
+        ("izle dinle слуш oglą słuch 播放 收听 收聽 観看 观看 觀看 再生 視聴 재생 시청 청취", 0.4),
+        ("görüntü incele ziyaret просмотр показ wyświet odsłon 浏览 瀏覽 查看 曝光 閲覧 表示 조회 노출", 0.1),
+    )
+)  # fmt: skip
+"""Stems in Turkish, Russian, Polish, Chinese, Japanese and Korean, likewise."""
 
 
 def usual_weight(kind: str) -> float | None:
@@ -56,7 +80,7 @@ def usual_weight(kind: str) -> float | None:
     name = plain(kind)
     if name in KNOWN_WEIGHTS:
         return KNOWN_WEIGHTS[name]
-    return next((weight for pattern, weight in KNOWN_WORDS if re.search(pattern, name)), None)
+    return next((weight for pattern, weight in (*KNOWN_WORDS, *OTHER_LANGUAGES) if re.search(pattern, name)), None)
 
 
 def weights_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas
 import pytest
 
+from recstage.data import dataset
 from recstage.errors import DataError
 from tests.steps.onboarding.shops import first_look
 
@@ -58,6 +59,26 @@ def test_the_code_that_a_matrix_is_refused_with_makes_events_of_the_cells_that_a
     sides = (result.profile.users, result.profile.items)
     assert sides == ((ITEMS, USERS) if how.get("header") == "item" else (USERS, ITEMS))
     assert result.profile.values["interaction"].least > 0
+
+
+def test_rows_of_a_matrix_without_ids_are_users_by_their_place(workspace: Path) -> None:
+    lines = [",".join(f"item{item}" for item in range(ITEMS))]
+    lines += [",".join(str(CELLS[user, item]) for item in range(ITEMS)) for user in range(USERS)]
+    (workspace / "wide.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="a matrix with a column for each item") as refusal:
+        first_look("wide.csv")
+    eval(refusal.value.fix.partition("in pandas: ")[2], {"pandas": pandas})
+    profile = first_look("events.csv").profile
+    assert profile.kept == sum(cell > 0 for cell in CELLS.values())
+    assert (profile.users, profile.items) == (USERS, ITEMS)
+
+
+def test_types_that_nothing_tells_apart_are_worth_the_same(workspace: Path) -> None:
+    lines = ["user,item,time,event"]
+    lines += [f"u{n % 40},i{n % 23},{1_700_000_000 + n * 3600},{('foo', 'bar', 'baz')[n % 3]}" for n in range(900)]
+    (workspace / "odd.csv").write_text("\n".join(lines) + "\n")
+    first_look("odd.csv")
+    assert dataset.config_of("odd")["weights"] == {"foo": 1, "bar": 1, "baz": 1}
 
 
 def rows(cell: str) -> str:

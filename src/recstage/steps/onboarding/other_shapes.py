@@ -21,7 +21,8 @@ KEYS = {plain(name) for name in (*EVENT_NAMES[ITEM], "id")}
 
 def matrix_refused(file: TableFile) -> DataError:
     """The refusal of a matrix. Cells without a value, and those that are 0, are no events."""
-    row, column = (ITEM, USER) if file.has_header and resembles(file.names[0], ITEM) else (USER, ITEM)
+    of_items = file.has_header and not _without_ids(file) and resembles(file.names[0], ITEM)
+    row, column = (ITEM, USER) if of_items else (USER, ITEM)
     rows = f".rename_axis('{row}').melt(ignore_index=False, var_name='{column}').dropna().query('value != 0')"
     return DataError(
         f"{file.where}: {len(file.names)} columns, from {file.names[0]} to {file.names[-1]}",
@@ -30,12 +31,18 @@ def matrix_refused(file: TableFile) -> DataError:
     )
 
 
+def _without_ids(file: TableFile) -> bool:
+    """Whether the first column is called as the others are but for numbers (item0, item1, ...): then rows have no ids,
+    and their places are the users."""
+    return file.has_header and len({re.sub(r"\d+", "#", name) for name in file.names}) == 1
+
+
 def _frame(file: TableFile) -> str:
-    """Code that reads a matrix as a frame, its first column as the index."""
+    """Code that reads a matrix as a frame, with its first column as the index, where that holds ids."""
     if not isinstance(file, DelimitedFile) or not Path(file.where).is_file():
-        return f"frame.set_index({file.names[0]!r})"
+        return "frame" if _without_ids(file) else f"frame.set_index({file.names[0]!r})"
     dialect = file.dialect
-    options = [f"{file.where!r}", "index_col=0"]
+    options = [f"{file.where!r}", *([] if _without_ids(file) else ["index_col=0"])]
     if dialect.separator != ",":
         options.append(f"sep={dialect.separator!r}")
     if not file.has_header:

@@ -34,8 +34,8 @@ class Weight:
 
 def weights_of(profile: Profile, value_is: str) -> dict[str, Weight]:
     """A weight for each type: by its values where they grade it, by its name where that is known, else by its place in
-    the funnel, the rarest the most. `value_is`: rating, amount, seconds or "" (see `Profile.values`)."""
-    rare_first = sorted(profile.types, key=lambda name: profile.types[name])
+    the funnel, the rarest the most and equally rare ones the same. `value_is`: rating, amount, seconds or "" (see
+    `Profile.values`)."""
     found: dict[str, Weight] = {}
     for name in profile.types:
         usual = usual_weight(name)
@@ -48,7 +48,8 @@ def weights_of(profile: Profile, value_is: str) -> dict[str, Weight]:
         elif usual is not None:
             found[name] = Weight(usual, "by its name")
         else:
-            place = rare_first.index(name) / (len(rare_first) - 1)
+            rarer = sum(count < profile.types[name] for count in profile.types.values())
+            place = rarer / (len(profile.types) - 1)
             found[name] = Weight(round(1.0 - 0.9 * place, 2), "by its place in the funnel: the rarer the more", False)
     return found
 
