@@ -153,6 +153,21 @@ def test_rows_in_order_of_time_tell_whether_the_day_comes_first(workspace: Path)
     assert (found.profile.first.month, found.profile.last.month) == (3, 6)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_late_row_tells_whether_the_day_comes_first(workspace: Path, parts: int) -> None:
+    days = [f"{'03' if at < 700 else '25'}/01/2025" for at in range(800)]
+    rows = [[f"u{at % 40}", f"i{at % 37}", day] for at, day in enumerate(days)]
+    (workspace / "days").mkdir()
+    for part in range(parts):
+        begin, end = part * 600, 600 if part + 1 < parts else 800
+        written(workspace / "days" / f"part-{part}.csv", rows[begin:end], ("user", "item", "date"))
+    found = first_look(workspace / "days")
+    assert found.form.time == "dates, the day first"
+    assert not [one for one in found.decisions if "month first" in one.question]
+    assert (found.profile.first.day, found.profile.last.day, found.profile.last.month) == (3, 25, 1)
+    assert "time" not in named_yaml("data", "days")["source"]
+
+
 def test_paths_are_from_the_repository_or_said_to_be_outside(workspace: Path, tmp_path: Path) -> None:
     first_look(shop(workspace), "--name", "inside")
     first_look(shop(tmp_path), "--name", "outside")

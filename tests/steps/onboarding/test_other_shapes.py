@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 
@@ -108,3 +109,12 @@ def test_a_column_of_lists_that_is_said_to_be_the_items_is_shown_in_plain_form(w
     (workspace / "baskets.jsonl").write_text(rows('["a", "b"]'))
     with pytest.raises(DataError, match=r"item_id 'a, b': ids are text or whole numbers"):
         first_look("baskets.jsonl", "--columns.item_id", "items")
+
+
+def test_the_code_for_a_list_of_items_parts_it_as_the_file_does(workspace: Path) -> None:
+    draw = np.random.default_rng(1)
+    first = draw.integers(0, 38, 900)
+    lines = [f"{draw.integers(60)},p{n}|p{n + 1}|p{n + 2},2025-01-{1 + at % 28:02d}" for at, n in enumerate(first)]
+    (workspace / "baskets.csv").write_text("\n".join(["customer_id,items,date", *lines]) + "\n")
+    with pytest.raises(DataError, match=r"it holds lists.*str\.split\('\|'\)"):
+        first_look("baskets.csv")

@@ -58,7 +58,7 @@ def run(settings: InitSettings) -> InitResult:
     source = _source(given, meanings, settings, questions)
     form = None
     if contents is not None:
-        form = form_of(given.files[0], len(given.files), meanings.columns, contents, settings.zone)
+        form = form_of(given.files, meanings.columns, contents, settings.zone)
         source = time_of(form, source, questions)
         if form.lacks_a_zone:
             source["zone"] = settings.zone

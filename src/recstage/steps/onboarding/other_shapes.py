@@ -76,7 +76,8 @@ def lists_refused(file: TableFile, name: str, contents: Contents) -> DataError:
     elif mark == "[":
         code = f"frame.assign(item_id=frame['{name}'].map(ast.literal_eval)).explode('item_id')"
     else:
-        code = f"frame.assign(item_id=frame['{name}'].str.split('{mark or ';'}')).explode('item_id')"
+        mark = mark or next((one for one in "|;," if one in first), ";")
+        code = f"frame.assign(item_id=frame['{name}'].str.split('{mark}')).explode('item_id')"
     return DataError(
         f"{file.where}: {name} '{contents.first(name)}'",
         rule="it holds lists, and rows are events: one user, one item",

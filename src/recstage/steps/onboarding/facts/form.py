@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import pandas as pd
 
 from recstage.data.schema import TIME
 from recstage.data.tables.delimited import DelimitedFile
@@ -13,7 +15,7 @@ from recstage.data.tables.json_rows import JsonFile
 from recstage.data.tables.partitions import PartitionedFile
 from recstage.data.tables.table import TableFile
 from recstage.data.tables.typed import ArrowFile, SheetFile
-from recstage.data.tables.values.time_form import time_form_of
+from recstage.data.tables.values.time_form import TimeForm, time_form_of
 from recstage.steps.onboarding.facts.contents import Contents
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "blank", "\x01": "^A"}
@@ -54,17 +56,16 @@ class Form:
                 yield {"decimal": "decimal mark"}.get(name, name), getattr(self, name)
 
 
-def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: Contents, zone: str = "UTC") -> Form:
+def form_of(files: Sequence[TableFile], columns: Mapping[str, str], contents: Contents, zone: str = "UTC") -> Form:
     """The form of the first of `files`, whose columns mean what `columns` says. `zone`: of times that name none."""
-    if isinstance(file, PartitionedFile):
-        file = file.file
+    file = files[0].file if isinstance(files[0], PartitionedFile) else files[0]
     kind = next(name for of, name in KINDS if isinstance(file, of))
-    time = time_form_of(contents.given(columns[TIME]), zone) if TIME in columns else None
+    time = _time_form(files, columns[TIME], contents, zone) if TIME in columns else None
     text = isinstance(file, DelimitedFile)
     separator = file.dialect.separator if isinstance(file, DelimitedFile) else ""
     return Form(
         format=kind,
-        files=files,
+        files=len(files),
         separator=SEPARATORS.get(separator, f"'{separator}'") if text else "",
         quotes=_quotes(file.dialect) if isinstance(file, DelimitedFile) else "",
         encoding=file.encoding if isinstance(file, DelimitedFile) else "",
@@ -77,6 +78,14 @@ def form_of(file: TableFile, files: int, columns: Mapping[str, str], contents: C
         first_time=time.first if time is not None else "",
         lacks_a_zone=time is not None and time.lacks_a_zone,
     )
+
+
+def _time_form(files: Sequence[TableFile], name: str, contents: Contents, zone: str) -> TimeForm | None:
+    """By the first rows; by all of them, where the first leave the order of day and month open."""
+    form = time_form_of(contents.given(name), zone)
+    if form is None or not form.ambiguous:
+        return form
+    return time_form_of(pd.concat([file.read([name]).frame[name] for file in files], ignore_index=True), zone)
 
 
 def _quotes(dialect: Dialect) -> str:
