@@ -24,12 +24,6 @@ from recstage.data.tables.values.attributes import attributes_of
 from recstage.data.tables.values.columns import columns_of
 from recstage.errors import DataError
 
-
-def plain_pattern(words: str) -> str:
-    """Any of some words as `plain` writes them."""
-    return "|".join(map(plain, words.split()))
-
-
 KNOWN_WEIGHTS: dict[str, float] = {
     "view": 0.1, "pageview": 0.1, "impression": 0.05, "detailview": 0.1, "pv": 0.1, "visit": 0.1, "play": 0.3,
     "click": 0.4, "listen": 0.5, "watch": 0.5, "like": 0.7, "fav": 0.7, "favorite": 0.7, "favourite": 0.7,
@@ -56,7 +50,7 @@ KNOWN_WORDS: tuple[tuple[str, float], ...] = (
 )  # fmt: skip
 """The same by what a name holds, the first that fits."""
 OTHER_LANGUAGES: tuple[tuple[str, float], ...] = tuple(
-    (plain_pattern(words), weight)
+    ("|".join(map(plain, words.split())), weight)
     for words, weight in (
         ("çıkar iade iptal beğenme удал возврат отмен дизлайк скрыт usun zwrot anul"
          " 取消 退款 退货 退貨 删除 刪除 移除 不喜欢 不喜歡 キャンセル 返品 削除 低評価"
@@ -72,7 +66,7 @@ OTHER_LANGUAGES: tuple[tuple[str, float], ...] = tuple(
         ("görüntü incele ziyaret просмотр показ wyświet odsłon 浏览 瀏覽 查看 曝光 閲覧 表示 조회 노출", 0.1),
     )
 )  # fmt: skip
-"""Stems in Turkish, Russian, Polish, Chinese, Japanese and Korean, likewise."""
+"""Stems in Turkish, Russian, Polish, Chinese, Japanese and Korean, as `plain` writes them, likewise."""
 
 
 def usual_weight(kind: str) -> float | None:
