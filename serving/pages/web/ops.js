@@ -87,7 +87,7 @@ function showState({ served, registry, role }) {
 // A rollback leads to the predecessor; where Production was unset, to what it was.
 function back(served, registry) {
   const nowhere = served?.version ? !served.promotion?.previous_version : !registry.changes.length;
-  const why = "No version was Production before: there is nothing to roll back to.";
+  const why = "There is no earlier version to roll back to.";
   const button = el("button.quiet", { type: "button", onclick: rollBack, ...(nowhere && { disabled: "", "aria-describedby": "no-way-back" }) }, "Roll back");
   return [el("div.row", {}, button), nowhere && el("p.muted.small", { id: "no-way-back" }, why)];
 }
